@@ -1,1 +1,44 @@
-//! TODO
+//! The vocabulary of oxlo, the [`Transport`] trait, and the parts that drivers are composed of.
+//!
+//! This crate knows no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
+//! `Arc<dyn Transport>` and never learns which broker carries its messages.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
+//! | [`options`], [`error`] | how it is sent, and how that fails |
+//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
+//! | [`wire`] | oslo.messaging's JSON, as pure functions |
+//! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
+
+pub mod context;
+pub mod error;
+pub mod failure;
+pub mod listener;
+pub mod message;
+pub mod options;
+pub mod parts;
+pub mod payload;
+pub mod registry;
+pub mod settings;
+pub mod target;
+pub mod transport;
+pub mod url;
+pub mod version;
+pub mod wire;
+
+pub use crate::{
+    context::Context,
+    error::TransportError,
+    failure::Failure,
+    listener::{Delivery, Listener, Replier, Settle, Settlement},
+    message::{Notification, Priority, Reply, Request},
+    options::{CallOptions, ListenOptions, Retry, SendOptions},
+    payload::Payload,
+    registry::{Driver, Registry, TransportBuilder},
+    settings::Settings,
+    target::Target,
+    transport::{Capabilities, ConnectionState, PendingReply, Transport},
+    url::TransportUrl,
+    version::Version,
+};

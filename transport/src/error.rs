@@ -1,0 +1,185 @@
+//! How sending, calling and listening fail.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use crate::url::UrlError;
+
+/// The cause of a failure, shared because one lost connection ends many calls.
+pub type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why a broker does not want us, and will not want us a second later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// User, password or login method.
+    Credentials,
+    /// The virtual host does not exist, or the user may not enter it.
+    VirtualHost,
+    /// The certificate, the host name in it, or the peer speaks no TLS.
+    Tls,
+    /// The peer speaks another protocol.
+    Protocol,
+    /// The user may not do this here.
+    Permission,
+}
+
+/// How sending, calling and listening fail. The variants go by phase, because a caller's next question is whether the
+/// method [may have run](Self::may_have_run).
+///
+/// `Display` states one fact; what caused it is in `source()`. No message holds a password or a payload.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The target cannot be used for this. Nothing was sent.
+    #[error("the target cannot be used: {reason}")]
+    InvalidTarget {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The URL cannot be read. Nothing was sent.
+    #[error("the transport URL cannot be used")]
+    InvalidUrl(#[from] UrlError),
+    /// No driver is there for the URL's scheme. Nothing was sent.
+    #[error("no driver for scheme `{scheme}`: {hint}")]
+    UnknownScheme {
+        /// The scheme.
+        scheme: String,
+        /// The known schemes, and the cargo feature that would add this one.
+        hint: String,
+    },
+    /// An option has a value that cannot be used. Nothing was sent.
+    #[error("option `{option}`: {reason}")]
+    Config {
+        /// Name of the option.
+        option: String,
+        /// What is wrong with its value, and what to do.
+        reason: String,
+    },
+    /// The broker is there and refuses us; waiting does not help. Nothing was sent.
+    #[error("{broker} refused the connection: {reason}")]
+    Refused {
+        /// What was refused.
+        refusal: Refusal,
+        /// Host and port.
+        broker: String,
+        /// Its reason, and what to do.
+        reason: String,
+    },
+    /// No broker could be reached in time. Nothing was sent.
+    #[error("no connection to {broker} within {waited:?}")]
+    Unreachable {
+        /// The hosts that were tried.
+        broker: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// The last failure.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The broker takes no messages at the moment (memory or disk alarm), and did not recover in time. Nothing was sent.
+    #[error("the broker accepted no messages for {waited:?}: {reason}")]
+    Blocked {
+        /// The broker's reason.
+        reason: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The message is larger than the limit. Nothing was sent.
+    #[error("the message has {size} bytes, the limit is {limit} (setting max_message_size)")]
+    TooLarge {
+        /// Bytes of body.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The transport or the listener was closed. Nothing was sent.
+    #[error("the transport is closed")]
+    Closed,
+    /// Nobody listens there: the broker handed the message back. It did not run.
+    #[error("nobody listens on {routing_key} (exchange `{exchange}`)")]
+    Undeliverable {
+        /// The exchange it was sent to; empty for the default exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
+    /// The broker refused to store the message, for example because the queue is full. It did not run.
+    #[error("the broker did not accept the message for {routing_key}: {reason}")]
+    Rejected {
+        /// The routing key.
+        routing_key: String,
+        /// What the broker says.
+        reason: String,
+    },
+    /// A queue or an exchange cannot be declared or consumed.
+    #[error("{object}: {reason}")]
+    Topology {
+        /// Which queue or exchange.
+        object: String,
+        /// What the broker says, with both values where they differ, and what to do.
+        reason: String,
+    },
+    /// It was sent, and no reply came in time. It may have run.
+    #[error("no reply within {waited:?}")]
+    TimedOut {
+        /// The timeout.
+        waited: Duration,
+    },
+    /// It was sent with monitoring, and the server fell silent. It may have run.
+    #[error("the server sent no heartbeat for {silence:?}")]
+    ServerSilent {
+        /// The monitor timeout.
+        silence: Duration,
+    },
+    /// The connection was lost before the broker confirmed. It may have run.
+    #[error("the connection was lost before the broker confirmed the message")]
+    ConnectionLost {
+        /// Why.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The queue that the reply was to come to is gone. It may have run.
+    #[error("the reply queue {queue} is gone, and with it the reply")]
+    ReplyLost {
+        /// Name of the queue.
+        queue: String,
+    },
+    /// Something answered, but not with a reply. It ran.
+    #[error("the reply cannot be read: {reason}")]
+    MalformedReply {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl TransportError {
+    /// Whether the method may have run, or be about to.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut { .. }
+                | Self::ServerSilent { .. }
+                | Self::ConnectionLost { .. }
+                | Self::ReplyLost { .. }
+                | Self::MalformedReply { .. }
+        )
+    }
+
+    /// Whether the same call may succeed later with nothing changed. With [`may_have_run`](Self::may_have_run) it is
+    /// for the caller to know whether running twice does harm.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Blocked { .. }
+                | Self::Undeliverable { .. }
+                | Self::Rejected { .. }
+                | Self::TimedOut { .. }
+                | Self::ServerSilent { .. }
+                | Self::ConnectionLost { .. }
+                | Self::ReplyLost { .. }
+        )
+    }
+}

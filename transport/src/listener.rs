@@ -1,0 +1,179 @@
+//! Taking messages: the listener, and the one-shot handles that settle and answer one message.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::{error::TransportError, message::Reply};
+
+/// A subscription that yields messages until it is closed. Lost connections and cancelled consumers are subscribed
+/// again behind it.
+///
+/// Dropping it ends the subscription and gives back what was not handed out; [`close`](Self::close) also waits for
+/// what is on its way to the broker.
+#[async_trait]
+pub trait Listener<M: Send + 'static>: fmt::Debug + Send {
+    /// The next message.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Closed`] after [`stop`](Self::stop) or the transport's close, when nothing is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no message is lost when the future is dropped.
+    async fn recv(&mut self) -> Result<Delivery<M>, TransportError>;
+
+    /// Takes no further messages; those that wait here go back to the broker. Messages handed out before can still be
+    /// settled and answered.
+    async fn stop(&mut self);
+
+    /// Stops, and waits until every settlement made so far is at the broker.
+    async fn close(self: Box<Self>);
+
+    /// Whether the subscription stands at the broker at this moment.
+    fn is_subscribed(&self) -> bool;
+}
+
+/// One message that was taken and must be settled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery<M> {
+    /// The message.
+    pub message: M,
+    /// Says what becomes of it.
+    pub settle: Settle,
+    /// Answers it; `None` if nobody waits.
+    pub replier: Option<Replier>,
+    /// When its caller stops waiting, as far as that can be known.
+    pub deadline: Option<Instant>,
+    /// Whether the broker delivered it before, to somebody who did not settle it.
+    pub redelivered: bool,
+}
+
+impl<M> Delivery<M> {
+    /// A message that nobody waits for.
+    pub fn new(message: M, settle: Settle) -> Self {
+        Self { message, settle, replier: None, deadline: None, redelivered: false }
+    }
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done; the broker forgets it.
+    Ack,
+    /// It goes back to the broker, for anyone.
+    Requeue,
+    /// It is of no use to anyone; the broker drops it, or dead-letters it where that is configured.
+    Reject,
+}
+
+/// Settles one message, once. Dropping it unsettled puts the message back, so that a panic loses nothing.
+pub struct Settle(Option<Box<dyn FnOnce(Settlement) + Send>>);
+
+impl Settle {
+    /// For drivers: `settle` must not block; it hands the decision on.
+    pub fn new(settle: impl FnOnce(Settlement) + Send + 'static) -> Self {
+        Self(Some(Box::new(settle)))
+    }
+
+    /// Says what becomes of the message. The broker learns of it soon, and in order.
+    pub fn settle(mut self, settlement: Settlement) {
+        if let Some(settle) = self.0.take() {
+            settle(settlement);
+        }
+    }
+
+    /// It is done.
+    pub fn ack(self) {
+        self.settle(Settlement::Ack);
+    }
+
+    /// It goes back, for anyone.
+    pub fn requeue(self) {
+        self.settle(Settlement::Requeue);
+    }
+
+    /// It is of no use to anyone.
+    pub fn reject(self) {
+        self.settle(Settlement::Reject);
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        if let Some(settle) = self.0.take() {
+            settle(Settlement::Requeue);
+        }
+    }
+}
+
+impl fmt::Debug for Settle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Settle")
+    }
+}
+
+/// What a driver does to answer one request.
+#[async_trait]
+pub trait ReplySink: Send + Sync {
+    /// Tells the caller that the method still runs.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if it cannot be told; heartbeats then end, the method goes on.
+    async fn heartbeat(&self) -> Result<(), TransportError>;
+
+    /// Sends the reply, tries again while the caller can still be waiting, and returns when the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if it could not be delivered in that time.
+    async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError>;
+}
+
+/// Answers one request, once. Dropping it unanswered leaves the caller to its timeout.
+pub struct Replier {
+    sink: Box<dyn ReplySink>,
+    heartbeat_interval: Option<Duration>,
+}
+
+impl Replier {
+    /// For drivers. `heartbeat_interval` is set if the caller asked for heartbeats.
+    #[must_use]
+    pub fn new(sink: Box<dyn ReplySink>, heartbeat_interval: Option<Duration>) -> Self {
+        Self { sink, heartbeat_interval }
+    }
+
+    /// How often the caller wants to hear that the method still runs.
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Option<Duration> {
+        self.heartbeat_interval
+    }
+
+    /// Tells the caller that the method still runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplySink::heartbeat`].
+    pub async fn heartbeat(&self) -> Result<(), TransportError> {
+        self.sink.heartbeat().await
+    }
+
+    /// Sends the reply and returns when the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplySink::finish`].
+    pub async fn reply(self, reply: Reply) -> Result<(), TransportError> {
+        self.sink.finish(reply).await
+    }
+}
+
+impl fmt::Debug for Replier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replier").field("heartbeat_interval", &self.heartbeat_interval).finish_non_exhaustive()
+    }
+}

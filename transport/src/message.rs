@@ -1,0 +1,130 @@
+//! Requests, replies and notifications, independent of any wire format.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use crate::{context::Context, failure::Failure, payload::Payload};
+
+/// One request: a method, its named arguments, and what the endpoint must offer.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The request context.
+    pub context: Context,
+    /// Name of the method.
+    pub method: Arc<str>,
+    /// Named arguments, a JSON object.
+    pub args: Payload,
+    /// Namespace of the endpoint; absent is the null namespace.
+    pub namespace: Option<Arc<str>>,
+    /// Version that the endpoint must offer; absent counts as `1.0`.
+    pub version: Option<Arc<str>>,
+}
+
+impl Request {
+    /// A request without namespace, version or context.
+    #[must_use]
+    pub fn new(method: impl Into<Arc<str>>, args: Payload) -> Self {
+        Self { context: Context::new(), method: method.into(), args, namespace: None, version: None }
+    }
+}
+
+/// What a call ends with when somebody answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The method's result.
+    Result(Payload),
+    /// The method's failure, or the server's refusal to run it.
+    Failure(Box<Failure>),
+}
+
+/// How urgent a notification is. The name in lower case is part of the queue's name, in upper case of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// For the audit trail.
+    Audit,
+    /// For developers.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// Something unexpected that needs no action yet.
+    Warn,
+    /// An operation failed.
+    Error,
+    /// The service is in danger.
+    Critical,
+    /// A measurement.
+    Sample,
+}
+
+impl Priority {
+    /// Every priority, as oslo lists them.
+    pub const ALL: [Self; 7] =
+        [Self::Audit, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical, Self::Sample];
+
+    /// The name in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Sample => "sample",
+        }
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no priority.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no priority; known are audit, debug, info, warn, error, critical and sample")]
+pub struct UnknownPriority(String);
+
+impl FromStr for Priority {
+    type Err = UnknownPriority;
+
+    /// Reads a name in any case; `warning` is `warn`, as in oslo.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let lower = text.to_ascii_lowercase();
+        let name = if lower == "warning" { "warn" } else { lower.as_str() };
+        Self::ALL.into_iter().find(|p| p.as_str() == name).ok_or_else(|| UnknownPriority(text.to_owned()))
+    }
+}
+
+/// Which body a notification is sent with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NotificationFormat {
+    /// oslo's driver `messaging`: the bare object.
+    V1,
+    /// oslo's driver `messagingv2`: the object in the `oslo.message` envelope.
+    #[default]
+    V2,
+}
+
+/// One notification.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The notification's context.
+    pub context: Context,
+    /// A dashed UUID.
+    pub message_id: Arc<str>,
+    /// Who says it, by custom `service.host`.
+    pub publisher_id: Arc<str>,
+    /// What happened, by custom dotted: `compute.instance.create.end`.
+    pub event_type: Arc<str>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What there is to say: any JSON value.
+    pub payload: Payload,
+    /// When it happened, in UTC, as Python's `str(datetime)` writes it.
+    pub timestamp: Arc<str>,
+    /// The body it is sent with.
+    pub format: NotificationFormat,
+}

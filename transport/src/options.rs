@@ -1,0 +1,151 @@
+//! What a caller may ask of one send, call or listener.
+
+use std::time::Duration;
+
+/// How long a call waits for its reply, and a cast for its confirmation, unless told otherwise: oslo's
+/// `rpc_response_timeout`.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often connecting and publishing are tried again. It never repeats a request that may have run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// Until the timeout is over. oslo's `None` and `-1`.
+    #[default]
+    Forever,
+    /// This many times after the first attempt; `Times(0)` fails at once if the broker is not there.
+    Times(u32),
+}
+
+/// How a cast or a notification is sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SendOptions {
+    /// How long to try, connection included. Default 60 s.
+    pub timeout: Duration,
+    /// How often to try again. Default [`Retry::Forever`], within the timeout.
+    pub retry: Retry,
+    /// Whether nobody listening is an error. Default `false`, as in oslo; ignored for fanout, as in oslo.
+    pub mandatory: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self { timeout: DEFAULT_TIMEOUT, retry: Retry::default(), mandatory: false }
+    }
+}
+
+impl SendOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how long to try.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how often to try again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets whether nobody listening is an error.
+    #[must_use]
+    pub fn with_mandatory(mut self, mandatory: bool) -> Self {
+        self.mandatory = mandatory;
+        self
+    }
+}
+
+/// How a call is made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// How long the whole call may take, from handing it over to its reply. Default 60 s.
+    pub timeout: Duration,
+    /// How long the server may be silent while it runs the method: it then sends heartbeats every half of it. Whole
+    /// seconds, at least 2. It never extends `timeout`. Absent: no monitoring.
+    pub monitor_timeout: Option<Duration>,
+    /// How often to try sending again. Default [`Retry::Forever`], within the timeout.
+    pub retry: Retry,
+    /// Whether nobody listening is an error at once. Default `true`: a caller waits.
+    pub mandatory: bool,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self { timeout: DEFAULT_TIMEOUT, monitor_timeout: None, retry: Retry::default(), mandatory: true }
+    }
+}
+
+impl CallOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how long the whole call may take.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how long the server may be silent.
+    #[must_use]
+    pub fn with_monitor_timeout(mut self, silence: Option<Duration>) -> Self {
+        self.monitor_timeout = silence;
+        self
+    }
+
+    /// Sets how often to try sending again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets whether nobody listening is an error at once.
+    #[must_use]
+    pub fn with_mandatory(mut self, mandatory: bool) -> Self {
+        self.mandatory = mandatory;
+        self
+    }
+}
+
+/// How a listener takes messages.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// How many messages may be taken and not settled. Default 100. It bounds memory; a server sets it from its
+    /// concurrency.
+    pub prefetch: u16,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { prefetch: 100 }
+    }
+}
+
+impl ListenOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many messages may be taken and not settled.
+    #[must_use]
+    pub fn with_prefetch(mut self, prefetch: u16) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+}

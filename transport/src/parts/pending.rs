@@ -1,0 +1,410 @@
+//! Calls that wait for their reply.
+//!
+//! A call is registered before its request leaves, so that a reply can never come too early; whatever ends it (reply,
+//! timeout, lost reply queue, close, the caller dropping the future) takes the entry out exactly once.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
+use uuid::Uuid;
+
+use crate::{error::TransportError, message::Reply, payload::Payload};
+
+type Outcome = Result<Reply, TransportError>;
+
+/// One message that came for a waiting call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReplyPart {
+    /// The server still runs the method.
+    Heartbeat,
+    /// The result, to be kept until the message that ends the call: how oslo replied before 2014, and still may.
+    Partial(Payload),
+    /// The end of the call. `None` where the result came before, as a [`Partial`](Self::Partial).
+    Final(Option<Reply>),
+}
+
+/// The calls of one transport that wait for their reply. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct PendingCalls(Arc<Mutex<Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    waiting: HashMap<u128, Waiting>,
+    closed: bool,
+}
+
+struct Waiting {
+    done: oneshot::Sender<Outcome>,
+    heard: Option<Arc<Mutex<Instant>>>,
+    partial: Option<Payload>,
+}
+
+impl PendingCalls {
+    /// No calls.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a call that may take `timeout` from now, and returns what becomes its reply.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Closed`] after [`close`](Self::close).
+    pub fn register(
+        &self,
+        timeout: Duration,
+        monitor_timeout: Option<Duration>,
+    ) -> Result<PendingReply, TransportError> {
+        let id = Uuid::new_v4().as_u128();
+        let now = Instant::now();
+        let (done, reply) = oneshot::channel();
+        let monitor = monitor_timeout.map(|silence| Monitor { silence, heard: Arc::new(Mutex::new(now)) });
+        let heard = monitor.as_ref().map(|monitor| monitor.heard.clone());
+        let mut calls = lock(&self.0);
+        if calls.closed {
+            return Err(TransportError::Closed);
+        }
+        calls.waiting.insert(id, Waiting { done, heard, partial: None });
+        drop(calls);
+        Ok(PendingReply {
+            entry: Entry { id, calls: self.clone() },
+            reply,
+            started: now,
+            deadline: now.checked_add(timeout).unwrap_or_else(|| now + FAR_AWAY),
+            monitor,
+            timer: None,
+        })
+    }
+
+    /// Hands a part of a reply to the call that waits for it. Returns `false` if none does: it timed out, was dropped,
+    /// was answered already, or never was.
+    pub fn deliver(&self, message_id: &str, part: ReplyPart) -> bool {
+        let Some(id) = parse_id(message_id) else { return false };
+        let mut calls = lock(&self.0);
+        match part {
+            ReplyPart::Heartbeat => {
+                let Some(waiting) = calls.waiting.get(&id) else { return false };
+                if let Some(heard) = &waiting.heard {
+                    *lock(heard) = Instant::now();
+                }
+                true
+            }
+            ReplyPart::Partial(result) => {
+                let Some(waiting) = calls.waiting.get_mut(&id) else { return false };
+                waiting.partial = Some(result);
+                true
+            }
+            ReplyPart::Final(reply) => {
+                let Some(waiting) = calls.waiting.remove(&id) else { return false };
+                drop(calls);
+                let reply =
+                    reply.unwrap_or_else(|| Reply::Result(waiting.partial.unwrap_or_else(Payload::null)));
+                // A caller that is being dropped at this moment no longer wants it.
+                let _ = waiting.done.send(Ok(reply));
+                true
+            }
+        }
+    }
+
+    /// Ends one call with an error. Returns `false` if it does not wait any more.
+    pub fn fail(&self, message_id: &str, error: TransportError) -> bool {
+        let Some(waiting) = parse_id(message_id).and_then(|id| lock(&self.0).waiting.remove(&id)) else {
+            return false;
+        };
+        let _ = waiting.done.send(Err(error));
+        true
+    }
+
+    /// Ends every call that waits at this moment with `error`, and returns how many there were. Calls registered
+    /// later are not touched.
+    pub fn fail_all(&self, error: &TransportError) -> usize {
+        let waiting = std::mem::take(&mut lock(&self.0).waiting);
+        let count = waiting.len();
+        for call in waiting.into_values() {
+            let _ = call.done.send(Err(error.clone()));
+        }
+        count
+    }
+
+    /// Ends every call as `Closed` and refuses new ones.
+    pub fn close(&self) {
+        lock(&self.0).closed = true;
+        self.fail_all(&TransportError::Closed);
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.0).waiting.len()
+    }
+
+    /// Whether no call waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for PendingCalls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingCalls").field("waiting", &self.len()).finish()
+    }
+}
+
+/// A call whose request has been handed over; resolves to its reply.
+///
+/// It resolves within the call's timeout, which began when the call did. Dropping it forgets the call at once: the
+/// method may still run, its reply is dropped.
+#[must_use = "dropping it forgets the call"]
+pub struct PendingReply {
+    // Declared first: the entry is gone before the receiver is, so a reply never finds a call that nobody holds.
+    entry: Entry,
+    reply: oneshot::Receiver<Outcome>,
+    started: Instant,
+    deadline: Instant,
+    monitor: Option<Monitor>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Entry {
+    id: u128,
+    calls: PendingCalls,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        lock(&self.calls.0).waiting.remove(&self.id);
+    }
+}
+
+struct Monitor {
+    silence: Duration,
+    heard: Arc<Mutex<Instant>>,
+}
+
+// Far enough that nobody waits for it, near enough that an `Instant` can hold it.
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+impl PendingReply {
+    /// The call's id as it travels: 32 hexadecimal digits.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        Uuid::from_u128(self.entry.id).simple().to_string()
+    }
+
+    /// When the call ends at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Starts the clock of call monitoring anew: the server cannot be silent before it has the request.
+    pub fn sent(&self) {
+        if let Some(monitor) = &self.monitor {
+            *lock(&monitor.heard) = Instant::now();
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        match &self.monitor {
+            Some(monitor) => self.deadline.min(*lock(&monitor.heard) + monitor.silence),
+            None => self.deadline,
+        }
+    }
+
+    fn overdue(&self) -> TransportError {
+        match &self.monitor {
+            Some(monitor) if Instant::now() < self.deadline => {
+                TransportError::ServerSilent { silence: monitor.silence }
+            }
+            _ => TransportError::TimedOut { waited: self.deadline - self.started },
+        }
+    }
+}
+
+impl Future for PendingReply {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        if let Poll::Ready(outcome) = Pin::new(&mut this.reply).poll(cx) {
+            return Poll::Ready(outcome.unwrap_or(Err(TransportError::Closed)));
+        }
+        let wake_at = this.wake_at();
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(wake_at)));
+        while timer.as_mut().poll(cx).is_ready() {
+            // Heartbeats move the time to wake up at, and only this task looks at it.
+            let wake_at = match &this.monitor {
+                Some(monitor) => this.deadline.min(*lock(&monitor.heard) + monitor.silence),
+                None => this.deadline,
+            };
+            if wake_at <= Instant::now() {
+                return Poll::Ready(Err(this.overdue()));
+            }
+            timer.as_mut().reset(wake_at);
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for PendingReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingReply")
+            .field("message_id", &self.message_id())
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_id(message_id: &str) -> Option<u128> {
+    (message_id.len() == 32).then(|| u128::from_str_radix(message_id, 16).ok()).flatten()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds these locks; a poisoned one still holds whole values.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn result(text: &'static str) -> ReplyPart {
+        ReplyPart::Final(Some(Reply::Result(Payload::from_raw(text.into()))))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_ends_the_call_once() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        let id = call.message_id();
+        assert!(calls.deliver(&id, result("1")));
+        assert!(!calls.deliver(&id, result("2")), "a second reply finds nobody");
+        assert_eq!(call.await.unwrap(), Reply::Result(Payload::from_raw("1".into())));
+        assert!(calls.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_out_of_order_reach_their_own_callers() {
+        let calls = PendingCalls::new();
+        let (first, second) = (calls.register(MINUTE, None).unwrap(), calls.register(MINUTE, None).unwrap());
+        assert!(calls.deliver(&second.message_id(), result("2")));
+        assert!(calls.deliver(&first.message_id(), result("1")));
+        assert_eq!(first.await.unwrap(), Reply::Result(Payload::from_raw("1".into())));
+        assert_eq!(second.await.unwrap(), Reply::Result(Payload::from_raw("2".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_at_its_timeout_and_leaves_nothing() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        let begun = Instant::now();
+        assert!(matches!(call.await, Err(TransportError::TimedOut { waited }) if waited == MINUTE));
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        assert!(calls.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_the_future_forgets_the_call() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        let id = call.message_id();
+        drop(call);
+        assert!(calls.is_empty());
+        assert!(!calls.deliver(&id, result("1")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_move_the_silence_but_never_the_timeout() {
+        let calls = PendingCalls::new();
+        let mut call = calls.register(Duration::from_secs(10), Some(Duration::from_secs(2))).unwrap();
+        let id = call.message_id();
+        for _ in 0..9 {
+            assert!(timeout(Duration::from_secs(1), &mut call).await.is_err());
+            assert!(calls.deliver(&id, ReplyPart::Heartbeat));
+        }
+        let ended = timeout(Duration::from_secs(5), call).await.unwrap();
+        assert!(matches!(ended, Err(TransportError::TimedOut { .. })), "{ended:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_ends_a_monitored_call() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, Some(Duration::from_secs(2))).unwrap();
+        let begun = Instant::now();
+        let ended = call.await;
+        assert!(matches!(ended, Err(TransportError::ServerSilent { .. })), "{ended:?}");
+        assert_eq!(begun.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unasked_heartbeat_is_harmless() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        assert!(calls.deliver(&call.message_id(), ReplyPart::Heartbeat));
+        assert!(calls.deliver(&call.message_id(), result("1")));
+        assert!(call.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_two_part_reply_ends_with_its_first_part() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        let id = call.message_id();
+        assert!(calls.deliver(&id, ReplyPart::Partial(Payload::from_raw("7".into()))));
+        assert!(calls.deliver(&id, ReplyPart::Final(None)));
+        assert_eq!(call.await.unwrap(), Reply::Result(Payload::from_raw("7".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_all_spares_later_calls() {
+        let calls = PendingCalls::new();
+        let early = calls.register(MINUTE, None).unwrap();
+        assert_eq!(calls.fail_all(&TransportError::ReplyLost { queue: "reply_x".into() }), 1);
+        let late = calls.register(MINUTE, None).unwrap();
+        assert!(matches!(early.await, Err(TransportError::ReplyLost { .. })));
+        assert!(calls.deliver(&late.message_id(), result("1")));
+        assert!(late.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_calls_and_refuses_new_ones() {
+        let calls = PendingCalls::new();
+        let call = calls.register(MINUTE, None).unwrap();
+        calls.close();
+        assert!(matches!(call.await, Err(TransportError::Closed)));
+        assert!(matches!(calls.register(MINUTE, None), Err(TransportError::Closed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_beyond_the_clock_is_no_panic() {
+        let calls = PendingCalls::new();
+        let call = calls.register(Duration::MAX, None).unwrap();
+        advance(MINUTE).await;
+        assert!(timeout(MINUTE, call).await.is_err());
+    }
+
+    #[test]
+    fn ids_are_thirty_two_hexadecimal_digits() {
+        for bad in ["", "abc", "g".repeat(32).as_str(), &"a".repeat(33), "-0000000000000000000000000000001"] {
+            assert!(!PendingCalls::new().deliver(bad, ReplyPart::Heartbeat), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Arguments and results as JSON text that is written once and read once.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::wire::json::{self, JsonError};
+
+/// A piece of JSON text: the arguments of a method, or its result.
+///
+/// The typed caller serialises into it once, drivers pass the text on, the handler decodes it once; no
+/// `serde_json::Value` tree is built in between. What came from Python may hold what JSON forbids and Python writes
+/// (`NaN`, lone surrogates); [`decode`](Self::decode) reads that as well.
+///
+/// Cloning shares the text. `Debug` prints the length, never the content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// Serialises `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] if the value has no JSON form, for example a map whose keys are no strings.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_vec(value).map(|text| Self(text.into()))
+    }
+
+    /// Wraps text that is known to be one JSON value, as a decoder cut it out of a message.
+    #[must_use]
+    pub fn from_raw(text: Bytes) -> Self {
+        Self(text)
+    }
+
+    /// The JSON value `null`.
+    #[must_use]
+    pub fn null() -> Self {
+        Self(Bytes::from_static(b"null"))
+    }
+
+    /// The JSON value `{}`.
+    #[must_use]
+    pub fn empty_object() -> Self {
+        Self(Bytes::from_static(b"{}"))
+    }
+
+    /// Reads the value as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if it is not a `T`; the error says where, and never quotes the content.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
+        json::from_slice(&self.0)
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// How many bytes the text has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no text at all, which no JSON value has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the value is an object, as arguments must be.
+    #[must_use]
+    pub fn is_object(&self) -> bool {
+        self.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,174 @@
+//! From a URL to a transport: which driver answers for which scheme.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    error::TransportError,
+    settings::{RemoteError, Settings},
+    transport::Transport,
+    url::TransportUrl,
+};
+
+/// Makes transports for some URL schemes.
+#[async_trait]
+pub trait Driver: fmt::Debug + Send + Sync + 'static {
+    /// The schemes it answers for.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Config`] for a query option that is unknown or has a bad value, `Refused` if the broker does
+    /// not want us, `Unreachable` if no host answered.
+    async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError>;
+}
+
+/// The drivers that a program knows.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    drivers: Vec<Arc<dyn Driver>>,
+    absent: Vec<(&'static str, &'static str)>,
+}
+
+impl Registry {
+    /// A registry without drivers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a driver. Of two for one scheme the later one wins.
+    #[must_use]
+    pub fn with(mut self, driver: impl Driver) -> Self {
+        self.drivers.push(Arc::new(driver));
+        self
+    }
+
+    /// Notes that `scheme` would be there with a cargo feature, for the error message.
+    #[must_use]
+    pub fn with_absent(mut self, scheme: &'static str, feature: &'static str) -> Self {
+        self.absent.push((scheme, feature));
+        self
+    }
+
+    /// The driver for a scheme.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::UnknownScheme`], naming the known ones and the feature that would add this one.
+    pub fn driver(&self, scheme: &str) -> Result<&Arc<dyn Driver>, TransportError> {
+        self.drivers.iter().rev().find(|driver| driver.schemes().contains(&scheme)).ok_or_else(|| {
+            TransportError::UnknownScheme { scheme: scheme.to_owned(), hint: self.hint(scheme) }
+        })
+    }
+
+    fn hint(&self, scheme: &str) -> String {
+        let known: Vec<String> =
+            self.drivers.iter().flat_map(|driver| driver.schemes()).map(|known| format!("{known}://")).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        match self.absent.iter().find(|(absent, _)| *absent == scheme) {
+            Some((_, feature)) => format!("enable the cargo feature `{feature}`; known here: {known}"),
+            None => format!("known here: {known}"),
+        }
+    }
+
+    /// Starts to build a transport for `url`.
+    #[must_use]
+    pub fn transport(&self, url: impl Into<String>) -> TransportBuilder {
+        TransportBuilder {
+            registry: self.clone(),
+            url: url.into(),
+            options: Vec::new(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// Sets what is not in the URL, then connects.
+pub struct TransportBuilder {
+    registry: Registry,
+    url: String,
+    options: Vec<(String, String)>,
+    settings: Settings,
+}
+
+impl TransportBuilder {
+    /// Sets a driver's option as if it stood in the URL's query; it wins over the URL.
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the exchange of targets that name none. Default `openstack`.
+    #[must_use]
+    pub fn control_exchange(mut self, exchange: impl Into<Arc<str>>) -> Self {
+        self.settings.control_exchange = exchange.into();
+        self
+    }
+
+    /// Sets the timeout of calls that name none. Default 60 s.
+    #[must_use]
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.response_timeout = timeout;
+        self
+    }
+
+    /// Allows remote failures of a module to arrive as known errors.
+    #[must_use]
+    pub fn allow_remote_module(mut self, module: impl Into<Arc<str>>) -> Self {
+        self.settings.remote_errors.allow_module(module);
+        self
+    }
+
+    /// Allows the module of `E` and re-creates its failures as `E`.
+    #[must_use]
+    pub fn remote_error<E: RemoteError>(mut self) -> Self {
+        self.settings.remote_errors.register::<E>();
+        self
+    }
+
+    /// Sets the largest message that is sent or accepted, in bytes of body. Default 16 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.settings.max_message_size = bytes;
+        self
+    }
+
+    /// Sets the deepest nesting of JSON that is accepted. Default 128.
+    #[must_use]
+    pub fn max_depth(mut self, levels: usize) -> Self {
+        self.settings.max_depth = levels;
+        self
+    }
+
+    /// Replaces all settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidUrl`], `UnknownScheme`, or what [`Driver::connect`] says.
+    pub async fn connect(self) -> Result<Arc<dyn Transport>, TransportError> {
+        let mut url: TransportUrl = self.url.parse()?;
+        for (name, value) in self.options {
+            url.set_option(name, value);
+        }
+        self.registry.driver(url.scheme())?.connect(&url, self.settings).await
+    }
+}
+
+impl fmt::Debug for TransportBuilder {
+    /// The URL and the options may hold passwords, so they are left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! What a whole transport is told once, whatever its driver.
+
+use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use crate::{failure::Failure, options::DEFAULT_TIMEOUT};
+
+/// What a transport is told once, whatever its driver.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Exchange of targets that name none. Default `openstack`, oslo's `control_exchange`.
+    pub control_exchange: Arc<str>,
+    /// Timeout of calls that name none. Default 60 s, oslo's `rpc_response_timeout`.
+    pub response_timeout: Duration,
+    /// Which remote failures become known errors.
+    pub remote_errors: RemoteErrors,
+    /// Largest message that is sent or accepted, in bytes of body. Default 16 MiB. A larger one is refused before it
+    /// is sent, and rejected when it arrives.
+    pub max_message_size: usize,
+    /// Deepest nesting of JSON that is accepted. Default 128.
+    pub max_depth: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            control_exchange: "openstack".into(),
+            response_timeout: DEFAULT_TIMEOUT,
+            remote_errors: RemoteErrors::default(),
+            max_message_size: 16 * 1024 * 1024,
+            max_depth: 128,
+        }
+    }
+}
+
+/// A Rust error that has a class and a module on the wire.
+pub trait RemoteError: std::error::Error + Send + Sync + 'static {
+    /// Module of the class, for example `nova.exception`.
+    const MODULE: &'static str;
+
+    /// Names of the classes that [`from_failure`](Self::from_failure) can read.
+    const CLASSES: &'static [&'static str];
+
+    /// This error as it travels.
+    fn to_failure(&self) -> Failure;
+
+    /// Reads a failure of one of [`CLASSES`](Self::CLASSES) in [`MODULE`](Self::MODULE); `None` if its arguments are
+    /// not what this type needs, and it then stays opaque.
+    fn from_failure(failure: &Failure) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+type Rebuild = Arc<dyn Fn(&Failure) -> Option<Box<dyn KnownError>> + Send + Sync>;
+
+/// An error re-created from a failure; [`as_any`](Self::as_any) leads back to its type.
+pub trait KnownError: std::error::Error + Send + Sync + 'static {
+    /// For downcasting.
+    fn as_any(&self) -> &dyn Any;
+
+    /// For downcasting by value.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<E: RemoteError> KnownError for E {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// The allow-list of remote error modules (oslo's `allowed_remote_exmods`), and the Rust types that stand for them.
+///
+/// `builtins` is always allowed, and Python 2's `exceptions` counts as `builtins`.
+#[derive(Clone, Default)]
+pub struct RemoteErrors {
+    modules: Vec<Arc<str>>,
+    types: HashMap<(Arc<str>, Arc<str>), Rebuild>,
+}
+
+impl RemoteErrors {
+    /// Allows every class of a module: its failures arrive as known errors, by name.
+    pub fn allow_module(&mut self, module: impl Into<Arc<str>>) {
+        let module = module.into();
+        if !self.modules.contains(&module) {
+            self.modules.push(module);
+        }
+    }
+
+    /// Allows the module of `E` and re-creates its classes as `E`.
+    pub fn register<E: RemoteError>(&mut self) {
+        self.allow_module(E::MODULE);
+        for class in E::CLASSES {
+            let rebuild: Rebuild =
+                Arc::new(|failure| E::from_failure(failure).map(|error| Box::new(error) as Box<dyn KnownError>));
+            self.types.insert((E::MODULE.into(), (*class).into()), rebuild);
+        }
+    }
+
+    /// Whether failures of `module` become known errors.
+    #[must_use]
+    pub fn allows(&self, module: &str) -> bool {
+        let module = python3_module(module);
+        module == "builtins" || self.modules.iter().any(|allowed| &**allowed == module)
+    }
+
+    /// The registered Rust error for a failure, if its module is allowed, its type registered and its arguments right.
+    #[must_use]
+    pub fn rebuild(&self, failure: &Failure) -> Option<Box<dyn KnownError>> {
+        let key = (Arc::from(python3_module(&failure.module)), Arc::from(failure.class.as_str()));
+        self.types.get(&key).and_then(|rebuild| rebuild(failure))
+    }
+}
+
+impl fmt::Debug for RemoteErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteErrors")
+            .field("modules", &self.modules)
+            .field("types", &self.types.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+fn python3_module(module: &str) -> &str {
+    if module == "exceptions" { "builtins" } else { module }
+}

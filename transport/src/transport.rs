@@ -1,0 +1,150 @@
+//! The trait that every driver implements.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    error::TransportError,
+    listener::Listener,
+    message::{Notification, Priority, Reply, Request},
+    options::{CallOptions, ListenOptions, SendOptions},
+    settings::Settings,
+    target::Target,
+};
+
+pub use crate::parts::pending::PendingReply;
+
+/// What a driver's broker can do. The conformance suite checks that it does, or that it says it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Nobody listening is an error at once.
+    pub detects_undeliverable: bool,
+    /// A request that nobody took is dropped when its caller's timeout is over.
+    pub expires_requests: bool,
+    /// A message that was taken and not settled goes to another listener when its taker dies.
+    pub redelivers: bool,
+    /// Targets of one topic in different exchanges do not reach each other. RabbitMQ's queues are named by topic
+    /// alone, so there they do.
+    pub isolates_exchanges: bool,
+}
+
+impl Capabilities {
+    /// A broker that can do everything but keep exchanges apart: the set to start from.
+    pub const FULL: Self =
+        Self { detects_undeliverable: true, expires_requests: true, redelivers: true, isolates_exchanges: false };
+}
+
+/// Whether a transport can send at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// Connected, and the broker takes messages.
+    Connected,
+    /// Connected, but the broker takes no messages; the text is its reason.
+    Blocked(Arc<str>),
+    /// Not connected, and trying; the text is the last failure.
+    Disconnected(Arc<str>),
+    /// Closed by us; it does not come back.
+    Closed,
+}
+
+impl fmt::Display for ConnectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("connected"),
+            Self::Blocked(reason) => write!(f, "blocked by the broker: {reason}"),
+            Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+/// Carries requests, replies and notifications over one kind of broker. Held as `Arc<dyn Transport>`.
+///
+/// It speaks RPC, not bytes, because the brokers' wire formats differ. Connections that are lost come back by
+/// themselves, without end, until [`close`](Self::close); every method ends within its options' timeout.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a method forgets it at once and leaks nothing. What had been handed to the broker stays
+/// there: a call or a cast that was dropped may still run.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// What the broker can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What this transport was told when it was made.
+    fn settings(&self) -> &Settings;
+
+    /// Whether it can send at the moment, and every change of that.
+    fn state(&self) -> watch::Receiver<ConnectionState>;
+
+    /// Sends a request that nobody answers. Returns when the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`TransportError`] up to and including `ConnectionLost`.
+    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError>;
+
+    /// Sends a request that is to be answered. Returns when the broker has it; the reply comes from what is returned.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`TransportError`]; `TimedOut`, `ServerSilent`, `ReplyLost` and `MalformedReply` come from the returned
+    /// future only.
+    async fn start(&self, to: &Target, request: Request, options: &CallOptions)
+    -> Result<PendingReply, TransportError>;
+
+    /// Sends a request and waits for its reply.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`TransportError`].
+    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
+        self.start(to, request, options).await?.await
+    }
+
+    /// Sends a notification to the target's topic, under the notification's priority. Returns when the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`TransportError`] up to and including `ConnectionLost`.
+    async fn notify(
+        &self,
+        to: &Target,
+        notification: Notification,
+        options: &SendOptions,
+    ) -> Result<(), TransportError>;
+
+    /// Takes the requests for a topic, for one server of it by name, and for all of them. Returns when subscribed.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without topic and server, `Topology` if the broker refuses, `Unreachable` if
+    /// it does not answer.
+    async fn listen(
+        &self,
+        on: &Target,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Request>>, TransportError>;
+
+    /// Takes the notifications of topics and priorities; with a `pool`, as one of those who share its queue. Returns
+    /// when subscribed.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    async fn listen_for_notifications(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Notification>>, TransportError>;
+
+    /// Ends everything in order: pending calls fail as `Closed`, settlements and confirms are flushed, what belongs
+    /// to this transport alone is deleted from the broker. Returns when that is done; a second call returns at once.
+    async fn close(&self);
+}

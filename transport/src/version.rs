@@ -1,0 +1,221 @@
+//! Versions of RPC interfaces, `major.minor[.revision]`, and oslo.messaging's rule of which serves which.
+
+use std::{cmp::Ordering, fmt, hash, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The version of an RPC interface: `major.minor` or `major.minor.revision`, each part a number up to `u64::MAX`.
+///
+/// Order, equality and hash take a missing revision as 0, so `1.2 == 1.2.0`; [`Display`](fmt::Display) and serde write
+/// the form that was given, because a peer may compare texts.
+///
+/// The default is `1.0`, what a message or an endpoint without a version has in oslo.messaging.
+///
+/// ```
+/// use oxlo_transport::Version;
+///
+/// let implemented: Version = "1.4".parse()?;
+/// assert!(Version::new(1, 2).is_compatible_with(&implemented));
+/// assert!(!Version::new(1, 5).is_compatible_with(&implemented));
+/// assert!(!Version::new(2, 0).is_compatible_with(&implemented));
+/// # Ok::<(), oxlo_transport::version::VersionError>(())
+/// ```
+#[derive(Clone)]
+pub struct Version {
+    number: semver::Version,
+    revision_written: bool,
+}
+
+impl Version {
+    /// `major.minor`, without a revision.
+    #[must_use]
+    pub const fn new(major: u64, minor: u64) -> Self {
+        Self { number: semver::Version::new(major, minor, 0), revision_written: false }
+    }
+
+    /// The same version with a revision, which is then also written.
+    #[must_use]
+    pub fn with_revision(mut self, revision: u64) -> Self {
+        self.number.patch = revision;
+        self.revision_written = true;
+        self
+    }
+
+    /// The first number. Versions that differ here never serve each other, also when it is 0.
+    #[must_use]
+    pub const fn major(&self) -> u64 {
+        self.number.major
+    }
+
+    /// The second number: a higher one adds to the interface.
+    #[must_use]
+    pub const fn minor(&self) -> u64 {
+        self.number.minor
+    }
+
+    /// The third number, 0 when none was written.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.number.patch
+    }
+
+    /// Whether a request for this version may be served by something that implements `implemented`.
+    ///
+    /// The majors must be equal and this minor must not be above the implemented one; the revisions count only when the
+    /// minors are equal. This is the rule of `oslo_messaging._utils.version_is_compatible` (whose arguments come in the
+    /// other order). A client's version cap follows it too: a request may leave when it is compatible with the cap.
+    ///
+    /// The relation has a direction: `1.2` is compatible with an implementation of `1.4`, not the reverse.
+    #[must_use]
+    pub fn is_compatible_with(&self, implemented: &Version) -> bool {
+        self.major() == implemented.major()
+            && match self.minor().cmp(&implemented.minor()) {
+                Ordering::Less => true,
+                Ordering::Equal => self.revision() <= implemented.revision(),
+                Ordering::Greater => false,
+            }
+    }
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self::new(1, 0)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.revision_written {
+            f.pad(&format!("{}.{}.{}", self.major(), self.minor(), self.revision()))
+        } else {
+            f.pad(&format!("{}.{}", self.major(), self.minor()))
+        }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({self})")
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Version {}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+
+impl hash::Hash for Version {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    /// Reads `major.minor` or `major.minor.revision`.
+    ///
+    /// # Errors
+    ///
+    /// [`VersionError`] when there are fewer than two or more than three parts, or when a part is not a plain decimal
+    /// number below 2^64: no sign, no space, no leading zero.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || VersionError { text: text.chars().take(SHOWN).collect() };
+        let mut parts = text.split('.').map(number);
+        let (Some(Some(major)), Some(Some(minor))) = (parts.next(), parts.next()) else {
+            return Err(refused());
+        };
+        let version = Self::new(major, minor);
+        match (parts.next(), parts.next()) {
+            (None, None) => Ok(version),
+            (Some(Some(revision)), None) => Ok(version.with_revision(revision)),
+            _ => Err(refused()),
+        }
+    }
+}
+
+fn number(part: &str) -> Option<u64> {
+    let plain = part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+    if plain { part.parse().ok() } else { None }
+}
+
+impl TryFrom<&str> for Version {
+    type Error = VersionError;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = VersionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<(u64, u64)> for Version {
+    fn from((major, minor): (u64, u64)) -> Self {
+        Self::new(major, minor)
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl de::Visitor<'_> for Text {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a version as text, major.minor[.revision]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Version, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// So many characters of a refused text are shown: it may come from a message.
+const SHOWN: usize = 40;
+
+/// A text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a version: write major.minor or major.minor.revision, such as \"1.2\" or \"1.2.3\"")]
+pub struct VersionError {
+    text: String,
+}
+
+impl VersionError {
+    /// What was refused, cut to its first 40 characters.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
