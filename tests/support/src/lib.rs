@@ -1,1 +1,32 @@
-//! TODO
+//! What oxlo's tests stand on: real RabbitMQ nodes, vhosts of a shared one, Python peers and a TCP proxy that injects faults.
+//!
+//! Everything started here ends with the test: on drop, on panic, and by the kernel's parent-death signal when the test process is
+//! killed. Nothing of the system is touched: nodes run on leased ports in their own temporary folder with their own epmd and cookie.
+//!
+//! Functions of this crate panic instead of returning errors, with a message that says what to install or what the broker logged:
+//! a test that cannot have what it needs must fail.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod admin;
+mod broker;
+mod builder;
+mod control;
+mod folder;
+mod node;
+mod ports;
+mod process;
+mod proxy;
+mod pump;
+mod python;
+mod vhost;
+mod wait;
+
+pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin};
+pub use broker::Broker;
+pub use builder::{BrokerBuilder, TlsMaterial};
+pub use control::Control;
+pub use ports::PortLease;
+pub use proxy::{Direction, FaultProxy, Hangup, Mode};
+pub use python::PythonPeer;
+pub use vhost::{SharedBroker, TestVhost};
+pub use wait::eventually;

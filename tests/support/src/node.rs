@@ -1,0 +1,282 @@
+//! The process of a RabbitMQ node, its folder, ports and epmd.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::builder::{BrokerBuilder, TlsMaterial};
+use crate::control::{self, Control};
+use crate::folder::DataFolder;
+use crate::ports::PortLease;
+use crate::process::{ProcessTree, User, bound_command, spawn};
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const DEBIAN_SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
+
+/// Everything below blocks the calling thread.
+#[derive(Debug)]
+pub(crate) struct Node {
+    // First, because fields are dropped in order: the process must be dead before its folder, epmd and ports go.
+    process: Mutex<Option<ProcessTree>>,
+    pub(crate) control: Control,
+    amqp: PortLease,
+    tls: Option<PortLease>,
+    distribution: PortLease,
+    pub(crate) cookie: String,
+    user: Option<User>,
+    folder: DataFolder,
+    pub(crate) epmd: Arc<Epmd>,
+}
+
+impl Node {
+    pub(crate) fn prepare(settings: BrokerBuilder) -> Self {
+        let user = broker_user();
+        let folder = DataFolder::create();
+        let (epmd, cookie) = settings.beside.unwrap_or_else(|| (Arc::new(Epmd::start(user)), "oxlotest".to_owned()));
+        let node = Self {
+            process: Mutex::new(None),
+            control: Control::new(folder.path().join("control")),
+            amqp: PortLease::take(),
+            tls: settings.tls.is_some().then(PortLease::take),
+            distribution: PortLease::take(),
+            cookie,
+            user,
+            folder,
+            epmd,
+        };
+        node.write_files(&settings.config, &settings.plugins, settings.tls.as_ref());
+        node
+    }
+
+    fn write_files(&self, extra: &str, plugins: &[String], tls: Option<&TlsMaterial>) {
+        let mut config = format!(
+            "listeners.tcp.1 = 127.0.0.1:{}\n\
+             distribution.listener.interface = 127.0.0.1\n\
+             log.console = true\n\
+             log.console.level = info\n\
+             log.file = false\n\
+             disk_free_limit.absolute = 50MB\n",
+            self.amqp.port()
+        );
+        if let (Some(tls), Some(port)) = (tls, &self.tls) {
+            let path = |name: &str| self.folder.path().join(name).display().to_string();
+            config += &format!(
+                "listeners.ssl.1 = 127.0.0.1:{}\n\
+                 ssl_options.cacertfile = {}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+                 ssl_options.verify = {}\nssl_options.fail_if_no_peer_cert = {}\n",
+                port.port(),
+                path("ca.pem"),
+                path("cert.pem"),
+                path("key.pem"),
+                if tls.require_client_cert { "verify_peer" } else { "verify_none" },
+                tls.require_client_cert,
+            );
+            self.write("ca.pem", &tls.ca);
+            self.write("cert.pem", &tls.cert);
+            self.write("key.pem", &tls.key);
+        }
+        config += extra;
+        self.write("rabbitmq.conf", &config);
+        self.write("rabbitmq-env.conf", "");
+        self.write("enabled_plugins", &format!("[{}].\n", plugins.join(",")));
+        self.write("control.erl", control::SCRIPT);
+        self.write(".erlang.cookie", &self.cookie);
+        let cookie = self.folder.path().join(".erlang.cookie");
+        fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400)).expect("cannot protect the cookie");
+        self.give(self.folder.path());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        self.give(&path);
+    }
+
+    fn give(&self, path: &Path) {
+        if let Some(user) = self.user {
+            chown(path, Some(user.uid), Some(user.gid))
+                .unwrap_or_else(|error| panic!("cannot give {} to user rabbitmq: {error}", path.display()));
+        }
+    }
+
+    /// Starts the node's process and waits until clients can log in.
+    pub(crate) fn boot(&self) {
+        let _ = fs::remove_file(self.control.socket());
+        let log =
+            File::options().create(true).append(true).open(self.log_path()).expect("cannot open the broker's log");
+        let mut command = self.command("rabbitmq-server");
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("cannot share the broker's log"))
+            .stderr(log)
+            .env("OXLO_CONTROL", self.control.socket())
+            // The server's script then becomes the Erlang node instead of waiting for it as a shell.
+            .env("RABBITMQ_ALLOW_INPUT", "1")
+            // Bound schedulers would put every test broker on the same core.
+            .env("RABBITMQ_SCHEDULER_BIND_TYPE", "u")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                format!(
+                    "+S 1:1 +SDio 2 -noinput -eval file:eval(\"{}\")",
+                    self.folder.path().join("control.erl").display()
+                ),
+            );
+        let child = spawn(command).unwrap_or_else(|error| panic!("cannot start setpriv (Debian: util-linux): {error}"));
+        let mut process = ProcessTree::new(child);
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.accepts_clients() {
+            if let Some(status) = process.exited() {
+                panic!("rabbitmq-server ended with {status} while it started; its log:\n{}", self.log());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "rabbitmq-server did not start within {START_LIMIT:?}; its log:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        *self.process() = Some(process);
+    }
+
+    fn accepts_clients(&self) -> bool {
+        self.control.try_eval("rabbit_boot_state:get().").is_ok_and(|state| state == "\"ready\"")
+            && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port())).is_ok()
+    }
+
+    /// A program of RabbitMQ's, aimed at this node.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let path = self.folder.path();
+        let mut command = bound_command(&locate(program), self.user);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("RABBITMQ_") || name.starts_with("ERL_")) {
+                command.env_remove(name);
+            }
+        }
+        command
+            .process_group(0)
+            .current_dir(path)
+            .env("HOME", path)
+            .env("ERL_EPMD_PORT", self.epmd.port.port().to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODENAME", self.node_name())
+            .env("RABBITMQ_DIST_PORT", self.distribution.port().to_string())
+            .env("RABBITMQ_MNESIA_BASE", path.join("data"))
+            .env("RABBITMQ_LOG_BASE", path.join("log"))
+            .env("RABBITMQ_PID_FILE", path.join("pid"))
+            .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", path.join("advanced.config"))
+            .env("RABBITMQ_CONF_ENV_FILE", path.join("rabbitmq-env.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("enabled_plugins"));
+        command
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.amqp.port()
+    }
+
+    pub(crate) fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(PortLease::port)
+    }
+
+    pub(crate) fn node_name(&self) -> String {
+        format!("oxlo-{}@localhost", self.port())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("broker.log")
+    }
+
+    /// The process, or `None` while it is stopped.
+    pub(crate) fn process(&self) -> MutexGuard<'_, Option<ProcessTree>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn kill(&self) {
+        drop(self.process().take());
+    }
+
+    pub(crate) fn stop(&self) {
+        let Some(mut process) = self.process().take() else { return };
+        process.signal(Signal::TERM);
+        let stopped = process.wait(STOP_LIMIT);
+        assert!(stopped.is_some(), "the broker did not stop within {STOP_LIMIT:?}; its log:\n{}", self.log());
+    }
+
+    pub(crate) fn ctl(&self, arguments: &[String]) -> String {
+        let mut command = self.command("rabbitmqctl");
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = spawn(command).unwrap_or_else(|error| panic!("cannot start setpriv (Debian: util-linux): {error}"));
+        let output = child.wait_with_output().expect("cannot read from rabbitmqctl");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "rabbitmqctl {arguments:?} ended with {}:\n{out}{err}", output.status);
+        out.into_owned()
+    }
+}
+
+/// The port mapper of one node, or of the nodes of one cluster.
+#[derive(Debug)]
+pub(crate) struct Epmd {
+    _process: ProcessTree,
+    port: PortLease,
+}
+
+impl Epmd {
+    fn start(user: Option<User>) -> Self {
+        let port = PortLease::take();
+        let mut command = bound_command("epmd", user);
+        command.args(["-port", &port.port().to_string(), "-address", "127.0.0.1"]).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = spawn(command).unwrap_or_else(|error| panic!("cannot start setpriv (Debian: util-linux): {error}"));
+        let mut process = ProcessTree::new(child);
+        let deadline = Instant::now() + START_LIMIT;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port.port())).is_err() {
+            if let Some(status) = process.exited() {
+                panic!(
+                    "epmd ended with {status}; it comes with Erlang: apt-get install rabbitmq-server, or run ./tests/run"
+                );
+            }
+            assert!(Instant::now() < deadline, "epmd does not listen on port {}", port.port());
+            thread::sleep(Duration::from_millis(5));
+        }
+        Self { _process: process, port }
+    }
+}
+
+/// The path of one of RabbitMQ's scripts.
+///
+/// Debian's own wrappers in `/usr/sbin` refuse other users and write to the system's log folder, so the scripts behind them come first.
+fn locate(program: &str) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(PathBuf::from(DEBIAN_SCRIPTS))
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| {
+            panic!("{program} is neither in {DEBIAN_SCRIPTS} nor in PATH: apt-get install rabbitmq-server, or run ./tests/run")
+        })
+        .display()
+        .to_string()
+}
+
+/// User `rabbitmq` when we are root and it exists.
+fn broker_user() -> Option<User> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let fields: Vec<&str> = users.lines().find(|line| line.starts_with("rabbitmq:"))?.split(':').collect();
+    Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+}

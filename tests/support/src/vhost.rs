@@ -1,0 +1,134 @@
+//! One broker for many tests, and a vhost of it for each.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use tokio::sync::OnceCell;
+
+use crate::admin::VhostAdmin;
+use crate::broker::{Broker, create_vhost};
+use crate::control::{Control, binary};
+
+/// The URL of the broker that `tests/run` started, see [`SharedBroker`].
+const URL_VARIABLE: &str = "OXLO_TEST_BROKER";
+/// The path of its control socket.
+const CONTROL_VARIABLE: &str = "OXLO_TEST_BROKER_CONTROL";
+
+/// The broker that tests share when they do it no harm.
+///
+/// `tests/run` starts one node for the whole run and names it in the environment (`OXLO_TEST_BROKER`, `OXLO_TEST_BROKER_CONTROL`).
+/// Without these variables the first test of a process that asks starts a node, which ends with the process.
+/// Tests that kill, freeze or alarm a broker start their own [`Broker`].
+#[derive(Debug)]
+pub struct SharedBroker {
+    port: u16,
+    control: Control,
+    _own: Option<Broker>,
+}
+
+impl SharedBroker {
+    /// The shared broker.
+    ///
+    /// # Panics
+    ///
+    /// When the broker named by the environment does not answer, or one cannot be started.
+    pub async fn get() -> &'static Self {
+        static SHARED: OnceCell<SharedBroker> = OnceCell::const_new();
+        SHARED.get_or_init(Self::find_or_start).await
+    }
+
+    async fn find_or_start() -> Self {
+        let (Ok(url), Some(socket)) = (std::env::var(URL_VARIABLE), std::env::var_os(CONTROL_VARIABLE)) else {
+            let own = Broker::start().await;
+            return Self { port: own.port(), control: own.control().clone(), _own: Some(own) };
+        };
+        let port = url
+            .trim_end_matches('/')
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or_else(|| panic!("{URL_VARIABLE} must be rabbit://guest:guest@127.0.0.1:PORT/ and is {url}"));
+        let control = Control::new(PathBuf::from(socket));
+        if let Err(error) = control.try_eval("ok.") {
+            panic!(
+                "the broker of {URL_VARIABLE}={url} does not answer ({error}): unset the variable, or run the tests by ./tests/run"
+            );
+        }
+        Self { port, control, _own: None }
+    }
+
+    /// The environment variables that make other processes share `broker`, as `NAME=value`.
+    #[must_use]
+    pub fn environment(broker: &Broker) -> [String; 2] {
+        [
+            format!("{URL_VARIABLE}={}", broker.url()),
+            format!("{CONTROL_VARIABLE}={}", broker.control().socket().display()),
+        ]
+    }
+
+    /// The plain AMQP port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs Erlang expressions in the broker.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+}
+
+/// A fresh vhost of the [`SharedBroker`] in which user `guest` may do everything. It derefs to its administrator's view.
+///
+/// Creating one takes about 10 ms. Dropping it deletes it, which closes its connections.
+#[derive(Debug)]
+pub struct TestVhost {
+    admin: VhostAdmin,
+    port: u16,
+}
+
+impl TestVhost {
+    /// Creates the vhost.
+    ///
+    /// # Panics
+    ///
+    /// As [`SharedBroker::get`].
+    pub async fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let broker = SharedBroker::get().await;
+        // A pid alone may come back within one run and meet what a killed test left behind.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let name = format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        broker.control.eval::<String>(&create_vhost(&name)).await;
+        Self { admin: VhostAdmin::new(broker.control.clone(), name), port: broker.port }
+    }
+
+    /// `rabbit://guest:guest@127.0.0.1:PORT/VHOST`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("rabbit://guest:guest@127.0.0.1:{}/{}", self.port, self.admin.name())
+    }
+
+    /// The shared broker's port on 127.0.0.1, for a [`FaultProxy`](crate::FaultProxy) before it.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Deref for TestVhost {
+    type Target = VhostAdmin;
+
+    fn deref(&self) -> &VhostAdmin {
+        &self.admin
+    }
+}
+
+impl Drop for TestVhost {
+    fn drop(&mut self) {
+        // The broker may have ended before; and a second panic while a test panics would abort the whole test binary.
+        let _ = self.control().try_eval(&format!("rabbit_vhost:delete({}, <<\"oxlo\">>).", binary(self.name())));
+    }
+}
