@@ -37,7 +37,7 @@ impl PythonPeer {
     /// # Panics
     ///
     /// When the venv is missing, naming `./tests/run`, which makes it.
-    pub async fn spawn<S: AsRef<str>>(program: &str, arguments: &[S]) -> Self {
+    pub fn spawn<S: AsRef<str>>(program: &str, arguments: &[S]) -> Self {
         let python = python();
         let script = repository().join("tests/interop").join(program);
         assert!(script.is_file(), "there is no {}", script.display());

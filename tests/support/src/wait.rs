@@ -1,7 +1,6 @@
 //! Waiting for a condition, with a deadline.
 
 use std::fmt::Debug;
-use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -16,12 +15,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// Once `limit` has passed, naming `what` and the last value seen. A probe that hangs longer than the rest of `limit` counts as
 /// passed time and panics too.
-pub async fn eventually<T, F, Fut>(limit: Duration, what: &str, mut probe: F, accept: impl Fn(&T) -> bool) -> T
-where
-    T: Debug,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = T>,
-{
+pub async fn eventually<T: Debug>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> T,
+    accept: impl Fn(&T) -> bool,
+) -> T {
     let deadline = Instant::now() + limit;
     let mut last: Option<T> = None;
     loop {
