@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use crate::url::UrlError;
+use crate::url::{OptionError, UrlError};
 
 /// The cause of a failure, shared because one lost connection ends many calls.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -47,7 +47,10 @@ pub enum TransportError {
         /// The known schemes, and the cargo feature that would add this one.
         hint: String,
     },
-    /// An option has a value that cannot be used. Nothing was sent.
+    /// The URL has an option that is unknown, or whose value has the wrong form. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] OptionError),
+    /// An option has a value that cannot be used here, or that contradicts another. Nothing was sent.
     #[error("option `{option}`: {reason}")]
     Config {
         /// Name of the option.

@@ -60,9 +60,11 @@ impl Registry {
     ///
     /// [`TransportError::UnknownScheme`], naming the known ones and the feature that would add this one.
     pub fn driver(&self, scheme: &str) -> Result<&Arc<dyn Driver>, TransportError> {
-        self.drivers.iter().rev().find(|driver| driver.schemes().contains(&scheme)).ok_or_else(|| {
-            TransportError::UnknownScheme { scheme: scheme.to_owned(), hint: self.hint(scheme) }
-        })
+        self.drivers
+            .iter()
+            .rev()
+            .find(|driver| driver.schemes().contains(&scheme))
+            .ok_or_else(|| TransportError::UnknownScheme { scheme: scheme.to_owned(), hint: self.hint(scheme) })
     }
 
     fn hint(&self, scheme: &str) -> String {
@@ -78,12 +80,7 @@ impl Registry {
     /// Starts to build a transport for `url`.
     #[must_use]
     pub fn transport(&self, url: impl Into<String>) -> TransportBuilder {
-        TransportBuilder {
-            registry: self.clone(),
-            url: url.into(),
-            options: Vec::new(),
-            settings: Settings::default(),
-        }
+        TransportBuilder { registry: self.clone(), url: url.into(), options: Vec::new(), settings: Settings::default() }
     }
 }
 

@@ -51,6 +51,13 @@ pub trait RemoteError: std::error::Error + Send + Sync + 'static {
         Self: Sized;
 }
 
+impl<E: RemoteError> From<E> for Failure {
+    /// Lets `?` turn a typed error into what travels.
+    fn from(error: E) -> Self {
+        error.to_failure()
+    }
+}
+
 type Rebuild = Arc<dyn Fn(&Failure) -> Option<Box<dyn KnownError>> + Send + Sync>;
 
 /// An error re-created from a failure; [`as_any`](Self::as_any) leads back to its type.

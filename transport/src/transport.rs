@@ -125,11 +125,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`TransportError::InvalidTarget`] without topic and server, `Topology` if the broker refuses, `Unreachable` if
     /// it does not answer.
-    async fn listen(
-        &self,
-        on: &Target,
-        options: &ListenOptions,
-    ) -> Result<Box<dyn Listener<Request>>, TransportError>;
+    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError>;
 
     /// Takes the notifications of topics and priorities; with a `pool`, as one of those who share its queue. Returns
     /// when subscribed.

@@ -109,8 +109,7 @@ impl PendingCalls {
             ReplyPart::Final(reply) => {
                 let Some(waiting) = calls.waiting.remove(&id) else { return false };
                 drop(calls);
-                let reply =
-                    reply.unwrap_or_else(|| Reply::Result(waiting.partial.unwrap_or_else(Payload::null)));
+                let reply = reply.unwrap_or_else(|| Reply::Result(waiting.partial.unwrap_or_else(Payload::null)));
                 // A caller that is being dropped at this moment no longer wants it.
                 let _ = waiting.done.send(Ok(reply));
                 true

@@ -1,0 +1,124 @@
+//! Notifications, with and without an envelope.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    envelope::{self, Poison},
+    json::{self, Limits},
+    request::{ObjectWriter, text},
+};
+use crate::{
+    context::Context,
+    message::{Notification, NotificationFormat},
+    payload::Payload,
+};
+
+/// Writes the body of a notification, keys in oslo's order.
+///
+/// # Errors
+///
+/// [`serde_json::Error`] if the payload is no UTF-8 text, which no encoded [`Payload`] is.
+pub fn encode(notification: &Notification, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let mut object = ObjectWriter::with_capacity(notification.payload.len() + 384);
+    object.string("message_id", &notification.message_id)?;
+    object.string("publisher_id", &notification.publisher_id)?;
+    object.string("event_type", &notification.event_type)?;
+    object.string("priority", &notification.priority.as_str().to_ascii_uppercase())?;
+    object.raw("payload", notification.payload.as_bytes());
+    object.string("timestamp", &notification.timestamp)?;
+    object.string("_unique_id", unique_id)?;
+    object.context(&notification.context)?;
+    let object = object.finish()?;
+    Ok(match notification.format {
+        NotificationFormat::V1 => object.into_bytes(),
+        NotificationFormat::V2 => envelope::seal(&object),
+    })
+}
+
+/// A notification as it came in.
+#[derive(Debug)]
+pub struct Inbound {
+    /// The notification.
+    pub notification: Notification,
+    /// Tells one message from another.
+    pub unique_id: Option<String>,
+}
+
+/// Reads the body of a notification.
+///
+/// # Errors
+///
+/// [`Poison`] if it is none, or of a priority that nobody knows.
+pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
+    let inner = envelope::open(body, limits)?;
+    let format = if inner.as_ptr() == body.as_ptr() { NotificationFormat::V1 } else { NotificationFormat::V2 };
+    let (mut message_id, mut publisher_id, mut event_type) = (None, None, None);
+    let (mut priority, mut payload, mut timestamp, mut unique_id) = (None, None, None, None);
+    let mut context = Context::new();
+    envelope::members(&inner, limits, |key, raw| {
+        match key {
+            "message_id" if raw != "null" => message_id = Some(text("message_id", raw)?),
+            "publisher_id" if raw != "null" => publisher_id = Some(text("publisher_id", raw)?),
+            "event_type" if raw != "null" => event_type = Some(text("event_type", raw)?),
+            "priority" => priority = Some(text("priority", raw)?),
+            "payload" => payload = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
+            "timestamp" if raw != "null" => timestamp = Some(text("timestamp", raw)?),
+            "_unique_id" if raw != "null" => unique_id = Some(text("_unique_id", raw)?),
+            _ => {
+                if let Some(name) = key.strip_prefix("_context_") {
+                    context.insert(name, json::from_slice::<Value>(raw.as_bytes())?);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let priority = priority.ok_or(Poison::Missing { key: "priority" })?;
+    let shared = |text: Option<String>| text.map_or_else(|| Arc::from(""), Arc::from);
+    let notification = Notification {
+        context,
+        message_id: shared(message_id),
+        publisher_id: shared(publisher_id),
+        event_type: shared(event_type),
+        priority: priority.parse().map_err(|_| Poison::WrongType { key: "priority", wanted: "known priority" })?,
+        payload: payload.unwrap_or_else(Payload::null),
+        timestamp: shared(timestamp),
+        format,
+    };
+    Ok(Inbound { notification, unique_id })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::message::Priority;
+
+    const CAPTURED: &str = r#"{"message_id": "eeb3f9e5-8738-42f5-9121-35de9d0c26e7", "publisher_id": "pub.host1", "event_type": "evt.v1", "priority": "INFO", "payload": {"k": 1}, "timestamp": "2026-11-20 22:16:02.906662", "_unique_id": "ad2b9edabdc5476badb3f8d50ee63d3e"}"#;
+
+    #[test]
+    fn a_captured_notification_reads_and_writes_the_same() {
+        let inbound = decode(&Bytes::from_static(CAPTURED.as_bytes()), Limits::default()).unwrap();
+        assert_eq!(inbound.notification.priority, Priority::Info);
+        assert_eq!(inbound.notification.format, NotificationFormat::V1);
+        let written = encode(&inbound.notification, inbound.unique_id.as_deref().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), CAPTURED);
+    }
+
+    #[test]
+    fn the_second_format_is_the_first_in_an_envelope() {
+        let body = Bytes::from(envelope::seal(CAPTURED));
+        let inbound = decode(&body, Limits::default()).unwrap();
+        assert_eq!(inbound.notification.format, NotificationFormat::V2);
+        let written = encode(&inbound.notification, inbound.unique_id.as_deref().unwrap()).unwrap();
+        assert_eq!(written, body);
+    }
+
+    #[test]
+    fn a_priority_that_nobody_knows_is_named() {
+        let refused = decode(&Bytes::from_static(br#"{"priority": "LOUD"}"#), Limits::default()).unwrap_err();
+        assert_eq!(refused.to_string(), "key `priority` is no known priority");
+    }
+}

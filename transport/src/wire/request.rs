@@ -1,0 +1,325 @@
+//! Requests: calls and casts.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    envelope::{self, Poison},
+    json::{self, Limits},
+};
+use crate::{context::Context, message::Request, payload::Payload};
+
+/// What a request carries beside the request itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<'a> {
+    /// Tells one message from another; a repeated publish has the same one.
+    pub unique_id: &'a str,
+    /// Set for a call.
+    pub call: Option<CallLabels<'a>>,
+}
+
+/// What a call carries so that it can be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLabels<'a> {
+    /// Names the call in its reply.
+    pub message_id: &'a str,
+    /// Where the reply goes.
+    pub reply_queue: &'a str,
+    /// How long the server may be silent, in whole seconds.
+    pub monitor_timeout: Option<u64>,
+}
+
+/// Writes the body of a request, keys in oslo's order, the arguments spliced in as they are.
+///
+/// # Errors
+///
+/// [`serde_json::Error`] if the arguments are no UTF-8 text, which no encoded [`Payload`] is.
+pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_json::Error> {
+    let mut object = ObjectWriter::with_capacity(request.args.len() + 256);
+    object.string("method", &request.method)?;
+    object.raw("args", request.args.as_bytes());
+    if let Some(namespace) = &request.namespace {
+        object.string("namespace", namespace)?;
+    }
+    if let Some(version) = &request.version {
+        object.string("version", version)?;
+    }
+    if let Some(call) = &labels.call {
+        object.string("_msg_id", call.message_id)?;
+        object.string("_reply_q", call.reply_queue)?;
+        match call.monitor_timeout {
+            Some(seconds) => object.raw("_timeout", seconds.to_string().as_bytes()),
+            None => object.raw("_timeout", b"null"),
+        }
+    }
+    object.string("_unique_id", labels.unique_id)?;
+    object.context(&request.context)?;
+    Ok(envelope::seal(&object.finish()?))
+}
+
+/// A request as it came in.
+#[derive(Debug)]
+pub struct Inbound {
+    /// The request. Its method is empty if the message named none; a version of JSON `null` is the text `None`, which
+    /// is what Python makes of it.
+    pub request: Request,
+    /// Tells one message from another.
+    pub unique_id: Option<String>,
+    /// Who waits for a reply.
+    pub caller: Option<Caller>,
+}
+
+/// Who waits for a reply.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Names the call in its reply.
+    pub message_id: String,
+    /// Where the reply goes.
+    pub reply_queue: String,
+    /// How often the caller wants to hear that the method still runs.
+    pub heartbeat_interval: Option<Duration>,
+}
+
+/// Reads the body of a request.
+///
+/// # Errors
+///
+/// [`Poison`] if it is none.
+pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
+    let inner = envelope::open(body, limits)?;
+    let (mut method, mut args, mut namespace, mut version) = (None, None, None, None);
+    let (mut message_id, mut reply_queue, mut timeout, mut unique_id) = (None, None, None, None);
+    let mut context = Context::new();
+    envelope::members(&inner, limits, |key, raw| {
+        match key {
+            "method" => once(&mut method, "method", text("method", raw)?)?,
+            "args" => args = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
+            "namespace" if raw != "null" => namespace = Some(text("namespace", raw)?),
+            "version" => version = Some(if raw == "null" { "None".to_owned() } else { text("version", raw)? }),
+            "_msg_id" if raw != "null" => once(&mut message_id, "_msg_id", text("_msg_id", raw)?)?,
+            "_reply_q" if raw != "null" => once(&mut reply_queue, "_reply_q", text("_reply_q", raw)?)?,
+            "_unique_id" if raw != "null" => once(&mut unique_id, "_unique_id", text("_unique_id", raw)?)?,
+            "_timeout" => once(&mut timeout, "_timeout", heartbeat_interval(raw))?,
+            _ => {
+                if let Some(name) = key.strip_prefix("_context_") {
+                    context.insert(name, json::from_slice::<Value>(raw.as_bytes())?);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let caller = match (message_id, reply_queue) {
+        (Some(message_id), Some(reply_queue)) => {
+            Some(Caller { message_id, reply_queue, heartbeat_interval: timeout.flatten() })
+        }
+        _ => None,
+    };
+    let request = Request {
+        context,
+        method: method.map_or_else(|| Arc::from(""), Arc::from),
+        args: args.unwrap_or_else(Payload::empty_object),
+        namespace: namespace.map(Arc::from),
+        version: version.map(Arc::from),
+    };
+    Ok(Inbound { request, unique_id, caller })
+}
+
+/// Half of the caller's monitor timeout, as oslo's server takes it: whole seconds, and none below two.
+fn heartbeat_interval(raw: &str) -> Option<Duration> {
+    let seconds = raw.trim_matches('"').trim().parse::<f64>().ok().filter(|seconds| seconds.is_finite())?.trunc();
+    (seconds >= 2.0).then(|| Duration::from_secs_f64(seconds.min(1e9) / 2.0))
+}
+
+pub(super) fn text(key: &'static str, raw: &str) -> Result<String, Poison> {
+    json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key, wanted: "string" })
+}
+
+pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Result<(), Poison> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Poison::DuplicateKey { key }),
+    }
+}
+
+/// Writes one JSON object, member by member, with Python's separators.
+pub(super) struct ObjectWriter(Vec<u8>);
+
+impl ObjectWriter {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    pub(super) fn raw(&mut self, key: &'static str, value: &[u8]) {
+        self.begin();
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\": ");
+        self.0.extend_from_slice(value);
+    }
+
+    pub(super) fn string(&mut self, key: &'static str, value: &str) -> Result<(), serde_json::Error> {
+        self.raw(key, b"");
+        serde_json::to_writer(&mut self.0, value)
+    }
+
+    pub(super) fn context(&mut self, context: &Context) -> Result<(), serde_json::Error> {
+        for (key, value) in context.iter() {
+            self.begin();
+            serde_json::to_writer(&mut self.0, &ContextKey(key))?;
+            self.0.extend_from_slice(b": ");
+            serde_json::to_writer(&mut self.0, value)?;
+        }
+        Ok(())
+    }
+
+    /// The finished text.
+    pub(super) fn finish(mut self) -> Result<String, serde_json::Error> {
+        self.0.push(b'}');
+        String::from_utf8(self.0).map_err(serde::ser::Error::custom)
+    }
+
+    fn begin(&mut self) {
+        self.0.extend_from_slice(if self.0.is_empty() { b"{" } else { b", " });
+    }
+}
+
+struct ContextKey<'a>(&'a str);
+
+impl serde::Serialize for ContextKey<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("_context_{}", self.0))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn decoded(inner: &str) -> Result<Inbound, Poison> {
+        decode(&Bytes::from(envelope::seal(inner)), Limits::default())
+    }
+
+    #[test]
+    fn a_call_is_written_key_by_key_as_python_writes_it() {
+        // Captured from oslo.messaging 18.3.1.
+        let captured = r#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"echo\", \"args\": {\"a\": 1, \"b\": \"\\u00e9\", \"c\": [1, 2.5, null, true], \"d\": {\"x\": {}}}, \"namespace\": \"ns1\", \"version\": \"1.2\", \"_msg_id\": \"c43db2cf6fef4e459052653534e37c4a\", \"_reply_q\": \"reply_2c5b1afb859e409a94903388b7dc0fc1\", \"_timeout\": null, \"_unique_id\": \"8ace41576c8f4233bd858831e9908f71\", \"_context_user\": \"u1\", \"_context_request_id\": \"req-1\"}"}"#;
+        let args = r#"{"a": 1, "b": "\u00e9", "c": [1, 2.5, null, true], "d": {"x": {}}}"#;
+        let request = Request {
+            context: Context::new().with("user", "u1").with("request_id", "req-1"),
+            namespace: Some("ns1".into()),
+            version: Some("1.2".into()),
+            ..Request::new("echo", Payload::from_raw(Bytes::from_static(args.as_bytes())))
+        };
+        let labels = Labels {
+            unique_id: "8ace41576c8f4233bd858831e9908f71",
+            call: Some(CallLabels {
+                message_id: "c43db2cf6fef4e459052653534e37c4a",
+                reply_queue: "reply_2c5b1afb859e409a94903388b7dc0fc1",
+                monitor_timeout: None,
+            }),
+        };
+        assert_eq!(String::from_utf8(encode(&request, &labels).unwrap()).unwrap(), captured);
+    }
+
+    #[test]
+    fn a_cast_is_written_key_by_key_as_python_writes_it() {
+        let captured = r#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"hello\", \"args\": {\"z\": 1}, \"_unique_id\": \"b0568f26756847e8a61e3109e33596d9\", \"_context_k\": \"v\"}"}"#;
+        let request = Request {
+            context: Context::new().with("k", "v"),
+            ..Request::new("hello", Payload::from_raw(r#"{"z": 1}"#.into()))
+        };
+        let labels = Labels { unique_id: "b0568f26756847e8a61e3109e33596d9", call: None };
+        assert_eq!(String::from_utf8(encode(&request, &labels).unwrap()).unwrap(), captured);
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let request = Request {
+            context: Context::new().with("z", 1).with("a", json!({"deep": ["é", null]})),
+            namespace: Some("".into()),
+            version: Some("1.2".into()),
+            ..Request::new("add", Payload::encode(&json!({"a": 1})).unwrap())
+        };
+        let call = CallLabels { message_id: "m", reply_queue: "reply_q", monitor_timeout: Some(5) };
+        let body = encode(&request, &Labels { unique_id: "u", call: Some(call) }).unwrap();
+        let inbound = decode(&body.into(), Limits::default()).unwrap();
+        assert_eq!(inbound.request.method, request.method);
+        assert_eq!(inbound.request.args, request.args);
+        assert_eq!(inbound.request.namespace, request.namespace, "the empty namespace is not the null one");
+        assert_eq!(inbound.request.version, request.version);
+        assert_eq!(inbound.request.context, request.context);
+        assert_eq!(inbound.request.context.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["z", "a"]);
+        assert_eq!(inbound.unique_id.as_deref(), Some("u"));
+        let caller = inbound.caller.unwrap();
+        assert_eq!((caller.message_id.as_str(), caller.reply_queue.as_str()), ("m", "reply_q"));
+        assert_eq!(caller.heartbeat_interval, Some(Duration::from_millis(2500)));
+    }
+
+    #[test]
+    fn optional_keys_may_be_missing() {
+        let inbound = decoded(r#"{"method": "ping"}"#).unwrap();
+        assert_eq!(inbound.request.args, Payload::empty_object());
+        assert!(inbound.caller.is_none() && inbound.unique_id.is_none());
+        assert!(inbound.request.version.is_none() && inbound.request.namespace.is_none());
+        assert_eq!(&*decoded("{}").unwrap().request.method, "", "the server answers that no method is named");
+    }
+
+    #[test]
+    fn null_is_no_namespace_but_no_version_either() {
+        let inbound = decoded(r#"{"method": "m", "namespace": null, "version": null}"#).unwrap();
+        assert_eq!(inbound.request.namespace, None);
+        assert_eq!(inbound.request.version.as_deref(), Some("None"));
+    }
+
+    #[test]
+    fn arguments_from_python_need_not_be_strict_json() {
+        let inbound =
+            decoded(r#"{"method": "m", "args": {"x": NaN, "y": -Infinity, "z": 123456789012345678901234567890}}"#)
+                .unwrap();
+        #[derive(serde::Deserialize)]
+        struct Args {
+            x: f64,
+            y: f64,
+            z: u128,
+        }
+        let args: Args = inbound.request.args.decode().unwrap();
+        assert!(args.x.is_nan());
+        assert_eq!((args.y, args.z), (f64::NEG_INFINITY, 123_456_789_012_345_678_901_234_567_890));
+    }
+
+    #[test]
+    fn heartbeats_are_asked_for_as_oslos_server_understands_it() {
+        for (raw, wanted) in [
+            ("null", None),
+            ("1", None),
+            ("0.5", None),
+            ("\"many\"", None),
+            ("NaN", None),
+            ("2", Some(1.0)),
+            ("\"2\"", Some(1.0)),
+            ("5.9", Some(2.5)),
+        ] {
+            assert_eq!(heartbeat_interval(raw), wanted.map(Duration::from_secs_f64), "{raw}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_given_twice_is_poison() {
+        for key in ["method", "_msg_id", "_reply_q", "_unique_id"] {
+            let twice = format!(r#"{{"method": "m", "{key}": "a", "{key}": "b"}}"#);
+            assert!(matches!(decoded(&twice), Err(Poison::DuplicateKey { key: found }) if found == key), "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_of_the_wrong_type_are_poison() {
+        for inner in [r#"{"method": 7}"#, r#"{"method": "m", "_msg_id": {}}"#, r#"{"method": "m", "version": 1.2}"#] {
+            assert!(matches!(decoded(inner), Err(Poison::WrongType { .. })), "{inner}");
+        }
+    }
+}
