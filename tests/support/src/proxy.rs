@@ -64,7 +64,7 @@ pub enum Mode {
 
 /// A TCP proxy on a loopback port, for one broker.
 ///
-/// Dropping it resets its connections and frees its port. It must be started and used within one tokio runtime.
+/// Dropping it closes its connections and frees its port. It must be started and used within one tokio runtime.
 #[derive(Debug)]
 pub struct FaultProxy {
     port: PortLease,

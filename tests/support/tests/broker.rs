@@ -2,9 +2,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use oxlo_test_support::{Broker, TestVhost, eventually};
+use oxlo_test_support::{Broker, TestVhost, TlsMaterial, eventually};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -70,7 +73,7 @@ async fn a_dropped_node_leaves_no_process_and_no_folder() {
     eventually(
         SOON,
         "the helpers have ended",
-        || async { children.iter().filter(|pid| runs(**pid)).count() },
+        async || children.iter().filter(|pid| runs(**pid)).count(),
         |left| *left == 0,
     )
     .await;
@@ -155,4 +158,61 @@ async fn vhosts_are_fresh_cheap_and_gone_when_dropped() {
     let left: Vec<String> = control.eval("rabbit_vhost:list_names().").await;
     assert!(!left.contains(&name), "{left:?}");
     assert!(left.contains(&first.name().to_owned()));
+}
+
+#[tokio::test]
+async fn a_killed_test_process_takes_its_node_along() {
+    let mut harness = tokio::process::Command::new(env!("CARGO_BIN_EXE_broker"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(harness.stdout.take().unwrap()).lines();
+    let mut variables = Vec::new();
+    loop {
+        match lines.next_line().await.unwrap().as_deref() {
+            Some("ready") => break,
+            Some(line) => variables.push(line.to_owned()),
+            None => panic!("the harness ended before it was ready: {variables:?}"),
+        }
+    }
+    let port: u16 = variables[0].trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
+    assert!(accepts(port).await);
+    let started = below(harness.id().unwrap());
+    assert!(started.len() >= 2, "a node, its epmd and helpers: {started:?}");
+    harness.kill().await.unwrap();
+    eventually(
+        SOON,
+        "everything has ended",
+        async || started.iter().filter(|pid| runs(**pid)).count(),
+        |left| *left == 0,
+    )
+    .await;
+    assert!(!accepts(port).await);
+}
+
+#[tokio::test]
+async fn a_tls_listener_shows_the_certificate_it_was_given() {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.distinguished_name.push(DnType::CommonName, "oxlo test CA");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap().pem();
+    let material = TlsMaterial { ca: ca_pem, cert, key: key.serialize_pem(), require_client_cert: false };
+
+    let broker = Broker::builder().tls(material).start().await;
+    let outcome: String = broker
+        .control()
+        .eval(&format!(
+            "{{cacertfile, Ca}} = lists:keyfind(cacertfile, 1, element(2, application:get_env(rabbit, ssl_options))),
+             Outcome = ssl:connect(\"localhost\", {}, [{{verify, verify_peer}}, {{cacertfile, Ca}}], 5000),
+             iolist_to_binary(io_lib:format(\"~tp\", [Outcome])).",
+            broker.tls_port()
+        ))
+        .await;
+    assert!(outcome.starts_with("{ok,"), "{outcome}");
 }

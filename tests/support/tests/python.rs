@@ -1,5 +1,5 @@
 //! The Python peers against each other: what the interop tests rely on.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
