@@ -1,1 +1,3 @@
-//! TODO
+//! oxlo's AMQP 0-9-1 driver: `rabbit://`.
+
+mod stream;

@@ -1,0 +1,324 @@
+//! The depth guard: which bytes of a broker may reach lapin. Pure, no I/O.
+//!
+//! lapin parses field tables by recursion without a limit, on a thread with a 2 MiB stack: one message with a 7 kB header
+//! of nested tables aborts the process, and the broker hands the message to the next replica. It also closes the
+//! connection over a header that it cannot parse or that exceeds `frame_max`, after which the broker delivers the
+//! same message again, for ever; likewise over a routing key that is not UTF-8. So content headers and the methods that
+//! announce a message go through only when complete and checked, and what lapin must not see is replaced.
+
+pub(crate) mod content_header;
+mod delivery;
+pub(crate) mod preface;
+pub(crate) mod table;
+
+use content_header::{Inspection, Reason};
+use preface::{Looks, Preface};
+
+/// `frame_max` before the broker has named its own, and what we ask for when the user has no wish.
+pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;
+/// AMQP 0-9-1 allows no smaller `frame_max`.
+const FRAME_MIN_SIZE: u32 = 4_096;
+/// The largest content header that is buffered to be checked. A broker sends a message's header in one frame even if it
+/// exceeds the `frame_max` of the consumer's connection, for what counted was the publisher's.
+const HEADER_FRAME_MAX: usize = 1 << 20;
+/// type (1), channel (2), size (4).
+const FRAME_HEAD: usize = 7;
+const FRAME_END: u8 = 0xCE;
+
+const METHOD: u8 = 1;
+const HEADER: u8 = 2;
+const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
+
+const CONNECTION_START: (u16, u16) = (10, 10);
+const CONNECTION_TUNE: (u16, u16) = (10, 30);
+
+/// Why a stream is given up: the peer breaks AMQP 0-9-1, or does not speak it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GuardError {
+    /// The peer's first bytes are those of another protocol.
+    #[error("{0}")]
+    OtherProtocol(Looks),
+    /// lapin would close the connection over it too, with less to say.
+    #[error("the broker sent a {what} frame of {size} bytes, {limit} are agreed")]
+    FrameTooLarge {
+        /// The frame's type.
+        what: &'static str,
+        /// The frame's bytes, head and end included.
+        size: usize,
+        /// The limit it breaks.
+        limit: usize,
+    },
+    /// A frame does not end in the frame-end octet: the stream is out of step.
+    #[error("the broker sent a frame that ends in octet {0:#04x} instead of 0xce")]
+    FrameEnd(u8),
+    /// A frame type that AMQP 0-9-1 does not have.
+    #[error("the broker sent a frame of unknown type {0}")]
+    FrameType(u8),
+    /// A frame that is too short for what its type promises.
+    #[error("the broker sent a {0} frame that is cut short")]
+    CutShort(&'static str),
+    /// `connection.start` carries server properties that lapin must not parse.
+    #[error("the server properties in connection.start are {}", match .0 {
+        table::Flaw::TooDeep => "nested deeper than 32 tables",
+        table::Flaw::Malformed => "malformed",
+    })]
+    ServerProperties(table::Flaw),
+    /// A method with a field table that only clients send; lapin would parse it before it refuses it.
+    #[error("the broker sent the method {class}.{method}, which only clients send")]
+    ClientMethod {
+        /// The class id.
+        class: u16,
+        /// The method id.
+        method: u16,
+    },
+}
+
+impl GuardError {
+    /// Whether another attempt at the same address must end the same way.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::OtherProtocol(_))
+    }
+}
+
+/// What [`Guard::advance`] found at the front of its input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// So many bytes go through as they are; they are taken as passed. Never 0.
+    Pass(usize),
+    /// The next `take` bytes, a whole frame, are replaced by `with`, which is not longer.
+    Replace {
+        /// How many bytes of the input are gone.
+        take: usize,
+        /// What lapin gets in their place.
+        with: Vec<u8>,
+        /// What was wrong.
+        reason: Reason,
+    },
+    /// At least so many bytes must be there before the front can be judged; always more than there are.
+    Need(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Nothing of the stream was judged yet.
+    Preface,
+    /// A frame begins here.
+    Boundary,
+    /// So many payload bytes of a frame that goes through, its end octet not counted.
+    Payload(usize),
+    /// The end octet of a frame that goes through.
+    End,
+}
+
+enum Frame {
+    Need(usize),
+    /// The head goes through now and so does the payload, unseen.
+    Opaque(usize),
+    /// So many bytes were checked and go through.
+    Checked(usize),
+    Replace(usize, Vec<u8>, Reason),
+}
+
+/// The state of one inbound stream.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    state: State,
+    ours: u32,
+    frame_max: usize,
+}
+
+impl Guard {
+    /// A guard for a connection on which we offer `frame_max`; 0 stands for the broker's.
+    pub(crate) fn new(frame_max: u32) -> Self {
+        let first = if frame_max == 0 { DEFAULT_FRAME_MAX } else { frame_max };
+        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)) }
+    }
+
+    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before.
+    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Verdict, GuardError> {
+        let mut at = 0;
+        let stop = loop {
+            let rest = &input[at..];
+            match self.state {
+                State::Payload(left) => {
+                    let here = left.min(rest.len());
+                    at += here;
+                    if here < left {
+                        self.state = State::Payload(left - here);
+                        break Verdict::Need(1);
+                    }
+                    self.state = State::End;
+                }
+                State::End => {
+                    let Some(end) = rest.first() else { break Verdict::Need(1) };
+                    if let Err(error) = frame_end(*end) {
+                        if at > 0 {
+                            break Verdict::Pass(at);
+                        }
+                        return Err(error);
+                    }
+                    at += 1;
+                    self.state = State::Boundary;
+                }
+                State::Preface => match preface::judge(rest) {
+                    Preface::Amqp091 => self.state = State::Boundary,
+                    Preface::Need(bytes) => break Verdict::Need(bytes),
+                    Preface::Other(looks) => return Err(GuardError::OtherProtocol(looks)),
+                },
+                // An error behind bytes that are in order waits until those are passed.
+                State::Boundary => match self.frame(rest) {
+                    Err(_) if at > 0 => break Verdict::Pass(at),
+                    Err(error) => return Err(error),
+                    Ok(Frame::Need(bytes)) => break Verdict::Need(bytes),
+                    Ok(Frame::Opaque(payload)) => {
+                        at += FRAME_HEAD;
+                        self.state = State::Payload(payload);
+                    }
+                    Ok(Frame::Checked(bytes)) => at += bytes,
+                    Ok(Frame::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
+                },
+            }
+        };
+        Ok(if at > 0 { Verdict::Pass(at) } else { stop })
+    }
+
+    /// How many of the next bytes go through whatever they are.
+    pub(crate) fn unseen(&self) -> usize {
+        match self.state {
+            State::Payload(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// Takes note of bytes that went past the guard; at most [`unseen`](Self::unseen).
+    pub(crate) fn passed_unseen(&mut self, bytes: usize) {
+        if let State::Payload(left) = self.state {
+            self.state = match left.saturating_sub(bytes) {
+                0 => State::End,
+                left => State::Payload(left),
+            };
+        }
+    }
+
+    /// The error of a stream that ends with `rest` unjudged, if there is more to say than that it ended.
+    pub(crate) fn ended_with(&self, rest: &[u8]) -> Option<GuardError> {
+        (matches!(self.state, State::Preface) && !rest.is_empty())
+            .then(|| GuardError::OtherProtocol(preface::looks(rest)))
+    }
+
+    fn frame(&mut self, rest: &[u8]) -> Result<Frame, GuardError> {
+        let Some(&kind) = rest.first() else { return Ok(Frame::Need(1)) };
+        let what = match kind {
+            METHOD => "method",
+            HEADER => "content header",
+            BODY => "body",
+            HEARTBEAT => "heartbeat",
+            _ => return Err(GuardError::FrameType(kind)),
+        };
+        let Some(head) = rest.first_chunk::<FRAME_HEAD>() else { return Ok(Frame::Need(FRAME_HEAD)) };
+        let payload = as_size(u32::from_be_bytes([head[3], head[4], head[5], head[6]]));
+        let size = payload.saturating_add(FRAME_HEAD + 1);
+        let limit = if kind == HEADER { HEADER_FRAME_MAX.max(self.frame_max) } else { self.frame_max };
+        if size > limit {
+            return Err(GuardError::FrameTooLarge { what, size, limit });
+        }
+        match kind {
+            METHOD => self.method(rest, payload),
+            HEADER => self.content_header(rest, payload),
+            _ => Ok(Frame::Opaque(payload)),
+        }
+    }
+
+    fn content_header(&self, rest: &[u8], payload: usize) -> Result<Frame, GuardError> {
+        let size = FRAME_HEAD + payload + 1;
+        let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+        frame_end(frame[size - 1])?;
+        let room = self.frame_max - FRAME_HEAD - 1;
+        let inspection = content_header::inspect(&frame[FRAME_HEAD..size - 1], room)
+            .map_err(|content_header::CutShort| GuardError::CutShort("content header"))?;
+        Ok(match inspection {
+            Inspection::Clean => Frame::Checked(size),
+            Inspection::Repaired(reason, payload) => Frame::Replace(size, framed(&frame[..3], &[], &payload), reason),
+        })
+    }
+
+    fn method(&mut self, rest: &[u8], payload: usize) -> Result<Frame, GuardError> {
+        if payload < 4 {
+            return Err(GuardError::CutShort("method"));
+        }
+        let Some(ids) = rest.get(FRAME_HEAD..).and_then(<[u8]>::first_chunk::<4>) else {
+            return Ok(Frame::Need(FRAME_HEAD + 4));
+        };
+        let (class, method) = (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]]));
+        match (class, method) {
+            CONNECTION_START | CONNECTION_TUNE => {
+                let size = FRAME_HEAD + payload + 1;
+                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                frame_end(frame[size - 1])?;
+                let arguments = &frame[FRAME_HEAD + 4..size - 1];
+                if (class, method) == CONNECTION_START {
+                    start(arguments)?
+                } else {
+                    self.tune(arguments)?
+                }
+                Ok(Frame::Checked(size))
+            }
+            // start-ok; exchange declare, bind, unbind; queue declare, bind, unbind; consume: all that carry a table.
+            (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
+                Err(GuardError::ClientMethod { class, method })
+            }
+            _ if delivery::carries_names(class, method) => {
+                let size = FRAME_HEAD + payload + 1;
+                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(match delivery::repair(class, method, &frame[FRAME_HEAD + 4..size - 1]) {
+                    None => Frame::Checked(size),
+                    Some(arguments) => Frame::Replace(size, framed(&frame[..3], ids, &arguments), Reason::Malformed),
+                })
+            }
+            _ => Ok(Frame::Opaque(payload)),
+        }
+    }
+
+    /// Learns `frame_max` by lapin's rule: the lower of both, where 0 gives way to the other.
+    fn tune(&mut self, arguments: &[u8]) -> Result<(), GuardError> {
+        let [_, _, a, b, c, d, ..] = *arguments else { return Err(GuardError::CutShort("connection.tune")) };
+        let theirs = u32::from_be_bytes([a, b, c, d]);
+        let agreed = match (self.ours, theirs) {
+            (0, 0) => u32::MAX,
+            (0, one) | (one, 0) => one,
+            (ours, theirs) => ours.min(theirs),
+        };
+        self.frame_max = as_size(agreed.max(FRAME_MIN_SIZE));
+        Ok(())
+    }
+}
+
+fn start(arguments: &[u8]) -> Result<(), GuardError> {
+    let properties = arguments.get(2..).ok_or(GuardError::CutShort("connection.start"))?;
+    table::long_length(properties)
+        .and_then(|length| table::check(&properties[4..4 + length]))
+        .map_err(GuardError::ServerProperties)
+}
+
+/// A frame of the given type and channel.
+fn framed(type_and_channel: &[u8], ids: &[u8], payload: &[u8]) -> Vec<u8> {
+    let length = ids.len() + payload.len();
+    let mut frame = Vec::with_capacity(FRAME_HEAD + length + 1);
+    frame.extend_from_slice(type_and_channel);
+    // Not longer than what came, whose length had four octets.
+    frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    frame.extend_from_slice(ids);
+    frame.extend_from_slice(payload);
+    frame.push(FRAME_END);
+    frame
+}
+
+fn frame_end(octet: u8) -> Result<(), GuardError> {
+    if octet == FRAME_END { Ok(()) } else { Err(GuardError::FrameEnd(octet)) }
+}
+
+fn as_size(size: u32) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,244 @@
+//! What outlives a stream: its counters, its kill switch, and the news of its end.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+use socket2::Socket;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::guard::content_header::Reason;
+
+/// How a stream ended. The first cause stays.
+#[derive(Clone, Debug)]
+pub(crate) enum StreamEnd {
+    /// The peer closed its side.
+    Closed,
+    /// Reading or writing failed, or the guard refused what the peer sent. The typed cause is inside, see
+    /// [`is_permanent`](super::is_permanent).
+    Failed(Arc<io::Error>),
+    /// [`StreamHandle::kill`], with its reason.
+    Killed(&'static str),
+    /// lapin let go of the stream, after a close by us or an error of its own.
+    Dropped,
+}
+
+impl fmt::Display for StreamEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the broker closed the connection"),
+            Self::Failed(error) => write!(f, "{error}"),
+            Self::Killed(reason) => write!(f, "the connection was given up: {reason}"),
+            Self::Dropped => f.write_str("the connection was closed"),
+        }
+    }
+}
+
+/// A handle on a [`GuardedStream`](super::GuardedStream), cheap to clone. Dropping it does nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamHandle {
+    shared: Arc<Shared>,
+}
+
+impl StreamHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Ends the stream at once in both directions: what is being read or written fails, data that the kernel has not sent
+    /// yet is thrown away, and the peer gets a reset. Does nothing to a stream that has ended.
+    pub(crate) fn kill(&self, reason: &'static str) {
+        self.shared.kill(reason);
+    }
+
+    /// Waits for the end of the stream and tells it; at once if it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the end stays known.
+    pub(crate) async fn ended(&self) -> StreamEnd {
+        let mut end = self.shared.end.subscribe();
+        // The sender lives in what `self` holds, so that the wait cannot fail.
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(StreamEnd::Dropped),
+            Err(_) => StreamEnd::Dropped,
+        }
+    }
+
+    /// The end of the stream, if it has ended.
+    pub(crate) fn end(&self) -> Option<StreamEnd> {
+        self.shared.end.borrow().clone()
+    }
+
+    /// Bytes received, after TLS.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.shared.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent, before TLS.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.shared.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Messages on this stream whose headers, properties or names the guard had to change.
+    pub(crate) fn headers_dropped(&self) -> u64 {
+        self.shared.headers_dropped.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the peer was last heard of: bytes received, or else the stream's beginning. To the millisecond.
+    pub(crate) fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.shared.heard.load(Ordering::Relaxed));
+        self.shared.born.elapsed().saturating_sub(heard)
+    }
+}
+
+pub(super) struct Shared {
+    killed: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    end: watch::Sender<Option<StreamEnd>>,
+    /// A second descriptor of the socket, for the kill switch; gone with the stream.
+    socket: Mutex<Option<Socket>>,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    headers_dropped: AtomicU64,
+    born: Instant,
+    /// Milliseconds from `born` to the last byte in.
+    heard: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("end", &*self.end.borrow())
+            .field("bytes_in", &self.bytes_in)
+            .field("bytes_out", &self.bytes_out)
+            .field("headers_dropped", &self.headers_dropped)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn of(tcp: &TcpStream) -> Self {
+        Self {
+            killed: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            end: watch::Sender::new(None),
+            // Without it (no descriptors left) a kill still fails both directions; the socket then closes with the stream.
+            socket: Mutex::new(socket2::SockRef::from(tcp).try_clone().ok()),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            headers_dropped: AtomicU64::new(0),
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// Fails if the stream was killed, else notes whom to wake when it is.
+    pub(super) fn read_alive(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.alive(&self.reader, cx)
+    }
+
+    pub(super) fn write_alive(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.alive(&self.writer, cx)
+    }
+
+    fn alive(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
+        // Register first, look second: a kill in between wakes.
+        waker.register(cx.waker());
+        if !self.killed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let end = self.end.borrow().as_ref().map(StreamEnd::to_string).unwrap_or_default();
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, end))
+    }
+
+    fn kill(&self, reason: &'static str) {
+        self.finish(StreamEnd::Killed(reason));
+        self.killed.store(true, Ordering::Release);
+        self.shut();
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    /// Ends the socket without waiting for the peer: the close that follows sends a reset, not what is still queued.
+    pub(super) fn shut(&self) {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(socket) = socket {
+            // Both fail on a socket that is down already, which is what they are for.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        let heard = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(heard, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn header_dropped(&self, reason: Reason) {
+        self.headers_dropped.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("oxlo_rabbit_headers_dropped_total", "reason" => reason.label()).increment(1);
+        tracing::debug!(
+            reason = reason.label(),
+            "a message came with headers that cannot be parsed; it is delivered without them"
+        );
+    }
+
+    /// Notes an error as the stream's end and hands it on, with its typed cause intact.
+    pub(super) fn failed(&self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        let kept = Arc::new(error);
+        self.finish(StreamEnd::Failed(Arc::clone(&kept)));
+        copy_of(kind, &kept)
+    }
+
+    pub(super) fn closed(&self) {
+        self.finish(StreamEnd::Closed);
+    }
+
+    pub(super) fn dropped(&self) {
+        // The descriptor must go, or the connection would stay open behind the stream.
+        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.finish(StreamEnd::Dropped);
+    }
+
+    fn finish(&self, end: StreamEnd) {
+        self.end.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                *known = Some(end);
+            }
+            first
+        });
+    }
+}
+
+/// `io::Error` cannot be cloned, and both lapin and the supervisor want the cause.
+fn copy_of(kind: io::ErrorKind, error: &io::Error) -> io::Error {
+    use super::guard::GuardError;
+    use super::tls::TlsError;
+    let inner = error.get_ref();
+    if let Some(cause) = inner.and_then(|inner| inner.downcast_ref::<GuardError>()) {
+        return io::Error::new(kind, cause.clone());
+    }
+    if let Some(cause) = inner.and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        return io::Error::new(kind, cause.clone());
+    }
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(kind, error.to_string()),
+    }
+}

@@ -1,0 +1,310 @@
+//! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
+
+// Nothing uses all of it until the supervisor stands on it.
+#![allow(dead_code, unused_imports)]
+
+pub(crate) mod dial;
+pub(crate) mod guard;
+mod handle;
+mod inbound;
+pub(crate) mod runtime;
+pub(crate) mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use dial::DialError;
+use guard::{Guard, GuardError};
+use handle::Shared;
+use inbound::Inbound;
+use tls::{Tls, TlsError};
+
+pub(crate) use handle::{StreamEnd, StreamHandle};
+
+/// Where a stream goes and what it is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// A DNS name or an IP address (IPv6 without brackets).
+    pub(crate) host: String,
+    /// The TCP port.
+    pub(crate) port: u16,
+    /// TLS, or plain TCP if absent. There is no falling back from one to the other.
+    pub(crate) tls: Option<Tls>,
+    /// How long sent data may stay unacknowledged by the peer's kernel: oslo sets the heartbeat threshold. `None`: the system's default.
+    pub(crate) user_timeout: Option<Duration>,
+    /// The `frame_max` to offer, in bytes; 0 stands for 131 072.
+    pub(crate) frame_max: u32,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// No TCP connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// TCP, but no TLS.
+    #[error("TLS with {host}:{port} failed: {error}")]
+    Tls {
+        /// The host that was dialled.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// What went wrong.
+        #[source]
+        error: TlsError,
+    },
+    /// The peer accepted TCP and then left the TLS handshake unanswered.
+    #[error("TLS with {host}:{port} failed: no answer within {limit:?}")]
+    TlsTimeout {
+        /// The host that was dialled.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The limit for the whole of it.
+        limit: Duration,
+    },
+}
+
+impl ConnectError {
+    /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::Tls { error, .. } if error.is_permanent())
+    }
+}
+
+/// Whether an error that came out of a [`GuardedStream`], through lapin or not, is a permanent one: a peer that speaks
+/// another protocol, or TLS trouble that a retry does not heal.
+pub(crate) fn is_permanent(error: &io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    inner.downcast_ref::<GuardError>().is_some_and(GuardError::is_permanent)
+        || inner.downcast_ref::<TlsError>().is_some_and(TlsError::is_permanent)
+}
+
+/// Dials a peer and speaks TLS with it if it shall, all within `limit`. No byte of AMQP is sent yet.
+///
+/// # Errors
+///
+/// See [`ConnectError`].
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what it had opened.
+pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStream, ConnectError> {
+    let Peer { host, port, tls, user_timeout, frame_max } = peer;
+    let deadline = Instant::now() + limit;
+    let tcp = dial::dial(host, *port, limit, *user_timeout).await?;
+    let Some(tls) = tls else { return Ok(GuardedStream::plain(tcp, *frame_max)) };
+    match tokio::time::timeout_at(deadline, tls.handshake(host, tcp)).await {
+        Ok(Ok(stream)) => Ok(GuardedStream::tls(stream, *frame_max)),
+        Ok(Err(error)) => Err(ConnectError::Tls { host: host.clone(), port: *port, error }),
+        Err(_) => Err(ConnectError::TlsTimeout { host: host.clone(), port: *port, limit }),
+    }
+}
+
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection to a broker as lapin sees it: only bytes that lapin survives come out of it.
+///
+/// Its [`StreamHandle`] counts, kills, and tells the end. Dropping the stream closes the connection.
+pub(crate) struct GuardedStream {
+    socket: Socket,
+    inbound: Inbound,
+    shared: Arc<Shared>,
+    frame_max: u32,
+}
+
+impl fmt::Debug for GuardedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream")
+            .field("tls", &matches!(self.socket, Socket::Tls(_)))
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GuardedStream {
+    /// Guards a plain TCP connection on which we offer `frame_max`; 0 stands for 131 072.
+    pub(crate) fn plain(tcp: TcpStream, frame_max: u32) -> Self {
+        let shared = Shared::of(&tcp);
+        Self::new(Socket::Plain(tcp), shared, frame_max)
+    }
+
+    /// Guards a TLS connection on which we offer `frame_max`; 0 stands for 131 072.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, frame_max: u32) -> Self {
+        let shared = Shared::of(stream.get_ref().0);
+        Self::new(Socket::Tls(Box::new(stream)), shared, frame_max)
+    }
+
+    fn new(socket: Socket, shared: Shared, frame_max: u32) -> Self {
+        // lapin allocates 64 times what is agreed: a broker must not get to name it alone.
+        let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
+        Self { socket, inbound: Inbound::new(Guard::new(frame_max)), shared: Arc::new(shared), frame_max }
+    }
+
+    /// A handle that outlives the stream.
+    pub(crate) fn handle(&self) -> StreamHandle {
+        StreamHandle::new(Arc::clone(&self.shared))
+    }
+
+    /// The `frame_max` that the guard takes for offered.
+    pub(crate) fn frame_max(&self) -> u32 {
+        self.frame_max
+    }
+
+    fn guard_failed(&self, error: GuardError) -> io::Error {
+        self.shared.failed(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// A write, or an error that ends the stream.
+    fn written(&self, outcome: io::Result<usize>) -> io::Result<usize> {
+        match outcome {
+            Ok(bytes) => {
+                self.shared.sent(bytes);
+                Ok(bytes)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => error,
+            _ => self.shared.failed(tls::classified(error)),
+        }
+    }
+}
+
+impl AsyncRead for GuardedStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.shared.read_alive(cx)?;
+        if out.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            match this.inbound.take(out, |reason| this.shared.header_dropped(reason)) {
+                Ok(0) => {}
+                Ok(bytes) => return Poll::Ready(Ok(bytes)),
+                Err(error) => return Poll::Ready(Err(this.guard_failed(error))),
+            }
+            let direct = this.inbound.direct(out.len());
+            let space = if direct > 0 { &mut out[..direct] } else { this.inbound.space() };
+            let bytes = match ready!(this.socket.poll_fill(cx, space)) {
+                Ok(bytes) => bytes,
+                Err(error) => return Poll::Ready(Err(this.failed(error))),
+            };
+            if bytes == 0 {
+                return Poll::Ready(match this.inbound.ended() {
+                    Some(error) => Err(this.guard_failed(error)),
+                    None => {
+                        this.shared.closed();
+                        Ok(0)
+                    }
+                });
+            }
+            this.shared.received(bytes);
+            if direct > 0 {
+                this.inbound.took_direct(bytes);
+                return Poll::Ready(Ok(bytes));
+            }
+            this.inbound.filled(bytes);
+        }
+    }
+}
+
+impl AsyncWrite for GuardedStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.shared.write_alive(cx)?;
+        let outcome = ready!(this.socket.poll_write(cx, bytes));
+        Poll::Ready(this.written(outcome))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.shared.write_alive(cx)?;
+        let outcome = ready!(this.socket.poll_write_vectored(cx, slices));
+        Poll::Ready(this.written(outcome))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.shared.write_alive(cx)?;
+        let outcome = ready!(this.socket.poll_flush(cx));
+        Poll::Ready(outcome.map_err(|error| this.failed(error)))
+    }
+
+    /// Never waits: lapin blocks a thread on it, and a TLS farewell to a frozen peer would hold that thread for ever.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.socket.poll_shutdown(cx).is_pending() {
+            this.shared.shut();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for GuardedStream {
+    fn drop(&mut self) {
+        self.shared.dropped();
+    }
+}
+
+impl Socket {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(space);
+        ready!(match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
+        })?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! lapin on a stream of ours: the runtime that names it, and the AMQP handshake over it.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_rs::traits::Reactor;
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
+use futures_core::Stream;
+use futures_io::{AsyncRead, AsyncWrite};
+use lapin::uri::AMQPUri;
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+
+use super::{GuardedStream, StreamHandle};
+
+/// How long lapin may take to let go of a stream after a failed handshake: it answers the broker's `connection.close`.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// tokio's timers, and [`GuardedStream`] for the type of lapin's stream.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamReactor {
+    tokio: Tokio,
+}
+
+impl Reactor for StreamReactor {
+    type TcpStream = GuardedStream;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    /// Refused: lapin does not ask for it.
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        Err::<GuardedStream, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.tokio.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.tokio.interval(duration)
+    }
+
+    /// Refused: streams are dialled before lapin is asked.
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
+/// The runtime kit that lapin runs on.
+pub(crate) type Kit = RuntimeParts<Tokio, StreamReactor>;
+
+/// The kit for the tokio runtime that this is called in.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+fn kit() -> Kit {
+    let tokio = Tokio::current();
+    RuntimeParts::new(tokio.clone(), StreamReactor { tokio })
+}
+
+/// Performs the AMQP handshake over a stream and returns lapin's connection on it.
+///
+/// Of `uri` its credentials, virtual host and query matter; host and scheme do not, and `frame_max` is the stream's.
+/// One attempt is made whatever `properties` say of retries. There is no time limit: wrap it in one.
+///
+/// # Errors
+///
+/// lapin's. Where the stream ended first its cause is inside ([`is_permanent`](super::is_permanent) tells), and the
+/// stream's handle has it too.
+///
+/// # Cancel safety
+///
+/// Dropping the future kills the stream, and lapin's I/O thread ends with it.
+pub(crate) async fn open(
+    mut uri: AMQPUri,
+    properties: ConnectionProperties,
+    stream: GuardedStream,
+) -> lapin::Result<Connection> {
+    uri.query.frame_max = Some(stream.frame_max());
+    let properties = properties.configure_backoff(|backoff| backoff.with_max_times(0));
+    let mut abandon = KillOnDrop { handle: stream.handle(), armed: true };
+    let handle = stream.handle();
+    let slot = Arc::new(Mutex::new(Some(stream)));
+    let hand_out = move |_: AMQPUri, _: Runtime<Kit>| {
+        let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            stream
+                .map(AsyncTcpStream::Plain)
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "a stream carries one connection").into())
+        }
+    };
+    match Connection::connector(uri, Runtime::new(kit()), hand_out, properties).await {
+        Ok(connection) => {
+            abandon.armed = false;
+            Ok(connection)
+        }
+        Err(error) => {
+            // A broker that refused us gets lapin's close-ok before the stream is cut.
+            let _ = tokio::time::timeout(FAREWELL, handle.ended()).await;
+            Err(error)
+        }
+    }
+}
+
+struct KillOnDrop {
+    handle: StreamHandle,
+    armed: bool,
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if self.armed {
+            self.handle.kill("the connection attempt was given up");
+        }
+    }
+}

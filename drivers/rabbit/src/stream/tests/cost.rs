@@ -1,0 +1,84 @@
+//! What the guard costs. Not a test: `cargo test --release -p oxlo-driver-rabbit guard_cost -- --ignored --nocapture`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::wire;
+use crate::stream::guard::Guard;
+use crate::stream::inbound::Inbound;
+
+const MESSAGES: usize = 200_000;
+
+/// Headers as oslo.messaging's are not (it sends none), but as traced and dead-lettered messages have.
+fn table() -> Vec<u8> {
+    let mut table = Vec::new();
+    for key in ["traceparent", "tracestate", "x-first-death-queue", "x-first-death-reason"] {
+        table.extend(wire::short(key.as_bytes()));
+        table.push(b'S');
+        table.extend(wire::long(&[b'v'; 40]));
+    }
+    table
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn guard_cost() {
+    for body in [0, 512, 4_096, 65_536] {
+        let opening = [wire::start(b""), wire::tune(0, 131_072, 60)].concat();
+        let message = wire::delivery(1, b"ctag1.0123456789abcdef", 1, &table(), &vec![0; body]);
+        let per_round = (256 * 1024 / message.len()).max(1);
+        let round = message.repeat(per_round);
+        let rounds = (MESSAGES / per_round).clamp(1, 4_000);
+        let messages = u32::try_from(rounds * per_round).unwrap();
+
+        let start = Instant::now();
+        for _ in 0..rounds {
+            copy_through(black_box(&round));
+        }
+        let plain = start.elapsed() / messages;
+
+        let mut inbound = Inbound::new(Guard::new(0));
+        pass(&mut inbound, &opening);
+        let start = Instant::now();
+        for _ in 0..rounds {
+            pass(&mut inbound, black_box(&round));
+        }
+        let guarded = start.elapsed() / messages;
+        println!(
+            "body {body:>6}: {guarded:?} per message of {} bytes, of which two copies by way of a buffer take {plain:?}",
+            message.len()
+        );
+    }
+}
+
+fn pass(inbound: &mut Inbound, mut bytes: &[u8]) {
+    let mut out = vec![0; 128 * 1024];
+    loop {
+        while inbound.take(&mut out, |_| {}).unwrap() > 0 {}
+        if bytes.is_empty() {
+            return;
+        }
+        let direct = inbound.direct(out.len());
+        let space = if direct > 0 { &mut out[..direct] } else { inbound.space() };
+        let now = space.len().min(bytes.len());
+        space[..now].copy_from_slice(&bytes[..now]);
+        bytes = &bytes[now..];
+        if direct > 0 {
+            inbound.took_direct(now)
+        } else {
+            inbound.filled(now)
+        }
+        black_box(&out);
+    }
+}
+
+fn copy_through(mut bytes: &[u8]) {
+    let (mut buffer, mut out) = (vec![0; 64 * 1024], vec![0; 128 * 1024]);
+    while !bytes.is_empty() {
+        let now = buffer.len().min(bytes.len());
+        buffer[..now].copy_from_slice(&bytes[..now]);
+        out[..now].copy_from_slice(black_box(&buffer[..now]));
+        bytes = &bytes[now..];
+        black_box(&out);
+    }
+}

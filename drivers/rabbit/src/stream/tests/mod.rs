@@ -1,0 +1,15 @@
+//! Tests of the stream as a whole, and what they share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod child;
+mod cost;
+mod deep_headers;
+mod fake_server;
+mod guarding;
+mod handshake;
+mod publisher;
+mod real_broker;
+mod streaming;
+mod tls;
+pub(crate) mod wire;
