@@ -1,0 +1,159 @@
+//! What an error answers its caller: whose call it was, whether it may have run, whether to try again, which error.
+
+use oxlo_transport::{Target, settings::RemoteError};
+
+use crate::{error::CallError, remote::Remote, site::CallSite};
+
+impl CallError {
+    /// What was asked of whom.
+    #[must_use]
+    pub fn site(&self) -> &CallSite {
+        match self {
+            Self::InvalidTarget { site, .. }
+            | Self::VersionCap { site, .. }
+            | Self::Encode { site, .. }
+            | Self::Config { site, .. }
+            | Self::TooLarge { site, .. }
+            | Self::Refused { site, .. }
+            | Self::Unreachable { site, .. }
+            | Self::Blocked { site, .. }
+            | Self::Undeliverable { site, .. }
+            | Self::Rejected { site, .. }
+            | Self::Topology { site, .. }
+            | Self::TimedOut { site, .. }
+            | Self::ServerSilent { site, .. }
+            | Self::ConnectionLost { site, .. }
+            | Self::ReplyLost { site, .. }
+            | Self::Closed { site, .. }
+            | Self::RemoteError { site, .. }
+            | Self::Decode { site, .. }
+            | Self::MalformedReply { site, .. }
+            | Self::Transport { site, .. } => site,
+            Self::Remote(remote) => remote.site(),
+        }
+    }
+
+    /// Name of the method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.site().method()
+    }
+
+    /// Where the request was to go, with all that was prepared.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        self.site().target()
+    }
+
+    /// Whether the method may have run, or may still run. `false` is certain; `true` includes those that ran and failed.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ReplyLost { .. }
+            | Self::Decode { .. }
+            | Self::MalformedReply { .. } => true,
+            // A server that knows no such method, or not in this version, ran nothing.
+            Self::Remote(_) | Self::RemoteError { .. } => !self.is_no_such_method() && !self.is_unsupported_version(),
+            Self::Closed { sent, .. } => *sent,
+            Self::Transport { source, .. } => source.may_have_run(),
+            _ => false,
+        }
+    }
+
+    /// Whether the same call may succeed later with nothing changed. Together with
+    /// [`may_have_run`](Self::may_have_run) it is for the caller to know whether running twice does harm. A method that
+    /// ran and failed is not retryable as far as oxlo can know.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Blocked { .. }
+            | Self::Undeliverable { .. }
+            | Self::Rejected { .. }
+            | Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ReplyLost { .. } => true,
+            Self::Transport { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// Whether a server took the request and none of its endpoints has the method.
+    #[must_use]
+    pub fn is_no_such_method(&self) -> bool {
+        self.is_dispatch_refusal("NoSuchMethod")
+    }
+
+    /// Whether a server took the request and none of its endpoints has the namespace in this version.
+    #[must_use]
+    pub fn is_unsupported_version(&self) -> bool {
+        self.is_dispatch_refusal("UnsupportedVersion")
+    }
+
+    fn is_dispatch_refusal(&self, class: &str) -> bool {
+        const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
+        match self {
+            Self::RemoteError { exc_type, module, .. } => &**exc_type == class && &**module == DISPATCHER,
+            Self::Remote(remote) => remote.original_class() == class && remote.original_module() == DISPATCHER,
+            _ => false,
+        }
+    }
+
+    /// The method's failure, if its module is allowed.
+    #[must_use]
+    pub fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// The method's failure as the Rust type that was registered for its class; `None` for every other error.
+    #[must_use]
+    pub fn downcast_ref<E: RemoteError>(&self) -> Option<&E> {
+        self.remote()?.downcast_ref()
+    }
+
+    /// The method's failure as the Rust type that was registered for its class.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, unchanged, if it is not an `E`.
+    pub fn downcast<E: RemoteError>(self) -> Result<E, Self> {
+        match self {
+            Self::Remote(remote) => remote.downcast().map_err(Self::Remote),
+            other => Err(other),
+        }
+    }
+
+    /// The variant as a label for traces.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::InvalidTarget { .. } => "invalid_target",
+            Self::VersionCap { .. } => "version_cap",
+            Self::Encode { .. } => "encode",
+            Self::Config { .. } => "config",
+            Self::TooLarge { .. } => "too_large",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Blocked { .. } => "blocked",
+            Self::Undeliverable { .. } => "undeliverable",
+            Self::Rejected { .. } => "rejected",
+            Self::Topology { .. } => "topology",
+            Self::TimedOut { .. } => "timed_out",
+            Self::ServerSilent { .. } => "server_silent",
+            Self::ConnectionLost { .. } => "connection_lost",
+            Self::ReplyLost { .. } => "reply_lost",
+            Self::Closed { .. } => "closed",
+            Self::Remote(_) => "remote",
+            Self::RemoteError { .. } => "remote_error",
+            Self::Decode { .. } => "decode",
+            Self::MalformedReply { .. } => "malformed_reply",
+            Self::Transport { .. } => "transport",
+        }
+    }
+}

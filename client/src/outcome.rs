@@ -1,0 +1,53 @@
+//! From a reply to what the caller asked for.
+
+use std::sync::Arc;
+
+use oxlo_transport::{Failure, Payload, Reply, TransportError, error::Cause, settings::RemoteErrors};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{error::CallError, remote::Remote, site::CallSite};
+
+/// `site` is only made when there is something to complain about.
+pub(crate) fn outcome<R: DeserializeOwned>(
+    reply: Result<Reply, TransportError>,
+    allowed: &RemoteErrors,
+    site: impl FnOnce() -> CallSite,
+) -> Result<R, CallError> {
+    match reply {
+        Ok(Reply::Result(result)) => decode(&result, site),
+        Ok(Reply::Failure(failure)) => Err(failed(*failure, allowed, site())),
+        Err(error) => Err(CallError::waiting(site(), error)),
+    }
+}
+
+fn decode<R: DeserializeOwned>(result: &Payload, site: impl FnOnce() -> CallSite) -> Result<R, CallError> {
+    result.decode().map_err(|error| {
+        let cause: Cause = Arc::new(error);
+        CallError::decode::<R>(site(), path_of_mismatch::<R>(result), cause)
+    })
+}
+
+/// Where in the result it stops being an `R`. Reading once more with a record of the path costs the caller nothing as
+/// long as results are what they should be.
+fn path_of_mismatch<R: DeserializeOwned>(result: &Payload) -> String {
+    let Ok(value) = result.decode::<Value>() else { return String::new() };
+    match serde_path_to_error::deserialize::<_, R>(value) {
+        Err(error) if error.path().iter().len() > 0 => error.path().to_string(),
+        _ => String::new(),
+    }
+}
+
+fn failed(failure: Failure, allowed: &RemoteErrors, site: CallSite) -> CallError {
+    if allowed.allows(&failure.module) {
+        let known = allowed.rebuild(&failure);
+        return CallError::Remote(Remote::new(site, failure, known));
+    }
+    CallError::RemoteError {
+        site,
+        exc_type: failure.class.into(),
+        module: failure.module.into(),
+        value: failure.message.into(),
+        traceback: failure.traceback.into(),
+    }
+}

@@ -1,0 +1,78 @@
+//! A call that is on its way.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use oxlo_transport::{Target, Transport, transport::PendingReply};
+use serde::de::DeserializeOwned;
+use tracing::Span;
+
+use crate::{error::CallError, outcome::outcome, rpc_client::record, site::CallSite};
+
+/// A call whose request is at the broker; resolves to the method's result, within the timeout that began with
+/// [`start`](crate::RPCClient::start).
+///
+/// # Cancel safety
+///
+/// It can be polled on and off, for instance in a `select!` by `&mut`. Dropping it forgets the call at once: its reply
+/// is dropped when it comes; the method may still run.
+#[must_use = "dropping it forgets the call"]
+pub struct PendingCall<R> {
+    reply: PendingReply,
+    transport: Arc<dyn Transport>,
+    site: CallSite,
+    span: Span,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> PendingCall<R> {
+    pub(crate) fn new(reply: PendingReply, transport: Arc<dyn Transport>, site: CallSite, span: Span) -> Self {
+        Self { reply, transport, site, span, result: PhantomData }
+    }
+
+    /// The call's id, as it travels and as a broker's or a Python server's log shows it: 32 hexadecimal digits.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        self.reply.message_id()
+    }
+
+    /// Name of the method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.site.method()
+    }
+
+    /// Where the request went.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        self.site.target()
+    }
+}
+
+impl<R: DeserializeOwned> Future for PendingCall<R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let _entered = this.span.enter();
+        let reply = ready!(Pin::new(&mut this.reply).poll(cx));
+        let result = outcome(reply, &this.transport.settings().remote_errors, || this.site.clone());
+        record(&this.span, &result);
+        Poll::Ready(result)
+    }
+}
+
+impl<R> fmt::Debug for PendingCall<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingCall")
+            .field("site", &self.site)
+            .field("message_id", &self.message_id())
+            .finish_non_exhaustive()
+    }
+}
