@@ -11,6 +11,8 @@
 //! | [`wire`] | oslo.messaging's JSON, as pure functions |
 //! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
 pub mod error;
 pub mod failure;

@@ -1,0 +1,225 @@
+//! One transport's end of the bus: all waiting happens here.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use oxlo_transport::{ConnectionState, Retry, Settings, TransportError, error::Cause};
+use tokio::{
+    select,
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::{
+    broker::ConnectionId,
+    bus::{Bus, Gate, State},
+    faults::{Fault, Traffic},
+};
+
+/// How long a publisher with a counted number of retries waits from one look at the connection to the next.
+const ATTEMPT_EVERY: Duration = Duration::from_millis(100);
+
+/// Shared by a transport, its listeners, and what they handed out; the connection ends with the last of them, or by
+/// [`close`](Self::close).
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) id: ConnectionId,
+    pub(crate) settings: Settings,
+    pub(crate) state: watch::Receiver<ConnectionState>,
+}
+
+/// How long, and how often, to try.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    started: Instant,
+    deadline: Instant,
+    retries: Option<u32>,
+}
+
+impl Patience {
+    pub(crate) fn for_the_next(timeout: Duration, retry: Retry) -> Self {
+        let now = Instant::now();
+        // Far enough that nobody waits for it.
+        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 24 * 3600));
+        Self::until(deadline, retry)
+    }
+
+    pub(crate) fn until(deadline: Instant, retry: Retry) -> Self {
+        let retries = match retry {
+            Retry::Forever => None,
+            Retry::Times(times) => Some(times),
+        };
+        Self { started: Instant::now(), deadline, retries }
+    }
+}
+
+/// What a look at the bus led to.
+enum Attempt {
+    Done(Result<(), TransportError>),
+    InFlight(Duration),
+    Shut(Gate),
+}
+
+impl Link {
+    /// Hands one message over, when and as the bus lets it. `hand_over` puts it into the queues.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not sent.
+    pub(crate) async fn publish(
+        &self,
+        traffic: Traffic,
+        to: &(dyn fmt::Display + Sync),
+        mut patience: Patience,
+        hand_over: impl Fn(&mut State, Instant) -> Result<(), TransportError> + Send + Sync,
+    ) -> Result<(), TransportError> {
+        loop {
+            // Before the look, so that no change between it and the wait is missed.
+            let mut changes = self.changes();
+            match self.attempt(traffic, to, &hand_over) {
+                Attempt::Done(outcome) => return outcome,
+                Attempt::InFlight(delay) => {
+                    self.fly(delay, &patience).await?;
+                    return hand_over(&mut self.bus.lock(), Instant::now());
+                }
+                Attempt::Shut(gate) => self.wait(&mut changes, gate, &mut patience).await?,
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        traffic: Traffic,
+        to: &dyn fmt::Display,
+        hand_over: &impl Fn(&mut State, Instant) -> Result<(), TransportError>,
+    ) -> Attempt {
+        let now = Instant::now();
+        let mut state = self.bus.lock();
+        match state.gate(self.id) {
+            Gate::Open => {}
+            Gate::Closed => return Attempt::Done(Err(TransportError::Closed)),
+            shut => return Attempt::Shut(shut),
+        }
+        Attempt::Done(match state.script.next(traffic) {
+            None => hand_over(&mut state, now),
+            Some(Fault::Delay(delay)) => return Attempt::InFlight(delay),
+            Some(Fault::Drop) => Ok(()),
+            Some(Fault::Duplicate) => hand_over(&mut state, now).and_then(|()| hand_over(&mut state, now)),
+            Some(Fault::Reject) => {
+                Err(TransportError::Rejected { routing_key: to.to_string(), reason: "a fault was injected".into() })
+            }
+            Some(Fault::LoseConfirm) => hand_over(&mut state, now)
+                .and(Err(TransportError::ConnectionLost { source: Some(cause("a fault was injected")) })),
+        })
+    }
+
+    /// Waits until the transport is connected, for at most the settings' response timeout.
+    pub(crate) async fn connected(&self) -> Result<(), TransportError> {
+        let mut patience = Patience::for_the_next(self.settings.response_timeout, Retry::Forever);
+        loop {
+            let mut changes = self.changes();
+            let gate = self.bus.lock().gate(self.id);
+            match gate {
+                Gate::Open | Gate::Blocked(_) => return Ok(()),
+                Gate::Closed => return Err(TransportError::Closed),
+                Gate::Disconnected(_) => self.wait(&mut changes, gate, &mut patience).await?,
+            }
+        }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.bus.lock().gate(self.id), Gate::Open | Gate::Blocked(_))
+    }
+
+    /// Ends the connection; a second time does nothing.
+    pub(crate) fn close(&self) {
+        self.bus.lock().leave(self.id, Instant::now());
+    }
+
+    fn changes(&self) -> watch::Receiver<ConnectionState> {
+        let mut changes = self.state.clone();
+        changes.mark_unchanged();
+        changes
+    }
+
+    /// Waits until it is worth looking again.
+    async fn wait(
+        &self,
+        changes: &mut watch::Receiver<ConnectionState>,
+        gate: Gate,
+        patience: &mut Patience,
+    ) -> Result<(), TransportError> {
+        let mut until = patience.deadline;
+        if let (Gate::Disconnected(_), Some(retries)) = (&gate, &mut patience.retries) {
+            let Some(fewer) = retries.checked_sub(1) else { return Err(self.overdue(gate, patience)) };
+            *retries = fewer;
+            until = until.min(Instant::now() + ATTEMPT_EVERY);
+        }
+        match timeout_at(until, changes.changed()).await {
+            Err(_) if Instant::now() >= patience.deadline => Err(self.overdue(gate, patience)),
+            _ => Ok(()),
+        }
+    }
+
+    fn overdue(&self, gate: Gate, patience: &Patience) -> TransportError {
+        let waited = patience.started.elapsed();
+        match gate {
+            Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited },
+            Gate::Disconnected(reason) => TransportError::Unreachable {
+                broker: format!("memory://{}", self.bus.name()),
+                waited,
+                source: Some(cause(&reason)),
+            },
+            Gate::Open | Gate::Closed => TransportError::Closed,
+        }
+    }
+
+    /// Waits as long as a delayed message is on its way.
+    async fn fly(&self, delay: Duration, patience: &Patience) -> Result<(), TransportError> {
+        let mut changes = self.state.clone();
+        let lost = async {
+            let gone =
+                |state: &ConnectionState| matches!(state, ConnectionState::Disconnected(_) | ConnectionState::Closed);
+            match changes.wait_for(gone).await.as_deref() {
+                Ok(ConnectionState::Disconnected(reason)) => {
+                    TransportError::ConnectionLost { source: Some(cause(reason)) }
+                }
+                _ => TransportError::Closed,
+            }
+        };
+        let lands = Instant::now() + delay;
+        select! {
+            biased;
+            error = lost => Err(error),
+            () = sleep_until(lands.min(patience.deadline)) => {
+                if lands < patience.deadline {
+                    Ok(())
+                } else {
+                    Err(TransportError::TimedOut { waited: patience.started.elapsed() })
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Why a connection that never existed was lost.
+#[derive(Debug)]
+struct Interruption(String);
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Interruption {}
+
+fn cause(reason: &str) -> Cause {
+    Arc::new(Interruption(reason.to_owned()))
+}

@@ -1,0 +1,280 @@
+//! The transport, and the bus as a program sees it.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use oxlo_transport::{
+    CallOptions, Capabilities, ConnectionState, ListenOptions, Listener, Notification, PendingReply, Priority, Request,
+    SendOptions, Settings, Target, Transport, TransportError, parts::pending::PendingCalls,
+};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use crate::{
+    broker::{ConsumerId, Message},
+    bus::{Answer, Bus, Incoming},
+    faults::{Faults, Traffic},
+    link::{Link, Patience},
+    listener::{Delivered, MemoryListener},
+    names::{Key, QueueName, Route},
+    size,
+};
+
+/// A handle on the bus that every `memory://name` of this process leads to. Cloning it is cheap.
+///
+/// The bus exists as long as a transport or a handle of it does; the next of that name is a new one.
+#[derive(Clone)]
+pub struct MemoryBus(Arc<Bus>);
+
+/// What there is on a bus at one moment. All but `transports` is zero when everything is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Transports that were not closed.
+    pub transports: usize,
+    /// Calls that wait for their reply.
+    pub calls: usize,
+    /// Messages in queues. An expired one counts until the queue is looked at for the next time.
+    pub waiting: usize,
+    /// Messages that listeners hold and nobody settled.
+    pub unsettled: usize,
+}
+
+impl MemoryBus {
+    /// The bus of this name; `""` is the one of the bare `memory://`.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(Bus::named(name))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// What can be made to go wrong on it.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.0.clone())
+    }
+
+    /// What there is on it now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let state = self.0.lock();
+        Load {
+            transports: state.connections(),
+            calls: state.pending_calls(),
+            waiting: state.requests.waiting() + state.notifications.waiting(),
+            unsettled: state.requests.unsettled() + state.notifications.unsettled(),
+        }
+    }
+
+    /// Connects a transport to it, under a name for [`Faults::disconnect`] if one is given.
+    #[must_use]
+    pub fn connect(&self, name: Option<&str>, settings: Settings) -> MemoryTransport {
+        let pending = PendingCalls::new();
+        let (id, state) = self.0.lock().join(name.map(str::to_owned), pending.clone());
+        MemoryTransport { link: Arc::new(Link { bus: self.0.clone(), id, settings, state }), pending }
+    }
+}
+
+impl fmt::Debug for MemoryBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBus").field("name", &self.name()).field("load", &self.load()).finish()
+    }
+}
+
+/// One program's connection to a [`MemoryBus`].
+///
+/// Dropping it closes it, unless a listener, a delivery or a replier of it is still there; those keep it open.
+pub struct MemoryTransport {
+    link: Arc<Link>,
+    pending: PendingCalls,
+}
+
+impl MemoryTransport {
+    fn exchange(&self, target: &Target) -> Arc<str> {
+        target.exchange.clone().unwrap_or_else(|| self.link.settings.control_exchange.clone())
+    }
+
+    /// Where a request goes: fanout wins over server, as in oslo.
+    fn route(&self, to: &Target) -> Result<Route, TransportError> {
+        let topic = to.require_topic()?.clone();
+        let key = match &to.server {
+            _ if to.fanout => Key::Fanout(topic),
+            Some(server) => Key::Server(topic, server.clone()),
+            None => Key::Topic(topic),
+        };
+        Ok(Route { exchange: self.exchange(to), key })
+    }
+
+    async fn send(
+        &self,
+        route: Route,
+        message: Message<Incoming>,
+        mandatory: bool,
+        patience: Patience,
+    ) -> Result<(), TransportError> {
+        let mandatory = mandatory && !matches!(route.key, Key::Fanout(_));
+        self.link
+            .publish(Traffic::Requests, &route.key, patience, |state, now| {
+                if mandatory && !state.requests.is_routable(&route) {
+                    return Err(TransportError::Undeliverable {
+                        exchange: route.exchange.to_string(),
+                        routing_key: route.key.to_string(),
+                    });
+                }
+                state.requests.publish(&route, &message, now);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn subscribe<C: Delivered>(
+        &self,
+        options: &ListenOptions,
+        topology: impl FnOnce(ConsumerId) -> Vec<(QueueName, Route)>,
+    ) -> Result<MemoryListener<C>, TransportError> {
+        self.link.connected().await?;
+        let wake = Arc::new(Notify::new());
+        let consumer = self.link.bus.lock().subscribe::<C>(self.link.id, options.prefetch, wake.clone(), topology);
+        Ok(MemoryListener::new(self.link.clone(), consumer, wake))
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::FULL;
+        capabilities.isolates_exchanges = true;
+        capabilities
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.link.settings
+    }
+
+    fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.link.state.clone()
+    }
+
+    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
+        let route = self.route(to)?;
+        size::check(size::of_request(&request), &self.link.settings)?;
+        let message = Message { content: Incoming { request, answer: None }, unique_id: unique_id(), expires: None };
+        let patience = Patience::for_the_next(options.timeout, options.retry);
+        self.send(route, message, options.mandatory, patience).await
+    }
+
+    async fn start(
+        &self,
+        to: &Target,
+        request: Request,
+        options: &CallOptions,
+    ) -> Result<PendingReply, TransportError> {
+        let route = self.route(to)?;
+        if to.fanout {
+            return Err(TransportError::InvalidTarget {
+                reason: format!("a call is answered by one server, and `{to}` means all of them; cast instead"),
+            });
+        }
+        size::check(size::of_request(&request), &self.link.settings)?;
+        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let deadline = pending.deadline();
+        let answer = Answer {
+            to: self.link.id,
+            message_id: pending.message_id().into(),
+            deadline,
+            monitor_timeout: options.monitor_timeout,
+        };
+        let message = Message {
+            content: Incoming { request, answer: Some(answer) },
+            unique_id: unique_id(),
+            expires: Some(deadline),
+        };
+        self.send(route, message, options.mandatory, Patience::until(deadline, options.retry)).await?;
+        pending.sent();
+        Ok(pending)
+    }
+
+    async fn notify(
+        &self,
+        to: &Target,
+        notification: Notification,
+        options: &SendOptions,
+    ) -> Result<(), TransportError> {
+        let topic = to.require_topic()?.clone();
+        let route = Route { exchange: self.exchange(to), key: Key::Notifications(topic, notification.priority) };
+        size::check(size::of_notification(&notification), &self.link.settings)?;
+        let message = Message { content: notification, unique_id: unique_id(), expires: None };
+        let patience = Patience::for_the_next(options.timeout, options.retry);
+        self.link
+            .publish(Traffic::Notifications, &route.key, patience, |state, now| {
+                // So that nothing is lost before the first listener comes.
+                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+                state.notifications.publish(&route, &message, now);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
+        let (topic, server) = on.require_topic_and_server()?;
+        let exchange = self.exchange(on);
+        let route = |key| Route { exchange: exchange.clone(), key };
+        let shared = |route: Route| (QueueName::Shared(route.clone()), route);
+        let topology = |consumer| {
+            vec![
+                shared(route(Key::Topic(topic.clone()))),
+                shared(route(Key::Server(topic.clone(), server.clone()))),
+                (QueueName::Own(consumer), route(Key::Fanout(topic.clone()))),
+            ]
+        };
+        Ok(Box::new(self.subscribe::<Incoming>(options, topology).await?))
+    }
+
+    async fn listen_for_notifications(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
+        if on.is_empty() {
+            return Err(TransportError::InvalidTarget {
+                reason: "a notification listener needs at least one topic and priority".into(),
+            });
+        }
+        let mut queues = Vec::new();
+        for (target, priority) in on {
+            let topic = target.require_topic()?.clone();
+            let exchange = self.exchange(target);
+            let route = Route { exchange: exchange.clone(), key: Key::Notifications(topic, *priority) };
+            let queue = match pool {
+                Some(pool) => QueueName::Pool { exchange, pool: pool.into() },
+                None => QueueName::Shared(route.clone()),
+            };
+            queues.push((queue, route));
+        }
+        Ok(Box::new(self.subscribe::<Notification>(options, |_| queues).await?))
+    }
+
+    async fn close(&self) {
+        self.link.close();
+    }
+}
+
+impl fmt::Debug for MemoryTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTransport")
+            .field("bus", &self.link.bus.name())
+            .field("state", &*self.link.state.borrow())
+            .field("pending", &self.pending)
+            .finish()
+    }
+}
+
+fn unique_id() -> Arc<str> {
+    Uuid::new_v4().simple().to_string().into()
+}

@@ -1,0 +1,222 @@
+//! What becomes of messages that were taken: acknowledged, requeued, rejected, or left behind.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Harness,
+    bench::{
+        GLANCE, PATIENCE, connect, listen, nothing_comes, number_of, patient, request, result, take, topic, value_of,
+    },
+};
+use crate::{
+    error::TransportError,
+    listener::{Delivery, Listener},
+    message::Request,
+    options::{ListenOptions, SendOptions},
+    target::Target,
+    transport::Transport,
+};
+
+async fn cast(transport: &dyn Transport, to: &Target, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        transport.cast(to, request(number), &SendOptions::new()).await.unwrap();
+    }
+}
+
+fn number(delivery: &Delivery<Request>) -> usize {
+    number_of(&delivery.message)
+}
+
+/// A requeued message goes back, and another listener gets it, marked as redelivered.
+pub async fn a_requeued_message_goes_to_another_listener(harness: &dyn Harness) {
+    let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
+    let mut unwilling = listen(&to.clone().server("unwilling"), &*one).await;
+    let mut willing = listen(&to.clone().server("willing"), &*two).await;
+    cast(&*one, &to, 0..4).await;
+    let mut done = Vec::new();
+    let everything = async {
+        while done.len() < 4 {
+            tokio::select! {
+                got = unwilling.recv() => got.unwrap().settle.requeue(),
+                got = willing.recv() => {
+                    let got = got.unwrap();
+                    done.push((number(&got), got.redelivered));
+                    got.settle.ack();
+                }
+            }
+        }
+    };
+    timeout(PATIENCE, everything).await.expect("the requeued messages did not come to the other listener");
+    assert!(done.iter().any(|(_, redelivered)| *redelivered), "nothing was marked as redelivered: {done:?}");
+    let mut numbers: Vec<usize> = done.into_iter().map(|(number, _)| number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+}
+
+/// A requeued message that comes to the same listener again is not taken for a duplicate, however often.
+pub async fn a_requeued_message_is_no_duplicate(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener = listen(&to.clone().server("server"), &*transport).await;
+    cast(&*transport, &to, 0..1).await;
+    let first = take(&mut listener).await;
+    assert!(!first.redelivered);
+    first.settle.requeue();
+    for _ in 0..3 {
+        let again = take(&mut listener).await;
+        assert_eq!((number(&again), again.redelivered), (0, true));
+        again.settle.requeue();
+    }
+    take(&mut listener).await.settle.ack();
+}
+
+/// A rejected message is dropped.
+pub async fn a_rejected_message_is_never_seen_again(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let on = to.clone().server("server");
+    let mut listener = listen(&on, &*transport).await;
+    cast(&*transport, &to, 0..2).await;
+    take(&mut listener).await.settle.reject();
+    let next = take(&mut listener).await;
+    assert_eq!(number(&next), 1);
+    next.settle.ack();
+    listener.close().await;
+    let mut listener = listen(&on, &*transport).await;
+    nothing_comes(&mut listener).await;
+}
+
+/// An acknowledged message does not come back when its listener goes.
+pub async fn an_acknowledged_message_is_never_seen_again(harness: &dyn Harness) {
+    let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
+    let mut listener = listen(&to.clone().server("first"), &*one).await;
+    cast(&*one, &to, 0..2).await;
+    for _ in 0..2 {
+        take(&mut listener).await.settle.ack();
+    }
+    listener.close().await;
+    one.close().await;
+    let mut listener = listen(&to.server("second"), &*two).await;
+    nothing_comes(&mut listener).await;
+}
+
+/// Dropping what settles a message gives the message back: a panic loses nothing.
+pub async fn an_unsettled_message_goes_back_when_dropped(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener = listen(&to.clone().server("server"), &*transport).await;
+    cast(&*transport, &to, 0..1).await;
+    drop(take(&mut listener).await);
+    let again = take(&mut listener).await;
+    assert_eq!((number(&again), again.redelivered), (0, true));
+    again.settle.ack();
+}
+
+/// A listener that is dropped gives back what it had not handed out; what it had handed out stays where it is until it
+/// is settled.
+pub async fn a_dropped_listener_gives_back_what_it_held(harness: &dyn Harness) {
+    let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
+    let mut first = listen(&to.clone().server("first"), &*one).await;
+    cast(&*one, &to, 0..5).await;
+    let kept = take(&mut first).await;
+    assert_eq!(number(&kept), 0);
+    drop(first);
+    let mut second = listen(&to.server("second"), &*two).await;
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        let got = take(&mut second).await;
+        numbers.push(number(&got));
+        got.settle.ack();
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    drop(kept);
+    let last = take(&mut second).await;
+    assert_eq!((number(&last), last.redelivered), (0, true));
+    last.settle.ack();
+}
+
+/// A listener hands out no more unsettled messages than its prefetch, and the next one when one is settled.
+pub async fn prefetch_bounds_what_is_handed_out(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let options = ListenOptions::new().with_prefetch(2);
+    let mut listener = transport.listen(&to.clone().server("server"), &options).await.unwrap();
+    cast(&*transport, &to, 0..4).await;
+    let (first, second) = (take(&mut listener).await, take(&mut listener).await);
+    nothing_comes(&mut listener).await;
+    first.settle.ack();
+    let third = take(&mut listener).await;
+    assert_eq!(number(&third), 2);
+    nothing_comes(&mut listener).await;
+    second.settle.ack();
+    third.settle.ack();
+    take(&mut listener).await.settle.ack();
+}
+
+/// `stop` ends the subscription: what waited goes back, and `recv` says `Closed`.
+pub async fn after_stop_nothing_more_is_taken(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let on = to.clone().server("server");
+    let mut listener = listen(&on, &*transport).await;
+    assert!(listener.is_subscribed());
+    cast(&*transport, &to, 0..3).await;
+    take(&mut listener).await.settle.ack();
+    listener.stop().await;
+    assert!(!listener.is_subscribed());
+    cast(&*transport, &to, 3..4).await;
+    let ended = timeout(PATIENCE, listener.recv()).await.expect("recv hangs after stop");
+    assert!(matches!(ended, Err(TransportError::Closed)), "{ended:?}");
+    let mut next = listen(&on, &*transport).await;
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        let got = take(&mut next).await;
+        numbers.push(number(&got));
+        got.settle.ack();
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+/// What was handed out before `stop` can still be answered and settled.
+pub async fn what_was_handed_out_can_be_answered_after_stop(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let on = to.clone().server("server");
+    let mut listener = listen(&on, &*transport).await;
+    let call = transport.start(&to, request(1), &patient()).await.unwrap();
+    let got = take(&mut listener).await;
+    listener.stop().await;
+    got.replier.expect("a call is to be answered").reply(result("late")).await.unwrap();
+    got.settle.ack();
+    assert_eq!(value_of::<String>(call.await), "late");
+    listener.close().await;
+    let mut listener = listen(&on, &*transport).await;
+    nothing_comes(&mut listener).await;
+}
+
+/// Dropping the future of `recv` loses no message.
+pub async fn a_dropped_recv_loses_nothing(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener: Box<dyn Listener<Request>> = listen(&to.clone().server("server"), &*transport).await;
+    let sender = {
+        let (transport, to) = (transport.clone(), to.clone());
+        tokio::spawn(async move {
+            for number in 0..50 {
+                cast(&*transport, &to, number..number + 1).await;
+                sleep(Duration::from_micros(100)).await;
+            }
+        })
+    };
+    let mut numbers = Vec::new();
+    let everything = async {
+        while numbers.len() < 50 {
+            // So short that many of these futures are dropped while a message is on its way.
+            if let Ok(got) = timeout(Duration::from_micros(200), listener.recv()).await {
+                let got = got.unwrap();
+                numbers.push(number(&got));
+                got.settle.ack();
+            }
+        }
+    };
+    timeout(PATIENCE + GLANCE, everything).await.expect("messages were lost");
+    sender.await.unwrap();
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+}
