@@ -155,7 +155,8 @@ impl<M: Clone> Broker<M> {
         wake: Arc<Notify>,
         now: Instant,
     ) {
-        for name in &queues {
+        let names = queues.clone();
+        for name in &names {
             if let Some(queue) = self.queues.get_mut(name) {
                 queue.turns.push_back(id);
             }
@@ -163,17 +164,9 @@ impl<M: Clone> Broker<M> {
         let prefetch = if prefetch == 0 { usize::MAX } else { usize::from(prefetch) };
         self.consumers.insert(
             id,
-            Consumer {
-                connection,
-                queues: queues.clone(),
-                prefetch,
-                holds: 0,
-                ready: VecDeque::new(),
-                suspended: false,
-                wake,
-            },
+            Consumer { connection, queues, prefetch, holds: 0, ready: VecDeque::new(), suspended: false, wake },
         );
-        for name in &queues {
+        for name in &names {
             self.push(name, now);
         }
     }

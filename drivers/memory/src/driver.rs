@@ -36,7 +36,7 @@ impl Driver for MemoryDriver {
         let bus = bus_name(url)?;
         let mut options = url.options();
         let name = options.text("name");
-        options.finish().map_err(refused)?;
+        options.finish().map_err(|error| refused(&error))?;
         Ok(Arc::new(MemoryBus::named(bus).connect(name, settings)))
     }
 }
@@ -59,8 +59,8 @@ fn bus_name(url: &TransportUrl) -> Result<&str, TransportError> {
     }
 }
 
-fn refused(error: OptionError) -> TransportError {
-    let option = match &error {
+fn refused(error: &OptionError) -> TransportError {
+    let option = match error {
         OptionError::Value { name, .. } => (*name).to_owned(),
         OptionError::Unknown { name, .. } => name.clone().unwrap_or_else(|| "(unknown)".into()),
     };

@@ -30,7 +30,7 @@ pub enum Fault {
     Duplicate,
     /// It is this long on its way to the broker, and its publisher waits as long for the confirm. If the transport is
     /// [disconnected](Faults::disconnect) meanwhile, the message is lost and the publisher fails with `ConnectionLost`;
-    /// if the publisher's timeout ends first, it is lost and the publisher fails with `TimedOut`.
+    /// if the publisher's timeout ends first, it is lost and the publisher fails with `Unconfirmed`.
     Delay(Duration),
     /// The broker refuses it: the publisher fails with `Rejected`.
     Reject,
@@ -53,6 +53,8 @@ pub struct Faults {
     bus: Arc<Bus>,
 }
 
+// How many transports were meant is good to know and rarely needed.
+#[allow(clippy::must_use_candidate)]
 impl Faults {
     pub(crate) fn new(bus: Arc<Bus>) -> Self {
         Self { bus }

@@ -27,7 +27,7 @@
 //! different kinds never share a name.
 //!
 //! `max_message_size` counts the JSON text of arguments, result or payload, and of the context. `max_depth` is for
-//! drivers that read JSON; this one reads none.
+//! drivers that read JSON; this one reads none. Connecting never fails, so `connect_retry` has nothing to do.
 //!
 //! # The URL
 //!

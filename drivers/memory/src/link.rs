@@ -195,7 +195,7 @@ impl Link {
                 if lands < patience.deadline {
                     Ok(())
                 } else {
-                    Err(TransportError::TimedOut { waited: patience.started.elapsed() })
+                    Err(TransportError::Unconfirmed { waited: patience.started.elapsed() })
                 }
             }
         }

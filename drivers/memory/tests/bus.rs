@@ -8,7 +8,10 @@ use oxlo_transport::{
     CallOptions, ListenOptions, Payload, Registry, Reply, Request, SendOptions, Settings, Target, Transport,
     TransportError,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 fn request() -> Request {
     Request::new("method", Payload::empty_object())
@@ -80,7 +83,8 @@ async fn dropped_calls_leave_nothing_pending() {
     let to = Target::topic("topic");
     let mut listener = transport.listen(&to.clone().server("server"), &ListenOptions::new()).await.unwrap();
     for _ in 0..1000 {
-        let call = transport.call(&to, request(), &CallOptions::new());
+        let options = CallOptions::new();
+        let call = transport.call(&to, request(), &options);
         assert!(timeout(Duration::from_millis(1), call).await.is_err());
         let got = listener.recv().await.unwrap();
         got.settle.ack();
@@ -134,4 +138,60 @@ async fn a_prefetched_request_expires_as_well() {
     assert_eq!(begun.elapsed(), second);
     assert!(timeout(second, listener.recv()).await.is_err());
     assert_eq!(bus.load().unsettled, 0);
+}
+
+/// Every call is answered once although servers on several threads requeue, drop and answer at random moments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_between_threads() {
+    const CALLERS: u32 = 8;
+    const CALLS: u32 = 200;
+    let bus = MemoryBus::named("threads");
+    let to = Target::topic("topic");
+    let mut servers = JoinSet::new();
+    for name in ["first", "second", "third"] {
+        let server = bus.connect(Some(name), Settings::default());
+        let options = ListenOptions::new().with_prefetch(3);
+        let mut listener = server.listen(&to.clone().server(name), &options).await.unwrap();
+        servers.spawn(async move {
+            for turn in 0_u32.. {
+                let Ok(got) = listener.recv().await else { break };
+                match turn % 7 {
+                    0 => got.settle.requeue(),
+                    1 => drop(got),
+                    _ => {
+                        tokio::spawn(async move {
+                            let reply = Reply::Result(got.message.args.clone());
+                            got.replier.unwrap().reply(reply).await.unwrap();
+                            got.settle.ack();
+                        });
+                    }
+                }
+            }
+            drop(server);
+        });
+    }
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (client, to) = (bus.connect(None, Settings::default()), to.clone());
+        callers.spawn(async move {
+            for call in 0..CALLS {
+                let args = Payload::encode(&[caller, call]).unwrap();
+                let options = CallOptions::new().with_timeout(Duration::from_secs(20));
+                let got = client.call(&to, Request::new("method", args.clone()), &options).await.unwrap();
+                assert_eq!(got, Reply::Result(args));
+            }
+        });
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
+    }
+    // An answer may reach its caller before the acknowledgement reaches the bus.
+    let settled = async {
+        while bus.load().unsettled + bus.load().waiting + bus.load().calls > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), settled).await.expect("something was left behind");
+    servers.shutdown().await;
+    assert_eq!(bus.load().transports, 0);
 }

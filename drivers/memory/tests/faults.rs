@@ -184,7 +184,7 @@ async fn a_delay_beyond_the_timeout_ends_the_call_and_the_request_never_runs() {
     stage.bus.faults().inject(Traffic::Requests, 1, Fault::Delay(60 * SECOND));
     let begun = Instant::now();
     let ended = stage.call(0, patient()).await.unwrap();
-    assert!(matches!(ended, Err(TransportError::TimedOut { waited }) if waited == 10 * SECOND), "{ended:?}");
+    assert!(matches!(ended, Err(TransportError::Unconfirmed { waited }) if waited == 10 * SECOND), "{ended:?}");
     assert_eq!(begun.elapsed(), 10 * SECOND);
     stage.nothing_comes().await;
     stage.assert_baseline();
@@ -197,7 +197,7 @@ async fn a_reply_delayed_beyond_the_timeout_is_lost() {
     let call = stage.call(0, patient());
     let got = stage.take().await;
     let told = answer(got).await;
-    assert!(matches!(told, Err(TransportError::TimedOut { .. })), "{told:?}");
+    assert!(matches!(told, Err(TransportError::Unconfirmed { .. })), "{told:?}");
     assert!(matches!(call.await.unwrap(), Err(TransportError::TimedOut { .. })));
     stage.assert_baseline();
 }

@@ -44,8 +44,7 @@ pub async fn unusable_targets_are_refused(harness: &dyn Harness) {
 
 /// A message above `max_message_size` fails as `TooLarge`, and the transport goes on.
 pub async fn a_message_that_is_too_large_is_not_sent(harness: &dyn Harness) {
-    let mut settings = Settings::default();
-    settings.max_message_size = 10_000;
+    let settings = Settings { max_message_size: 10_000, ..Settings::default() };
     let (transport, to) = (harness.connect(settings).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
     let large = || Request::new("method", payload(&serde_json::json!({"text": "x".repeat(10_000)})));
