@@ -134,6 +134,12 @@ pub enum TransportError {
         /// The monitor timeout.
         silence: Duration,
     },
+    /// It was sent, and the broker did not confirm it in time. It may have run.
+    #[error("the broker did not confirm the message within {waited:?}")]
+    Unconfirmed {
+        /// The timeout.
+        waited: Duration,
+    },
     /// The connection was lost before the broker confirmed. It may have run.
     #[error("the connection was lost before the broker confirmed the message")]
     ConnectionLost {
@@ -163,6 +169,7 @@ impl TransportError {
             self,
             Self::TimedOut { .. }
                 | Self::ServerSilent { .. }
+                | Self::Unconfirmed { .. }
                 | Self::ConnectionLost { .. }
                 | Self::ReplyLost { .. }
                 | Self::MalformedReply { .. }
@@ -181,6 +188,7 @@ impl TransportError {
                 | Self::Rejected { .. }
                 | Self::TimedOut { .. }
                 | Self::ServerSilent { .. }
+                | Self::Unconfirmed { .. }
                 | Self::ConnectionLost { .. }
                 | Self::ReplyLost { .. }
         )

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::wire::json::{self, JsonError};
+use crate::wire::json::{self, JsonError, Limits};
 
 /// A piece of JSON text: the arguments of a method, or its result.
 ///
@@ -51,7 +51,8 @@ impl Payload {
     ///
     /// [`JsonError`] if it is not a `T`; the error says where, and never quotes the content.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
-        json::from_slice(&self.0)
+        // Length and depth were checked when the message came in; here only the stack needs a limit.
+        json::from_slice_with(&self.0, Limits { max_depth: Limits::DEEPEST, max_bytes: usize::MAX })
     }
 
     /// The JSON text.

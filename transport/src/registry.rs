@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     error::TransportError,
+    options::Retry,
     settings::{RemoteError, Settings},
     transport::Transport,
     url::TransportUrl,
@@ -139,6 +140,13 @@ impl TransportBuilder {
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {
         self.settings.max_depth = levels;
+        self
+    }
+
+    /// Sets how often the first connection is tried again. Default `Times(0)`; [`Retry::Forever`] waits for the broker.
+    #[must_use]
+    pub fn connect_retry(mut self, retry: Retry) -> Self {
+        self.settings.connect_retry = retry;
         self
     }
 

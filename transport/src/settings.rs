@@ -2,7 +2,10 @@
 
 use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use crate::{failure::Failure, options::DEFAULT_TIMEOUT};
+use crate::{
+    failure::Failure,
+    options::{DEFAULT_TIMEOUT, Retry},
+};
 
 /// What a transport is told once, whatever its driver.
 #[derive(Clone, Debug)]
@@ -19,6 +22,9 @@ pub struct Settings {
     pub max_message_size: usize,
     /// Deepest nesting of JSON that is accepted. Default 128.
     pub max_depth: usize,
+    /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
+    /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case.
+    pub connect_retry: Retry,
 }
 
 impl Default for Settings {
@@ -29,6 +35,7 @@ impl Default for Settings {
             remote_errors: RemoteErrors::default(),
             max_message_size: 16 * 1024 * 1024,
             max_depth: 128,
+            connect_retry: Retry::Times(0),
         }
     }
 }

@@ -168,6 +168,10 @@ impl Shared {
         self.writer.wake();
     }
 
+    pub(super) fn wake_reader(&self) {
+        self.reader.wake();
+    }
+
     /// Ends the socket without waiting for the peer: the close that follows sends a reset, not what is still queued.
     pub(super) fn shut(&self) {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();

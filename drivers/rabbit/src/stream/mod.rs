@@ -127,6 +127,8 @@ pub(crate) struct GuardedStream {
     inbound: Inbound,
     shared: Arc<Shared>,
     frame_max: u32,
+    /// A write failed. What the peer had to say before it went (`connection.close`, a TLS alert) is still to be read.
+    unwritable: Option<io::Error>,
 }
 
 impl fmt::Debug for GuardedStream {
@@ -154,7 +156,13 @@ impl GuardedStream {
     fn new(socket: Socket, shared: Shared, frame_max: u32) -> Self {
         // lapin allocates 64 times what is agreed: a broker must not get to name it alone.
         let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
-        Self { socket, inbound: Inbound::new(Guard::new(frame_max)), shared: Arc::new(shared), frame_max }
+        Self {
+            socket,
+            inbound: Inbound::new(Guard::new(frame_max)),
+            shared: Arc::new(shared),
+            frame_max,
+            unwritable: None,
+        }
     }
 
     /// A handle that outlives the stream.
@@ -171,14 +179,26 @@ impl GuardedStream {
         self.shared.failed(io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// A write, or an error that ends the stream.
-    fn written(&self, outcome: io::Result<usize>) -> io::Result<usize> {
-        match outcome {
-            Ok(bytes) => {
-                self.shared.sent(bytes);
-                Ok(bytes)
+    /// Does something that writes, unless the stream was killed.
+    ///
+    /// An error of the socket is left to the reader to report: it ends both directions, so that the reader comes upon it
+    /// behind the peer's last words.
+    fn poll_writing<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut Socket, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.shared.write_alive(cx)?;
+        if self.unwritable.is_some() {
+            return Poll::Pending;
+        }
+        match ready!(write(&mut self.socket, cx)) {
+            Err(error) if error.raw_os_error().is_some() => {
+                self.unwritable = Some(error);
+                self.shared.wake_reader();
+                Poll::Pending
             }
-            Err(error) => Err(self.failed(error)),
+            outcome => Poll::Ready(outcome.map_err(|error| self.failed(error))),
         }
     }
 
@@ -210,9 +230,10 @@ impl AsyncRead for GuardedStream {
                 Err(error) => return Poll::Ready(Err(this.failed(error))),
             };
             if bytes == 0 {
-                return Poll::Ready(match this.inbound.ended() {
-                    Some(error) => Err(this.guard_failed(error)),
-                    None => {
+                return Poll::Ready(match (this.inbound.ended(), this.unwritable.take()) {
+                    (Some(error), _) => Err(this.guard_failed(error)),
+                    (None, Some(error)) => Err(this.failed(error)),
+                    (None, None) => {
                         this.shared.closed();
                         Ok(0)
                     }
@@ -231,9 +252,9 @@ impl AsyncRead for GuardedStream {
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.shared.write_alive(cx)?;
-        let outcome = ready!(this.socket.poll_write(cx, bytes));
-        Poll::Ready(this.written(outcome))
+        let sent = ready!(this.poll_writing(cx, |socket, cx| socket.poll_write(cx, bytes)))?;
+        this.shared.sent(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_write_vectored(
@@ -242,16 +263,13 @@ impl AsyncWrite for GuardedStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.shared.write_alive(cx)?;
-        let outcome = ready!(this.socket.poll_write_vectored(cx, slices));
-        Poll::Ready(this.written(outcome))
+        let sent = ready!(this.poll_writing(cx, |socket, cx| socket.poll_write_vectored(cx, slices)))?;
+        this.shared.sent(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.shared.write_alive(cx)?;
-        let outcome = ready!(this.socket.poll_flush(cx));
-        Poll::Ready(outcome.map_err(|error| this.failed(error)))
+        self.get_mut().poll_writing(cx, Socket::poll_flush)
     }
 
     /// Never waits: lapin blocks a thread on it, and a TLS farewell to a frozen peer would hold that thread for ever.

@@ -67,6 +67,15 @@ impl MaterialError {
     fn new(option: &'static str, path: &Path, problem: impl Into<String>) -> Self {
         Self { option, path: Some(path.to_owned()), problem: problem.into() }
     }
+
+    /// The option, and what is wrong with its value.
+    pub(crate) fn into_parts(self) -> (&'static str, String) {
+        let reason = match self.path {
+            Some(path) => format!("{}: {}", path.display(), self.problem),
+            None => self.problem,
+        };
+        (self.option, reason)
+    }
 }
 
 /// Ready-made TLS for any number of connections.

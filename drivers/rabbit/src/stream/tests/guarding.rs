@@ -108,8 +108,6 @@ fn stream(frames: &[Sample]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn a_clean_stream_is_untouched(
         frames in vec(clean_frame(), 0..12),
@@ -159,18 +157,37 @@ proptest! {
             let place = place.index(payload.len());
             payload[place] = octet;
         }
-        let (output, _, error) = whole(&[opening(), wire::frame(2, 1, &payload)].concat());
-        prop_assert_eq!(error, None);
-        // What came out is taken as it is by a second guard, so it is clean by our rules; lapin's are tested below.
-        prop_assert_eq!(whole(&output), (output.clone(), 0, None));
-        assert_lapin_parses(&output[opening().len()..]);
+        assert_lapin_gets_a_frame(&wire::frame(2, 1, &payload));
+    }
+
+    #[test]
+    fn an_arbitrary_header_never_reaches_lapin(flags: u16, properties in vec(any::<u8>(), 0..200)) {
+        assert_lapin_gets_a_frame(&wire::frame(2, 1, &wire::content_header(7, flags, &properties)));
+    }
+
+    #[test]
+    fn an_arbitrary_name_never_reaches_lapin(
+        names in vec(vec(any::<u8>(), 0..20), 3),
+        method in prop::sample::select(vec![60_u16, 50, 71]),
+    ) {
+        let [a, b, c] = [0, 1, 2].map(|name: usize| wire::short(&names[name]));
+        let arguments = match method {
+            60 => [&a[..], &[0; 9], &b, &c].concat(),
+            50 => [&[0; 2][..], &a, &b, &c].concat(),
+            _ => [&[0; 9][..], &a, &b, &[0; 4]].concat(),
+        };
+        assert_lapin_gets_a_frame(&wire::method(1, 60, method, &arguments));
     }
 }
 
-/// Runs the very parser that lapin uses, which must take the frame whole.
-fn assert_lapin_parses(frame: &[u8]) {
+/// Takes the frame through the guard, and what comes out through the very parser that lapin runs, which must take it whole.
+fn assert_lapin_gets_a_frame(frame: &[u8]) {
     use amq_protocol::frame::parse_frame;
-    let (rest, _) = parse_frame(frame).unwrap_or_else(|error| panic!("{error}: {frame:?}"));
+    let (output, _, error) = whole(&[&opening()[..], frame].concat());
+    assert_eq!(error, None);
+    assert_eq!(whole(&output), (output.clone(), 0, None), "what the guard made is changed by another guard");
+    let made = &output[opening().len()..];
+    let (rest, _) = parse_frame(made).unwrap_or_else(|error| panic!("{error}: {made:?}"));
     assert!(rest.is_empty());
 }
 

@@ -10,6 +10,7 @@ mod guarding;
 mod handshake;
 mod publisher;
 mod real_broker;
+mod real_tls;
 mod streaming;
 mod tls;
 pub(crate) mod wire;

@@ -139,6 +139,24 @@ async fn a_reset_is_the_end_with_its_cause() {
 }
 
 #[tokio::test]
+async fn what_a_peer_said_before_it_reset_is_read_although_writing_fails() {
+    let (mut stream, mut peer) = pair().await;
+    let handle = stream.handle();
+    peer.write_all(&wire::start(b"")).await.unwrap();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    // lapin writes before it reads.
+    timeout(SOON, async { while futures_util::poll!(stream.write(b"x")).is_ready() {} }).await.unwrap();
+    assert!(handle.end().is_none());
+    let mut received = vec![0; wire::start(b"").len()];
+    timeout(SOON, stream.read_exact(&mut received)).await.unwrap().unwrap();
+    assert_eq!(received, wire::start(b""));
+    let error = timeout(SOON, stream.read(&mut [0; 16])).await.unwrap().unwrap_err();
+    assert!(matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{error:?}");
+    assert!(matches!(handle.end(), Some(StreamEnd::Failed(_))));
+}
+
+#[tokio::test]
 async fn dropping_the_stream_closes_the_connection() {
     let (stream, mut peer) = pair().await;
     let handle = stream.handle();

@@ -21,20 +21,25 @@ use crate::stream::{ConnectError, GuardedStream, Peer, StreamEnd, connect, is_pe
 
 const SOON: Duration = Duration::from_secs(10);
 
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-struct Leaf {
-    cert: String,
-    key: String,
+pub(super) struct Leaf {
+    pub(super) cert: String,
+    pub(super) key: String,
     der: rustls_pki_types::CertificateDer<'static>,
     key_der: Vec<u8>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::named("oxlo test authority")
+    }
+
+    /// The authority's own certificate.
+    pub(super) fn pem(&self) -> String {
+        self.issuer.pem()
     }
 
     fn named(name: &str) -> Self {
@@ -53,25 +58,25 @@ impl Authority {
         Leaf { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone(), key_der: key.serialize_der() }
     }
 
-    fn good(&self) -> Leaf {
+    pub(super) fn good(&self) -> Leaf {
         self.issue(&["localhost", "127.0.0.1"], (2000, 2100))
     }
 }
 
-struct Files(TempDir);
+pub(super) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn put(&self, name: &str, content: &str) -> PathBuf {
+    pub(super) fn put(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    fn trusting(&self, authority: &Authority) -> TlsOptions {
+    pub(super) fn trusting(&self, authority: &Authority) -> TlsOptions {
         TlsOptions { ca_file: Some(self.put("ca.pem", &authority.issuer.pem())), ..TlsOptions::default() }
     }
 }

@@ -1,0 +1,172 @@
+//! Acknowledgements, coalesced: what one wake-up finds settled goes out in as few frames as can be.
+
+use std::collections::VecDeque;
+
+use oxlo_transport::Settlement;
+
+/// One frame to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// Everything up to the tag, or the tag alone.
+    Ack {
+        tag: u64,
+        multiple: bool,
+    },
+    Reject {
+        tag: u64,
+        requeue: bool,
+    },
+}
+
+/// The deliveries of one channel that are not settled at the broker, in the order of their tags.
+#[derive(Debug, Default)]
+pub(crate) struct AckWindow {
+    open: VecDeque<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    tag: u64,
+    settled: bool,
+}
+
+impl AckWindow {
+    /// A delivery came. Tags of one channel come in ascending order.
+    pub(crate) fn delivered(&mut self, tag: u64) {
+        self.open.push_back(Open { tag, settled: false });
+    }
+
+    /// Whether every delivery is settled.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What to send for these settlements. A tag that is not open (settled before, or of another channel) is left out:
+    /// acknowledging it would end the channel.
+    pub(crate) fn settle(&mut self, settlements: impl IntoIterator<Item = (u64, Settlement)>, frames: &mut Vec<Frame>) {
+        let mut acked = Vec::new();
+        for (tag, settlement) in settlements {
+            let Ok(place) = self.open.binary_search_by_key(&tag, |open| open.tag) else { continue };
+            if std::mem::replace(&mut self.open[place].settled, true) {
+                continue;
+            }
+            match settlement {
+                Settlement::Ack => acked.push(tag),
+                Settlement::Requeue => frames.push(Frame::Reject { tag, requeue: true }),
+                Settlement::Reject => frames.push(Frame::Reject { tag, requeue: false }),
+            }
+        }
+        // Rejected tags must be out before an acknowledgement covers them, so their frames come first.
+        let mut covered = 0;
+        while let Some(open) = self.open.front().filter(|open| open.settled) {
+            covered = open.tag;
+            self.open.pop_front();
+        }
+        if let Some(tag) = acked.iter().copied().filter(|tag| *tag <= covered).max() {
+            let multiple = acked.iter().filter(|acked| **acked <= covered).count() > 1;
+            frames.push(Frame::Ack { tag, multiple });
+        }
+        frames.extend(acked.into_iter().filter(|tag| *tag > covered).map(|tag| Frame::Ack { tag, multiple: false }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn window(tags: u64) -> AckWindow {
+        let mut window = AckWindow::default();
+        (1..=tags).for_each(|tag| window.delivered(tag));
+        window
+    }
+
+    fn frames(window: &mut AckWindow, settlements: &[(u64, Settlement)]) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        window.settle(settlements.iter().copied(), &mut frames);
+        frames
+    }
+
+    #[test]
+    fn a_run_of_acks_is_one_frame() {
+        let mut window = window(5);
+        let acked = [(2, Settlement::Ack), (1, Settlement::Ack), (3, Settlement::Ack)];
+        assert_eq!(frames(&mut window, &acked), [Frame::Ack { tag: 3, multiple: true }]);
+        assert!(!window.is_empty());
+    }
+
+    #[test]
+    fn a_gap_is_not_covered() {
+        let mut window = window(4);
+        let acked = [(1, Settlement::Ack), (3, Settlement::Ack)];
+        assert_eq!(
+            frames(&mut window, &acked),
+            [Frame::Ack { tag: 1, multiple: false }, Frame::Ack { tag: 3, multiple: false }]
+        );
+        assert_eq!(frames(&mut window, &[(2, Settlement::Ack)]), [Frame::Ack { tag: 2, multiple: false }]);
+    }
+
+    #[test]
+    fn what_is_not_open_is_left_out() {
+        let mut window = window(1);
+        assert_eq!(frames(&mut window, &[(99, Settlement::Ack)]), []);
+        assert_eq!(frames(&mut window, &[(1, Settlement::Ack)]).len(), 1);
+        assert_eq!(frames(&mut window, &[(1, Settlement::Ack)]), []);
+    }
+
+    /// A broker: what it holds unacknowledged, and how each delivery ended.
+    fn broker(open: &mut BTreeMap<u64, ()>, ended: &mut BTreeMap<u64, Settlement>, frame: Frame) {
+        match frame {
+            Frame::Ack { tag, multiple: true } => {
+                assert!(open.contains_key(&tag), "a multiple ack up to an unknown tag ends the channel");
+                let covered: Vec<u64> = open.range(..=tag).map(|(tag, ())| *tag).collect();
+                for tag in covered {
+                    open.remove(&tag);
+                    ended.insert(tag, Settlement::Ack);
+                }
+            }
+            Frame::Ack { tag, multiple: false } => {
+                assert!(open.remove(&tag).is_some(), "an ack of an unknown tag ends the channel");
+                ended.insert(tag, Settlement::Ack);
+            }
+            Frame::Reject { tag, requeue } => {
+                assert!(open.remove(&tag).is_some(), "a reject of an unknown tag ends the channel");
+                ended.insert(tag, if requeue { Settlement::Requeue } else { Settlement::Reject });
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_delivery_ends_as_it_was_settled(
+            order in Just((1..=40_u64).collect::<Vec<_>>()).prop_shuffle(),
+            kinds in prop::collection::vec(0..3_u8, 40),
+            batches in prop::collection::vec(1..8_usize, 40),
+        ) {
+            let settlement = |tag: u64| match kinds[usize::try_from(tag).unwrap_or(0) - 1] {
+                0 => Settlement::Requeue,
+                1 => Settlement::Reject,
+                _ => Settlement::Ack,
+            };
+            let mut window = window(40);
+            let (mut open, mut ended) = ((1..=40).map(|tag| (tag, ())).collect(), BTreeMap::new());
+            let mut rest = order.as_slice();
+            for size in batches {
+                let (batch, later) = rest.split_at(size.min(rest.len()));
+                rest = later;
+                let batch: Vec<_> = batch.iter().map(|tag| (*tag, settlement(*tag))).collect();
+                for frame in frames(&mut window, &batch) {
+                    broker(&mut open, &mut ended, frame);
+                }
+            }
+            for (tag, how) in &ended {
+                prop_assert_eq!(*how, settlement(*tag));
+            }
+            prop_assert_eq!(open.is_empty(), window.is_empty());
+            prop_assert_eq!(ended.len() + open.len(), 40);
+        }
+    }
+}

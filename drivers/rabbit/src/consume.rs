@@ -1,0 +1,407 @@
+//! Consuming: a subscription that is made again whenever it ends, and hands out what can be read.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{BoxStream, SelectAll},
+};
+use lapin::{
+    Channel,
+    message::Delivery as RawDelivery,
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
+        QueueDeleteOptions,
+    },
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use oxlo_transport::{
+    Delivery, Listener, Settle, Settlement, TransportError, listener::Replier, parts::backoff::Backoff,
+    wire::envelope::Poison,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    acks::{AckWindow, Frame},
+    connection::{Link, Session, session},
+    declare::{DeclareError, declare_all},
+    duplicates::{Duplicates, Settled, Settler},
+    error,
+    topology::{Subscription, short_string},
+};
+
+/// How long the broker may take to confirm that a consumer is cancelled, a queue deleted, a channel closed.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A message that could be read.
+pub(crate) struct Read<M> {
+    pub(crate) message: M,
+    pub(crate) unique_id: Option<String>,
+    pub(crate) replier: Option<Replier>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Makes messages of deliveries.
+pub(crate) trait Reader: Send + Sync + 'static {
+    type Message: Send + 'static;
+
+    /// # Errors
+    ///
+    /// [`Poison`] if nobody can make anything of it.
+    fn read(&self, delivery: RawDelivery) -> Result<Read<Self::Message>, Poison>;
+}
+
+/// What a listener asks of its subscription.
+enum Command {
+    Stop(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A listener on RabbitMQ.
+pub(crate) struct Subscriber<M> {
+    deliveries: mpsc::UnboundedReceiver<Delivery<M>>,
+    commands: mpsc::UnboundedSender<Command>,
+    subscribed: watch::Receiver<bool>,
+}
+
+/// What a subscription consists of.
+pub(crate) struct Order<R> {
+    /// Held, so that a listener outlives the handle of its transport.
+    pub(crate) link: Arc<Link>,
+    pub(crate) subscription: Subscription,
+    pub(crate) prefetch: u16,
+    pub(crate) cancel_on_failover: bool,
+    pub(crate) reader: R,
+    pub(crate) duplicates: Arc<Duplicates>,
+}
+
+impl<M: Send + 'static> Subscriber<M> {
+    /// Subscribes, and returns when the subscription stands.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker refuses, `Closed` if the link was closed.
+    pub(crate) async fn subscribe<R: Reader<Message = M>>(order: Order<R>) -> Result<Self, TransportError> {
+        let (outbox, deliveries) = mpsc::unbounded_channel();
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (sender, subscribed) = watch::channel(false);
+        let (first, refused) = oneshot::channel();
+        let (settle, settled) = mpsc::unbounded_channel();
+        let keeper = Keeper { order, outbox, commands: inbox, subscribed: sender, settle, settled, epoch: 0 };
+        tokio::spawn(keeper.run(first));
+        match refused.await {
+            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(TransportError::Closed),
+        }
+    }
+
+    async fn command(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, finished) = oneshot::channel();
+        if self.commands.send(command(done)).is_ok() {
+            let _ = finished.await;
+        }
+    }
+}
+
+#[async_trait]
+impl<M: Send + 'static> Listener<M> for Subscriber<M> {
+    async fn recv(&mut self) -> Result<Delivery<M>, TransportError> {
+        self.deliveries.recv().await.ok_or(TransportError::Closed)
+    }
+
+    async fn stop(&mut self) {
+        self.command(Command::Stop).await;
+        self.deliveries.close();
+        // Dropping a delivery gives it back.
+        while self.deliveries.try_recv().is_ok() {}
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.stop().await;
+        self.command(Command::Close).await;
+    }
+
+    fn is_subscribed(&self) -> bool {
+        *self.subscribed.borrow()
+    }
+}
+
+impl<M> fmt::Debug for Subscriber<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("subscribed", &*self.subscribed.borrow()).finish_non_exhaustive()
+    }
+}
+
+struct Keeper<R: Reader> {
+    order: Order<R>,
+    outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    subscribed: watch::Sender<bool>,
+    settle: mpsc::UnboundedSender<Settled>,
+    settled: mpsc::UnboundedReceiver<Settled>,
+    epoch: u64,
+}
+
+/// A subscription that stands.
+struct Live {
+    session: Arc<Session>,
+    channel: Channel,
+    /// Deliveries, each with the place of its queue in the subscription.
+    consumers: SelectAll<BoxStream<'static, (usize, lapin::Result<RawDelivery>)>>,
+    tags: Vec<ShortString>,
+    window: AckWindow,
+}
+
+/// Why a subscription no longer stands.
+enum End {
+    /// The broker or the network ended it: subscribe again.
+    Lost,
+    /// Its listener is done with it.
+    Closed(Option<oneshot::Sender<()>>),
+}
+
+impl<R: Reader> Keeper<R> {
+    async fn run(mut self, first: oneshot::Sender<Result<(), TransportError>>) {
+        let mut first = Some(first);
+        let mut backoff = Backoff::default();
+        let mut link = self.order.link.state();
+        loop {
+            let session = tokio::select! {
+                session = session(&mut link) => match session {
+                    Some(session) => session,
+                    None => return,
+                },
+                end = self.idle() => return farewell(end),
+                () = gone(&mut first) => return,
+            };
+            match self.subscribe(&session).await {
+                Ok(live) => {
+                    if let Some(first) = first.take()
+                        && first.send(Ok(())).is_err()
+                    {
+                        return;
+                    }
+                    self.subscribed.send_replace(true);
+                    let begun = Instant::now();
+                    let end = self.serve(live).await;
+                    self.subscribed.send_replace(false);
+                    match end {
+                        End::Lost => metrics::counter!("oxlo_resubscriptions_total").increment(1),
+                        closed @ End::Closed(_) => return farewell(closed),
+                    }
+                    if begun.elapsed() > Duration::from_secs(1) {
+                        backoff.reset();
+                    }
+                }
+                Err(DeclareError::Refused(error)) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Err(error));
+                        return;
+                    }
+                    warn!(%error, "cannot subscribe again; it is tried on");
+                }
+                Err(DeclareError::Lost(error)) => debug!(%error, "cannot subscribe"),
+            }
+            let pause = backoff.next(&mut rand::rng());
+            tokio::select! {
+                () = sleep(pause) => {}
+                end = self.idle() => return farewell(end),
+                () = gone(&mut first) => return,
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, session: &Arc<Session>) -> Result<Live, DeclareError> {
+        let subscription = &self.order.subscription;
+        let channel = declare_all(session, None, &subscription.declares).await?;
+        channel.basic_qos(self.order.prefetch, BasicQosOptions { global: false }).await.map_err(DeclareError::Lost)?;
+        let mut arguments = FieldTable::default();
+        if self.order.cancel_on_failover {
+            arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
+        }
+        let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
+        for (place, queue) in subscription.queues.iter().enumerate() {
+            let tag = ShortString::from((place + 1).to_string());
+            let name = short_string(queue).map_err(DeclareError::Refused)?;
+            let consumer = channel
+                .basic_consume(name, tag.clone(), BasicConsumeOptions::default(), arguments.clone())
+                .await
+                .map_err(|failed| match error::topology(&format!("queue `{queue}`"), &failed) {
+                    Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
+                    _ => DeclareError::Lost(failed),
+                })?;
+            consumers.push(consumer.map(move |delivery| (place, delivery)).boxed());
+            tags.push(tag);
+        }
+        self.epoch += 1;
+        Ok(Live { session: session.clone(), channel, consumers, tags, window: AckWindow::default() })
+    }
+
+    async fn serve(&mut self, mut live: Live) -> End {
+        let consumers = live.consumers.len();
+        let (mut stopped, mut abandoned) = (false, false);
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                delivery = live.consumers.next(), if !stopped => match delivery {
+                    // A stream that ended leaves the set: the broker cancelled that consumer.
+                    Some((place, Ok(delivery))) if live.consumers.len() == consumers => {
+                        self.take(&mut live.window, place, delivery);
+                    }
+                    _ => return End::Lost,
+                },
+                settled = self.settled.recv() => batch.extend(settled),
+                command = self.commands.recv(), if !abandoned => match command {
+                    Some(Command::Stop(done)) => {
+                        self.stop(&mut live).await;
+                        stopped = true;
+                        let _ = done.send(());
+                    }
+                    Some(Command::Close(done)) => {
+                        self.close(live).await;
+                        return End::Closed(Some(done));
+                    }
+                    None => {
+                        self.stop(&mut live).await;
+                        (stopped, abandoned) = (true, true);
+                    }
+                },
+                () = live.session.ended() => return End::Lost,
+            }
+            while !stopped && live.consumers.len() == consumers {
+                let Some(Some((place, Ok(delivery)))) = live.consumers.next().now_or_never() else { break };
+                self.take(&mut live.window, place, delivery);
+            }
+            if !stopped && live.consumers.len() < consumers {
+                return End::Lost;
+            }
+            self.flush(&mut live, &mut batch);
+            // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
+            if abandoned && live.window.is_empty() {
+                self.close(live).await;
+                return End::Closed(None);
+            }
+        }
+    }
+
+    /// Hands a delivery out, or settles it at once if nobody should see it.
+    fn take(&self, window: &mut AckWindow, place: usize, delivery: RawDelivery) {
+        let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: delivery.delivery_tag };
+        let redelivered = delivery.redelivered;
+        window.delivered(delivery.delivery_tag);
+        if redelivered {
+            metrics::counter!("oxlo_redeliveries_total").increment(1);
+        }
+        let read = match self.order.reader.read(delivery) {
+            Ok(read) => read,
+            Err(poison) => {
+                let source = std::error::Error::source(&poison);
+                warn!(%poison, cause = source, "a message was rejected that cannot be read");
+                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
+                settler.settle(Settlement::Reject);
+                return;
+            }
+        };
+        let settle = match read.unique_id {
+            None => Settle::new(move |settlement| settler.settle(settlement)),
+            Some(id) => {
+                // A fanout message comes to each queue that is bound, with the same id.
+                let id = format!("{}/{id}", self.order.subscription.queues.get(place).map_or("", String::as_str));
+                if !self.order.duplicates.is_first(&id, settler) {
+                    metrics::counter!("oxlo_duplicates_total").increment(1);
+                    return;
+                }
+                let duplicates = self.order.duplicates.clone();
+                Settle::new(move |settlement| duplicates.settle(&id, settlement))
+            }
+        };
+        let mut taken = Delivery::new(read.message, settle);
+        taken.replier = read.replier;
+        taken.deadline = read.deadline;
+        taken.redelivered = redelivered;
+        // A listener that is gone gives it back by dropping it.
+        let _ = self.outbox.send(taken);
+    }
+
+    /// Tells the broker what was settled, in as few frames as can be.
+    fn flush(&mut self, live: &mut Live, batch: &mut Vec<Settled>) {
+        while let Ok(settled) = self.settled.try_recv() {
+            batch.push(settled);
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let epoch = self.epoch;
+        let current = batch.drain(..).filter(|settled| settled.epoch == epoch);
+        let mut frames = Vec::new();
+        live.window.settle(current.map(|settled| (settled.tag, settled.settlement)), &mut frames);
+        for frame in frames {
+            send(&live.channel, frame);
+        }
+    }
+
+    /// Cancels the consumers and gives back what had come and was not handed out.
+    async fn stop(&mut self, live: &mut Live) {
+        self.subscribed.send_replace(false);
+        for tag in live.tags.drain(..) {
+            let cancelled = live.channel.basic_cancel(tag, BasicCancelOptions::default());
+            let _ = timeout(FAREWELL, cancelled).await;
+        }
+        while let Some(Some((_, delivery))) = live.consumers.next().now_or_never() {
+            if let Ok(delivery) = delivery {
+                send(&live.channel, Frame::Reject { tag: delivery.delivery_tag, requeue: true });
+            }
+        }
+    }
+
+    /// Sends what is settled, deletes what is this listener's alone, and closes the channel.
+    async fn close(&mut self, mut live: Live) {
+        self.flush(&mut live, &mut Vec::new());
+        for queue in &self.order.subscription.own {
+            let Ok(name) = short_string(queue) else { continue };
+            let _ = timeout(FAREWELL, live.channel.queue_delete(name, QueueDeleteOptions::default())).await;
+        }
+        let _ = timeout(FAREWELL, live.channel.close(200, "OK".into())).await;
+    }
+
+    /// Waits for the listener to be done while there is no subscription.
+    async fn idle(&mut self) -> End {
+        loop {
+            match self.commands.recv().await {
+                Some(Command::Stop(done)) => {
+                    let _ = done.send(());
+                }
+                Some(Command::Close(done)) => return End::Closed(Some(done)),
+                None => return End::Closed(None),
+            }
+        }
+    }
+}
+
+/// Resolves when whoever waits for the first subscription has gone; never after it stood.
+async fn gone(first: &mut Option<oneshot::Sender<Result<(), TransportError>>>) {
+    match first {
+        Some(first) => first.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn farewell(end: End) {
+    if let End::Closed(Some(done)) = end {
+        let _ = done.send(());
+    }
+}
+
+/// Queues a frame with lapin. The first poll does that; nothing is to be waited for.
+pub(crate) fn send(channel: &Channel, frame: Frame) {
+    let _ = match frame {
+        Frame::Ack { tag, multiple } => channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never(),
+        Frame::Reject { tag, requeue } => channel.basic_reject(tag, BasicRejectOptions { requeue }).now_or_never(),
+    };
+}

@@ -1,0 +1,79 @@
+//! Declaring what [`topology`](crate::topology) says, on a channel that nothing else depends on: the broker ends the
+//! channel when it refuses a declaration.
+
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
+use oxlo_transport::TransportError;
+
+use crate::{
+    connection::Session,
+    error,
+    topology::{Declare, short_string},
+};
+
+/// How often a whole sequence is made again when something vanished between two of its steps: an exchange that deletes
+/// itself, a queue that expires.
+const RACES: usize = 3;
+
+/// Why a sequence of declarations failed.
+#[derive(Debug)]
+pub(crate) enum DeclareError {
+    /// The broker refuses; it will again.
+    Refused(TransportError),
+    /// The channel or the connection is gone.
+    Lost(lapin::Error),
+}
+
+/// Declares everything in order, on `channel` if it still stands, else on a new one. Gives the channel it was done on.
+pub(crate) async fn declare_all(
+    session: &Session,
+    mut channel: Option<Channel>,
+    declares: &[Declare],
+) -> Result<Channel, DeclareError> {
+    let mut races = 0;
+    'again: loop {
+        let channel = match channel.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => session.channel().await.map_err(DeclareError::Lost)?,
+        };
+        for declare in declares {
+            let Err(failed) = one(&channel, declare).await else { continue };
+            if error::is_not_found(&failed) && races < RACES {
+                races += 1;
+                continue 'again;
+            }
+            return Err(match error::topology(&declare.describe(), &failed) {
+                Some(refused) => DeclareError::Refused(refused),
+                None => DeclareError::Lost(failed),
+            });
+        }
+        return Ok(channel);
+    }
+}
+
+async fn one(channel: &Channel, declare: &Declare) -> lapin::Result<()> {
+    let name = |name: &str| short_string(name).unwrap_or_default();
+    match declare {
+        Declare::Exchange { name: exchange, fanout, durable, auto_delete } => {
+            let kind = if *fanout { ExchangeKind::Fanout } else { ExchangeKind::Topic };
+            let options = ExchangeDeclareOptions {
+                durable: *durable,
+                auto_delete: *auto_delete,
+                ..ExchangeDeclareOptions::default()
+            };
+            channel.exchange_declare(name(exchange), kind, options, FieldTable::default()).await
+        }
+        Declare::Queue { name: queue, durable, auto_delete, arguments } => {
+            let options =
+                QueueDeclareOptions { durable: *durable, auto_delete: *auto_delete, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name(queue), options, arguments.clone()).await.map(drop)
+        }
+        Declare::Binding { queue, exchange, routing_key } => {
+            let options = QueueBindOptions::default();
+            channel.queue_bind(name(queue), name(exchange), name(routing_key), options, FieldTable::default()).await
+        }
+    }
+}

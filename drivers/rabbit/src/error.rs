@@ -1,0 +1,162 @@
+//! From lapin's errors and the stream's to ours: pure.
+
+use std::sync::Arc;
+
+use lapin::{Error, ErrorKind};
+use oxlo_transport::{
+    TransportError,
+    error::{Cause, Refusal},
+};
+
+use crate::{
+    config::Host,
+    stream::{self, ConnectError, StreamEnd},
+};
+
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+
+/// The reply code that the broker closed a channel or a connection with.
+pub(crate) fn reply_code(error: &Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
+    }
+}
+
+/// Whether the object is not there.
+pub(crate) fn is_not_found(error: &Error) -> bool {
+    reply_code(error) == Some(NOT_FOUND)
+}
+
+/// Why an attempt to connect failed, and whether another one would fail the same way.
+#[derive(Debug)]
+pub(crate) struct AttemptError {
+    pub(crate) error: TransportError,
+    pub(crate) permanent: bool,
+}
+
+impl AttemptError {
+    fn refused(host: &Host, refusal: Refusal, reason: String) -> Self {
+        let error = TransportError::Refused { refusal, broker: host.place(), reason };
+        Self { error, permanent: true }
+    }
+
+    pub(crate) fn passing(host: &Host, waited: std::time::Duration, source: Option<Cause>) -> Self {
+        let error = TransportError::Unreachable { broker: host.place(), waited, source };
+        Self { error, permanent: false }
+    }
+}
+
+/// No stream to the host.
+pub(crate) fn from_stream(host: &Host, waited: std::time::Duration, error: ConnectError) -> AttemptError {
+    if error.is_permanent() {
+        AttemptError::refused(host, Refusal::Tls, error.to_string())
+    } else {
+        AttemptError::passing(host, waited, Some(Arc::new(error)))
+    }
+}
+
+/// A stream, but no AMQP connection on it. `end` is how the stream ended, which is nearer to the cause.
+pub(crate) fn from_handshake(
+    host: &Host,
+    virtual_host: &str,
+    waited: std::time::Duration,
+    error: Error,
+    end: Option<StreamEnd>,
+) -> AttemptError {
+    match reply_code(&error) {
+        Some(ACCESS_REFUSED) => {
+            let reason = format!("user `{}` was not let in; check user, password and login method", host.user);
+            AttemptError::refused(host, Refusal::Credentials, reason)
+        }
+        Some(NOT_ALLOWED) => {
+            let reason = format!(
+                "virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({})",
+                host.user,
+                text(&error)
+            );
+            AttemptError::refused(host, Refusal::VirtualHost, reason)
+        }
+        _ => match end {
+            Some(StreamEnd::Failed(error)) if stream::is_permanent(&error) => {
+                AttemptError::refused(host, Refusal::Protocol, error.to_string())
+            }
+            Some(StreamEnd::Failed(cause)) => AttemptError::passing(host, waited, Some(cause)),
+            _ => AttemptError::passing(host, waited, Some(Arc::new(error))),
+        },
+    }
+}
+
+/// A queue, an exchange, a binding or a consumer that the broker refuses; `None` if the error is none of its doing.
+pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
+    let advice = match reply_code(error)? {
+        PRECONDITION_FAILED => {
+            "; it exists with other properties: give this transport the options of the service that declared it \
+             (durable, auto-delete, quorum, TTL), or delete it first"
+        }
+        ACCESS_REFUSED => "; the user needs configure, write and read permission for it",
+        NOT_FOUND => "; the node that holds it may be down",
+        _ => "",
+    };
+    Some(TransportError::Topology { object: object.to_owned(), reason: format!("{}{advice}", text(error)) })
+}
+
+/// What the broker said.
+fn text(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
+    use super::*;
+
+    fn host() -> Host {
+        Host { name: "mq1".into(), port: 5672, user: "nova".into(), password: "tooth-fairy".to_owned().into() }
+    }
+
+    fn closed_by_broker(kind: AMQPErrorKind, text: &str) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind, text.into())).into()
+    }
+
+    #[test]
+    fn refusals_are_permanent_and_say_what_to_check() {
+        let login = closed_by_broker(AMQPSoftError::ACCESSREFUSED.into(), "ACCESS_REFUSED - Login was refused");
+        let refused = from_handshake(&host(), "/", Duration::ZERO, login, None);
+        assert!(refused.permanent);
+        assert_eq!(
+            refused.error.to_string(),
+            "mq1:5672 refused the connection: user `nova` was not let in; check user, password and login method"
+        );
+        let nowhere = closed_by_broker(AMQPHardError::NOTALLOWED.into(), "NOT_ALLOWED - vhost x not found");
+        let refused = from_handshake(&host(), "x", Duration::ZERO, nowhere, None);
+        assert!(refused.permanent && refused.error.to_string().contains("virtual host `x` does not exist"));
+        assert!(!format!("{refused:?}").contains("tooth-fairy"));
+    }
+
+    #[test]
+    fn a_lost_connection_is_no_refusal() {
+        let error = Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        let attempt = from_handshake(&host(), "/", Duration::from_secs(1), error, None);
+        assert!(!attempt.permanent && matches!(attempt.error, TransportError::Unreachable { .. }));
+    }
+
+    #[test]
+    fn a_mismatch_names_the_object_and_both_values() {
+        let told = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'T' in vhost '/': received 'true' but current is 'false'";
+        let error = topology("queue `T`", &closed_by_broker(AMQPSoftError::PRECONDITIONFAILED.into(), told)).unwrap();
+        let text = error.to_string();
+        assert!(text.starts_with("queue `T`: ") && text.contains("received 'true' but current is 'false'"), "{text}");
+        assert!(text.contains("delete it first"), "{text}");
+    }
+}

@@ -1,0 +1,28 @@
+//! Notifications that come in.
+
+use lapin::message::Delivery as RawDelivery;
+use oxlo_transport::{
+    Notification,
+    wire::{envelope::Poison, json::Limits, notification},
+};
+
+use crate::{
+    consume::{Read, Reader},
+    properties,
+};
+
+/// Reads notifications.
+#[derive(Debug)]
+pub(crate) struct NotificationReader {
+    pub(crate) limits: Limits,
+}
+
+impl Reader for NotificationReader {
+    type Message = Notification;
+
+    fn read(&self, delivery: RawDelivery) -> Result<Read<Notification>, Poison> {
+        let body = properties::body(&delivery.properties, delivery.data, self.limits.max_bytes)?;
+        let inbound = notification::decode(&body, self.limits)?;
+        Ok(Read { message: inbound.notification, unique_id: inbound.unique_id, replier: None, deadline: None })
+    }
+}

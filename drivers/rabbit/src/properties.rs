@@ -1,0 +1,184 @@
+//! The properties of a message, and what they say about its body.
+//!
+//! What is sent is what Python sends, plus a `message_id`, which the confirm pump needs and Python ignores.
+
+use std::{io::Read, time::Duration};
+
+use bytes::Bytes;
+use flate2::{
+    Compression,
+    read::{ZlibDecoder, ZlibEncoder},
+};
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable, LongString, ShortString},
+};
+use oxlo_transport::wire::envelope::Poison;
+use uuid::Uuid;
+
+const JSON: &str = "application/json";
+/// kombu calls it gzip; what is inside is a zlib stream (RFC 1950).
+const KOMBU_GZIP: &str = "application/x-gzip";
+const PERSISTENT: u8 = 2;
+
+/// The properties of a message that we send.
+pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, compressed: bool) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if compressed {
+        headers.insert("compression".into(), AMQPValue::LongString(LongString::from(KOMBU_GZIP)));
+    }
+    let properties = BasicProperties::default()
+        .with_content_type(JSON.into())
+        .with_content_encoding("utf-8".into())
+        .with_headers(headers)
+        .with_delivery_mode(PERSISTENT)
+        .with_priority(0)
+        .with_message_id(ShortString::from(id.simple().to_string()));
+    match expiration {
+        // Zero would expire at once unless somebody is waiting; a caller with less than a millisecond still calls.
+        Some(timeout) => properties.with_expiration(ShortString::from(timeout.as_millis().max(1).to_string())),
+        None => properties,
+    }
+}
+
+/// Packs a body as kombu's `gzip` does.
+pub(crate) fn compress(body: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(body.len() / 2);
+    // Reading from memory and writing to memory: there is nothing that could fail.
+    let _ = ZlibEncoder::new(body, Compression::default()).read_to_end(&mut packed);
+    packed
+}
+
+/// The JSON text of a message that came in, unpacked.
+///
+/// # Errors
+///
+/// [`Poison`] if its properties say that it is something else, or it exceeds `limit` bytes, packed or unpacked.
+pub(crate) fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
+    let content_type = properties.content_type().as_ref().map(ShortString::as_str);
+    if content_type != Some(JSON) {
+        let found = content_type.map_or_else(|| "none".to_owned(), |found| format!("`{}`", clipped(found)));
+        return Err(Poison::Properties { reason: format!("content type {found} is not {JSON}") });
+    }
+    if data.len() > limit {
+        return Err(Poison::TooLarge { size: data.len(), limit });
+    }
+    match compression(properties) {
+        None => Ok(data.into()),
+        Some(kind) if kind == KOMBU_GZIP => unpack(&data, limit),
+        Some(kind) => Err(Poison::Properties { reason: format!("compression `{}` is not supported", clipped(&kind)) }),
+    }
+}
+
+fn compression(properties: &BasicProperties) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get("compression")? {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+fn unpack(data: &[u8], limit: usize) -> Result<Bytes, Poison> {
+    let mut text = Vec::with_capacity(data.len().saturating_mul(3).min(limit));
+    // One byte beyond the limit tells a body that is too large from one that just fits.
+    match ZlibDecoder::new(data).take(limit as u64 + 1).read_to_end(&mut text) {
+        Ok(size) if size > limit => Err(Poison::TooLarge { size, limit }),
+        Ok(_) => Ok(text.into()),
+        Err(_) => Err(Poison::Properties { reason: "the body is no zlib stream, though its header says so".into() }),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// How long after it was read by the broker the message is of no use, as its sender sees it.
+pub(crate) fn expiration(properties: &BasicProperties) -> Option<Duration> {
+    properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
+}
+
+/// The id under which we published it, if we did.
+pub(crate) fn message_id(properties: &BasicProperties) -> Option<Uuid> {
+    Uuid::try_parse(properties.message_id().as_ref()?.as_str()).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use lapin::types::AMQPType;
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn json_properties() -> BasicProperties {
+        BasicProperties::default().with_content_type(JSON.into())
+    }
+
+    #[test]
+    fn a_call_carries_what_python_sends_and_a_message_id() {
+        let id = Uuid::from_u128(7);
+        let properties = outgoing(id, Some(Duration::from_millis(1500)), false);
+        let expected = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_content_encoding("utf-8".into())
+            .with_headers(FieldTable::default())
+            .with_delivery_mode(2)
+            .with_priority(0)
+            .with_expiration("1500".into())
+            .with_message_id("00000000000000000000000000000007".into());
+        assert_eq!(properties, expected);
+        assert_eq!(message_id(&properties), Some(id));
+        assert_eq!(expiration(&properties), Some(Duration::from_millis(1500)));
+        assert_eq!(expiration(&outgoing(id, None, false)), None, "a cast does not expire");
+        assert_eq!(expiration(&outgoing(id, Some(Duration::from_micros(1)), false)), Some(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn only_json_is_read() {
+        for (properties, wanted) in [
+            (BasicProperties::default(), "content type none is not application/json"),
+            (
+                BasicProperties::default().with_content_type("text/plain".into()),
+                "content type `text/plain` is not application/json",
+            ),
+            (
+                BasicProperties::default().with_content_type("application/octet-stream".into()),
+                "content type `application/octet-stream` is not application/json",
+            ),
+        ] {
+            assert_eq!(body(&properties, b"{}".to_vec(), LIMIT).unwrap_err().to_string(), wanted);
+        }
+        for encoding in ["utf-8", "binary"] {
+            assert!(body(&json_properties().with_content_encoding(encoding.into()), b"{}".to_vec(), LIMIT).is_ok());
+        }
+        assert!(body(&json_properties(), b"{}".to_vec(), LIMIT).is_ok());
+    }
+
+    #[test]
+    fn kombus_gzip_is_zlib_both_ways() {
+        let packed = compress(b"{\"a\": 1}");
+        assert_eq!(packed[0], 0x78, "RFC 1950, not RFC 1952");
+        let read = body(&outgoing(Uuid::nil(), None, true), packed, LIMIT).unwrap();
+        assert_eq!(read, "{\"a\": 1}");
+    }
+
+    #[test]
+    fn a_body_that_unpacks_beyond_the_limit_is_stopped_there() {
+        let packed = compress(&vec![b'['; 8 << 20]);
+        assert!(packed.len() < LIMIT);
+        let refused = body(&outgoing(Uuid::nil(), None, true), packed, LIMIT).unwrap_err();
+        assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
+    }
+
+    #[test]
+    fn other_compressions_are_named() {
+        let mut headers = FieldTable::default();
+        headers.insert("compression".into(), AMQPValue::LongString("application/x-bz2".into()));
+        assert_eq!(headers.inner()["compression"].get_type(), AMQPType::LongString);
+        let refused = body(&json_properties().with_headers(headers), b"BZh9".to_vec(), LIMIT).unwrap_err();
+        assert_eq!(refused.to_string(), "compression `application/x-bz2` is not supported");
+        let torn = body(&outgoing(Uuid::nil(), None, true), b"{}".to_vec(), LIMIT).unwrap_err();
+        assert_eq!(torn.to_string(), "the body is no zlib stream, though its header says so");
+    }
+}

@@ -1,0 +1,348 @@
+//! Publishing: a gate that opens when the broker takes messages, and bounded room for what is on its way.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use lapin::{Channel, options::ConfirmSelectOptions};
+use oxlo_transport::{Retry, TransportError, parts::backoff::Backoff};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    connection::{Down, Link, LinkState, Session, unreachable_after},
+    declare::{DeclareError, declare_all},
+    properties,
+    pump::{Completion, Message, Pump},
+    topology::{Route, short_string},
+};
+
+/// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
+const ROOM: u32 = 64 * 1024;
+/// What a small message takes of it, in KiB; so at most 4096 are on their way.
+const LEAST: u32 = 16;
+/// How long closing waits for what is on its way.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What one publish may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) begun: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) retry: Retry,
+}
+
+impl Patience {
+    pub(crate) fn new(timeout: Duration, retry: Retry) -> Self {
+        let begun = Instant::now();
+        // A timeout beyond what a clock can hold is as good as a year.
+        let deadline = begun.checked_add(timeout).unwrap_or(begun + Duration::from_secs(365 * 24 * 3600));
+        Self { begun, deadline, retry }
+    }
+}
+
+/// A message before it is known which connection takes it.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) body: Vec<u8>,
+    pub(crate) id: Uuid,
+    pub(crate) mandatory: bool,
+    /// Whether the broker drops it when the deadline is over.
+    pub(crate) expires: bool,
+}
+
+/// Whether the broker takes messages.
+#[derive(Clone)]
+pub(crate) enum Gate {
+    Open(Arc<Lane>),
+    Blocked(Arc<str>),
+    Down(Down),
+    Closed,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open(_) => "Open",
+            Self::Blocked(_) => "Blocked",
+            Self::Down(_) => "Down",
+            Self::Closed => "Closed",
+        })
+    }
+}
+
+/// The publishing channels of one incarnation of the connection.
+pub(crate) struct Lane {
+    session: Arc<Session>,
+    steady: Pump,
+    /// For exchanges that may vanish at any moment: publishing to a missing exchange ends the channel.
+    fragile: Pump,
+    declared: RwLock<HashSet<String>>,
+    declarer: Mutex<Option<Channel>>,
+}
+
+impl Lane {
+    async fn open(session: Arc<Session>) -> lapin::Result<Self> {
+        let steady = confirming(&session).await?;
+        let fragile = confirming(&session).await?;
+        Ok(Self {
+            session,
+            steady: Pump::start(steady),
+            fragile: Pump::start(fragile),
+            declared: RwLock::default(),
+            declarer: Mutex::new(None),
+        })
+    }
+
+    async fn ended(&self) {
+        tokio::select! {
+            () = self.session.ended() => {}
+            () = self.steady.gone() => {}
+            () = self.fragile.gone() => {}
+        }
+    }
+
+    fn outstanding(&self) -> usize {
+        self.steady.outstanding() + self.fragile.outstanding()
+    }
+
+    async fn declare(&self, route: &Route) -> Result<(), DeclareError> {
+        if route.declares.is_empty() {
+            return Ok(());
+        }
+        if let Some(name) = &route.declared_as
+            && self.declared.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+        {
+            return Ok(());
+        }
+        let mut kept = self.declarer.lock().await;
+        *kept = Some(declare_all(&self.session, kept.take(), &route.declares).await?);
+        if let Some(name) = &route.declared_as {
+            self.declared.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        }
+        Ok(())
+    }
+}
+
+async fn confirming(session: &Session) -> lapin::Result<Channel> {
+    let channel = session.channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Publishes for any number of tasks over one connection.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    config: Arc<Config>,
+    gate: watch::Receiver<Gate>,
+    room: Arc<Semaphore>,
+    // Held, so that replies can be sent after the handle of the transport was dropped.
+    _link: Arc<Link>,
+}
+
+impl Publisher {
+    /// Publishes over a link.
+    pub(crate) fn spawn(config: Arc<Config>, link: Arc<Link>) -> Self {
+        let (sender, gate) = watch::channel(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
+        tokio::spawn(keep(link.state(), sender));
+        Self { config, gate, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
+    }
+
+    /// Whether the broker takes messages, and every change of that.
+    pub(crate) fn gate(&self) -> watch::Receiver<Gate> {
+        self.gate.clone()
+    }
+
+    /// Hands a message to the broker. When this returns it is on its way, and `completion` will learn what became of it.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable` or `Blocked` if the broker did not take messages in time, `Topology` if it refuses the exchange,
+    /// `Closed`. Nothing was sent then.
+    pub(crate) async fn publish(
+        &self,
+        outgoing: Outgoing<'_>,
+        patience: &Patience,
+        completion: Completion,
+    ) -> Result<(), TransportError> {
+        let Outgoing { route, mut body, id, mandatory, expires } = outgoing;
+        if self.config.compress {
+            body = properties::compress(&body);
+        }
+        let mut weight = self.room(body.len(), patience).await?;
+        let mut completion = completion;
+        loop {
+            let lane = self.open_lane(patience).await?;
+            match timeout_at(patience.deadline, lane.declare(route)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(DeclareError::Refused(error))) => return Err(error),
+                Ok(Err(DeclareError::Lost(error))) => {
+                    debug!(%error, "the channel for declarations was lost");
+                    // The keeper notices a lost connection by itself; this only keeps the loop from spinning until then.
+                    let _ = timeout(Duration::from_millis(100), lane.ended()).await;
+                    continue;
+                }
+                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+            }
+            let left = patience.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(unreachable_after(&self.config, patience.begun, None));
+            }
+            let message = Message {
+                exchange: short_string(&route.exchange)?,
+                routing_key: short_string(&route.routing_key)?,
+                mandatory,
+                properties: properties::outgoing(id, expires.then_some(left), self.config.compress),
+                body,
+                id,
+            };
+            let pump = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
+            match pump.publish(message, completion, weight) {
+                Ok(()) => return Ok(()),
+                Err(back) => {
+                    let (message, again, room) = *back;
+                    (body, completion, weight) = (message.body, again, room);
+                    lane.ended().await;
+                    // Until the keeper has closed the gate this lane would be found again.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Publishes and waits for the broker's confirm.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and `Undeliverable`, `Rejected`, `ConnectionLost`, `Unconfirmed`.
+    pub(crate) async fn publish_confirmed(
+        &self,
+        outgoing: Outgoing<'_>,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        let (teller, told) = oneshot::channel();
+        self.publish(outgoing, patience, Completion::Told(teller)).await?;
+        match timeout_at(patience.deadline, told).await {
+            Ok(outcome) => outcome.unwrap_or(Err(TransportError::ConnectionLost { source: None })),
+            Err(_) => Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
+        }
+    }
+
+    /// Waits until nothing is on its way, or a few seconds.
+    pub(crate) async fn flush(&self) {
+        let Gate::Open(lane) = self.gate.borrow().clone() else { return };
+        let flushed = async {
+            while lane.outstanding() > 0 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let _ = timeout(FLUSH_LIMIT, flushed).await;
+    }
+
+    async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {
+        let weight = u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM);
+        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(weight)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => Err(TransportError::Blocked {
+                reason: "too many messages wait for the broker's confirm".into(),
+                waited: patience.begun.elapsed(),
+            }),
+        }
+    }
+
+    async fn open_lane(&self, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
+        let mut gate = self.gate.clone();
+        loop {
+            let in_time = match &*gate.borrow_and_update() {
+                Gate::Open(lane) => return Ok(lane.clone()),
+                Gate::Closed => return Err(TransportError::Closed),
+                Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited: Duration::ZERO },
+                Gate::Down(down) => {
+                    let error = unreachable_after(&self.config, patience.begun, down.cause.clone());
+                    match patience.retry {
+                        Retry::Times(times) if down.attempts > times => return Err(error),
+                        _ => error,
+                    }
+                }
+            };
+            match timeout_at(patience.deadline, gate.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(TransportError::Closed),
+                Err(_) => return Err(waited_since(in_time, patience.begun)),
+            }
+        }
+    }
+}
+
+fn waited_since(error: TransportError, begun: Instant) -> TransportError {
+    let waited = begun.elapsed();
+    match error {
+        TransportError::Blocked { reason, .. } => TransportError::Blocked { reason, waited },
+        TransportError::Unreachable { broker, source, .. } => TransportError::Unreachable { broker, waited, source },
+        other => other,
+    }
+}
+
+/// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
+async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let state = link.borrow_and_update().clone();
+        let session = match state {
+            LinkState::Up(session) => session,
+            LinkState::Down(down) => {
+                gate.send_replace(Gate::Down(down));
+                if link.changed().await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            LinkState::Closed => break,
+        };
+        match Lane::open(session.clone()).await {
+            Ok(lane) => {
+                let opened = Instant::now();
+                hold_open(&gate, &Arc::new(lane)).await;
+                if opened.elapsed() > Duration::from_secs(1) {
+                    backoff.reset();
+                    continue;
+                }
+            }
+            Err(error) => debug!(%error, "no channel to publish on"),
+        }
+        // The connection may live on when the broker ended a channel; then this does not spin.
+        tokio::select! {
+            () = sleep(backoff.next(&mut rand::rng())) => {}
+            _ = link.changed() => {}
+        }
+    }
+    gate.send_replace(Gate::Closed);
+}
+
+async fn hold_open(gate: &watch::Sender<Gate>, lane: &Arc<Lane>) {
+    let mut blocked = lane.session.blocked.clone();
+    loop {
+        let reason = blocked.borrow_and_update().clone();
+        gate.send_replace(match reason {
+            Some(reason) => Gate::Blocked(reason),
+            None => Gate::Open(lane.clone()),
+        });
+        tokio::select! {
+            () = lane.ended() => break,
+            changed = blocked.changed() => if changed.is_err() {
+                lane.ended().await;
+                break;
+            },
+        }
+    }
+    gate.send_replace(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
+}

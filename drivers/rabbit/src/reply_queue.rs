@@ -1,0 +1,243 @@
+//! The queue that the replies to our own calls come to.
+//!
+//! It is declared with the first call, under a name of its own; it outlives a lost connection, expires when we do not
+//! come back, and is deleted when the transport closes. After each reconnect it is looked for first: if it is gone, so
+//! are the replies in it, and the calls that wait for them end as `ReplyLost` at once.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::{
+    Channel, Consumer,
+    options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
+};
+use oxlo_transport::{
+    TransportError,
+    parts::{backoff::Backoff, pending::PendingCalls},
+    wire::{json::Limits, reply},
+};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use crate::{
+    acks::Frame,
+    config::Config,
+    connection::{LinkState, Session, session, unreachable_after},
+    consume::send,
+    declare::{DeclareError, declare_all},
+    error, properties,
+    publish::Patience,
+    topology::short_string,
+};
+
+/// Replies that wait here to be handed to their callers, at most.
+const PREFETCH: u16 = 1000;
+/// How long the broker may take to delete the queue.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Whether replies can come.
+#[derive(Clone, Debug)]
+enum State {
+    Ready,
+    NotReady(Option<TransportError>),
+}
+
+/// Our reply queue, consumed for as long as the transport lives.
+#[derive(Debug)]
+pub(crate) struct ReplyQueue {
+    name: Arc<str>,
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+    stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl ReplyQueue {
+    /// Starts to declare and consume it.
+    pub(crate) fn spawn(
+        config: Arc<Config>,
+        link: watch::Receiver<LinkState>,
+        pending: PendingCalls,
+        limits: Limits,
+    ) -> Self {
+        let name: Arc<str> = format!("reply_{}", Uuid::new_v4().simple()).into();
+        let (sender, state) = watch::channel(State::NotReady(None));
+        let stop = CancellationToken::new();
+        let (done, stopped) = oneshot::channel();
+        let keeper = Keeper { config, name: name.clone(), link, pending, limits, state: sender, stop: stop.clone() };
+        tokio::spawn(async move {
+            keeper.run().await;
+            let _ = done.send(());
+        });
+        Self { name, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+    }
+
+    /// Its name, once replies can come.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be declared in time, `Closed`.
+    pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
+        if matches!(&*self.state.borrow(), State::Ready) {
+            return Ok(&self.name);
+        }
+        let mut state = self.state.clone();
+        let settled =
+            |state: &State| matches!(state, State::Ready | State::NotReady(Some(TransportError::Topology { .. })));
+        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+            Ok(Ok(state)) => match &*state {
+                State::NotReady(Some(error)) => Err(error.clone()),
+                _ => Ok(&self.name),
+            },
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => Err(unreachable_after(config, patience.begun, None)),
+        }
+    }
+
+    /// Deletes the queue and ends.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        if let Some(stopped) = self.stopped.lock().await.take() {
+            let _ = stopped.await;
+        }
+    }
+}
+
+impl Drop for ReplyQueue {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Keeper {
+    config: Arc<Config>,
+    name: Arc<str>,
+    link: watch::Receiver<LinkState>,
+    pending: PendingCalls,
+    limits: Limits,
+    state: watch::Sender<State>,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut declared_before = false;
+        loop {
+            let up = self.stop.run_until_cancelled(session(&mut self.link)).await;
+            let Some(Some(session)) = up else { return };
+            let opened = self.stop.run_until_cancelled(self.open(&session, declared_before)).await;
+            let cause = match opened {
+                None => return,
+                Some(Ok((channel, consumer))) => {
+                    declared_before = true;
+                    self.state.send_replace(State::Ready);
+                    let begun = Instant::now();
+                    let stopped = self.serve(&session, &channel, consumer).await;
+                    if stopped {
+                        return self.delete(&channel).await;
+                    }
+                    if begun.elapsed() > Duration::from_secs(1) {
+                        backoff.reset();
+                    }
+                    None
+                }
+                Some(Err(DeclareError::Refused(error))) => {
+                    warn!(%error, "replies cannot come; it is tried on");
+                    Some(error)
+                }
+                Some(Err(DeclareError::Lost(error))) => {
+                    debug!(%error, "the reply queue cannot be consumed");
+                    None
+                }
+            };
+            self.state.send_replace(State::NotReady(cause));
+            let pause = sleep(backoff.next(&mut rand::rng()));
+            if self.stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn open(&self, session: &Session, declared_before: bool) -> Result<(Channel, Consumer), DeclareError> {
+        let name = short_string(&self.name).map_err(DeclareError::Refused)?;
+        if declared_before {
+            let channel = session.channel().await.map_err(DeclareError::Lost)?;
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            match channel.queue_declare(name.clone(), passive, FieldTable::default()).await {
+                Ok(_) => {}
+                Err(failed) if error::is_not_found(&failed) => {
+                    let lost = self.pending.fail_all(&TransportError::ReplyLost { queue: self.name.to_string() });
+                    warn!(queue = %self.name, calls = lost, "the reply queue is gone, and with it its replies");
+                }
+                Err(failed) => return Err(DeclareError::Lost(failed)),
+            }
+        }
+        let declares = [self.config.topology.reply_queue(&self.name)];
+        let channel = declare_all(session, None, &declares).await?;
+        let consume = async {
+            channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
+            channel.basic_consume(name, "1".into(), BasicConsumeOptions::default(), FieldTable::default()).await
+        };
+        let consumer =
+            consume.await.map_err(|failed| match error::topology(&format!("queue `{}`", self.name), &failed) {
+                Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
+                _ => DeclareError::Lost(failed),
+            })?;
+        Ok((channel, consumer))
+    }
+
+    /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
+    async fn serve(&self, session: &Session, channel: &Channel, mut consumer: Consumer) -> bool {
+        loop {
+            let delivery = tokio::select! {
+                delivery = consumer.next() => delivery,
+                () = session.ended() => return false,
+                () = self.stop.cancelled() => return true,
+            };
+            let Some(Ok(delivery)) = delivery else { return false };
+            let (mut newest, mut count) = (delivery.delivery_tag, 1);
+            self.take(delivery);
+            while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+                newest = delivery.delivery_tag;
+                count += 1;
+                self.take(delivery);
+            }
+            send(channel, Frame::Ack { tag: newest, multiple: count > 1 });
+        }
+    }
+
+    /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
+    /// of no use in the queue either.
+    fn take(&self, delivery: lapin::message::Delivery) {
+        let read = properties::body(&delivery.properties, delivery.data, self.limits.max_bytes)
+            .and_then(|body| reply::decode(&body, self.limits));
+        let inbound = match read {
+            Ok(inbound) => inbound,
+            Err(poison) => {
+                warn!(%poison, "a reply was dropped that cannot be read");
+                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
+                return;
+            }
+        };
+        let awaited = match inbound.part {
+            Ok(part) => self.pending.deliver(&inbound.message_id, part),
+            Err(reason) => self.pending.fail(&inbound.message_id, TransportError::MalformedReply { reason }),
+        };
+        if !awaited {
+            debug!(message_id = %inbound.message_id, "a reply came that nobody waits for");
+            metrics::counter!("oxlo_late_replies_total").increment(1);
+        }
+    }
+
+    async fn delete(&self, channel: &Channel) {
+        let Ok(name) = short_string(&self.name) else { return };
+        let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
+        let _ = timeout(FAREWELL, channel.close(200, "OK".into())).await;
+    }
+}

@@ -1,0 +1,221 @@
+//! Requests that come in, and the replies that go out.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use lapin::message::Delivery as RawDelivery;
+use oxlo_transport::{
+    Failure, Replier, Reply, Request, Retry, TransportError,
+    listener::ReplySink,
+    wire::{
+        envelope::Poison,
+        json::Limits,
+        reply,
+        request::{self, Caller},
+    },
+};
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::{
+    consume::{Read, Reader},
+    properties,
+    publish::{Outgoing, Patience, Publisher},
+    topology::TopologyOptions,
+};
+
+/// How long until a reply to a queue that does not exist is tried again. oslo's pause.
+const AGAIN: Duration = Duration::from_millis(250);
+/// How long a queue that did not come back is not tried at all, and how many of those are remembered. oslo's numbers.
+const VANISHED_FOR: Duration = Duration::from_secs(60);
+const VANISHED_MOST: usize = 200;
+
+/// Reads requests, and knows how to answer them.
+#[derive(Debug)]
+pub(crate) struct RequestReader {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) vanished: Arc<Vanished>,
+    pub(crate) limits: Limits,
+    pub(crate) replies: ReplyRules,
+}
+
+/// How replies are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyRules {
+    /// How long a reply to a queue that does not exist is tried again.
+    pub(crate) missing_queue_retry: Duration,
+    /// Whether a queue that does not exist is noticed at all.
+    pub(crate) mandatory: bool,
+    pub(crate) max_size: usize,
+}
+
+impl Reader for RequestReader {
+    type Message = Request;
+
+    fn read(&self, delivery: RawDelivery) -> Result<Read<Request>, Poison> {
+        let RawDelivery { properties, data, .. } = delivery;
+        let deadline = properties::expiration(&properties).and_then(|left| Instant::now().checked_add(left));
+        let body = properties::body(&properties, data, self.limits.max_bytes)?;
+        let inbound = request::decode(&body, self.limits)?;
+        let replier = inbound.caller.map(|caller| self.replier(caller, deadline)).transpose()?;
+        Ok(Read { message: inbound.request, unique_id: inbound.unique_id, replier, deadline })
+    }
+}
+
+impl RequestReader {
+    fn replier(&self, caller: Caller, deadline: Option<Instant>) -> Result<Replier, Poison> {
+        if !is_reply_queue(&caller.reply_queue) {
+            return Err(Poison::WrongType { key: "_reply_q", wanted: "name of a reply queue" });
+        }
+        let interval = caller.heartbeat_interval;
+        let answer = Answer {
+            publisher: self.publisher.clone(),
+            vanished: self.vanished.clone(),
+            caller,
+            deadline,
+            rules: self.replies,
+        };
+        Ok(Replier::new(Box::new(answer), interval))
+    }
+}
+
+/// Whether a name can be that of a reply queue. Replies go to the default exchange, so a forged name could otherwise
+/// lead to any queue of the broker.
+fn is_reply_queue(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    name.len() <= 255 && name.strip_prefix("reply_").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+}
+
+/// Answers one call.
+struct Answer {
+    publisher: Arc<Publisher>,
+    vanished: Arc<Vanished>,
+    caller: Caller,
+    deadline: Option<Instant>,
+    rules: ReplyRules,
+}
+
+#[async_trait]
+impl ReplySink for Answer {
+    async fn heartbeat(&self) -> Result<(), TransportError> {
+        let id = Uuid::now_v7();
+        let body = reply::encode_heartbeat(&self.caller.message_id, &id.simple().to_string())
+            .map_err(|error| unwritable(&error))?;
+        let interval = self.caller.heartbeat_interval.unwrap_or(AGAIN);
+        self.publish(body, id, &Patience::new(interval, Retry::Forever)).await
+    }
+
+    async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
+        let id = Uuid::now_v7();
+        let unique_id = id.simple().to_string();
+        let mut body =
+            reply::encode(&self.caller.message_id, &unique_id, &reply).map_err(|error| unwritable(&error))?;
+        if body.len() > self.rules.max_size {
+            let reason = format!("the reply has {} bytes, the limit is {}", body.len(), self.rules.max_size);
+            let failure = Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)));
+            body = reply::encode(&self.caller.message_id, &unique_id, &failure).map_err(|error| unwritable(&error))?;
+        }
+        let begun = Instant::now();
+        let give_up = begun + self.rules.missing_queue_retry;
+        let give_up = self.deadline.map_or(give_up, |deadline| give_up.min(deadline));
+        loop {
+            let queue = &self.caller.reply_queue;
+            if self.vanished.contains(queue) {
+                return Err(undeliverable(queue));
+            }
+            let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
+            match self.publish(body.clone(), id, &patience).await {
+                // Its caller's connection may be lost as well, and its queue declared again in a moment.
+                Err(TransportError::Undeliverable { .. }) => {
+                    let again = Instant::now() + AGAIN;
+                    if again > give_up {
+                        self.vanished.insert(queue);
+                        return Err(undeliverable(queue));
+                    }
+                    debug!(%queue, "the reply queue is not there; the reply is tried again");
+                    sleep_until(again).await;
+                }
+                // A reply that comes twice finds nobody waiting the second time.
+                Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
+                    if Instant::now() + AGAIN < give_up =>
+                {
+                    sleep_until(Instant::now() + AGAIN).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl Answer {
+    async fn publish(&self, body: Vec<u8>, id: Uuid, patience: &Patience) -> Result<(), TransportError> {
+        let route = TopologyOptions::reply_route(&self.caller.reply_queue);
+        let outgoing = Outgoing { route: &route, body, id, mandatory: self.rules.mandatory, expires: false };
+        self.publisher.publish_confirmed(outgoing, patience).await
+    }
+}
+
+fn undeliverable(queue: &str) -> TransportError {
+    TransportError::Undeliverable { exchange: String::new(), routing_key: queue.to_owned() }
+}
+
+fn unwritable(error: &serde_json::Error) -> TransportError {
+    TransportError::MalformedReply { reason: format!("it cannot be written: {error}") }
+}
+
+/// Reply queues that did not come back in time, so that the next reply to one of them does not wait again.
+#[derive(Debug, Default)]
+pub(crate) struct Vanished(Mutex<HashMap<String, Instant>>);
+
+impl Vanished {
+    fn contains(&self, queue: &str) -> bool {
+        let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get(queue).is_some_and(|since| since.elapsed() < VANISHED_FOR)
+    }
+
+    fn insert(&self, queue: &str) {
+        metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|_, since| since.elapsed() < VANISHED_FOR);
+        if queues.len() < VANISHED_MOST {
+            queues.insert(queue.to_owned(), Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reply_queues_are_answered_to() {
+        for name in ["reply_2c5b1afb859e409a94903388b7dc0fc1", "reply_host-1.example:nova-api:2"] {
+            assert!(is_reply_queue(name), "{name}");
+        }
+        let long = format!("reply_{}", "a".repeat(250));
+        for name in ["", "reply_", "calculator", "reply_a b", "reply_\u{e9}", "amq.gen-x", long.as_str()] {
+            assert!(!is_reply_queue(name), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vanished_queue_is_remembered_for_a_minute() {
+        let vanished = Vanished::default();
+        vanished.insert("reply_a");
+        assert!(vanished.contains("reply_a") && !vanished.contains("reply_b"));
+        tokio::time::advance(VANISHED_FOR).await;
+        assert!(!vanished.contains("reply_a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_of_vanished_queues_is_bounded() {
+        let vanished = Vanished::default();
+        (0..1000).for_each(|number| vanished.insert(&format!("reply_{number}")));
+        assert_eq!(vanished.0.lock().unwrap_or_else(PoisonError::into_inner).len(), VANISHED_MOST);
+    }
+}

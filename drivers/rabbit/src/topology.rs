@@ -1,0 +1,399 @@
+//! Which exchanges, queues and bindings there are, how they are declared, and where a message goes: oslo's rules, as
+//! pure functions.
+//!
+//! Every peer must declare the same object with the same arguments, or the broker refuses the later one; so these
+//! follow `oslo_messaging._drivers.impl_rabbit` to the letter.
+
+use std::time::Duration;
+
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use oxlo_transport::{Priority, Target, TransportError};
+use uuid::Uuid;
+
+/// The options that shape objects on the broker.
+#[derive(Clone, Debug)]
+pub(crate) struct TopologyOptions {
+    /// `amqp_durable_queues`
+    pub(crate) durable: bool,
+    /// `amqp_auto_delete`
+    pub(crate) auto_delete: bool,
+    /// `rabbit_ha_queues`
+    pub(crate) highly_available: bool,
+    /// `rabbit_quorum_queue` and its limits
+    pub(crate) quorum: Option<Quorum>,
+    /// `rabbit_transient_quorum_queue`
+    pub(crate) transient_quorum: bool,
+    /// `rabbit_transient_queues_ttl`; zero: fanout and reply queues never expire
+    pub(crate) transient_ttl: Duration,
+}
+
+/// Limits of quorum queues; zero leaves the broker's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quorum {
+    pub(crate) delivery_limit: i32,
+    pub(crate) max_memory_length: i32,
+    pub(crate) max_memory_bytes: i32,
+}
+
+/// One object to declare.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Declare {
+    Exchange { name: String, fanout: bool, durable: bool, auto_delete: bool },
+    Queue { name: String, durable: bool, auto_delete: bool, arguments: FieldTable },
+    Binding { queue: String, exchange: String, routing_key: String },
+}
+
+/// What a listener declares, and which queues it then consumes, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subscription {
+    pub(crate) declares: Vec<Declare>,
+    pub(crate) queues: Vec<String>,
+    /// Queues that are this listener's alone, and are deleted when it closes.
+    pub(crate) own: Vec<String>,
+}
+
+/// Where a message is published, and what must be there first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Route {
+    pub(crate) exchange: String,
+    pub(crate) routing_key: String,
+    pub(crate) declares: Vec<Declare>,
+    /// Names the declarations, so that they are made once per connection; absent if they must be made each time, because
+    /// the broker may have deleted the exchange in between.
+    pub(crate) declared_as: Option<String>,
+}
+
+impl TopologyOptions {
+    fn durable(&self) -> bool {
+        self.durable || self.quorum.is_some()
+    }
+
+    fn exchange(&self, name: &str) -> Declare {
+        Declare::Exchange {
+            name: name.to_owned(),
+            fanout: false,
+            durable: self.durable(),
+            auto_delete: self.auto_delete,
+        }
+    }
+
+    fn fanout_exchange(&self, topic: &str) -> Declare {
+        Declare::Exchange {
+            name: format!("{topic}_fanout"),
+            fanout: true,
+            durable: self.transient_quorum,
+            auto_delete: true,
+        }
+    }
+
+    fn queue(&self, name: &str) -> Declare {
+        let mut arguments = FieldTable::default();
+        if self.highly_available {
+            arguments.insert("x-ha-policy".into(), AMQPValue::LongString("all".into()));
+        }
+        if let Some(quorum) = &self.quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+            for (name, limit) in [
+                ("x-delivery-limit", quorum.delivery_limit),
+                ("x-max-in-memory-length", quorum.max_memory_length),
+                ("x-max-in-memory-bytes", quorum.max_memory_bytes),
+            ] {
+                if limit > 0 {
+                    arguments.insert(name.into(), AMQPValue::LongInt(limit));
+                }
+            }
+        }
+        Declare::Queue { name: name.to_owned(), durable: self.durable(), auto_delete: self.auto_delete, arguments }
+    }
+
+    fn transient_queue(&self, name: &str) -> Declare {
+        let mut arguments = FieldTable::default();
+        if self.highly_available {
+            arguments.insert("x-ha-policy".into(), AMQPValue::LongString("all".into()));
+        }
+        if self.transient_quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        }
+        if !self.transient_ttl.is_zero() {
+            let milliseconds = i32::try_from(self.transient_ttl.as_millis()).unwrap_or(i32::MAX);
+            arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
+        }
+        Declare::Queue { name: name.to_owned(), durable: self.transient_quorum, auto_delete: false, arguments }
+    }
+
+    fn bound_queue(&self, declares: &mut Vec<Declare>, exchange: &str, name: &str) {
+        declares.push(self.exchange(exchange));
+        declares.push(self.queue(name));
+        declares.push(binding(name, exchange, name));
+    }
+
+    /// What an RPC server declares and consumes: its topic, its own name, and everyone's.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without topic and server, or with a name that AMQP cannot carry.
+    pub(crate) fn rpc_server(&self, on: &Target, control_exchange: &str) -> Result<Subscription, TransportError> {
+        let (topic, server) = on.require_topic_and_server()?;
+        let exchange = on.exchange.as_deref().unwrap_or(control_exchange);
+        let own = format!("{topic}.{server}");
+        let fanout = format!("{topic}_fanout");
+        let fanout_queue = format!("{fanout}_{}", Uuid::new_v4().simple());
+        let mut declares = Vec::with_capacity(9);
+        self.bound_queue(&mut declares, exchange, topic);
+        self.bound_queue(&mut declares, exchange, &own);
+        declares.push(self.fanout_exchange(topic));
+        declares.push(self.transient_queue(&fanout_queue));
+        declares.push(binding(&fanout_queue, &fanout, topic));
+        for name in [exchange, own.as_str(), fanout_queue.as_str()] {
+            short_string(name)?;
+        }
+        Ok(Subscription {
+            declares,
+            queues: vec![topic.to_string(), own, fanout_queue.clone()],
+            own: vec![fanout_queue],
+        })
+    }
+
+    /// What a notification listener declares and consumes.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without topics, or with a name that AMQP cannot carry.
+    pub(crate) fn notification_listener(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        control_exchange: &str,
+    ) -> Result<Subscription, TransportError> {
+        let mut declares = Vec::new();
+        let mut queues: Vec<String> = Vec::new();
+        for (target, priority) in on {
+            let exchange = target.exchange.as_deref().unwrap_or(control_exchange);
+            let routing_key = format!("{}.{priority}", target.require_topic()?);
+            let queue = pool.unwrap_or(&routing_key);
+            short_string(exchange)?;
+            short_string(queue)?;
+            short_string(&routing_key)?;
+            declares.push(self.exchange(exchange));
+            declares.push(self.queue(queue));
+            declares.push(binding(queue, exchange, &routing_key));
+            if !queues.iter().any(|known| known == queue) {
+                queues.push(queue.to_owned());
+            }
+        }
+        if queues.is_empty() {
+            return Err(TransportError::InvalidTarget {
+                reason: "a notification listener needs at least one target and priority".into(),
+            });
+        }
+        Ok(Subscription { declares, queues, own: Vec::new() })
+    }
+
+    /// Where a reply goes: the default exchange leads to the queue of that name, and nothing is declared.
+    pub(crate) fn reply_route(reply_queue: &str) -> Route {
+        Route {
+            exchange: String::new(),
+            routing_key: reply_queue.to_owned(),
+            declares: Vec::new(),
+            declared_as: Some(String::new()),
+        }
+    }
+
+    /// The queue that replies come to.
+    pub(crate) fn reply_queue(&self, name: &str) -> Declare {
+        self.transient_queue(name)
+    }
+
+    /// Where a request goes.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without a topic, or with a name that AMQP cannot carry.
+    pub(crate) fn request_route(&self, to: &Target, control_exchange: &str) -> Result<Route, TransportError> {
+        let topic = to.require_topic()?;
+        let route = if to.fanout {
+            Route {
+                exchange: format!("{topic}_fanout"),
+                routing_key: String::new(),
+                declares: vec![self.fanout_exchange(topic)],
+                declared_as: None,
+            }
+        } else {
+            let exchange = to.exchange.as_deref().unwrap_or(control_exchange);
+            let routing_key = match &to.server {
+                Some(server) => format!("{topic}.{server}"),
+                None => topic.to_string(),
+            };
+            Route {
+                exchange: exchange.to_owned(),
+                routing_key,
+                declares: vec![self.exchange(exchange)],
+                declared_as: (!self.auto_delete).then(|| exchange.to_owned()),
+            }
+        };
+        short_string(&route.exchange)?;
+        short_string(&route.routing_key)?;
+        Ok(route)
+    }
+
+    /// Where a notification goes. Its default queue is declared first, so that nothing is lost before a listener is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`request_route`](Self::request_route).
+    pub(crate) fn notification_route(
+        &self,
+        to: &Target,
+        priority: Priority,
+        control_exchange: &str,
+    ) -> Result<Route, TransportError> {
+        let exchange = to.exchange.as_deref().unwrap_or(control_exchange);
+        let routing_key = format!("{}.{priority}", to.require_topic()?);
+        short_string(exchange)?;
+        short_string(&routing_key)?;
+        let mut declares = Vec::with_capacity(3);
+        self.bound_queue(&mut declares, exchange, &routing_key);
+        let declared_as = (!self.auto_delete).then(|| format!("{exchange}/{routing_key}"));
+        Ok(Route { exchange: exchange.to_owned(), routing_key, declares, declared_as })
+    }
+}
+
+impl Declare {
+    /// What it is, for a message to a person.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Exchange { name, .. } => format!("exchange `{name}`"),
+            Self::Queue { name, .. } => format!("queue `{name}`"),
+            Self::Binding { queue, exchange, routing_key } => {
+                format!("binding of queue `{queue}` to exchange `{exchange}` by `{routing_key}`")
+            }
+        }
+    }
+}
+
+fn binding(queue: &str, exchange: &str, routing_key: &str) -> Declare {
+    Declare::Binding { queue: queue.to_owned(), exchange: exchange.to_owned(), routing_key: routing_key.to_owned() }
+}
+
+/// A name as AMQP carries it.
+///
+/// # Errors
+///
+/// [`TransportError::InvalidTarget`] if it is longer than 255 bytes.
+pub(crate) fn short_string(name: &str) -> Result<ShortString, TransportError> {
+    if name.len() > 255 {
+        return Err(TransportError::InvalidTarget {
+            reason: format!(
+                "`{}…` has {} bytes, the names of queues and exchanges have at most 255; shorten topic or server",
+                name.chars().take(32).collect::<String>(),
+                name.len()
+            ),
+        });
+    }
+    Ok(ShortString::from(name))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn plain() -> TopologyOptions {
+        TopologyOptions {
+            durable: false,
+            auto_delete: false,
+            highly_available: false,
+            quorum: None,
+            transient_quorum: false,
+            transient_ttl: Duration::from_secs(1800),
+        }
+    }
+
+    #[test]
+    fn a_server_declares_what_oslo_declares_in_its_order() {
+        let on = Target::topic("T").server("S");
+        let subscription = plain().rpc_server(&on, "openstack").unwrap();
+        let described: Vec<_> = subscription.declares.iter().map(Declare::describe).collect();
+        let fanout = subscription.own[0].clone();
+        assert_eq!(
+            described,
+            [
+                "exchange `openstack`".to_owned(),
+                "queue `T`".to_owned(),
+                "binding of queue `T` to exchange `openstack` by `T`".to_owned(),
+                "exchange `openstack`".to_owned(),
+                "queue `T.S`".to_owned(),
+                "binding of queue `T.S` to exchange `openstack` by `T.S`".to_owned(),
+                "exchange `T_fanout`".to_owned(),
+                format!("queue `{fanout}`"),
+                format!("binding of queue `{fanout}` to exchange `T_fanout` by `T`"),
+            ]
+        );
+        assert_eq!(subscription.queues, ["T".to_owned(), "T.S".to_owned(), fanout.clone()]);
+        assert!(fanout.starts_with("T_fanout_") && fanout.len() == "T_fanout_".len() + 32);
+    }
+
+    #[test]
+    fn transient_queues_expire_and_are_not_durable() {
+        let Declare::Queue { durable, auto_delete, arguments, .. } = plain().reply_queue("reply_x") else { panic!() };
+        assert!(!durable && !auto_delete);
+        assert_eq!(arguments.inner().len(), 1);
+        assert_eq!(arguments.inner().get("x-expires"), Some(&AMQPValue::LongInt(1_800_000)));
+        let never = TopologyOptions { transient_ttl: Duration::ZERO, ..plain() };
+        let Declare::Queue { arguments, .. } = never.reply_queue("reply_x") else { panic!() };
+        assert!(arguments.inner().is_empty());
+    }
+
+    #[test]
+    fn quorum_queues_are_durable_and_carry_only_the_limits_that_are_set() {
+        let limits = Quorum { delivery_limit: 5, max_memory_length: 0, max_memory_bytes: 0 };
+        let options = TopologyOptions { quorum: Some(limits), ..plain() };
+        let Declare::Queue { durable, arguments, .. } = options.queue("T") else { panic!() };
+        assert!(durable);
+        assert_eq!(arguments.inner().len(), 2);
+        assert_eq!(arguments.inner().get("x-delivery-limit"), Some(&AMQPValue::LongInt(5)));
+        let Declare::Exchange { durable, auto_delete, .. } = options.fanout_exchange("T") else { panic!() };
+        assert!(!durable && auto_delete, "the fanout side stays transient");
+    }
+
+    #[test]
+    fn routes_are_oslos() {
+        let route = |to: Target| {
+            let route = plain().request_route(&to, "openstack").unwrap();
+            (route.exchange, route.routing_key)
+        };
+        assert_eq!(route(Target::topic("T")), ("openstack".into(), "T".into()));
+        assert_eq!(route(Target::topic("T").server("S")), ("openstack".into(), "T.S".into()));
+        assert_eq!(route(Target::topic("T").exchange("X")), ("X".into(), "T".into()));
+        assert_eq!(route(Target::topic("T").server("S").fanout(true)), ("T_fanout".into(), String::new()));
+    }
+
+    #[test]
+    fn a_notification_brings_its_queue_along() {
+        let route = plain().notification_route(&Target::topic("notifications"), Priority::Info, "nova").unwrap();
+        assert_eq!((route.exchange.as_str(), route.routing_key.as_str()), ("nova", "notifications.info"));
+        assert_eq!(route.declares.len(), 3);
+    }
+
+    #[test]
+    fn a_pool_is_one_queue_with_a_binding_for_each_topic_and_priority() {
+        let on = [
+            (Target::topic("a"), Priority::Info),
+            (Target::topic("a"), Priority::Error),
+            (Target::topic("b"), Priority::Info),
+        ];
+        let pooled = plain().notification_listener(&on, Some("audit"), "openstack").unwrap();
+        assert_eq!(pooled.queues, ["audit"]);
+        let bindings = pooled.declares.iter().filter(|declare| matches!(declare, Declare::Binding { .. }));
+        assert_eq!(bindings.count(), 3);
+        let apart = plain().notification_listener(&on, None, "openstack").unwrap();
+        assert_eq!(apart.queues, ["a.info", "a.error", "b.info"]);
+    }
+
+    #[test]
+    fn a_name_that_amqp_cannot_carry_is_refused() {
+        let refused = plain().request_route(&Target::topic("t".repeat(256)), "openstack").unwrap_err();
+        assert!(refused.to_string().contains("256 bytes"), "{refused}");
+        assert!(plain().rpc_server(&Target::topic("t"), "openstack").is_err(), "a server needs a name");
+    }
+}

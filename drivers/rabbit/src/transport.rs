@@ -1,0 +1,345 @@
+//! The driver's [`Transport`]: it composes what the other files do.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use oxlo_transport::{
+    CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
+    Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
+    parts::pending::PendingCalls,
+    wire::{
+        json::Limits,
+        notification,
+        request::{self, CallLabels, Labels},
+    },
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    connection::{Link, LinkState, Role, unreachable_after},
+    consume::{Order, Reader, Subscriber},
+    duplicates::Duplicates,
+    notification::NotificationReader,
+    publish::{Gate, Outgoing, Patience, Publisher},
+    pump::Completion,
+    reply_queue::ReplyQueue,
+    request::{ReplyRules, RequestReader, Vanished},
+    stream::tls::Tls,
+    topology::{Route, Subscription},
+};
+
+/// The driver for `rabbit://`, `rabbits://` (TLS) and `kombu://` (an alias, as in oslo).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RabbitDriver;
+
+#[async_trait]
+impl Driver for RabbitDriver {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["rabbit", "rabbits", "kombu"]
+    }
+
+    async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError> {
+        let config = Config::from_url(url)?;
+        Ok(Arc::new(RabbitTransport::connect(config, settings).await?))
+    }
+}
+
+/// A transport on RabbitMQ: one connection that publishes, and one that consumes once something is to be consumed.
+struct RabbitTransport {
+    config: Arc<Config>,
+    settings: Settings,
+    publishing: Arc<Link>,
+    consuming: Arc<Link>,
+    publisher: Arc<Publisher>,
+    pending: PendingCalls,
+    reply_queue: OnceLock<ReplyQueue>,
+    duplicates: Arc<Duplicates>,
+    vanished: Arc<Vanished>,
+    state: watch::Receiver<ConnectionState>,
+}
+
+impl RabbitTransport {
+    async fn connect(config: Config, settings: Settings) -> Result<Self, TransportError> {
+        let tls = match config.tls.clone() {
+            None => None,
+            Some(options) => Some(load(options).await?),
+        };
+        let config = Arc::new(config);
+        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish));
+        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume));
+        publishing.begin();
+        publishing.first_connection(&config, settings.connect_retry).await?;
+        let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
+        let state = observe(publisher.gate(), consuming.state());
+        Ok(Self {
+            config,
+            settings,
+            publishing,
+            consuming,
+            publisher,
+            pending: PendingCalls::new(),
+            reply_queue: OnceLock::new(),
+            duplicates: Arc::default(),
+            vanished: Arc::default(),
+            state,
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default().with_max_bytes(self.settings.max_message_size).with_max_depth(self.settings.max_depth)
+    }
+
+    fn reply_queue(&self) -> &ReplyQueue {
+        self.reply_queue.get_or_init(|| {
+            self.consuming.begin();
+            ReplyQueue::spawn(self.config.clone(), self.consuming.state(), self.pending.clone(), self.limits())
+        })
+    }
+
+    fn route(&self, to: &Target) -> Result<Route, TransportError> {
+        self.config.topology.request_route(to, &self.settings.control_exchange)
+    }
+
+    fn fits(&self, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
+        let limit = self.settings.max_message_size;
+        if body.len() > limit {
+            return Err(TransportError::TooLarge { size: body.len(), limit });
+        }
+        Ok(body)
+    }
+
+    /// Registers a call and hands its request over.
+    async fn send_call(
+        &self,
+        to: &Target,
+        request: &Request,
+        options: &CallOptions,
+        confirmed: bool,
+    ) -> Result<PendingReply, TransportError> {
+        if to.fanout {
+            return Err(TransportError::InvalidTarget {
+                reason: "a call goes to one server; use cast for fanout".into(),
+            });
+        }
+        let route = self.route(to)?;
+        let patience = Patience::new(options.timeout, options.retry);
+        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let reply_queue = self.reply_queue().ready(&self.config, &patience).await?;
+        let id = Uuid::now_v7();
+        let message_id = pending.message_id();
+        let labels = Labels {
+            unique_id: &id.simple().to_string(),
+            call: Some(CallLabels {
+                message_id: &message_id,
+                reply_queue,
+                monitor_timeout: options.monitor_timeout.map(|silence| silence.as_secs()),
+            }),
+        };
+        let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
+        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: true };
+        if confirmed {
+            self.publisher.publish_confirmed(outgoing, &patience).await?;
+        } else {
+            let completion = Completion::Call { pending: self.pending.clone(), message_id };
+            self.publisher.publish(outgoing, &patience, completion).await?;
+        }
+        pending.sent();
+        Ok(pending)
+    }
+
+    async fn subscribe<R: Reader>(
+        &self,
+        subscription: Subscription,
+        options: &ListenOptions,
+        reader: R,
+    ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
+        self.consuming.begin();
+        let order = Order {
+            link: self.consuming.clone(),
+            subscription,
+            prefetch: self.config.prefetch.map_or(options.prefetch, |most| most.min(options.prefetch)).max(1),
+            cancel_on_failover: self.config.cancel_on_failover,
+            reader,
+            duplicates: self.duplicates.clone(),
+        };
+        let begun = Instant::now();
+        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
+            Ok(subscribed) => Ok(Box::new(subscribed?)),
+            Err(_) => Err(unreachable_after(&self.config, begun, None)),
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for RabbitTransport {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::FULL
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.state.clone()
+    }
+
+    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
+        let route = self.route(to)?;
+        let id = Uuid::now_v7();
+        let labels = Labels { unique_id: &id.simple().to_string(), call: None };
+        let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
+        let mandatory = options.mandatory && !to.fanout;
+        let outgoing = Outgoing { route: &route, body, id, mandatory, expires: false };
+        self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
+    }
+
+    async fn start(
+        &self,
+        to: &Target,
+        request: Request,
+        options: &CallOptions,
+    ) -> Result<PendingReply, TransportError> {
+        self.send_call(to, &request, options, true).await
+    }
+
+    /// Does not wait for the confirm: the reply says more, and a failure to publish ends the call.
+    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
+        self.send_call(to, &request, options, false).await?.await
+    }
+
+    async fn notify(
+        &self,
+        to: &Target,
+        notification: Notification,
+        options: &SendOptions,
+    ) -> Result<(), TransportError> {
+        let control_exchange = &self.settings.control_exchange;
+        let route = self.config.topology.notification_route(to, notification.priority, control_exchange)?;
+        let id = Uuid::now_v7();
+        let body = notification::encode(&notification, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
+        let body = self.fits(body)?;
+        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: false };
+        self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
+    }
+
+    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
+        let subscription = self.config.topology.rpc_server(on, &self.settings.control_exchange)?;
+        let reader = RequestReader {
+            publisher: self.publisher.clone(),
+            vanished: self.vanished.clone(),
+            limits: self.limits(),
+            replies: ReplyRules {
+                missing_queue_retry: self.config.missing_queue_retry,
+                mandatory: self.config.mandatory_replies,
+                max_size: self.settings.max_message_size,
+            },
+        };
+        self.subscribe(subscription, options, reader).await
+    }
+
+    async fn listen_for_notifications(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
+        let subscription = self.config.topology.notification_listener(on, pool, &self.settings.control_exchange)?;
+        self.subscribe(subscription, options, NotificationReader { limits: self.limits() }).await
+    }
+
+    async fn close(&self) {
+        self.pending.close();
+        self.publisher.flush().await;
+        if let Some(reply_queue) = self.reply_queue.get() {
+            reply_queue.close().await;
+        }
+        tokio::join!(self.publishing.close(), self.consuming.close());
+        let mut state = self.state.clone();
+        let _ = timeout(Duration::from_secs(1), state.wait_for(|state| *state == ConnectionState::Closed)).await;
+    }
+}
+
+impl fmt::Debug for RabbitTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitTransport")
+            .field("hosts", &self.config.places())
+            .field("virtual_host", &self.config.virtual_host)
+            .field("state", &*self.state.borrow())
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the TLS material, away from the runtime's threads.
+async fn load(options: crate::stream::tls::TlsOptions) -> Result<Tls, TransportError> {
+    let loaded = tokio::task::spawn_blocking(move || Tls::load(&options)).await;
+    match loaded {
+        Ok(Ok(tls)) => Ok(tls),
+        Ok(Err(error)) => {
+            let (option, reason) = error.into_parts();
+            Err(TransportError::Config { option: option.to_owned(), reason })
+        }
+        Err(_) => Err(TransportError::Closed),
+    }
+}
+
+fn unwritable(error: &serde_json::Error) -> TransportError {
+    TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
+}
+
+/// One state of the two connections.
+fn observe(
+    mut gate: watch::Receiver<Gate>,
+    mut consuming: watch::Receiver<LinkState>,
+) -> watch::Receiver<ConnectionState> {
+    let joined = |gate: &Gate, consuming: &LinkState| match (gate, consuming) {
+        (Gate::Closed, _) => ConnectionState::Closed,
+        (Gate::Down(down), _) => disconnected(down.cause.as_ref()),
+        // Without a cause it was never asked to connect.
+        (_, LinkState::Down(down)) if down.cause.is_some() => disconnected(down.cause.as_ref()),
+        (Gate::Blocked(reason), _) => ConnectionState::Blocked(reason.clone()),
+        (Gate::Open(_), _) => ConnectionState::Connected,
+    };
+    // Connecting has just succeeded; its channels open with the first use.
+    let (sender, state) = watch::channel(ConnectionState::Connected);
+    tokio::spawn(async move {
+        let mut was_open = false;
+        loop {
+            let now = joined(&gate.borrow_and_update(), &consuming.borrow_and_update());
+            was_open |= now == ConnectionState::Connected;
+            if was_open || now == ConnectionState::Closed {
+                sender.send_if_modified(|state| std::mem::replace(state, now.clone()) != now);
+            }
+            if now == ConnectionState::Closed {
+                break;
+            }
+            tokio::select! {
+                changed = gate.changed() => if changed.is_err() { break },
+                changed = consuming.changed() => if changed.is_err() { break },
+            }
+        }
+        sender.send_replace(ConnectionState::Closed);
+    });
+    state
+}
+
+fn disconnected(cause: Option<&TransportError>) -> ConnectionState {
+    let text = cause.map_or_else(
+        || "the connection was lost".to_owned(),
+        |cause| {
+            let source = std::error::Error::source(cause).map(|source| format!(": {source}"));
+            format!("{cause}{}", source.unwrap_or_default())
+        },
+    );
+    ConnectionState::Disconnected(text.into())
+}

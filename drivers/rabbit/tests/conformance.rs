@@ -1,0 +1,26 @@
+//! The suite that every driver runs, here on a real RabbitMQ; each case in a vhost of its own.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use oxlo_driver_rabbit::RabbitDriver;
+use oxlo_test_support::TestVhost;
+use oxlo_transport::{Registry, Settings, Transport, conformance::Harness};
+
+#[derive(Debug)]
+struct Rabbit(TestVhost);
+
+impl Rabbit {
+    async fn start() -> Self {
+        Self(TestVhost::new().await)
+    }
+}
+
+#[async_trait::async_trait]
+impl Harness for Rabbit {
+    async fn connect(&self, settings: Settings) -> Arc<dyn Transport> {
+        Registry::new().with(RabbitDriver).transport(self.0.url()).settings(settings).connect().await.unwrap()
+    }
+}
+
+oxlo_transport::conformance_suite!(Rabbit::start().await);
