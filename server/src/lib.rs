@@ -1,1 +1,75 @@
-//! TODO
+//! oxlo's RPC server: endpoints, versions, dispatch.
+//!
+//! ```no_run
+//! # async fn example(transport: std::sync::Arc<dyn oxlo_transport::Transport>) -> Result<(), oxlo_server::ServeError> {
+//! use oxlo_server::{Args, Context, Endpoint, Failure, RPCServer, Target};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Divide {
+//!     a: i64,
+//!     b: i64,
+//! }
+//!
+//! let calculator = Endpoint::new("1.2").method("divide", async |_ctxt: Context, Args(it): Args<Divide>| {
+//!     it.a.checked_div(it.b).ok_or_else(|| Failure::builtin("ZeroDivisionError", "division by zero"))
+//! });
+//!
+//! let report = RPCServer::builder(transport, Target::topic("calculator").server("node-7"))
+//!     .endpoint(calculator)
+//!     .serve_until(tokio::signal::ctrl_c())
+//!     .await?;
+//! println!("handled {} requests", report.handled);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`endpoint`], [`handler`], [`extract`], [`outcome`] | methods, what they take and what they give |
+//! | [`server`], [`policy`], [`running`], [`report`], [`error`] | serving them, and how that ends |
+//!
+//! Metrics, by the `metrics` facade, all labelled with `topic`; a recorder has to be installed before the server
+//! starts. `method` is the name of a registered method or `(unknown)`.
+//!
+//! | metric | labels | meaning |
+//! |---|---|---|
+//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned` | requests that ended |
+//! | `oxlo_server_request_duration_seconds` | `method` | how long handlers ran |
+//! | `oxlo_server_requests_in_flight` | | handlers that run at the moment |
+//! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
+//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered |
+
+pub mod call;
+pub mod endpoint;
+pub mod error;
+pub mod extract;
+pub mod handler;
+pub mod outcome;
+pub mod policy;
+pub mod report;
+pub mod running;
+pub mod server;
+pub mod states;
+
+mod dispatch;
+mod heartbeat;
+mod ping;
+mod process;
+mod run;
+mod telemetry;
+
+pub use crate::{
+    call::Call,
+    endpoint::Endpoint,
+    error::{BuildError, ServeError},
+    extract::{Args, Deadline, FromCall, Method, Redelivered, State},
+    handler::{BlockingHandler, Handler},
+    outcome::{Answer, HandlerError},
+    ping::PING_METHOD,
+    policy::AckPolicy,
+    report::{Abandoned, ServeReport},
+    running::RunningServer,
+    server::{RPCServer, RPCServerBuilder},
+};
+pub use oxlo_transport::{Context, Failure, Payload, Target, Version};

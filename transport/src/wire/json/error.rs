@@ -33,6 +33,12 @@ pub enum JsonErrorKind {
     Syntax(&'static str),
     /// JSON, but not what the type that reads it needs. The text names types and field names of that type only.
     Data(String),
+    /// JSON, but an object has a field that the type does not know. The place is that of the field's name, for who may
+    /// show it.
+    UnknownField {
+        /// The fields of the type.
+        known: &'static [&'static str],
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +88,7 @@ impl JsonError {
     /// Whether the text is JSON and only its content is not what was asked for.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self.kind, JsonErrorKind::Data(_))
+        matches!(self.kind, JsonErrorKind::Data(_) | JsonErrorKind::UnknownField { .. })
     }
 }
 
@@ -105,6 +111,9 @@ impl fmt::Display for JsonErrorKind {
             Self::Incomplete => f.write_str("JSON ends too early"),
             Self::Syntax(wanted) => write!(f, "JSON is malformed: {wanted}"),
             Self::Data(problem) => write!(f, "JSON does not fit: {problem}"),
+            Self::UnknownField { known } => {
+                write!(f, "JSON does not fit: found an unknown field, wanted one of: {}", known.join(", "))
+            }
         }
     }
 }
@@ -178,7 +187,7 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
-        Self::data(format!("found an unknown field, wanted one of: {}", known.join(", ")))
+        Self { kind: JsonErrorKind::UnknownField { known }, offset: None, duplicate_field: false }
     }
 
     fn missing_field(field: &'static str) -> Self {

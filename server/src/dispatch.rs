@@ -1,0 +1,352 @@
+//! Which handler serves a request: a pure decision, made of namespace, version and method.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use oxlo_transport::{Failure, Version};
+
+use crate::{
+    endpoint::Endpoint,
+    error::BuildError,
+    handler::ErasedHandler,
+    ping::{self, PING_METHOD},
+    states::States,
+};
+
+/// oslo's module of the classes that callers look for.
+const MODULE: &str = "oslo_messaging.rpc.dispatcher";
+
+/// Endpoints, indexed by method.
+pub(crate) struct Dispatcher {
+    endpoints: Vec<Scope>,
+    /// For each name who serves it, in the order of the endpoints.
+    methods: HashMap<Arc<str>, Vec<Candidate>>,
+    routes: usize,
+}
+
+struct Scope {
+    namespaces: Vec<Option<Arc<str>>>,
+    version: Version,
+    /// The built-in ping answers whatever version a prober's target has.
+    any_version: bool,
+}
+
+struct Candidate {
+    endpoint: usize,
+    route: Route,
+}
+
+/// One method of one endpoint.
+pub(crate) struct Route {
+    pub(crate) id: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) handler: ErasedHandler,
+    pub(crate) states: Arc<States>,
+}
+
+/// Why no handler serves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal<'a> {
+    /// The request names no method.
+    Unnamed,
+    /// An endpoint offers namespace and version, none of them the method.
+    NoSuchMethod { method: &'a str },
+    /// No endpoint offers namespace and version.
+    UnsupportedVersion { version: &'a str, method: &'a str },
+}
+
+impl Dispatcher {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, ping: bool) -> Result<Self, BuildError> {
+        let mut built = Self { endpoints: Vec::new(), methods: HashMap::new(), routes: 0 };
+        for endpoint in endpoints {
+            built.add(endpoint, false)?;
+        }
+        if ping && built.methods.contains_key(PING_METHOD) {
+            tracing::warn!(method = PING_METHOD, "an endpoint defines this method; the built-in ping is left out");
+        } else if ping {
+            built.add(ping::endpoint(), true)?;
+        }
+        if built.endpoints.is_empty() {
+            return Err(BuildError::NoEndpoint);
+        }
+        Ok(built)
+    }
+
+    fn add(&mut self, endpoint: Endpoint, any_version: bool) -> Result<(), BuildError> {
+        let shown = endpoint.to_string();
+        let version =
+            endpoint.version.parse().map_err(|source| BuildError::Version { endpoint: shown.clone(), source })?;
+        let states = Arc::new(endpoint.states);
+        let position = self.endpoints.len();
+        for (name, handler) in endpoint.methods {
+            if name.is_empty() {
+                return Err(BuildError::UnnamedMethod { endpoint: shown });
+            }
+            if let Some(state) = handler.missing(&states) {
+                return Err(BuildError::MissingState { endpoint: shown, method: name, state });
+            }
+            let candidates = self.methods.entry(name.clone()).or_default();
+            if candidates.last().is_some_and(|last| last.endpoint == position) {
+                return Err(BuildError::DuplicateMethod { endpoint: shown, method: name });
+            }
+            let route = Route { id: self.routes, name, handler, states: states.clone() };
+            candidates.push(Candidate { endpoint: position, route });
+            self.routes += 1;
+        }
+        self.endpoints.push(Scope { namespaces: endpoint.namespaces, version, any_version });
+        Ok(())
+    }
+
+    /// Every method of every endpoint, in no order.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.methods.values().flatten().map(|candidate| &candidate.route)
+    }
+
+    /// The first endpoint in order that offers namespace, version and method.
+    ///
+    /// The rule is that of `oslo_messaging.rpc.dispatcher.RPCDispatcher.dispatch`, except that a version that cannot be
+    /// read is unsupported, where Python leaks a `ValueError`.
+    pub(crate) fn find<'a>(
+        &self,
+        namespace: Option<&str>,
+        version: Option<&'a str>,
+        method: &'a str,
+    ) -> Result<&Route, Refusal<'a>> {
+        if method.is_empty() {
+            return Err(Refusal::Unnamed);
+        }
+        let (text, requested) = match version {
+            Some(text) => (text, text.parse().ok()),
+            None => ("1.0", Some(Version::default())),
+        };
+        let offers = |scope: &Scope, any_version: bool| {
+            scope.accepts(namespace)
+                && (any_version || requested.as_ref().is_some_and(|it| it.is_compatible_with(&scope.version)))
+        };
+        let mut candidates = self.methods.get(method).into_iter().flatten();
+        let served = candidates.find(|candidate| {
+            let scope = &self.endpoints[candidate.endpoint];
+            offers(scope, scope.any_version)
+        });
+        match served {
+            Some(candidate) => Ok(&candidate.route),
+            None if self.endpoints.iter().any(|scope| offers(scope, false)) => Err(Refusal::NoSuchMethod { method }),
+            None => Err(Refusal::UnsupportedVersion { version: text, method }),
+        }
+    }
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").field("methods", &self.methods.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    fn accepts(&self, namespace: Option<&str>) -> bool {
+        self.namespaces.iter().any(|accepted| accepted.as_deref() == namespace)
+    }
+}
+
+impl Refusal<'_> {
+    /// What the caller gets, in the words that callers of Python servers look for.
+    pub(crate) fn to_failure(self) -> Failure {
+        match self {
+            Self::Unnamed => Failure::builtin("TypeError", "the request names no method"),
+            Self::NoSuchMethod { method } => {
+                Failure::new(MODULE, "NoSuchMethod", format!("Endpoint does not support RPC method {method}"))
+            }
+            Self::UnsupportedVersion { version, method } => Failure::new(
+                MODULE,
+                "UnsupportedVersion",
+                format!("Endpoint does not support RPC version {version}. Attempted method: {method}"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::extract::State;
+
+    /// An endpoint whose methods lead back to `state`.
+    fn endpoint(version: &str, state: &'static str, methods: &[&str]) -> Endpoint {
+        methods.iter().fold(Endpoint::new(version).with_state(state), |endpoint, name| {
+            endpoint.method(*name, async |State(it): State<&'static str>| Ok::<_, Failure>(it))
+        })
+    }
+
+    fn found<'a>(
+        dispatcher: &Dispatcher,
+        namespace: Option<&str>,
+        version: Option<&'a str>,
+        method: &'a str,
+    ) -> String {
+        match dispatcher.find(namespace, version, method) {
+            Ok(route) => {
+                assert_eq!(&*route.name, method);
+                route.states.get::<&'static str>().copied().unwrap_or("ping").to_owned()
+            }
+            Err(Refusal::Unnamed) => "Unnamed".into(),
+            Err(Refusal::NoSuchMethod { .. }) => "NoSuchMethod".into(),
+            Err(Refusal::UnsupportedVersion { .. }) => "UnsupportedVersion".into(),
+        }
+    }
+
+    fn check(dispatcher: &Dispatcher, cases: &[(Option<&str>, Option<&str>, &str, &str)]) {
+        for (namespace, version, method, expected) in cases {
+            let got = found(dispatcher, *namespace, *version, method);
+            assert_eq!(got, *expected, "namespace {namespace:?}, version {version:?}, method {method}");
+        }
+    }
+
+    #[test]
+    fn one_endpoint() {
+        let dispatcher = Dispatcher::new(vec![endpoint("1.4", "a", &["echo"])], false).unwrap();
+        check(
+            &dispatcher,
+            &[
+                (None, None, "echo", "a"),
+                (None, Some("1.0"), "echo", "a"),
+                (None, Some("1.4"), "echo", "a"),
+                (None, Some("1.4.0"), "echo", "a"),
+                (None, Some("1.4.1"), "echo", "UnsupportedVersion"),
+                (None, Some("1.3.9"), "echo", "a"),
+                (None, Some("1.5"), "echo", "UnsupportedVersion"),
+                (None, Some("2.0"), "echo", "UnsupportedVersion"),
+                (None, Some("0.4"), "echo", "UnsupportedVersion"),
+                (None, Some("1"), "echo", "UnsupportedVersion"),
+                (None, Some("None"), "echo", "UnsupportedVersion"),
+                (None, Some(""), "echo", "UnsupportedVersion"),
+                (None, Some("1.0.0.0"), "echo", "UnsupportedVersion"),
+                (None, None, "nosuch", "NoSuchMethod"),
+                (None, None, "_private", "NoSuchMethod"),
+                (None, None, "", "Unnamed"),
+                (None, Some("2.0"), "nosuch", "UnsupportedVersion"),
+                (Some(""), None, "echo", "UnsupportedVersion"),
+                (Some("ns"), None, "echo", "UnsupportedVersion"),
+            ],
+        );
+    }
+
+    #[test]
+    fn versions_of_major_zero_and_revisions() {
+        let dispatcher = Dispatcher::new(vec![endpoint("0.3.2", "a", &["echo"])], false).unwrap();
+        check(
+            &dispatcher,
+            &[
+                (None, Some("0.1"), "echo", "a"),
+                (None, Some("0.1.9"), "echo", "a"),
+                (None, Some("0.3"), "echo", "a"),
+                (None, Some("0.3.2"), "echo", "a"),
+                (None, Some("0.3.3"), "echo", "UnsupportedVersion"),
+                (None, Some("0.4"), "echo", "UnsupportedVersion"),
+                (None, None, "echo", "UnsupportedVersion"),
+            ],
+        );
+    }
+
+    #[test]
+    fn many_endpoints_are_asked_in_order() {
+        let endpoints = vec![
+            endpoint("1.1", "first", &["both", "one"]),
+            endpoint("1.6", "second", &["both", "two"]),
+            endpoint("2.0", "third", &["both"]),
+            endpoint("1.0", "spaced", &["both"]).namespace("math").accept_namespace("old"),
+            endpoint("1.0", "nullish", &["three"]).namespace("x").accept_null_namespace(),
+        ];
+        let dispatcher = Dispatcher::new(endpoints, false).unwrap();
+        check(
+            &dispatcher,
+            &[
+                (None, None, "both", "first"),
+                (None, Some("1.1"), "both", "first"),
+                (None, Some("1.2"), "both", "second"),
+                (None, Some("2.0"), "both", "third"),
+                (None, Some("3.0"), "both", "UnsupportedVersion"),
+                (None, None, "two", "second"),
+                (None, Some("1.6"), "one", "NoSuchMethod"),
+                (None, Some("2.0"), "one", "NoSuchMethod"),
+                (None, Some("2.1"), "one", "UnsupportedVersion"),
+                (Some("math"), None, "both", "spaced"),
+                (Some("old"), None, "both", "spaced"),
+                (Some("old"), None, "one", "NoSuchMethod"),
+                (Some("new"), None, "both", "UnsupportedVersion"),
+                (Some("x"), None, "three", "nullish"),
+                (None, None, "three", "nullish"),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_endpoint_without_methods_still_offers_its_version() {
+        let dispatcher = Dispatcher::new(vec![Endpoint::new("1.0")], false).unwrap();
+        check(&dispatcher, &[(None, None, "echo", "NoSuchMethod"), (None, Some("2.0"), "echo", "UnsupportedVersion")]);
+    }
+
+    #[test]
+    fn the_ping_answers_any_version_in_the_null_namespace_only() {
+        let dispatcher = Dispatcher::new(vec![endpoint("3.0", "a", &["echo"])], true).unwrap();
+        check(
+            &dispatcher,
+            &[
+                (None, None, PING_METHOD, "ping"),
+                (None, Some("3.0"), PING_METHOD, "ping"),
+                (None, Some("7.1"), PING_METHOD, "ping"),
+                (Some("ns"), None, PING_METHOD, "UnsupportedVersion"),
+                (None, Some("7.1"), "echo", "UnsupportedVersion"),
+                // Its own version counts as offered, as in oslo.
+                (None, None, "echo", "NoSuchMethod"),
+            ],
+        );
+        assert!(Dispatcher::new(Vec::new(), true).is_ok(), "a server may do nothing but answer pings");
+        let without = Dispatcher::new(vec![endpoint("1.0", "a", &["echo"])], false).unwrap();
+        check(&without, &[(None, None, PING_METHOD, "NoSuchMethod")]);
+    }
+
+    #[test]
+    fn an_endpoint_that_defines_the_ping_keeps_it() {
+        let own = Dispatcher::new(vec![endpoint("1.0", "own", &[PING_METHOD])], true).unwrap();
+        check(&own, &[(None, None, PING_METHOD, "own"), (None, Some("2.0"), PING_METHOD, "UnsupportedVersion")]);
+    }
+
+    #[test]
+    fn refusals_are_worded_as_python_words_them() {
+        let no_such = Refusal::NoSuchMethod { method: "nosuch" }.to_failure();
+        let text = "Endpoint does not support RPC method nosuch";
+        assert_eq!(no_such, Failure::new("oslo_messaging.rpc.dispatcher", "NoSuchMethod", text));
+        assert_eq!(no_such.args, [text]);
+        let unsupported = Refusal::UnsupportedVersion { version: "2.0", method: "echo" }.to_failure();
+        let text = "Endpoint does not support RPC version 2.0. Attempted method: echo";
+        assert_eq!(unsupported, Failure::new("oslo_messaging.rpc.dispatcher", "UnsupportedVersion", text));
+        let unnamed = Refusal::Unnamed.to_failure();
+        assert_eq!((unnamed.module.as_str(), unnamed.class.as_str()), ("builtins", "TypeError"));
+    }
+
+    #[test]
+    fn what_cannot_be_built_says_what_is_wrong() {
+        let refused = |endpoints| Dispatcher::new(endpoints, false).unwrap_err();
+        assert!(matches!(refused(Vec::new()), BuildError::NoEndpoint));
+
+        let version = refused(vec![endpoint("1", "a", &["echo"]).namespace("math")]);
+        assert_eq!(version.to_string(), "endpoint math 1: its version cannot be used");
+        assert!(version.source().unwrap().to_string().contains("\"1\" is not a version"));
+
+        let twice = refused(vec![endpoint("1.0", "a", &["echo", "other", "echo"])]);
+        assert_eq!(twice.to_string(), "endpoint 1.0: method `echo` is registered twice");
+        let apart = vec![endpoint("1.0", "a", &["echo"]), endpoint("1.0", "b", &["echo"])];
+        assert!(Dispatcher::new(apart, false).is_ok(), "the first endpoint wins");
+
+        assert!(matches!(refused(vec![endpoint("1.0", "a", &[""])]), BuildError::UnnamedMethod { .. }));
+
+        let stateless = Endpoint::new("1.0").method("echo", async |State(it): State<u16>| Ok::<_, Failure>(it));
+        let missing = refused(vec![stateless]);
+        assert_eq!(
+            missing.to_string(),
+            "endpoint 1.0: method `echo` takes State<u16>; give the endpoint one by `.with_state(..)`"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Endpoints: methods under one namespace and version.
+
+use std::{fmt, sync::Arc};
+
+use oxlo_transport::Target;
+
+use crate::{
+    handler::{BlockingHandler, ErasedHandler, Handler},
+    states::States,
+};
+
+/// Methods under one namespace and version. A server has one or more; only what was registered here is reachable.
+///
+/// Mistakes (a malformed version, two methods of one name, a missing state) are reported when the server is built.
+///
+/// ```
+/// use oxlo_server::{Args, Endpoint, Failure};
+///
+/// #[derive(serde::Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Add {
+///     a: i64,
+///     b: i64,
+/// }
+///
+/// let math = Endpoint::new("1.2")
+///     .namespace("math")
+///     .method("add", async |Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b))
+///     .blocking_method("primes_below", |Args(_): Args<serde_json::Value>| Ok::<_, Failure>([2, 3, 5]));
+/// ```
+#[derive(Clone)]
+#[must_use = "an endpoint does nothing until a server serves it"]
+pub struct Endpoint {
+    pub(crate) namespaces: Vec<Option<Arc<str>>>,
+    pub(crate) version: Arc<str>,
+    pub(crate) methods: Vec<(Arc<str>, ErasedHandler)>,
+    pub(crate) states: States,
+}
+
+impl Endpoint {
+    /// An endpoint in the null namespace that implements `version`, `major.minor[.revision]`.
+    pub fn new(version: impl Into<Arc<str>>) -> Self {
+        Self { namespaces: vec![None], version: version.into(), methods: Vec::new(), states: States::new() }
+    }
+
+    /// An endpoint with the namespace, the accepted namespaces and the version (`1.0` if it has none) of a target. What
+    /// else a target says belongs to the server, as in oslo.
+    pub fn for_target(target: &Target) -> Self {
+        let mut endpoint = Self::new(target.version.clone().unwrap_or_else(|| "1.0".into()));
+        endpoint.namespaces = std::iter::once(target.namespace.clone())
+            .chain(target.accepted_namespaces.iter().cloned().map(Some))
+            .collect();
+        endpoint
+    }
+
+    /// Sets the namespace. Without one it answers in the null namespace; `""` is a different one.
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespaces[0] = Some(namespace.into());
+        self
+    }
+
+    /// Answers in `namespace` as well (oslo's `legacy_namespaces`).
+    pub fn accept_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespaces.push(Some(namespace.into()));
+        self
+    }
+
+    /// Answers in the null namespace as well: for requests that name no namespace.
+    pub fn accept_null_namespace(mut self) -> Self {
+        self.namespaces.push(None);
+        self
+    }
+
+    /// Serves `name` by an async function or closure; see [`Handler`].
+    pub fn method<A>(mut self, name: impl Into<Arc<str>>, handler: impl Handler<A>) -> Self {
+        self.methods.push((name.into(), ErasedHandler::new(handler)));
+        self
+    }
+
+    /// Serves `name` by a function or closure that may block, on tokio's blocking threads; see [`BlockingHandler`].
+    pub fn blocking_method<A>(mut self, name: impl Into<Arc<str>>, handler: impl BlockingHandler<A>) -> Self {
+        self.methods.push((name.into(), ErasedHandler::blocking(handler)));
+        self
+    }
+
+    /// Gives the handlers something to share; they take a clone of it as [`State<S>`](crate::State). One of each type:
+    /// a second replaces the first.
+    pub fn with_state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
+        self.states.insert(state);
+        self
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("namespaces", &self.namespaces)
+            .field("version", &self.version)
+            .field("methods", &self.methods.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("states", &self.states)
+            .finish()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// Names it in errors: namespace and version.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespaces.first() {
+            Some(Some(namespace)) => write!(f, "endpoint {namespace} {}", self.version),
+            _ => write!(f, "endpoint {}", self.version),
+        }
+    }
+}

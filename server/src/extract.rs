@@ -1,0 +1,121 @@
+//! Extractors: what a handler's parameters can be.
+
+use std::sync::Arc;
+
+use oxlo_transport::{Context, Payload, Request};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::{
+    call::Call,
+    outcome::{HandlerError, wrong_arguments},
+    states::States,
+};
+
+/// A parameter of a handler: something that can be read from a request.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take a `{Self}`",
+    label = "not an extractor",
+    note = "parameters are `Context`, `Args<T>` (the named arguments as a type that is `Deserialize`), `State<S>`, `Method`, `Deadline`, `Redelivered`, `Payload` (the arguments as JSON text)",
+    note = "the arguments come together: write `Args(it): Args<Add>` with `#[derive(Deserialize)] struct Add {{ a: i64, b: i64 }}`"
+)]
+pub trait FromCall: Sized {
+    /// Whether it reads the arguments. A handler none of whose parameters does refuses requests that bring some, as a
+    /// Python method without parameters would.
+    const TAKES_ARGS: bool = false;
+
+    /// Reads it. The handler does not run if that fails.
+    ///
+    /// # Errors
+    ///
+    /// What the caller gets, for example a `TypeError` for arguments that do not fit.
+    fn from_call(call: &Call) -> Result<Self, HandlerError>;
+
+    /// What the endpoint would have to provide for it and does not; asked once, before the server starts.
+    #[must_use]
+    fn missing(states: &States) -> Option<&'static str> {
+        let _ = states;
+        None
+    }
+}
+
+/// The request's context.
+impl FromCall for Context {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(call.request.context.clone())
+    }
+}
+
+/// The named arguments, all of them decoded into one `T`, once.
+///
+/// Arguments that do not fit end the request with a `TypeError` that names the method and what was wrong. Put
+/// `#[serde(deny_unknown_fields)]` on `T` to refuse unknown arguments, as a Python method would; `#[serde(default)]`
+/// makes one optional.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Args<T>(pub T);
+
+impl<T: DeserializeOwned> FromCall for Args<T> {
+    const TAKES_ARGS: bool = true;
+
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        let Request { method, args, .. } = &call.request;
+        args.decode().map(Self).map_err(|error| wrong_arguments(method, args, &error))
+    }
+}
+
+/// The named arguments as JSON text, not decoded.
+impl FromCall for Payload {
+    const TAKES_ARGS: bool = true;
+
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(call.request.args.clone())
+    }
+}
+
+/// A clone of what the endpoint was given by [`with_state`](crate::Endpoint::with_state). A server whose endpoint
+/// lacks it does not start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State<S>(pub S);
+
+impl<S: Clone + Send + Sync + 'static> FromCall for State<S> {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        call.states.get().cloned().map(Self).ok_or_else(|| {
+            let message = format!("{}() is not set up on this server", call.request.method);
+            oxlo_transport::Failure::builtin("RuntimeError", message).into()
+        })
+    }
+
+    fn missing(states: &States) -> Option<&'static str> {
+        if states.get::<S>().is_some() { None } else { Some(std::any::type_name::<S>()) }
+    }
+}
+
+/// The name that the method was called by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method(pub Arc<str>);
+
+impl FromCall for Method {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(Self(call.request.method.clone()))
+    }
+}
+
+/// When the caller stops waiting; `None` for casts and where it cannot be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Option<Instant>);
+
+impl FromCall for Deadline {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(Self(call.deadline))
+    }
+}
+
+/// Whether the request was delivered before, to somebody who did not settle it: the method may have run already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redelivered(pub bool);
+
+impl FromCall for Redelivered {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(Self(call.redelivered))
+    }
+}

@@ -1,0 +1,202 @@
+//! Handlers: functions and closures that serve a method.
+
+use std::{future::Future, panic, pin::Pin, sync::Arc};
+
+use oxlo_transport::{Failure, Request};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    call::Call,
+    extract::FromCall,
+    outcome::{Answer, HandlerError, answer, wrong_arguments},
+    states::States,
+};
+
+/// What a handler resolves to, boxed.
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// An async function or closure that serves a method.
+///
+/// Any function or closure of up to six [extractors](crate::extract) is one whose future is `Send` and resolves to a
+/// `Result` of something that serialises, or of something that becomes a [`HandlerError`]:
+///
+/// ```
+/// use oxlo_server::{Args, Context, Endpoint, Failure};
+///
+/// #[derive(serde::Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Add {
+///     a: i64,
+///     b: i64,
+/// }
+///
+/// let endpoint = Endpoint::new("1.0").method("add", async |_ctxt: Context, Args(it): Args<Add>| {
+///     Ok::<_, Failure>(it.a + it.b)
+/// });
+/// ```
+///
+/// An async closure may not use what it captured, because its future would borrow from the closure. Take shared things
+/// as [`State`](crate::State), or clone them for each call:
+///
+/// ```
+/// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// # use oxlo_server::{Endpoint, Failure};
+/// let calls = Arc::new(AtomicU64::new(0));
+/// let endpoint = Endpoint::new("1.0").method("count", move || {
+///     let calls = calls.clone();
+///     async move { Ok::<_, Failure>(calls.fetch_add(1, Ordering::Relaxed)) }
+/// });
+/// ```
+///
+/// # Cancel safety
+///
+/// The future is dropped where it waits when the server's grace is over. A dropped caller does not cancel it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot serve a method",
+    label = "not a handler",
+    note = "a handler looks like `async |ctxt: Context, Args(it): Args<Add>| -> Result<i64, Failure> {{ .. }}`: up to six extractors, a `Send` future, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
+    note = "an async closure may not use what it captured: take it as `State<S>`, or write `move |..| {{ let s = s.clone(); async move {{ .. }} }}`",
+    note = "a function that blocks goes to `blocking_method`"
+)]
+pub trait Handler<A>: Send + Sync + 'static {
+    /// Serves one request.
+    fn call(&self, call: Call) -> Answering;
+
+    /// What the endpoint would have to provide for its parameters and does not.
+    #[must_use]
+    fn missing(states: &States) -> Option<&'static str>;
+}
+
+/// A function or closure that serves a method and may block; it runs on tokio's blocking threads.
+///
+/// It takes and gives what a [`Handler`] does, without `async`. It cannot be cancelled: when the server's grace is
+/// over, its caller is told that the method was abandoned, and it runs on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot serve a blocking method",
+    label = "not a blocking handler",
+    note = "a blocking handler looks like `|ctxt: Context, Args(it): Args<Hash>| -> Result<String, Failure> {{ .. }}`: up to six extractors, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
+    note = "an async function or closure goes to `method`"
+)]
+pub trait BlockingHandler<A>: Send + Sync + 'static {
+    /// Serves one request on this thread.
+    ///
+    /// # Errors
+    ///
+    /// What the method gives instead of a result.
+    fn call(&self, call: Call) -> Answer;
+
+    /// What the endpoint would have to provide for its parameters and does not.
+    #[must_use]
+    fn missing(states: &States) -> Option<&'static str>;
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArgs {}
+
+fn refuse_args(call: &Call) -> Result<(), HandlerError> {
+    let Request { method, args, .. } = &call.request;
+    if args.as_bytes().as_ref() == b"{}" {
+        return Ok(());
+    }
+    args.decode().map(|NoArgs {}| ()).map_err(|error| wrong_arguments(method, args, &error))
+}
+
+macro_rules! handlers {
+    ($($parameter:ident)*) => {
+        #[allow(unused_variables, non_snake_case)]
+        impl<Function, Fut, T, E, $($parameter,)*> Handler<($($parameter,)*)> for Function
+        where
+            Function: Fn($($parameter),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<T, E>> + Send + 'static,
+            T: Serialize,
+            E: Into<HandlerError>,
+            $($parameter: FromCall,)*
+        {
+            fn call(&self, call: Call) -> Answering {
+                let started: Result<Fut, HandlerError> = (|| {
+                    if !(false $(|| $parameter::TAKES_ARGS)*) {
+                        refuse_args(&call)?;
+                    }
+                    $(let $parameter = $parameter::from_call(&call)?;)*
+                    Ok(self($($parameter),*))
+                })();
+                Box::pin(async move {
+                    let result = started?.await;
+                    answer(&call.request.method, result)
+                })
+            }
+
+            fn missing(states: &States) -> Option<&'static str> {
+                None$(.or_else(|| $parameter::missing(states)))*
+            }
+        }
+
+        #[allow(unused_variables, non_snake_case)]
+        impl<Function, T, E, $($parameter,)*> BlockingHandler<($($parameter,)*)> for Function
+        where
+            Function: Fn($($parameter),*) -> Result<T, E> + Send + Sync + 'static,
+            T: Serialize,
+            E: Into<HandlerError>,
+            $($parameter: FromCall,)*
+        {
+            fn call(&self, call: Call) -> Answer {
+                if !(false $(|| $parameter::TAKES_ARGS)*) {
+                    refuse_args(&call)?;
+                }
+                $(let $parameter = $parameter::from_call(&call)?;)*
+                answer(&call.request.method, self($($parameter),*))
+            }
+
+            fn missing(states: &States) -> Option<&'static str> {
+                None$(.or_else(|| $parameter::missing(states)))*
+            }
+        }
+    };
+}
+
+handlers!();
+handlers!(P1);
+handlers!(P1 P2);
+handlers!(P1 P2 P3);
+handlers!(P1 P2 P3 P4);
+handlers!(P1 P2 P3 P4 P5);
+handlers!(P1 P2 P3 P4 P5 P6);
+
+/// A handler whose parameters are forgotten, so that many kinds fit one table.
+#[derive(Clone)]
+pub(crate) struct ErasedHandler {
+    call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
+    missing: fn(&States) -> Option<&'static str>,
+}
+
+impl ErasedHandler {
+    pub(crate) fn new<A, H: Handler<A>>(handler: H) -> Self {
+        Self { call: Arc::new(move |call| handler.call(call)), missing: H::missing }
+    }
+
+    pub(crate) fn blocking<A, H: BlockingHandler<A>>(handler: H) -> Self {
+        let handler = Arc::new(handler);
+        let call = move |call: Call| -> Answering {
+            let handler = handler.clone();
+            Box::pin(async move {
+                match tokio::task::spawn_blocking(move || handler.call(call)).await {
+                    Ok(answer) => answer,
+                    Err(ended) => match ended.try_into_panic() {
+                        Ok(payload) => panic::resume_unwind(payload),
+                        Err(_) => Err(Failure::builtin("RuntimeError", "the server's runtime is shutting down").into()),
+                    },
+                }
+            })
+        };
+        Self { call: Arc::new(call), missing: H::missing }
+    }
+
+    pub(crate) fn call(&self, call: Call) -> Answering {
+        (self.call)(call)
+    }
+
+    pub(crate) fn missing(&self, states: &States) -> Option<&'static str> {
+        (self.missing)(states)
+    }
+}

@@ -1,0 +1,85 @@
+//! What a handler gives: a result, a failure, or a word about the request itself.
+
+use oxlo_transport::{
+    Failure, Payload,
+    wire::json::{JsonError, JsonErrorKind},
+};
+use serde::Serialize;
+
+use crate::telemetry::shown;
+
+/// What a handler gives, its result serialised.
+pub type Answer = Result<Payload, HandlerError>;
+
+/// Why a handler gives no result.
+///
+/// `?` makes one from a [`Failure`], from any [`RemoteError`](oxlo_transport::settings::RemoteError), and from every
+/// type of yours that is `Into<Failure>`. Other errors need a decision which class the caller is to see, for example
+/// `.map_err(|error| Failure::builtin("RuntimeError", error.to_string()))`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The method failed; the caller gets this.
+    Failure(Box<Failure>),
+    /// Not me: another server shall run it. Needs [`AckPolicy::AfterReply`](crate::AckPolicy::AfterReply); under
+    /// `BeforeDispatch` the broker has forgotten the request, and the caller gets a `RuntimeError` that says so.
+    Requeue,
+    /// It is done, and the caller gets no reply: it runs into its timeout.
+    Ignore,
+}
+
+impl<E: Into<Failure>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::Failure(Box::new(error.into()))
+    }
+}
+
+/// Serialises what a method gave.
+pub(crate) fn answer<T: Serialize, E: Into<HandlerError>>(method: &str, result: Result<T, E>) -> Answer {
+    let value = result.map_err(Into::into)?;
+    Payload::encode(&value).map_err(|error| {
+        Failure::builtin("TypeError", format!("the result of {method}() has no JSON form: {error}")).into()
+    })
+}
+
+/// The arguments do not fit the method: a `TypeError`, as from a Python server. An unknown argument is named, since its
+/// name is no value; values never are.
+pub(crate) fn wrong_arguments(method: &str, args: &Payload, error: &JsonError) -> HandlerError {
+    let message = match error.kind() {
+        JsonErrorKind::UnknownField { known } => {
+            let name = error.offset().and_then(|offset| string_at(args, offset));
+            let what =
+                name.map_or_else(|| "an unexpected argument".to_owned(), |it| format!("an unexpected argument '{it}'"));
+            match known {
+                [] => format!("{method}() got {what}; it takes none"),
+                known => format!("{method}() got {what}; it takes {}", known.join(", ")),
+            }
+        }
+        _ => format!("{method}(): {error}"),
+    };
+    Failure::builtin("TypeError", message).into()
+}
+
+fn string_at(json: &Payload, offset: usize) -> Option<String> {
+    let rest = json.as_bytes().get(offset..)?;
+    let name: String = serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?;
+    Some(shown(&name).to_owned())
+}
+
+pub(crate) fn panicked(method: &str) -> Failure {
+    Failure::builtin("RuntimeError", format!("{method}() panicked in the server"))
+}
+
+pub(crate) fn abandoned(method: &str) -> Failure {
+    Failure::builtin("RuntimeError", format!("{method}() was abandoned: its server stopped before it finished"))
+}
+
+pub(crate) fn requeue_refused(method: &str) -> Failure {
+    let message = format!("{method}() asked for another server, but this server acknowledges before it dispatches");
+    Failure::builtin("RuntimeError", message)
+}
+
+pub(crate) fn result_too_large(method: &str, size: usize, limit: usize) -> Failure {
+    let message = format!("the result of {method}() has {size} bytes, the limit is {limit}");
+    Failure::builtin("ValueError", message)
+}

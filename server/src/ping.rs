@@ -1,0 +1,13 @@
+//! oslo's ping: whether a server answers at all.
+
+use oxlo_transport::{Failure, Payload};
+
+use crate::endpoint::Endpoint;
+
+/// Name of the method that [`ping(true)`](crate::RPCServerBuilder::ping) adds, oslo's `rpc_ping_enabled`.
+pub const PING_METHOD: &str = "oslo_rpc_server_ping";
+
+/// Takes any arguments and answers `"pong"`.
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::new("1.0").method(PING_METHOD, async |_: Payload| Ok::<_, Failure>("pong"))
+}

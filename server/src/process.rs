@@ -1,0 +1,275 @@
+//! One request from being taken to being settled: find its handler, run it, answer, settle.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use oxlo_transport::{Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    call::Call,
+    dispatch::{Dispatcher, Refusal, Route},
+    heartbeat::Heartbeats,
+    outcome::{self, HandlerError},
+    policy::AckPolicy,
+    telemetry::{Ending, InFlight, Telemetry, shown},
+};
+
+/// How long a request that was refused before is held until it goes back again. The first refusal goes back at once,
+/// because another server may be idle; without a pause a request that nobody wants would spin.
+const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
+
+/// What all requests of one run share.
+pub(crate) struct Shared {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) policy: AckPolicy,
+    /// How many replies may be on their way without a handler's place.
+    pub(crate) replies: Semaphore,
+    pub(crate) max_message_size: usize,
+    /// The server stops: nothing is held back any more.
+    pub(crate) stopping: CancellationToken,
+    /// The grace is over: handlers are dropped.
+    pub(crate) abandon: CancellationToken,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// `None`: its caller had given up before it ran.
+    pub(crate) ending: Option<Ending>,
+    pub(crate) reply_lost: bool,
+}
+
+enum Outcome {
+    Result(Payload),
+    Failure(Box<Failure>),
+    Requeue,
+    Ignore,
+    Abandoned,
+}
+
+/// A request that was taken from the listener.
+pub(crate) struct Taken {
+    pub(crate) request: Request,
+    /// `None` if the broker has been told already.
+    settle: Option<Settle>,
+    replier: Option<Replier>,
+    deadline: Option<Instant>,
+    redelivered: bool,
+}
+
+impl Taken {
+    /// Under `BeforeDispatch` the broker hears at this moment that the request is done, in the order of arrival.
+    pub(crate) fn new(delivery: Delivery<Request>, policy: AckPolicy) -> Self {
+        let Delivery { message: request, settle, replier, deadline, redelivered, .. } = delivery;
+        let settle = match policy {
+            AckPolicy::BeforeDispatch => {
+                settle.ack();
+                None
+            }
+            AckPolicy::AfterReply => Some(settle),
+        };
+        Self { request, settle, replier, deadline, redelivered }
+    }
+}
+
+/// Runs one request. `slot` is its share of the concurrency; it is given back when the handler is done and the reply
+/// has a place among those on their way.
+///
+/// Dropping the future drops the handler where it waits, and puts an unsettled request back.
+pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaphorePermit) -> Ended {
+    let Taken { request, settle, replier, deadline, redelivered } = taken;
+    let started = Instant::now();
+    if deadline.is_some_and(|deadline| deadline <= started) {
+        ack(settle);
+        shared.telemetry.expired.increment(1);
+        tracing::debug!(method = shown(&request.method), "the caller had given up; the request is dropped");
+        return Ended { ending: None, reply_lost: false };
+    }
+
+    let method = request.method.clone();
+    let found = shared.dispatcher.find(request.namespace.as_deref(), request.version.as_deref(), &method);
+    let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
+    let (mut outcome, heartbeats) = match found {
+        Ok(route) => {
+            let heartbeats = Heartbeats::start(replier).await;
+            let call = Call { request, deadline, redelivered, states: route.states.clone() };
+            (run(&shared, route, call).await, heartbeats)
+        }
+        Err(refusal) => {
+            log_refusal(refusal);
+            (Outcome::Failure(Box::new(refusal.to_failure())), Heartbeats::Silent(replier))
+        }
+    };
+    metrics.ran(started.elapsed());
+
+    if settle.is_none() {
+        outcome = outcome.without_requeue(&method);
+    }
+    let ending = outcome.ending();
+    metrics.ended(ending);
+    let mut ended = Ended { ending: Some(ending), reply_lost: false };
+    let reply = match outcome {
+        Outcome::Ignore => {
+            ack(settle);
+            return ended;
+        }
+        Outcome::Requeue | Outcome::Abandoned => {
+            let pause = redelivered && ending == Ending::Requeue;
+            if let Some(settle) = settle {
+                drop((heartbeats, slot));
+                give_back(&shared, settle, pause).await;
+                return ended;
+            }
+            Reply::Failure(Box::new(outcome::abandoned(&method)))
+        }
+        Outcome::Result(result) => Reply::Result(result),
+        Outcome::Failure(failure) => Reply::Failure(failure),
+    };
+
+    // The place among the replies comes first: were the slot given back before, slow replies could pile up without end.
+    let _on_its_way = shared.replies.acquire().await;
+    let replier = heartbeats.end().await;
+    drop(slot);
+    match replier {
+        Some(replier) => ended.reply_lost = !send(&shared, replier, reply, settle, &method).await,
+        None => ack(settle),
+    }
+    ended
+}
+
+async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
+    if !call.request.args.is_object() {
+        let failure = Failure::builtin("TypeError", format!("{}(): its arguments are no JSON object", route.name));
+        return Outcome::Failure(Box::new(failure));
+    }
+    let _in_flight = InFlight::enter(&shared.telemetry.in_flight);
+    // As a future, so that a panic in the handler's synchronous part is caught as well.
+    let handler = async { route.handler.call(call).await };
+    let span = tracing::debug_span!(
+        "dispatch",
+        otel.kind = "server",
+        rpc.method = &*route.name,
+        messaging.destination.name = &*shared.topic,
+    );
+    let caught = AssertUnwindSafe(handler).catch_unwind().instrument(span);
+    let answer = tokio::select! {
+        biased;
+        answer = caught => answer,
+        () = shared.abandon.cancelled() => return Outcome::Abandoned,
+    };
+    match answer {
+        Ok(Ok(result)) if result.len() > shared.max_message_size => {
+            let failure = outcome::result_too_large(&route.name, result.len(), shared.max_message_size);
+            tracing::warn!(method = &*route.name, size = result.len(), "the result is too large to be sent");
+            Outcome::Failure(Box::new(failure))
+        }
+        Ok(Ok(result)) => Outcome::Result(result),
+        Ok(Err(HandlerError::Failure(failure))) => {
+            tracing::warn!(method = &*route.name, module = failure.module, class = failure.class, "the method failed");
+            Outcome::Failure(Box::new(failure.without_remote_suffix()))
+        }
+        Ok(Err(HandlerError::Requeue)) => Outcome::Requeue,
+        Ok(Err(HandlerError::Ignore)) => Outcome::Ignore,
+        // What the panic says may quote arguments; the panic hook has said it to whom it concerns.
+        Err(_) => {
+            tracing::error!(method = &*route.name, "the method panicked");
+            Outcome::Failure(Box::new(outcome::panicked(&route.name)))
+        }
+    }
+}
+
+impl Outcome {
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Result(_) => Ending::Result,
+            Self::Failure(_) => Ending::Failure,
+            Self::Requeue => Ending::Requeue,
+            Self::Ignore => Ending::Ignore,
+            Self::Abandoned => Ending::Abandoned,
+        }
+    }
+
+    /// The broker has forgotten the request, so it cannot go to another server; the caller learns that at once.
+    fn without_requeue(self, method: &str) -> Self {
+        match self {
+            Self::Requeue => {
+                tracing::warn!(method, "the method asked for another server, which needs AckPolicy::AfterReply");
+                Self::Failure(Box::new(outcome::requeue_refused(method)))
+            }
+            other => other,
+        }
+    }
+}
+
+async fn give_back(shared: &Shared, settle: Settle, pause: bool) {
+    if pause {
+        tokio::select! {
+            () = sleep(REQUEUE_PAUSE) => {}
+            () = shared.stopping.cancelled() => {}
+        }
+    }
+    settle.requeue();
+}
+
+/// Sends the reply, then settles by what became of it. Returns whether it was delivered.
+async fn send(shared: &Shared, replier: Replier, reply: Reply, settle: Option<Settle>, method: &str) -> bool {
+    match replier.reply(reply).await {
+        Ok(()) => {
+            ack(settle);
+            true
+        }
+        Err(error) => {
+            shared.telemetry.replies_lost.increment(1);
+            tracing::warn!(method = shown(method), %error, "the reply could not be delivered");
+            match settle {
+                // Running it again would end in the same way.
+                Some(settle) if would_fail_again(&error) => settle.ack(),
+                Some(settle) => settle.requeue(),
+                None => {}
+            }
+            false
+        }
+    }
+}
+
+fn would_fail_again(error: &TransportError) -> bool {
+    matches!(
+        error,
+        TransportError::Undeliverable { .. }
+            | TransportError::Rejected { .. }
+            | TransportError::TooLarge { .. }
+            | TransportError::InvalidTarget { .. }
+    )
+}
+
+fn ack(settle: Option<Settle>) {
+    if let Some(settle) = settle {
+        settle.ack();
+    }
+}
+
+fn log_refusal(refusal: Refusal<'_>) {
+    match refusal {
+        Refusal::Unnamed => tracing::warn!("a request names no method"),
+        // Health probes call such names on purpose; oslo is quiet about them too.
+        Refusal::NoSuchMethod { method } if method.ends_with("_ignore_errors") => {
+            tracing::debug!(method = shown(method), "no endpoint has this method");
+        }
+        Refusal::NoSuchMethod { method } => tracing::warn!(method = shown(method), "no endpoint has this method"),
+        Refusal::UnsupportedVersion { version, method } => {
+            tracing::warn!(
+                method = shown(method),
+                version = shown(version),
+                "no endpoint offers this namespace and version"
+            );
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! How serving ended.
+
+use std::{sync::Arc, time::Duration};
+
+/// What a server did until it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServeReport {
+    /// Requests that ended with a result or a failure.
+    pub handled: u64,
+    /// Those of them that ended with a failure: refused, failed, panicked.
+    pub failed: u64,
+    /// Requests that a handler gave back for another server.
+    pub requeued: u64,
+    /// Requests that a handler ended without a reply.
+    pub ignored: u64,
+    /// Requests that did not run because their caller had given up before.
+    pub dropped_expired: u64,
+    /// Replies that could not be delivered.
+    pub replies_lost: u64,
+    /// Methods that did not finish within the grace. Under `BeforeDispatch` their callers were told so, under
+    /// `AfterReply` their requests went back to the broker.
+    pub abandoned: Vec<Abandoned>,
+}
+
+/// A method that did not finish within the grace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Abandoned {
+    /// Its name.
+    pub method: Arc<str>,
+    /// How long it had been running.
+    pub ran_for: Duration,
+}

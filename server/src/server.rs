@@ -1,0 +1,285 @@
+//! The server: what it is built from, and the ways to run it.
+
+use std::{
+    fmt,
+    future::{Future, pending},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use oxlo_transport::{ListenOptions, Target, Transport};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    dispatch::Dispatcher,
+    endpoint::Endpoint,
+    error::{BuildError, ServeError},
+    policy::AckPolicy,
+    process::Shared,
+    report::ServeReport,
+    run::Run,
+    running::RunningServer,
+    telemetry::Telemetry,
+};
+
+/// How many requests run at the same time unless told otherwise: oslo's `executor_thread_pool_size`.
+const DEFAULT_CONCURRENCY: usize = 64;
+
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Replies that may be on their way, as a multiple of the concurrency: enough that a pause of the broker does not stop
+/// the handlers, few enough that memory stays bounded.
+const REPLIES_PER_SLOT: usize = 4;
+
+/// A server of one topic under one name: it takes the requests for the topic, those for this server by name, and those
+/// for all servers of the topic.
+///
+/// It is built once and can be run again after it ended; several servers, also of several topics, can share one
+/// transport. Cloning is cheap.
+#[derive(Clone)]
+pub struct RPCServer {
+    transport: Arc<dyn Transport>,
+    target: Target,
+    topic: Arc<str>,
+    dispatcher: Arc<Dispatcher>,
+    concurrency: usize,
+    prefetch: u16,
+    grace: Duration,
+    policy: AckPolicy,
+}
+
+impl RPCServer {
+    /// Starts to build a server. The target needs a topic and a server; its exchange is that of the transport unless
+    /// it names one. Namespaces and versions are those of the endpoints.
+    pub fn builder(transport: Arc<dyn Transport>, target: Target) -> RPCServerBuilder {
+        RPCServerBuilder {
+            transport,
+            target,
+            endpoints: Vec::new(),
+            ping: false,
+            concurrency: DEFAULT_CONCURRENCY,
+            prefetch: None,
+            grace: DEFAULT_GRACE,
+            policy: AckPolicy::default(),
+        }
+    }
+
+    /// Subscribes, and serves on a task of its own. When this returns, requests are being taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Listen`] if the broker cannot be listened on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the subscription.
+    pub async fn start(&self) -> Result<RunningServer, ServeError> {
+        let stop = CancellationToken::new();
+        let ready = Arc::new(AtomicBool::new(false));
+        let run = self.subscribe(ready.clone()).await?;
+        let (ended, end) = watch::channel(None);
+        let (token, target) = (stop.clone(), self.target.to_string());
+        let serve = async move {
+            let end = run.until(token.cancelled()).await;
+            ended.send_replace(Some(outcome(target, end)));
+        };
+        tokio::spawn(serve.in_current_span());
+        Ok(RunningServer { stop, ready, end })
+    }
+
+    /// Serves until the transport is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Listen`] if the broker cannot be listened on, [`ServeError::Receive`] if the listener fails for
+    /// good; lost connections come back by themselves and are no such failure.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve(&self) -> Result<ServeReport, ServeError> {
+        self.serve_until(pending::<()>()).await
+    }
+
+    /// Serves until `shutdown` resolves, whatever it resolves to, or the transport is closed. Then nothing more is
+    /// taken, what runs may finish within the grace, replies and acknowledgements leave, and the report says what was
+    /// abandoned.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is the abrupt end: handlers are dropped where they wait, their callers get no reply, and
+    /// under [`AckPolicy::AfterReply`] their requests go back to the broker.
+    pub async fn serve_until(&self, shutdown: impl Future) -> Result<ServeReport, ServeError> {
+        let run = self.subscribe(Arc::default()).await?;
+        outcome(self.target.to_string(), Box::pin(run.until(shutdown)).await)
+    }
+
+    async fn subscribe(&self, ready: Arc<AtomicBool>) -> Result<Run, ServeError> {
+        let options = ListenOptions::new().with_prefetch(self.prefetch);
+        let listener = self
+            .transport
+            .listen(&self.target, &options)
+            .await
+            .map_err(|source| ServeError::Listen { target: self.target.to_string(), source })?;
+        ready.store(listener.is_subscribed(), std::sync::atomic::Ordering::Release);
+        let shared = Arc::new(Shared {
+            dispatcher: self.dispatcher.clone(),
+            topic: self.topic.clone(),
+            policy: self.policy,
+            replies: Semaphore::new(self.concurrency.saturating_mul(REPLIES_PER_SLOT).min(Semaphore::MAX_PERMITS)),
+            max_message_size: self.transport.settings().max_message_size,
+            stopping: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            telemetry: Telemetry::new(&self.topic, &self.dispatcher),
+        });
+        Ok(Run { shared, listener, concurrency: self.concurrency, grace: self.grace, ready })
+    }
+}
+
+fn outcome(
+    target: String,
+    end: Result<ServeReport, (oxlo_transport::TransportError, Box<ServeReport>)>,
+) -> Result<ServeReport, ServeError> {
+    end.map_err(|(source, report)| ServeError::Receive { target, source, report })
+}
+
+impl fmt::Debug for RPCServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RPCServer")
+            .field("target", &self.target)
+            .field("dispatcher", &self.dispatcher)
+            .field("concurrency", &self.concurrency)
+            .field("prefetch", &self.prefetch)
+            .field("grace", &self.grace)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets what a server is made of.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it serves"]
+pub struct RPCServerBuilder {
+    transport: Arc<dyn Transport>,
+    target: Target,
+    endpoints: Vec<Endpoint>,
+    ping: bool,
+    concurrency: usize,
+    prefetch: Option<u16>,
+    grace: Duration,
+    policy: AckPolicy,
+}
+
+impl RPCServerBuilder {
+    /// Adds an endpoint. They are asked in this order, and the first that offers namespace, version and method serves.
+    pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Sets how many requests run at the same time. Default 64, oslo's `executor_thread_pool_size`; at least 1.
+    ///
+    /// Beside them, four times as many replies may be on their way: a reply that the broker takes slowly holds no
+    /// handler's place until that many do.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests;
+        self
+    }
+
+    /// Sets how many requests the broker hands out before the first of them is acknowledged. Default twice the
+    /// concurrency, so that the next ones are here when a handler ends; at least 1.
+    ///
+    /// Under [`AckPolicy::AfterReply`] the requests that run count, so that a value below the concurrency bounds it.
+    pub fn prefetch(mut self, requests: u16) -> Self {
+        self.prefetch = Some(requests);
+        self
+    }
+
+    /// Sets how long methods may go on when the server stops. Default 30 s. After it they are dropped where they wait;
+    /// replies and acknowledgements then get 5 s to leave.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets when requests are acknowledged. Default [`AckPolicy::BeforeDispatch`].
+    pub fn ack_policy(mut self, policy: AckPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets whether the method [`oslo_rpc_server_ping`](crate::PING_METHOD) answers `"pong"`, in the null namespace,
+    /// for any version and any arguments. Default `false`, oslo's `rpc_ping_enabled`. An endpoint that defines the
+    /// method keeps it.
+    pub fn ping(mut self, enabled: bool) -> Self {
+        self.ping = enabled;
+        self
+    }
+
+    /// Builds the server, without touching the broker.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] names what is wrong: no endpoint, a target without topic or server, a malformed version, two
+    /// methods of one name in an endpoint, a missing state, an option out of range.
+    pub fn build(self) -> Result<RPCServer, BuildError> {
+        let (topic, _) = self.target.require_topic_and_server().map_err(BuildError::Target)?;
+        if self.concurrency == 0 || self.concurrency > Semaphore::MAX_PERMITS {
+            let reason = format!("{} is out of range; 1 runs one request after the other", self.concurrency);
+            return Err(BuildError::Option { option: "concurrency", reason });
+        }
+        let prefetch =
+            self.prefetch.unwrap_or_else(|| u16::try_from(self.concurrency.saturating_mul(2)).unwrap_or(u16::MAX));
+        if prefetch == 0 {
+            let reason = "0 would take everything that is queued into memory; leave it out for twice the concurrency";
+            return Err(BuildError::Option { option: "prefetch", reason: reason.into() });
+        }
+        Ok(RPCServer {
+            topic: topic.clone(),
+            dispatcher: Arc::new(Dispatcher::new(self.endpoints, self.ping)?),
+            transport: self.transport,
+            target: self.target,
+            concurrency: self.concurrency,
+            prefetch,
+            grace: self.grace,
+            policy: self.policy,
+        })
+    }
+
+    /// Builds and [starts](RPCServer::start).
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`], or as [`RPCServer::start`].
+    pub async fn start(self) -> Result<RunningServer, ServeError> {
+        self.build()?.start().await
+    }
+
+    /// Builds and [serves](RPCServer::serve) until the transport is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`], or as [`RPCServer::serve`].
+    pub async fn serve(self) -> Result<ServeReport, ServeError> {
+        self.build()?.serve().await
+    }
+
+    /// Builds and [serves](RPCServer::serve_until) until `shutdown` resolves.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`], or as [`RPCServer::serve_until`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RPCServer::serve_until`].
+    pub async fn serve_until(self, shutdown: impl Future) -> Result<ServeReport, ServeError> {
+        self.build()?.serve_until(shutdown).await
+    }
+}
