@@ -1,1 +1,95 @@
-//! TODO
+//! oslo.messaging for Rust: versioned RPC over a message broker, drivers picked by URL scheme, wire-compatible with
+//! Python's oslo.messaging.
+//!
+//! ```
+//! use oxlo::{Args, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
+//! use serde_json::json;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Add {
+//!     a: i64,
+//!     b: i64,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let transport = oxlo::connect("memory://docs").await?;
+//!
+//! let calculator = Endpoint::new("1.2")
+//!     .method("add", async |_ctxt: Context, Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b));
+//! let server = RPCServer::builder(transport.clone(), Target::topic("calculator").server("node-7"))
+//!     .endpoint(calculator)
+//!     .start()
+//!     .await?;
+//!
+//! let client = RPCClient::new(transport, Target::topic("calculator").version("1.2"));
+//! let sum: i64 = client.call(&Context::new(), "add", json!({"a": 1, "b": 2})).await?;
+//! assert_eq!(sum, 3);
+//!
+//! server.stop();
+//! server.wait().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Drivers
+//!
+//! | scheme | broker | cargo feature |
+//! |---|---|---|
+//! | `memory://name` | none: a bus within the process | `memory` (default) |
+//! | `rabbit://`, `rabbits://` (TLS), `kombu://` | RabbitMQ, AMQP 0-9-1 | `rabbit` (default) |
+//!
+//! A driver that is not here is added with [`registry`] and [`Registry::with`].
+
+use std::sync::Arc;
+
+pub use oxlo_client::{CallError, PendingCall, RPCClient, Remote};
+pub use oxlo_server::{
+    AckPolicy, Answer, Args, BuildError, Deadline, Endpoint, HandlerError, Method, RPCServer, RPCServerBuilder,
+    Redelivered, RunningServer, ServeError, ServeReport, State,
+};
+pub use oxlo_transport::{
+    Capabilities, ConnectionState, Context, Failure, Payload, Registry, Retry, Settings, Target, Transport,
+    TransportBuilder, TransportError, TransportUrl, Version, settings::RemoteError,
+};
+
+/// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
+pub use oxlo_transport as transport;
+
+/// The in-process broker, with what tests need: scripted faults and a look into the bus.
+#[cfg(feature = "memory")]
+pub use oxlo_driver_memory as memory;
+
+/// The drivers that this build has, by scheme.
+#[must_use]
+pub fn registry() -> Registry {
+    let registry = Registry::new();
+    #[cfg(feature = "memory")]
+    let registry = registry.with(oxlo_driver_memory::MemoryDriver);
+    #[cfg(not(feature = "memory"))]
+    let registry = registry.with_absent("memory", "memory");
+    #[cfg(feature = "rabbit")]
+    let registry = registry.with(oxlo_driver_rabbit::RabbitDriver);
+    #[cfg(not(feature = "rabbit"))]
+    let registry =
+        registry.with_absent("rabbit", "rabbit").with_absent("rabbits", "rabbit").with_absent("kombu", "rabbit");
+    registry
+}
+
+/// Connects to the broker that `url` names, with default [`Settings`].
+///
+/// Connections that are lost later come back by themselves; the first one is tried once on every host of the URL. Use
+/// [`builder`] and [`TransportBuilder::connect_retry`] to wait for a broker that is not up yet.
+///
+/// # Errors
+///
+/// [`TransportError::InvalidUrl`] and `UnknownScheme` for the URL, `InvalidOption` and `Config` for its options,
+/// `Refused` for credentials, virtual host, TLS or protocol, `Unreachable` if no host answered.
+pub async fn connect(url: impl Into<String>) -> Result<Arc<dyn Transport>, TransportError> {
+    builder(url).connect().await
+}
+
+/// Sets what is not in the URL (allowed remote modules, exchange, timeouts, limits), then connects.
+#[must_use]
+pub fn builder(url: impl Into<String>) -> TransportBuilder {
+    registry().transport(url)
+}
