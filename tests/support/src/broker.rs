@@ -133,7 +133,7 @@ impl Broker {
     }
 
     /// Runs `rabbitmqctl` against this node and returns its output. It costs about a second of processor time: prefer
-    /// [`VhostAdmin`] and [`Control::eval`] where they do.
+    /// [`VhostAdmin`] and [`Control::eval`](crate::Control::eval) where they do.
     ///
     /// # Panics
     ///
