@@ -108,6 +108,17 @@ pub async fn after_close_everything_is_refused(harness: &dyn Harness) {
     refused(transport.listen_for_notifications(&on, None, &ListenOptions::new()).await.err());
 }
 
+/// A `recv` that waits when its transport is closed ends as `Closed`.
+pub async fn closing_ends_a_waiting_recv(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener = listen(&to.server("server"), &*transport).await;
+    let waiting = tokio::spawn(async move { listener.recv().await.map(|delivery| delivery.redelivered) });
+    tokio::task::yield_now().await;
+    transport.close().await;
+    let ended = timeout(PATIENCE, waiting).await.expect("recv outlived its transport").unwrap();
+    assert!(matches!(ended, Err(TransportError::Closed)), "{ended:?}");
+}
+
 /// Closing again, or twice at once, does nothing more, and returns.
 pub async fn closing_twice_is_harmless(harness: &dyn Harness) {
     let transport = connect(harness).await;

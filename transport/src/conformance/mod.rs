@@ -132,6 +132,7 @@ cases! { ($)
         a_message_that_is_too_large_is_not_sent
         the_state_is_connected_then_closed
         closing_ends_pending_calls
+        closing_ends_a_waiting_recv
         after_close_everything_is_refused
         closing_twice_is_harmless
         closing_gives_back_what_was_not_settled

@@ -102,17 +102,21 @@ pub async fn heartbeats_keep_a_monitored_call_alive(harness: &dyn Harness) {
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
     let monitor = Duration::from_secs(1);
     let call = transport.start(&to, request(1), &patient().with_monitor_timeout(Some(monitor))).await.unwrap();
-    let got = take(&mut listener).await;
-    got.settle.ack();
-    let replier = got.replier.expect("a call is to be answered");
-    let begun = Instant::now();
-    let mut beats = interval(Duration::from_millis(200));
-    while begun.elapsed() < monitor + Duration::from_millis(400) {
-        beats.tick().await;
-        replier.heartbeat().await.unwrap();
-    }
-    replier.reply(result("done")).await.unwrap();
-    assert_eq!(value_of::<String>(call.await), "done");
+    let serving = async {
+        let got = take(&mut listener).await;
+        got.settle.ack();
+        let replier = got.replier.expect("a call is to be answered");
+        let begun = Instant::now();
+        let mut beats = interval(Duration::from_millis(200));
+        while begun.elapsed() < monitor + Duration::from_millis(400) {
+            beats.tick().await;
+            replier.heartbeat().await.unwrap();
+        }
+        replier.reply(result("done")).await.unwrap();
+    };
+    // Together, so that the caller would notice a silence.
+    let (ended, ()) = tokio::join!(call, serving);
+    assert_eq!(value_of::<String>(ended), "done");
 }
 
 /// Heartbeats say that the server lives, they do not give it more time.
