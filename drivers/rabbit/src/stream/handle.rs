@@ -77,21 +77,25 @@ impl StreamHandle {
     }
 
     /// Bytes received, after TLS.
+    #[cfg_attr(not(test), allow(dead_code, reason = "offered to whoever watches a connection"))]
     pub(crate) fn bytes_in(&self) -> u64 {
         self.shared.bytes_in.load(Ordering::Relaxed)
     }
 
     /// Bytes sent, before TLS.
+    #[cfg_attr(not(test), allow(dead_code, reason = "offered to whoever watches a connection"))]
     pub(crate) fn bytes_out(&self) -> u64 {
         self.shared.bytes_out.load(Ordering::Relaxed)
     }
 
     /// Messages on this stream whose headers, properties or names the guard had to change.
+    #[cfg_attr(not(test), allow(dead_code, reason = "offered to whoever watches a connection"))]
     pub(crate) fn headers_dropped(&self) -> u64 {
         self.shared.headers_dropped.load(Ordering::Relaxed)
     }
 
     /// How long ago the peer was last heard of: bytes received, or else the stream's beginning. To the millisecond.
+    #[cfg_attr(not(test), allow(dead_code, reason = "offered to whoever watches a connection"))]
     pub(crate) fn silent_for(&self) -> Duration {
         let heard = Duration::from_millis(self.shared.heard.load(Ordering::Relaxed));
         self.shared.born.elapsed().saturating_sub(heard)

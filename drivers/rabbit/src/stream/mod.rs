@@ -1,8 +1,5 @@
 //! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
 
-// Nothing uses all of it until the supervisor stands on it.
-#![allow(dead_code, unused_imports)]
-
 pub(crate) mod dial;
 pub(crate) mod guard;
 mod handle;

@@ -241,6 +241,7 @@ impl TlsError {
     }
 
     /// What went wrong.
+    #[cfg(test)]
     pub(crate) fn failure(&self) -> Failure {
         self.failure
     }
