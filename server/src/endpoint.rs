@@ -14,7 +14,7 @@ use crate::{
 /// Mistakes (a malformed version, two methods of one name, a missing state) are reported when the server is built.
 ///
 /// ```
-/// use oxlo_server::{Args, Endpoint, Failure};
+/// use oxlo_server::{Args, Endpoint, Failure, HandlerError};
 ///
 /// #[derive(serde::Deserialize)]
 /// #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ use crate::{
 /// let math = Endpoint::new("1.2")
 ///     .namespace("math")
 ///     .method("add", async |Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b))
-///     .blocking_method("primes_below", |Args(_): Args<serde_json::Value>| Ok::<_, Failure>([2, 3, 5]));
+///     .blocking_method("primes_below", |Args(_): Args<serde_json::Value>| Ok::<_, HandlerError>([2, 3, 5]));
 /// ```
 #[derive(Clone)]
 #[must_use = "an endpoint does nothing until a server serves it"]

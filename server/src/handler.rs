@@ -74,7 +74,7 @@ pub trait Handler<A>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot serve a blocking method",
     label = "not a blocking handler",
-    note = "a blocking handler looks like `|ctxt: Context, Args(it): Args<Hash>| -> Result<String, Failure> {{ .. }}`: up to six extractors, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
+    note = "a blocking handler looks like `|ctxt: Context, Args(it): Args<Hash>| -> Result<String, HandlerError> {{ .. }}`: up to six extractors, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
     note = "an async function or closure goes to `method`"
 )]
 pub trait BlockingHandler<A>: Send + Sync + 'static {

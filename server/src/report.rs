@@ -18,17 +18,18 @@ pub struct ServeReport {
     pub dropped_expired: u64,
     /// Replies that could not be delivered.
     pub replies_lost: u64,
-    /// Methods that did not finish within the grace. Under `BeforeDispatch` their callers were told so, under
-    /// `AfterReply` their requests went back to the broker.
+    /// Methods that did not finish within the grace, or whose reply did not leave in the 5 s after it. Under
+    /// `BeforeDispatch` their callers were told so if the reply could be sent, under `AfterReply` their requests went
+    /// back to the broker.
     pub abandoned: Vec<Abandoned>,
 }
 
-/// A method that did not finish within the grace.
+/// A method that did not finish in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Abandoned {
     /// Its name.
     pub method: Arc<str>,
-    /// How long it had been running.
+    /// How long ago it was taken.
     pub ran_for: Duration,
 }

@@ -113,6 +113,8 @@ impl Run {
                     _ = look.tick() => self.ready.store(self.listener.is_subscribed(), Ordering::Release),
                 }
             };
+            // A flood leaves the look above no turn.
+            self.ready.store(self.listener.is_subscribed(), Ordering::Release);
             match received {
                 Ok(delivery) => tasks.spawn(&self.shared, Taken::new(delivery, self.shared.policy), slot),
                 Err(TransportError::Closed) => return Ok(()),

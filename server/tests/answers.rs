@@ -122,7 +122,7 @@ async fn a_panic_is_a_failure_and_the_server_goes_on() {
             }
             Ok::<(), Failure>(())
         })
-        .blocking_method("blocking", |Args(_): Args<Value>| -> Result<(), Failure> { panic!("secret three") })
+        .blocking_method("blocking", |Args(_): Args<Value>| -> Result<(), HandlerError> { panic!("secret three") })
         .method("fine", async || Ok::<_, Failure>(1));
     let (fake, _server) = serve(endpoint).await;
     for method in ["soon", "later", "blocking"] {
@@ -239,7 +239,7 @@ async fn handlers_are_given_what_they_ask_for() {
         })
         .blocking_method("hash", |ctxt: Context, Args(it): Args<Add>| {
             std::thread::sleep(Duration::from_millis(1));
-            Ok::<_, Failure>((ctxt.len(), it.a * it.b))
+            Ok::<_, HandlerError>((ctxt.len(), it.a * it.b))
         });
     let (fake, _server) = serve(endpoint).await;
     let deadline = Instant::now() + Duration::from_secs(60);
