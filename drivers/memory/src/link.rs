@@ -6,6 +6,7 @@ use oxlo_transport::{ConnectionState, Retry, Settings, TransportError, error::Ca
 use tokio::{
     select,
     sync::watch,
+    task::coop::consume_budget,
     time::{Instant, sleep_until, timeout_at},
 };
 
@@ -73,6 +74,8 @@ impl Link {
         mut patience: Patience,
         hand_over: impl Fn(&mut State, Instant) -> Result<(), TransportError> + Send + Sync,
     ) -> Result<(), TransportError> {
+        // Nothing below waits while the bus is open; a loop over it must not keep the thread.
+        consume_budget().await;
         loop {
             // Before the look, so that no change between it and the wait is missed.
             let mut changes = self.changes();

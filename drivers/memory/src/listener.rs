@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oxlo_transport::{Delivery, Listener, Notification, Replier, Request, Settle, TransportError};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::Notify, task::coop::consume_budget, time::Instant};
 
 use crate::{
     broker::{ConsumerId, Taken},
@@ -83,6 +83,8 @@ impl<C: Delivered> MemoryListener<C> {
 #[async_trait]
 impl<C: Delivered> Listener<C::Message> for MemoryListener<C> {
     async fn recv(&mut self) -> Result<Delivery<C::Message>, TransportError> {
+        // Nothing below waits while there are messages; a loop over them must not keep the thread.
+        consume_budget().await;
         loop {
             let taken = self.link.bus.lock().take::<C>(self.link.id, self.consumer, Instant::now());
             match taken {

@@ -104,7 +104,7 @@ async fn a_reply_to_a_closed_transport_says_so() {
     let got = listener.recv().await.unwrap();
     got.settle.ack();
     client.close().await;
-    assert!(matches!(call.await, Err(TransportError::Closed)));
+    assert!(matches!(call.await, Err(TransportError::ClosedWaiting)));
     let told = got.replier.unwrap().reply(Reply::Result(Payload::null())).await;
     assert!(matches!(told, Err(TransportError::Undeliverable { .. })), "{told:?}");
 }
@@ -194,4 +194,21 @@ async fn nothing_is_lost_between_threads() {
     timeout(Duration::from_secs(10), settled).await.expect("something was left behind");
     servers.shutdown().await;
     assert_eq!(bus.load().transports, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_over_a_busy_bus_lets_others_run() {
+    let bus = MemoryBus::named("cooperation");
+    let transport = bus.connect(None, Settings::default());
+    let to = Target::topic("topic");
+    let mut listener = transport.listen(&to.clone().server("server"), &ListenOptions::new()).await.unwrap();
+    transport.cast(&to, request(), &SendOptions::new()).await.unwrap();
+    let busy = tokio::spawn(async move {
+        loop {
+            listener.recv().await.unwrap().settle.requeue();
+        }
+    });
+    tokio::task::yield_now().await;
+    busy.abort();
+    assert!(busy.await.unwrap_err().is_cancelled());
 }
