@@ -24,7 +24,7 @@ pub(crate) fn request(
 
     target.require_topic().map_err(|error| match error {
         TransportError::InvalidTarget { reason } => invalid(reason),
-        other => CallError::sending(site(), other),
+        other => CallError::of(site(), other),
     })?;
     if kind == CallKind::Call && target.fanout {
         return Err(invalid("a fanout has no single reply; cast it, or prepare().fanout(false)".into()));

@@ -264,8 +264,8 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// A transport's error, as the error of one call that was not confirmed yet.
-    pub(crate) fn sending(site: CallSite, error: TransportError) -> Self {
+    /// A transport's error, as the error of one call.
+    pub(crate) fn of(site: CallSite, error: TransportError) -> Self {
         match error {
             TransportError::InvalidTarget { reason } => Self::InvalidTarget { site, reason: reason.into() },
             TransportError::Config { option, reason } => {
@@ -280,6 +280,7 @@ impl CallError {
             TransportError::Blocked { reason, waited } => Self::Blocked { site, reason: reason.into(), waited },
             TransportError::TooLarge { size, limit } => Self::TooLarge { site, size, limit },
             TransportError::Closed => Self::Closed { site, sent: false },
+            TransportError::ClosedWaiting => Self::Closed { site, sent: true },
             TransportError::Undeliverable { exchange, routing_key } => {
                 Self::Undeliverable { site, exchange: exchange.into(), routing_key: routing_key.into() }
             }
@@ -295,14 +296,6 @@ impl CallError {
             TransportError::ReplyLost { queue } => Self::ReplyLost { site, queue: queue.into() },
             TransportError::MalformedReply { reason } => Self::MalformedReply { site, reason: reason.into() },
             other => Self::Transport { site, source: Box::new(other) },
-        }
-    }
-
-    /// A transport's error, as the error of one call that was confirmed: closing now comes after sending.
-    pub(crate) fn waiting(site: CallSite, error: TransportError) -> Self {
-        match error {
-            TransportError::Closed => Self::Closed { site, sent: true },
-            other => Self::sending(site, other),
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn outcome<R: DeserializeOwned>(
     match reply {
         Ok(Reply::Result(result)) => decode(&result, site),
         Ok(Reply::Failure(failure)) => Err(failed(*failure, allowed, site())),
-        Err(error) => Err(CallError::waiting(site(), error)),
+        Err(error) => Err(CallError::of(site(), error)),
     }
 }
 

@@ -134,9 +134,8 @@ impl RPCClient {
     ) -> Result<R, CallError> {
         let (request, options) = ready?;
         let site = || self.site(CallKind::Call, method);
-        let pending =
-            self.transport.start(&self.target, request, &options).await.map_err(|e| CallError::sending(site(), e))?;
-        outcome(pending.await, &self.transport.settings().remote_errors, site)
+        let reply = self.transport.call(&self.target, request, &options).await;
+        outcome(reply, &self.transport.settings().remote_errors, site)
     }
 
     /// Sends a call and returns when the broker has it, with a future for its result. Several calls can be on their
@@ -196,7 +195,7 @@ impl RPCClient {
             let result = async {
                 let (request, options) = ready?;
                 let started = self.transport.start(&self.target, request, &options).await;
-                started.map_err(|error| CallError::sending(site.clone(), error))
+                started.map_err(|error| CallError::of(site.clone(), error))
             }
             .await;
             match result {
@@ -247,7 +246,7 @@ impl RPCClient {
     ) -> Result<(), CallError> {
         let (request, options) = ready?;
         let sent = self.transport.cast(&self.target, request, &options).await;
-        sent.map_err(|error| CallError::sending(self.site(CallKind::Cast, method), error))
+        sent.map_err(|error| CallError::of(self.site(CallKind::Cast, method), error))
     }
 
     fn ready_to_call(

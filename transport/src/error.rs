@@ -98,6 +98,9 @@ pub enum TransportError {
     /// The transport or the listener was closed. Nothing was sent.
     #[error("the transport is closed")]
     Closed,
+    /// The transport was closed while the call waited for its reply. It may have run.
+    #[error("the transport was closed before the reply came")]
+    ClosedWaiting,
     /// Nobody listens there: the broker handed the message back. It did not run.
     #[error("nobody listens on {routing_key} (exchange `{exchange}`)")]
     Undeliverable {
@@ -171,6 +174,7 @@ impl TransportError {
                 | Self::ServerSilent { .. }
                 | Self::Unconfirmed { .. }
                 | Self::ConnectionLost { .. }
+                | Self::ClosedWaiting
                 | Self::ReplyLost { .. }
                 | Self::MalformedReply { .. }
         )

@@ -110,7 +110,7 @@ fn waiting_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
             true,
             false,
         ),
-        (TransportError::Closed, "the transport was closed before the reply came", true, false),
+        (TransportError::ClosedWaiting, "the transport was closed before the reply came", true, false),
     ]
 }
 

@@ -72,7 +72,7 @@ pub async fn the_state_is_connected_then_closed(harness: &dyn Harness) {
     assert_eq!(*transport.state().borrow(), ConnectionState::Closed);
 }
 
-/// Calls that wait when their transport is closed fail as `Closed`, at once.
+/// Calls that wait when their transport is closed fail as `ClosedWaiting`, at once.
 pub async fn closing_ends_pending_calls(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*two).await;
@@ -82,7 +82,7 @@ pub async fn closing_ends_pending_calls(harness: &dyn Harness) {
     one.close().await;
     for call in calls {
         let ended = timeout(Duration::from_secs(2), call).await.expect("a call outlived its transport");
-        assert!(matches!(ended, Err(TransportError::Closed)), "{ended:?}");
+        assert!(matches!(ended, Err(TransportError::ClosedWaiting)), "{ended:?}");
     }
     for delivery in taken {
         delivery.settle.ack();

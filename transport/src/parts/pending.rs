@@ -117,7 +117,8 @@ impl PendingCalls {
         }
     }
 
-    /// Ends one call with an error. Returns `false` if it does not wait any more.
+    /// Ends one call with an error, for whoever needs to know whether it still waited. Returns `false` if it does not wait any more.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail(&self, message_id: &str, error: TransportError) -> bool {
         let Some(waiting) = parse_id(message_id).and_then(|id| lock(&self.0).waiting.remove(&id)) else {
             return false;
@@ -128,6 +129,7 @@ impl PendingCalls {
 
     /// Ends every call that waits at this moment with `error`, and returns how many there were. Calls registered
     /// later are not touched.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail_all(&self, error: &TransportError) -> usize {
         let waiting = std::mem::take(&mut lock(&self.0).waiting);
         let count = waiting.len();
@@ -137,10 +139,10 @@ impl PendingCalls {
         count
     }
 
-    /// Ends every call as `Closed` and refuses new ones.
+    /// Ends every call as `ClosedWaiting` and refuses new ones as `Closed`.
     pub fn close(&self) {
         lock(&self.0).closed = true;
-        self.fail_all(&TransportError::Closed);
+        self.fail_all(&TransportError::ClosedWaiting);
     }
 
     /// How many calls wait.
@@ -239,7 +241,7 @@ impl Future for PendingReply {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
         if let Poll::Ready(outcome) = Pin::new(&mut this.reply).poll(cx) {
-            return Poll::Ready(outcome.unwrap_or(Err(TransportError::Closed)));
+            return Poll::Ready(outcome.unwrap_or(Err(TransportError::ClosedWaiting)));
         }
         let wake_at = this.wake_at();
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(wake_at)));
@@ -388,7 +390,7 @@ mod tests {
         let calls = PendingCalls::new();
         let call = calls.register(MINUTE, None).unwrap();
         calls.close();
-        assert!(matches!(call.await, Err(TransportError::Closed)));
+        assert!(matches!(call.await, Err(TransportError::ClosedWaiting)));
         assert!(matches!(calls.register(MINUTE, None), Err(TransportError::Closed)));
     }
 
