@@ -1,0 +1,135 @@
+//! A service and its callers in one program: versions, fan-out, remote errors, and what refusals look like.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! cargo run --example quickstart -- rabbit://guest:guest@localhost:5672/
+//! ```
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use oxlo::{
+    Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RemoteError, RunningServer, State, Target,
+    Transport,
+};
+use serde_json::json;
+
+/// An error with a class and a module on the wire, so that callers in any language know it.
+#[derive(Debug)]
+struct OutOfRange {
+    limit: i64,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the sum exceeds {}", self.limit)
+    }
+}
+
+impl Error for OutOfRange {}
+
+impl RemoteError for OutOfRange {
+    const MODULE: &'static str = "calculator.errors";
+    const CLASSES: &'static [&'static str] = &["OutOfRange"];
+
+    fn to_failure(&self) -> Failure {
+        Failure::new(Self::MODULE, "OutOfRange", self.to_string()).with_kwarg("limit", self.limit)
+    }
+
+    fn from_failure(failure: &Failure) -> Option<Self> {
+        Some(Self { limit: failure.kwargs.get("limit")?.as_i64()? })
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    a: i64,
+    b: i64,
+}
+
+/// Starts one server of the topic `calculator`, which offers version 1.2.
+async fn serve(transport: Arc<dyn Transport>, name: &'static str) -> Result<RunningServer, Box<dyn Error>> {
+    let calculator = Endpoint::new("1.2")
+        .with_state(name)
+        .method("add", async |ctxt: Context, Args(it): Args<Add>, State(me): State<&'static str>| {
+            println!("   {me}: add({}, {}) for {}", it.a, it.b, ctxt.get_str("user").unwrap_or("nobody"));
+            match it.a.checked_add(it.b).filter(|sum| *sum <= 1000) {
+                Some(sum) => Ok(sum),
+                None => Err(OutOfRange { limit: 1000 }),
+            }
+        })
+        .method("reload", async |State(me): State<&'static str>| {
+            println!("   {me}: reloaded");
+            Ok::<_, Failure>(())
+        })
+        .method("sleep", async || {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            Ok::<_, Failure>(())
+        });
+    Ok(RPCServer::builder(transport, Target::topic("calculator").server(name)).endpoint(calculator).start().await?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "memory://quickstart".to_owned());
+    let transport = oxlo::builder(url).remote_error::<OutOfRange>().connect().await?;
+    println!("Three servers on topic `calculator`, each offers version 1.2.");
+    let mut servers = Vec::new();
+    for name in ["node-1", "node-2", "node-3"] {
+        servers.push(serve(transport.clone(), name).await?);
+    }
+
+    let client = RPCClient::new(transport.clone(), Target::topic("calculator").version("1.0"));
+    let ctxt = Context::new().with("user", "alice");
+
+    println!("\n1. A call goes to one of them and brings back the result.");
+    let sum: i64 = client.call(&ctxt, "add", json!({"a": 1, "b": 2})).await?;
+    println!("   1 + 2 = {sum}");
+
+    println!("\n2. A call can name its server.");
+    let sum: i64 = client.prepare().server("node-3").call(&ctxt, "add", json!({"a": 40, "b": 2})).await?;
+    println!("   40 + 2 = {sum}");
+
+    println!("\n3. A cast returns when the broker has it; with fanout it reaches every server.");
+    client.cast(&ctxt, "add", json!({"a": 3, "b": 4})).await?;
+    client.prepare().fanout(true).cast(&ctxt, "reload", json!({})).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    println!("\n4. The server's error arrives as the type it was there.");
+    let failed = client.call::<i64>(&ctxt, "add", json!({"a": 999, "b": 2})).await;
+    if let Err(error) = &failed {
+        println!("   {error}");
+        if let Some(out_of_range) = error.downcast_ref::<OutOfRange>() {
+            println!("   as a Rust type: {out_of_range:?}");
+        }
+    }
+
+    println!("\n5. A version that no server offers is refused there ...");
+    report(client.prepare().version("2.0").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
+    println!("   ... and one above the cap is refused here, before anything is sent.");
+    report(client.prepare().version_cap("1.1").version("1.2").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
+
+    println!("\n6. Nobody listens there: known at once, not after the timeout.");
+    report(client.prepare().topic("abacus").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
+
+    println!("\n7. Every call ends in time, and says whether the method may have run.");
+    report(client.prepare().timeout(Duration::from_millis(300)).call::<()>(&ctxt, "sleep", json!({})).await);
+
+    for server in &servers {
+        server.stop();
+    }
+    let mut handled = 0;
+    for server in servers {
+        handled += server.wait().await?.handled;
+    }
+    transport.close().await;
+    println!("\nStopped; the servers handled {handled} requests.");
+    Ok(())
+}
+
+fn report<R: fmt::Debug>(outcome: Result<R, CallError>) {
+    match outcome {
+        Ok(result) => println!("   unexpected: {result:?}"),
+        Err(error) => println!("   {error} (may have run: {})", error.may_have_run()),
+    }
+}
