@@ -5,7 +5,7 @@
 //! cargo run --example quickstart -- rabbit://guest:guest@localhost:5672/
 //! ```
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, process::ExitCode, sync::Arc, time::Duration};
 
 use oxlo::{
     Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RemoteError, RunningServer, State, Target,
@@ -66,11 +66,29 @@ async fn serve(transport: Arc<dyn Transport>, name: &'static str) -> Result<Runn
             tokio::time::sleep(Duration::from_secs(30)).await;
             Ok::<_, Failure>(())
         });
-    Ok(RPCServer::builder(transport, Target::topic("calculator").server(name)).endpoint(calculator).start().await?)
+    let server = RPCServer::builder(transport, Target::topic("calculator").server(name))
+        .endpoint(calculator)
+        .grace(Duration::from_millis(500));
+    Ok(server.start().await?)
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://quickstart".to_owned());
     let transport = oxlo::builder(url).remote_error::<OutOfRange>().connect().await?;
     println!("Three servers on topic `calculator`, each offers version 1.2.");
@@ -118,12 +136,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for server in &servers {
         server.stop();
     }
-    let mut handled = 0;
+    println!("\n8. Servers stop in order, and say what they did not finish in their grace.");
+    let (mut handled, mut abandoned) = (0, Vec::new());
     for server in servers {
-        handled += server.wait().await?.handled;
+        let report = server.wait().await?;
+        handled += report.handled;
+        abandoned.extend(report.abandoned.into_iter().map(|request| request.method));
     }
     transport.close().await;
-    println!("\nStopped; the servers handled {handled} requests.");
+    println!("   handled {handled} requests, abandoned {abandoned:?}");
     Ok(())
 }
 

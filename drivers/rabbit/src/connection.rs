@@ -184,11 +184,12 @@ pub(crate) async fn session(state: &mut watch::Receiver<LinkState>) -> Option<Ar
 
 /// No connection in time.
 pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
-    TransportError::Unreachable {
-        broker: config.places(),
-        waited: begun.elapsed(),
-        source: cause.map(|cause| Arc::new(cause) as _),
-    }
+    let source = match cause {
+        // The attempt's own error says the same of one host; what is behind it is news.
+        Some(TransportError::Unreachable { source, .. }) => source,
+        cause => cause.map(|cause| Arc::new(cause) as _),
+    };
+    TransportError::Unreachable { broker: config.places(), waited: begun.elapsed(), source }
 }
 
 struct Keeper {
