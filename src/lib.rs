@@ -42,9 +42,10 @@
 
 use std::sync::Arc;
 
-pub use oxlo_client::{CallError, PendingCall, RPCClient, Remote};
+pub use oxlo_client::{CallError, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_macros::{RemoteError, contract, endpoint};
 pub use oxlo_server::{
-    AckPolicy, Answer, Args, BuildError, Deadline, Endpoint, HandlerError, Method, RPCServer, RPCServerBuilder,
+    AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Endpoint, HandlerError, Method, RPCServer, RPCServerBuilder,
     Redelivered, RunningServer, ServeError, ServeReport, State,
 };
 pub use oxlo_transport::{
@@ -54,6 +55,13 @@ pub use oxlo_transport::{
 
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;
+
+/// What the attributes' code calls. No part of the API.
+#[doc(hidden)]
+pub mod __private {
+    pub use oxlo_client::__private::{client, remote, serde};
+    pub use oxlo_server::__private::server;
+}
 
 /// The in-process broker, with what tests need: scripted faults and a look into the bus.
 #[cfg(feature = "memory")]

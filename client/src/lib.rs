@@ -44,6 +44,7 @@
 
 mod answers;
 mod check;
+mod contract;
 mod error;
 mod failure;
 mod outcome;
@@ -54,10 +55,21 @@ mod rpc_client;
 mod site;
 
 pub use crate::{
+    contract::{MethodError, PendingMethod},
     error::CallError,
     pending::PendingCall,
     remote::Remote,
     rpc_client::RPCClient,
     site::{CallKind, CallSite},
 };
-pub use oxlo_transport::{Context, Retry, Target};
+pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
+pub use oxlo_transport::{Context, Retry, Target, settings::RemoteError};
+
+/// What the attributes' code calls. No part of the API.
+#[doc(hidden)]
+pub mod __private {
+    pub use oxlo_transport::__private as remote;
+    pub use serde;
+
+    pub use crate::contract::private as client;
+}

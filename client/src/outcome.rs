@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use oxlo_transport::{Failure, Payload, Reply, TransportError, error::Cause, settings::RemoteErrors};
+use oxlo_transport::{
+    Failure, Payload, Reply, TransportError,
+    error::Cause,
+    settings::{FromFailure, RemoteErrors},
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{error::CallError, remote::Remote, site::CallSite};
+use crate::{contract::MethodError, error::CallError, remote::Remote, site::CallSite};
 
 /// `site` is only made when there is something to complain about.
 pub(crate) fn outcome<R: DeserializeOwned>(
@@ -19,6 +23,20 @@ pub(crate) fn outcome<R: DeserializeOwned>(
         Ok(Reply::Failure(failure)) => Err(failed(*failure, allowed, site())),
         Err(error) => Err(CallError::of(site(), error)),
     }
+}
+
+/// As [`outcome`], for a method whose contract names its error.
+pub(crate) fn method_outcome<R: DeserializeOwned, E: FromFailure>(
+    reply: Result<Reply, TransportError>,
+    allowed: &RemoteErrors,
+    site: impl FnOnce() -> CallSite,
+) -> Result<R, MethodError<E>> {
+    if let Ok(Reply::Failure(failure)) = &reply
+        && let Some(error) = E::recognise(failure)
+    {
+        return Err(MethodError::Failed(error));
+    }
+    outcome(reply, allowed, site).map_err(MethodError::Call)
 }
 
 fn decode<R: DeserializeOwned>(result: &Payload, site: impl FnOnce() -> CallSite) -> Result<R, CallError> {

@@ -9,11 +9,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use oxlo_transport::{Target, Transport, transport::PendingReply};
+use oxlo_transport::{Reply, Target, Transport, TransportError, settings::FromFailure, transport::PendingReply};
 use serde::de::DeserializeOwned;
 use tracing::Span;
 
-use crate::{error::CallError, outcome::outcome, rpc_client::record, site::CallSite};
+use crate::{
+    contract::{MethodError, record_method},
+    error::CallError,
+    outcome::{method_outcome, outcome},
+    rpc_client::record,
+    site::CallSite,
+};
 
 /// A call whose request is at the broker; resolves to the method's result, within the timeout that began with
 /// [`start`](crate::RPCClient::start).
@@ -55,15 +61,28 @@ impl<R> PendingCall<R> {
     }
 }
 
+impl<R: DeserializeOwned> PendingCall<R> {
+    pub(crate) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, TransportError>> {
+        let _entered = self.span.enter();
+        Pin::new(&mut self.reply).poll(cx)
+    }
+
+    /// As polling it, for a method whose contract names its error.
+    pub(crate) fn poll_method<E: FromFailure>(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, MethodError<E>>> {
+        let reply = ready!(self.poll_reply(cx));
+        let result = method_outcome(reply, &self.transport.settings().remote_errors, || self.site.clone());
+        record_method(&self.span, &result);
+        Poll::Ready(result)
+    }
+}
+
 impl<R: DeserializeOwned> Future for PendingCall<R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let _entered = this.span.enter();
-        let reply = ready!(Pin::new(&mut this.reply).poll(cx));
-        let result = outcome(reply, &this.transport.settings().remote_errors, || this.site.clone());
-        record(&this.span, &result);
+        let reply = ready!(self.poll_reply(cx));
+        let result = outcome(reply, &self.transport.settings().remote_errors, || self.site.clone());
+        record(&self.span, &result);
         Poll::Ready(result)
     }
 }

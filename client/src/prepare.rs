@@ -158,4 +158,11 @@ impl RPCClient {
         self.mandatory = None;
         self
     }
+
+    /// Whether running what is asked twice does no harm, for layers that repeat requests. Default `false`.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
 }

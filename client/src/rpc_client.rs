@@ -2,7 +2,9 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use oxlo_transport::{CallOptions, Context, Request, Retry, SendOptions, Target, Transport, Version};
+use oxlo_transport::{
+    CallOptions, Context, Reply, Request, Retry, SendOptions, Target, Transport, TransportError, Version,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -34,6 +36,7 @@ pub struct RPCClient {
     pub(crate) retry: Retry,
     pub(crate) call_monitor_timeout: Option<Duration>,
     pub(crate) mandatory: Option<bool>,
+    pub(crate) idempotent: bool,
 }
 
 impl RPCClient {
@@ -50,6 +53,7 @@ impl RPCClient {
             retry: Retry::default(),
             call_monitor_timeout: None,
             mandatory: None,
+            idempotent: false,
         }
     }
 
@@ -132,10 +136,17 @@ impl RPCClient {
         method: &str,
         ready: Result<(Request, CallOptions), CallError>,
     ) -> Result<R, CallError> {
-        let (request, options) = ready?;
         let site = || self.site(CallKind::Call, method);
-        let reply = self.transport.call(&self.target, request, &options).await;
-        outcome(reply, &self.transport.settings().remote_errors, site)
+        outcome(self.reply(ready).await?, &self.transport.settings().remote_errors, site)
+    }
+
+    /// Sends a call and waits for what comes back.
+    pub(crate) async fn reply(
+        &self,
+        ready: Result<(Request, CallOptions), CallError>,
+    ) -> Result<Result<Reply, TransportError>, CallError> {
+        let (request, options) = ready?;
+        Ok(self.transport.call(&self.target, request, &options).await)
     }
 
     /// Sends a call and returns when the broker has it, with a future for its result. Several calls can be on their
@@ -249,7 +260,7 @@ impl RPCClient {
         sent.map_err(|error| CallError::of(self.site(CallKind::Cast, method), error))
     }
 
-    fn ready_to_call(
+    pub(crate) fn ready_to_call(
         &self,
         ctxt: &Context,
         method: &str,
@@ -294,12 +305,12 @@ impl RPCClient {
         self.timeout.unwrap_or(self.transport.settings().response_timeout)
     }
 
-    fn site(&self, kind: CallKind, method: &str) -> CallSite {
+    pub(crate) fn site(&self, kind: CallKind, method: &str) -> CallSite {
         CallSite::new(kind, method, &self.target)
     }
 
     /// Named and filled as OpenTelemetry's conventions for RPC say; arguments and results stay out.
-    fn span(&self, kind: CallKind, method: &str) -> Span {
+    pub(crate) fn span(&self, kind: CallKind, method: &str) -> Span {
         tracing::debug_span!(
             "rpc",
             otel.kind = "client",
@@ -327,6 +338,7 @@ impl fmt::Debug for RPCClient {
             .field("retry", &self.retry)
             .field("call_monitor_timeout", &self.call_monitor_timeout)
             .field("mandatory", &self.mandatory)
+            .field("idempotent", &self.idempotent)
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! Extractors: what a handler's parameters can be.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
-use oxlo_transport::{Context, Payload, Request};
+use oxlo_transport::{Context, Failure, Payload, Request};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take a `{Self}`",
     label = "not an extractor",
-    note = "parameters are `Context`, `Args<T>` (the named arguments as a type that is `Deserialize`), `State<S>`, `Method`, `Deadline`, `Redelivered`, `Payload` (the arguments as JSON text)",
+    note = "parameters are `Context`, `Ctxt<T>` (the context as a type that is `Deserialize`), `Args<T>` (the named arguments as a type that is `Deserialize`), `State<S>`, `Method`, `Deadline`, `Redelivered`, `Payload` (the arguments as JSON text)",
     note = "the arguments come together: write `Args(it): Args<Add>` with `#[derive(Deserialize)] struct Add {{ a: i64, b: i64 }}`"
 )]
 pub trait FromCall: Sized {
@@ -58,8 +58,39 @@ impl<T: DeserializeOwned> FromCall for Args<T> {
     const TAKES_ARGS: bool = true;
 
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
-        let Request { method, args, .. } = &call.request;
-        args.decode().map(Self).map_err(|error| wrong_arguments(method, args, &error))
+        arguments(call).map(Self)
+    }
+}
+
+pub(crate) fn arguments<T: DeserializeOwned>(call: &Call) -> Result<T, HandlerError> {
+    let Request { method, args, .. } = &call.request;
+    args.decode().map_err(|error| wrong_arguments(method, args, &error))
+}
+
+/// The request's context as a type of yours; entries that it does not name are left out.
+///
+/// A context that does not fit ends the request with a `TypeError` that names the method and what was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ctxt<C>(pub C);
+
+impl<C: DeserializeOwned + 'static> FromCall for Ctxt<C> {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        context(call).map(Self)
+    }
+}
+
+/// oxlo's own context is taken as it is, any other goes through JSON.
+pub(crate) fn context<C: DeserializeOwned + 'static>(call: &Call) -> Result<C, HandlerError> {
+    let Request { method, context, .. } = &call.request;
+    let mut own: Option<C> = None;
+    if let Some(own) = (&mut own as &mut dyn Any).downcast_mut::<Option<Context>>() {
+        *own = Some(context.clone());
+    }
+    match own {
+        Some(own) => Ok(own),
+        None => context.to_typed().map_err(|error| {
+            Failure::builtin("TypeError", format!("{method}(): its context does not fit: {error}")).into()
+        }),
     }
 }
 

@@ -163,11 +163,13 @@ handlers!(P1 P2 P3 P4);
 handlers!(P1 P2 P3 P4 P5);
 handlers!(P1 P2 P3 P4 P5 P6);
 
+type Missing = fn(&States) -> Option<&'static str>;
+
 /// A handler whose parameters are forgotten, so that many kinds fit one table.
 #[derive(Clone)]
 pub(crate) struct ErasedHandler {
     call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
-    missing: fn(&States) -> Option<&'static str>,
+    missing: Missing,
 }
 
 impl ErasedHandler {
@@ -176,11 +178,21 @@ impl ErasedHandler {
     }
 
     pub(crate) fn blocking<A, H: BlockingHandler<A>>(handler: H) -> Self {
-        let handler = Arc::new(handler);
+        Self::whole_blocking(H::missing, move |call| handler.call(call))
+    }
+
+    /// A function of the whole call, which says by itself what it misses.
+    pub(crate) fn whole(missing: Missing, function: impl Fn(Call) -> Answering + Send + Sync + 'static) -> Self {
+        Self { call: Arc::new(function), missing }
+    }
+
+    /// As [`whole`](Self::whole), for one that may block.
+    pub(crate) fn whole_blocking(missing: Missing, function: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+        let function = Arc::new(function);
         let call = move |call: Call| -> Answering {
-            let handler = handler.clone();
+            let function = function.clone();
             Box::pin(async move {
-                match tokio::task::spawn_blocking(move || handler.call(call)).await {
+                match tokio::task::spawn_blocking(move || function(call)).await {
                     Ok(answer) => answer,
                     Err(ended) => match ended.try_into_panic() {
                         Ok(payload) => panic::resume_unwind(payload),
@@ -189,7 +201,7 @@ impl ErasedHandler {
                 }
             })
         };
-        Self { call: Arc::new(call), missing: H::missing }
+        Self { call: Arc::new(call), missing }
     }
 
     pub(crate) fn call(&self, call: Call) -> Answering {

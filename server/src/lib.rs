@@ -41,6 +41,8 @@
 //! | `oxlo_server_replies_lost_total` | | replies that could not be delivered |
 
 pub mod call;
+#[doc(hidden)]
+pub mod contract;
 pub mod endpoint;
 pub mod error;
 pub mod extract;
@@ -63,7 +65,7 @@ pub use crate::{
     call::Call,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
-    extract::{Args, Deadline, FromCall, Method, Redelivered, State},
+    extract::{Args, Ctxt, Deadline, FromCall, Method, Redelivered, State},
     handler::{BlockingHandler, Handler},
     outcome::{Answer, HandlerError},
     ping::PING_METHOD,
@@ -72,4 +74,16 @@ pub use crate::{
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
 };
-pub use oxlo_transport::{Context, Failure, Payload, Target, Version};
+pub use oxlo_macros::{
+    RemoteErrorOfServer as RemoteError, contract_of_server as contract, endpoint_of_server as endpoint,
+};
+pub use oxlo_transport::{Context, Failure, Payload, Target, Version, settings::RemoteError};
+
+/// What the attributes' code calls. No part of the API.
+#[doc(hidden)]
+pub mod __private {
+    pub use oxlo_transport::__private as remote;
+    pub use serde;
+
+    pub use crate::contract as server;
+}

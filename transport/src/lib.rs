@@ -29,6 +29,10 @@ pub mod url;
 pub mod version;
 pub mod wire;
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
 pub use crate::{
     context::Context,
     error::TransportError,

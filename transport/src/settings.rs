@@ -40,22 +40,57 @@ impl Default for Settings {
     }
 }
 
-/// A Rust error that has a class and a module on the wire.
+/// A Rust error that has a class and a module on the wire. `#[derive(RemoteError)]` writes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no class on the wire",
+    note = "derive it: `#[derive(Debug, thiserror::Error, RemoteError)] #[remote(module = \"..\")]`"
+)]
 pub trait RemoteError: std::error::Error + Send + Sync + 'static {
-    /// Module of the class, for example `nova.exception`.
+    /// Module of the classes, for example `nova.exception`.
     const MODULE: &'static str;
 
-    /// Names of the classes that [`from_failure`](Self::from_failure) can read.
+    /// Names of the classes of [`MODULE`](Self::MODULE) that [`from_failure`](Self::from_failure) can read.
     const CLASSES: &'static [&'static str];
+
+    /// Module and name of further classes that it can read, such as `("builtins", "ValueError")`. Default: none.
+    const OTHER_CLASSES: &'static [(&'static str, &'static str)] = &[];
 
     /// This error as it travels.
     fn to_failure(&self) -> Failure;
 
-    /// Reads a failure of one of [`CLASSES`](Self::CLASSES) in [`MODULE`](Self::MODULE); `None` if its arguments are
-    /// not what this type needs, and it then stays opaque.
+    /// Reads a failure of one of its classes; `None` if it is another, or if its arguments are not what this type
+    /// needs, and it then stays opaque.
     fn from_failure(failure: &Failure) -> Option<Self>
     where
         Self: Sized;
+}
+
+/// An error that a contract's methods can declare: it is recognised among failures without being registered, because
+/// the contract names it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a contract's method",
+    label = "a caller could not tell it from other failures",
+    note = "derive it: `#[derive(Debug, thiserror::Error, RemoteError)] #[remote(module = \"..\")]`; or return a `Failure`"
+)]
+pub trait FromFailure: Sized {
+    /// The error, if this failure is one.
+    fn recognise(failure: &Failure) -> Option<Self>;
+}
+
+impl<E: RemoteError> FromFailure for E {
+    fn recognise(failure: &Failure) -> Option<Self> {
+        let module = python3_module(&failure.module);
+        let class = failure.class.as_str();
+        let known = (module == E::MODULE && E::CLASSES.contains(&class)) || E::OTHER_CLASSES.contains(&(module, class));
+        if known { E::from_failure(failure) } else { None }
+    }
+}
+
+/// Every failure is one.
+impl FromFailure for Failure {
+    fn recognise(failure: &Failure) -> Option<Self> {
+        Some(failure.clone())
+    }
 }
 
 impl<E: RemoteError> From<E> for Failure {
@@ -104,13 +139,14 @@ impl RemoteErrors {
         }
     }
 
-    /// Allows the module of `E` and re-creates its classes as `E`.
+    /// Allows the modules of `E` and re-creates its classes as `E`.
     pub fn register<E: RemoteError>(&mut self) {
-        self.allow_module(E::MODULE);
-        for class in E::CLASSES {
-            let rebuild: Rebuild =
-                Arc::new(|failure| E::from_failure(failure).map(|error| Box::new(error) as Box<dyn KnownError>));
-            self.types.insert((E::MODULE.into(), (*class).into()), rebuild);
+        let rebuild: Rebuild =
+            Arc::new(|failure| E::from_failure(failure).map(|error| Box::new(error) as Box<dyn KnownError>));
+        let own = E::CLASSES.iter().map(|class| (E::MODULE, *class));
+        for (module, class) in own.chain(E::OTHER_CLASSES.iter().copied()) {
+            self.allow_module(module);
+            self.types.insert((module.into(), class.into()), rebuild.clone());
         }
     }
 
@@ -138,6 +174,7 @@ impl fmt::Debug for RemoteErrors {
     }
 }
 
-fn python3_module(module: &str) -> &str {
+/// What Python 2 calls `exceptions` is `builtins` to everyone else.
+pub(crate) fn python3_module(module: &str) -> &str {
     if module == "exceptions" { "builtins" } else { module }
 }

@@ -3,6 +3,7 @@
 
 mod fake;
 
+mod contract;
 mod errors;
 mod flight;
 mod memory;

@@ -1,0 +1,191 @@
+//! `#[contract]`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt, parse_quote};
+
+use crate::{
+    attributes::{Service, take},
+    client,
+    errors::Errors,
+    method::{Method, Place, check_names},
+    root::Root,
+    serve,
+    version::Version,
+};
+
+pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> TokenStream {
+    let mut contract: ItemTrait = match syn::parse2(item) {
+        Ok(contract) => contract,
+        Err(error) => {
+            let error = syn::Error::new(error.span(), format!("#[contract] goes on a trait: {error}"));
+            return crate::refused(&error);
+        }
+    };
+    let mut errors = Errors::default();
+    let service = Service::read(attribute, &contract.ident, true, &mut errors);
+    let root = service.path.as_ref().map_or_else(|| root.clone(), |path| root.at(path));
+    check_trait(&contract, &mut errors);
+    let methods = methods(&mut contract, service.version.as_ref(), &mut errors);
+    check_names(&methods, &mut errors);
+    check_client_names(&methods, &mut errors);
+
+    contract.supertraits.push(parse_quote!(::core::marker::Send));
+    contract.supertraits.push(parse_quote!(::core::marker::Sync));
+    contract.supertraits.push(parse_quote!('static));
+    contract.colon_token.get_or_insert_default();
+    for item in &mut contract.items {
+        if let TraitItem::Fn(function) = item {
+            desugar(function);
+        }
+    }
+
+    // The trait goes out in any case, so that its users are not told that it is missing.
+    let error = errors.into_error().map(|error| error.to_compile_error());
+    let (Some(version), None) = (&service.version, &error) else { return quote!(#contract #error) };
+    let both = service.only_client == service.only_server;
+    let client = (root.client && (both || service.only_client)).then(|| {
+        client::generate(&root, &contract.vis, &contract.ident, &version.literal, service.namespace.as_ref(), &methods)
+    });
+    let server =
+        (root.server && (both || service.only_server)).then(|| server(&root, &contract, &service, version, &methods));
+    quote!(#contract #client #server)
+}
+
+fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
+    if !contract.generics.params.is_empty() {
+        errors.at(&contract.generics, "a contract cannot be generic: nothing on the wire says which types are meant");
+    }
+    if let Some(keyword) = &contract.unsafety {
+        errors.at(keyword, "a contract cannot be `unsafe`");
+    }
+    for item in &contract.items {
+        match item {
+            TraitItem::Fn(_) => {}
+            other => errors.at(other, "a contract holds methods only"),
+        }
+    }
+}
+
+fn methods(contract: &mut ItemTrait, version: Option<&Version>, errors: &mut Errors) -> Vec<Method> {
+    let mut methods = Vec::new();
+    for item in &mut contract.items {
+        let TraitItem::Fn(function) = item else { continue };
+        let rpc = take(&mut function.attrs, "rpc");
+        let read = Method::read(Place::Contract, &rpc, &function.attrs, &mut function.sig, errors);
+        let Some(mut method) = read else { continue };
+        if let Some(version) = version {
+            check_versions(&mut method, version, errors);
+        }
+        methods.push(method);
+    }
+    methods
+}
+
+/// Every method and argument came with a version that the contract implements; what names none came with the first.
+fn check_versions(method: &mut Method, contract: &Version, errors: &mut Errors) {
+    if let Some(since) = &method.since {
+        errors.check(since.check_within(contract));
+    } else if method.fallback.is_some() {
+        errors.at(&method.ident, "a `fallback` is for servers older than the method: say `since = \"..\"` as well");
+    }
+    let since = method.since.get_or_insert_with(|| contract.first_of_major()).clone();
+    for argument in method.arguments() {
+        let Some(later) = &argument.since else { continue };
+        if errors.check(later.check_within(contract)).is_some() && later.number <= since.number {
+            let since = since.literal.value();
+            errors.at(&later.literal, format!("the method itself came with {since}, and this argument with it"));
+        }
+    }
+}
+
+/// The client has methods of its own, and a `start_..` for each that is called.
+fn check_client_names(methods: &[Method], errors: &mut Errors) {
+    for method in methods {
+        let name = method.ident.unraw().to_string();
+        let started = name.strip_prefix("start_");
+        if client::RESERVED.contains(&name.as_str()) {
+            errors.at(
+                &method.ident,
+                format!(
+                    "the generated client has a method `{name}` of its own; call this one differently and give it its \
+                     name on the wire: #[rpc(name = \"{name}\")]"
+                ),
+            );
+        } else if let Some(other) =
+            methods.iter().find(|other| !other.cast && started.is_some_and(|started| other.ident.unraw() == started))
+        {
+            errors.at(
+                &method.ident,
+                format!(
+                    "the generated client has a method `{name}` for `{}`; call this one differently and give it its \
+                     name on the wire: #[rpc(name = \"{name}\")]",
+                    other.ident
+                ),
+            );
+        }
+    }
+}
+
+/// `async fn` with a future that servers can send between threads; implementations may be written as `async fn`.
+fn desugar(function: &mut TraitItemFn) {
+    if function.sig.asyncness.take().is_none() {
+        return;
+    }
+    let output = match &function.sig.output {
+        syn::ReturnType::Default => quote!(()),
+        syn::ReturnType::Type(_, ty) => quote!(#ty),
+    };
+    function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #output> + ::core::marker::Send);
+    if let Some(body) = &mut function.default {
+        // What the default does not use is no mistake, as in any trait's provided method.
+        *body = parse_quote!({ async move #body });
+    }
+}
+
+fn server(root: &Root, contract: &ItemTrait, service: &Service, version: &Version, methods: &[Method]) -> TokenStream {
+    let (private, visibility, ident) = (root.private(), &contract.vis, &contract.ident);
+    let endpoint = format_ident!("{ident}Endpoint");
+    let about = format!("Serves [`{ident}`]: an `Into<Endpoint>` for `RPCServer::builder(..).endpoint(..)`.");
+    let path = quote!(<C as #ident>);
+    let built = serve::endpoint(root, &version.literal, service.namespace.as_ref(), methods, &path);
+    quote! {
+        #[doc = #about]
+        #visibility struct #endpoint<C>(::std::sync::Arc<C>);
+
+        const _: () = {
+            impl<C: #ident> #endpoint<C> {
+                /// An endpoint that asks `implementation`.
+                #[must_use]
+                pub fn new(implementation: C) -> Self {
+                    Self(::std::sync::Arc::new(implementation))
+                }
+
+                /// An endpoint that asks an implementation which the program keeps a hand on.
+                #[must_use]
+                pub fn shared(implementation: ::std::sync::Arc<C>) -> Self {
+                    Self(implementation)
+                }
+            }
+
+            impl<C> ::core::clone::Clone for #endpoint<C> {
+                fn clone(&self) -> Self {
+                    Self(::std::sync::Arc::clone(&self.0))
+                }
+            }
+
+            impl<C> ::core::fmt::Debug for #endpoint<C> {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct(::core::stringify!(#endpoint)).finish_non_exhaustive()
+                }
+            }
+
+            impl<C: #ident> ::core::convert::From<#endpoint<C>> for #private::server::Endpoint {
+                fn from(endpoint: #endpoint<C>) -> Self {
+                    let this = endpoint.0;
+                    #built
+                }
+            }
+        };
+    }
+}

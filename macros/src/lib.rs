@@ -1,0 +1,179 @@
+//! oxlo's attributes. Programs take them from `oxlo`, or from `oxlo-client` or `oxlo-server` alone; each of those hands
+//! on the variant whose code names that crate and no other.
+
+use proc_macro::TokenStream;
+use quote::quote;
+
+use crate::root::Root;
+
+mod argument;
+mod attributes;
+mod client;
+mod contract;
+mod endpoint;
+mod errors;
+mod method;
+mod remote_error;
+mod root;
+mod serve;
+mod version;
+
+/// Makes a typed client and a server's endpoint of a trait.
+///
+/// ```ignore
+/// #[oxlo::contract(version = "1.2", namespace = "math")]
+/// pub trait Calculator {
+///     /// The sum.
+///     async fn add(&self, ctxt: &Context, a: i64, b: i64) -> Result<i64, CalcError>;
+///
+///     #[rpc(since = "1.1", cast, fanout)]
+///     async fn reload(&self, ctxt: &Context, force: bool);
+/// }
+/// ```
+///
+/// | generated | is |
+/// |---|---|
+/// | `Calculator` | the trait, its futures `Send`, itself `Send + Sync + 'static`; implement it with `async fn` |
+/// | `CalculatorClient` | wraps an `RPCClient`; a method for each of the trait's, and `start_..` for each that is called |
+/// | `CalculatorEndpoint` | `CalculatorEndpoint::new(implementation)` is an `Into<Endpoint>` |
+///
+/// A method is `async`, takes `&self`, then the context (`&Context`, or a reference to a type of yours that is
+/// `Serialize` and `DeserializeOwned`), then its named arguments: any serde type, or a reference to one (`&str`,
+/// `&[T]`). It returns nothing, a value, or `Result<T, E>` whose `E` is a `RemoteError`, a `Failure` or a
+/// `HandlerError`; the client's method then fails with `MethodError<E>`, otherwise with `CallError`.
+///
+/// # On the trait
+///
+/// | key | meaning |
+/// |---|---|
+/// | `version = "1.2"` | what the endpoint implements: `major.minor[.revision]`; required |
+/// | `namespace = "math"` | the namespace of both sides; absent is the null namespace |
+/// | `client`, `server` | generate only this side |
+/// | `crate = path` | where `oxlo` is, if it is not called that |
+///
+/// # On a method: `#[rpc(..)]`
+///
+/// | key | meaning |
+/// |---|---|
+/// | `since = "1.1"` | the version that introduced it, which its requests name; default: `major.0` of the contract |
+/// | `name = "addUp"` | its name on the wire; default: the name of the method |
+/// | `cast` | nobody waits for it; it returns nothing, or `Result<(), E>` |
+/// | `fanout` | every server of the topic runs it; needs `cast` |
+/// | `idempotent` | running it twice does no harm, so that retry layers may |
+/// | `fallback = function` | what the client does where its version cap does not allow `since`: an async function of the client and the method's arguments |
+///
+/// # On an argument
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `#[serde(default)]`, `#[serde(with = "..")]`, .. | as on a field of a struct |
+/// | `#[rpc(name = "n")]` | its name on the wire |
+/// | `#[rpc(since = "1.2")]` | it came later: the request names this version only if the value is `Some`; needs `Option` |
+/// | `#[rpc(since = "1.2", droppable)]` | where the cap does not allow its version, it is left out instead of refused |
+/// | `#[extract]` | no argument: something that the server reads from the request, any `FromCall`; the client's method is without it |
+///
+/// Unknown arguments are refused as by Python, with a `TypeError` that names them.
+#[proc_macro_attribute]
+pub fn contract(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    contract::expand(attribute.into(), item.into(), &Root::facade()).into()
+}
+
+/// `#[contract]` of `oxlo-client`: the client's side.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn contract_of_client(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    contract::expand(attribute.into(), item.into(), &Root::client()).into()
+}
+
+/// `#[contract]` of `oxlo-server`: the server's side.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn contract_of_server(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    contract::expand(attribute.into(), item.into(), &Root::server()).into()
+}
+
+/// Serves the marked methods of an impl block, without a contract.
+///
+/// ```ignore
+/// #[oxlo::endpoint(version = "1.1")]
+/// impl Calculator {
+///     #[rpc]
+///     async fn add(&self, ctxt: &Context, a: i64, b: i64) -> Result<i64, Failure> {
+///         self.checked(a, b)
+///     }
+///
+///     #[rpc(blocking)]
+///     fn primes_below(&self, ctxt: &Context, limit: u64) -> Vec<u64> { .. }
+///
+///     /// Not marked, hence not reachable.
+///     fn checked(&self, a: i64, b: i64) -> Result<i64, Failure> { .. }
+/// }
+/// ```
+///
+/// The type then is an `Into<Endpoint>`: `.endpoint(Calculator)`. `Calculator::shared_endpoint(arc)` serves one that
+/// the program keeps a hand on. Methods are written as those of a [`contract`](macro@contract); of the keys of
+/// `#[rpc(..)]` there are `name` and `blocking`, which runs a method without `async` on tokio's blocking threads.
+#[proc_macro_attribute]
+pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(attribute.into(), item.into(), &Root::facade()).into()
+}
+
+/// `#[endpoint]` of `oxlo-server`.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    endpoint::expand(attribute.into(), item.into(), &Root::server()).into()
+}
+
+/// Gives an error type classes and modules on the wire, both ways.
+///
+/// ```ignore
+/// #[derive(Debug, thiserror::Error, oxlo::RemoteError)]
+/// #[remote(module = "calculator.exceptions")]
+/// pub enum CalcError {
+///     #[error("division by zero")]
+///     DivisionByZero,
+///     #[error("{value} is above {limit}")]
+///     #[remote(class = "TooLarge")]
+///     Overflow { value: i64, limit: i64 },
+///     #[error("{0}")]
+///     #[remote(module = "builtins", class = "ValueError")]
+///     Invalid(String),
+/// }
+/// ```
+///
+/// The text of the failure is the error's `Display`. Named fields travel as keyword arguments beside the text as the
+/// one positional argument, unnamed fields as the positional arguments; that is how a Python class re-creates itself.
+/// Fields are serde types. A failure whose arguments do not fit stays opaque; an `Option` may be absent.
+///
+/// | attribute | on | meaning |
+/// |---|---|---|
+/// | `#[remote(module = "..")]` | type, variant | module of the class; required on the type |
+/// | `#[remote(class = "..")]` | struct, variant | name of the class; default: its own name |
+/// | `#[remote(name = "..")]` | named field | its name on the wire |
+/// | `#[remote(message)]` | field | the failure's text: read from it, and sent as the positional argument |
+/// | `#[remote(skip)]` | field | it does not travel; read as its `Default` |
+#[proc_macro_derive(RemoteError, attributes(remote))]
+pub fn remote_error(item: TokenStream) -> TokenStream {
+    remote_error::expand(item.into(), &Root::facade()).into()
+}
+
+/// `derive(RemoteError)` of `oxlo-client`.
+#[doc(hidden)]
+#[proc_macro_derive(RemoteErrorOfClient, attributes(remote))]
+pub fn remote_error_of_client(item: TokenStream) -> TokenStream {
+    remote_error::expand(item.into(), &Root::client()).into()
+}
+
+/// `derive(RemoteError)` of `oxlo-server`.
+#[doc(hidden)]
+#[proc_macro_derive(RemoteErrorOfServer, attributes(remote))]
+pub fn remote_error_of_server(item: TokenStream) -> TokenStream {
+    remote_error::expand(item.into(), &Root::server()).into()
+}
+
+/// Says what is wrong where an attribute stands that only means something below another one.
+fn refused(error: &syn::Error) -> proc_macro2::TokenStream {
+    let errors = error.to_compile_error();
+    quote!(#errors)
+}

@@ -1,0 +1,284 @@
+//! One method of a contract or an endpoint, read and checked.
+
+use std::collections::HashMap;
+
+use syn::{
+    Attribute, FnArg, GenericArgument, Ident, LitStr, Pat, Path, PathArguments, ReturnType, Signature, Type,
+    ext::IdentExt, spanned::Spanned,
+};
+
+use crate::{
+    argument::{Argument, Parameter},
+    attributes::{Once, entries},
+    errors::Errors,
+    version::Version,
+};
+
+/// Where a method stands, and with it what its `#[rpc(..)]` may say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Contract,
+    Endpoint,
+}
+
+pub(crate) struct Method {
+    pub(crate) ident: Ident,
+    wire: Option<LitStr>,
+    pub(crate) since: Option<Version>,
+    pub(crate) cast: bool,
+    pub(crate) fanout: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) blocking: bool,
+    pub(crate) fallback: Option<Path>,
+    pub(crate) context: Type,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) output: Output,
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) conditions: Vec<Attribute>,
+}
+
+pub(crate) enum Output {
+    Nothing,
+    Value(Box<Type>),
+    Result(Box<Type>, Box<Type>),
+}
+
+impl Method {
+    /// Reads a method whose `#[rpc(..)]` attributes were taken off, and leaves in `signature` what the compiler shall
+    /// see. `None` if it cannot be read; the mistakes are noted either way.
+    pub(crate) fn read(
+        place: Place,
+        rpc: &[Attribute],
+        attributes: &[Attribute],
+        signature: &mut Signature,
+        errors: &mut Errors,
+    ) -> Option<Self> {
+        let mut method = Self {
+            ident: signature.ident.clone(),
+            wire: None,
+            since: None,
+            cast: false,
+            fanout: false,
+            idempotent: false,
+            blocking: false,
+            fallback: None,
+            context: Type::Verbatim(proc_macro2::TokenStream::new()),
+            parameters: Vec::new(),
+            output: Output::read(&signature.output, errors),
+            docs: named(attributes, &["doc", "deprecated", "must_use"]),
+            conditions: named(attributes, &["cfg"]),
+        };
+        method.read_keys(place, rpc, errors);
+        method.check_form(signature, errors);
+        let context = method.read_parameters(signature, errors);
+        method.check_keys(errors);
+        method.context = context?;
+        Some(method)
+    }
+
+    /// Its name on the wire.
+    pub(crate) fn name(&self) -> String {
+        self.wire.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+    }
+
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
+        self.parameters.iter().filter_map(|parameter| match parameter {
+            Parameter::Argument(argument) => Some(argument),
+            Parameter::Extract { .. } => None,
+        })
+    }
+
+    fn read_keys(&mut self, place: Place, rpc: &[Attribute], errors: &mut Errors) {
+        let contract = place == Place::Contract;
+        let mut once = Once::default();
+        for attribute in rpc {
+            for entry in errors.check(entries(attribute)).into_iter().flatten() {
+                once.check(&entry, errors);
+                match entry.key.to_string().as_str() {
+                    "name" => self.wire = entry.name(errors),
+                    "since" if contract => self.since = entry.version(errors),
+                    "cast" if contract => self.cast = entry.flag(errors),
+                    "fanout" if contract => self.fanout = entry.flag(errors),
+                    "idempotent" if contract => self.idempotent = entry.flag(errors),
+                    "fallback" if contract => self.fallback = entry.path(errors),
+                    "blocking" if !contract => self.blocking = entry.flag(errors),
+                    _ if contract => entry.unknown(errors, "name, since, cast, fanout, idempotent, fallback"),
+                    _ => entry.unknown(errors, "name, blocking"),
+                }
+            }
+        }
+    }
+
+    fn check_form(&self, signature: &Signature, errors: &mut Errors) {
+        match (signature.asyncness, self.blocking) {
+            (None, false) => errors.at(
+                signature.fn_token,
+                "write `async fn`; in an #[endpoint], `#[rpc(blocking)]` serves a method that is not async",
+            ),
+            (Some(keyword), true) => {
+                errors.at(keyword, "a blocking method runs on a thread of its own and is written without `async`");
+            }
+            _ => {}
+        }
+        if !signature.generics.params.is_empty() {
+            errors.at(
+                &signature.generics,
+                "a method cannot be generic: nothing on the wire says which types are meant; write one method for \
+                 each, or take an enum",
+            );
+        } else if let Some(clause) = &signature.generics.where_clause {
+            errors.at(clause, "a method cannot be generic, so there is nothing to bound");
+        }
+        if let Some(unsafety) = &signature.unsafety {
+            errors.at(unsafety, "a method that strangers call cannot be `unsafe`");
+        }
+        if let Some(variadic) = &signature.variadic {
+            errors.at(variadic, "arguments travel by name");
+        }
+    }
+
+    /// Reads receiver, context and parameters; gives the context's type.
+    fn read_parameters(&mut self, signature: &mut Signature, errors: &mut Errors) -> Option<Type> {
+        let ident = signature.ident.clone();
+        let mut inputs = signature.inputs.iter_mut().peekable();
+        match inputs.peek() {
+            Some(FnArg::Receiver(receiver)) => {
+                if receiver.reference.is_none() || receiver.mutability.is_some() || receiver.colon_token.is_some() {
+                    errors.at(receiver, "requests run at the same time: take `&self`");
+                }
+                inputs.next();
+            }
+            _ => errors.at(&ident, format!("`{ident}` needs a receiver: take `&self` first, then the context")),
+        }
+        let context = match inputs.next() {
+            None => {
+                errors
+                    .at(&ident, format!("`{ident}` needs the context: `async fn {ident}(&self, ctxt: &Context, ..)`"));
+                None
+            }
+            Some(first) => {
+                let context = context(first);
+                if context.is_none() {
+                    errors.at(
+                        &*first,
+                        "the context comes first: `ctxt: &Context`, or a reference to your own context type",
+                    );
+                    // Its other mistakes are of interest all the same.
+                    self.parameters.extend(Parameter::read(0, first, errors));
+                }
+                context
+            }
+        };
+        for (position, input) in inputs.enumerate() {
+            self.parameters.extend(Parameter::read(position + 1, input, errors));
+        }
+        let mut names = HashMap::new();
+        for argument in self.arguments() {
+            if names.insert(argument.name(), ()).is_some() {
+                errors.at(&argument.ident, format!("two arguments are called `{}` on the wire", argument.name()));
+            }
+        }
+        context
+    }
+
+    fn check_keys(&self, errors: &mut Errors) {
+        if self.fanout && !self.cast {
+            errors.at(&self.ident, "a fanout has no single reply, so it is a cast: #[rpc(cast, fanout)]");
+        }
+        let returned = match &self.output {
+            Output::Value(value) => Some(value),
+            Output::Result(value, _) if !is_unit(value) => Some(value),
+            _ => None,
+        };
+        if let (true, Some(returned)) = (self.cast, returned) {
+            errors.at(
+                returned,
+                "nobody waits for a cast: let it return nothing, or `Result<(), E>` for the server's log",
+            );
+        }
+    }
+}
+
+impl Output {
+    fn read(output: &ReturnType, errors: &mut Errors) -> Self {
+        let ReturnType::Type(_, ty) = output else { return Self::Nothing };
+        if is_unit(ty) {
+            return Self::Nothing;
+        }
+        if let Type::Path(path) = &**ty
+            && let Some(last) = path.path.segments.last().filter(|last| last.ident == "Result")
+        {
+            let types: Vec<&Type> = match &last.arguments {
+                PathArguments::AngleBracketed(arguments) => arguments
+                    .args
+                    .iter()
+                    .filter_map(|argument| match argument {
+                        GenericArgument::Type(ty) => Some(ty),
+                        _ => None,
+                    })
+                    .collect(),
+                _ => Vec::new(),
+            };
+            return match types[..] {
+                [value, error] => Self::Result(Box::new(value.clone()), Box::new(error.clone())),
+                _ => {
+                    errors.at(ty, "write both types, `Result<T, E>`: the client's method needs to name the error");
+                    Self::Value(ty.clone())
+                }
+            };
+        }
+        if let Some(reason) = unsupported_result(ty) {
+            errors.at(ty, reason);
+        }
+        Self::Value(ty.clone())
+    }
+}
+
+fn unsupported_result(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::ImplTrait(_) => Some("`impl Trait` cannot be read from JSON; name the type"),
+        Type::Reference(_) => Some("a result is copied to the caller; return an owned value"),
+        _ => crate::argument::unsupported(ty),
+    }
+}
+
+fn is_unit(ty: &Type) -> bool {
+    matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+/// The type behind `ctxt: &T`, if this can be a context.
+fn context(input: &FnArg) -> Option<Type> {
+    let FnArg::Typed(typed) = input else { return None };
+    let (Pat::Ident(_) | Pat::Wild(_), Type::Reference(reference), []) = (&*typed.pat, &*typed.ty, &typed.attrs[..])
+    else {
+        return None;
+    };
+    let named = match &*reference.elem {
+        Type::Path(path) => !path.path.is_ident("str") && !path.path.is_ident("String"),
+        _ => false,
+    };
+    (named && reference.mutability.is_none()).then(|| (*reference.elem).clone())
+}
+
+fn named(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
+    attributes.iter().filter(|it| names.iter().any(|name| it.path().is_ident(name))).cloned().collect()
+}
+
+/// Two methods of one name are a mistake at the second, which also shows the first.
+pub(crate) fn check_names(methods: &[Method], errors: &mut Errors) {
+    let mut seen: HashMap<String, &Method> = HashMap::new();
+    for method in methods {
+        if let Some(first) =
+            seen.get(&method.name()).filter(|first| first.conditions.is_empty() && method.conditions.is_empty())
+        {
+            let span = |it: &Method| it.wire.as_ref().map_or(it.ident.span(), Spanned::span);
+            let name = method.name();
+            errors.add(syn::Error::new(
+                span(method),
+                format!("two methods are called `{name}` on the wire; name one of them with #[rpc(name = \"..\")]"),
+            ));
+            errors.add(syn::Error::new(span(first), format!("`{name}` is here first")));
+        }
+        seen.entry(method.name()).or_insert(method);
+    }
+}

@@ -1,0 +1,299 @@
+//! `#[derive(RemoteError)]`.
+
+use std::collections::HashMap;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, ext::IdentExt, spanned::Spanned};
+
+use crate::{
+    attributes::{Once, entries},
+    errors::Errors,
+    root::Root,
+};
+
+/// One class: a variant, or the struct as a whole.
+struct Class {
+    /// What constructs it, and what it is matched by.
+    path: TokenStream,
+    module: Option<LitStr>,
+    name: LitStr,
+    fields: Vec<Field>,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Unit,
+    Named,
+    Unnamed,
+}
+
+struct Field {
+    /// Its name here: that of the field, or made up.
+    ident: Ident,
+    wire: String,
+    ty: Type,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Argument,
+    Message,
+    Skipped,
+}
+
+pub(crate) fn expand(item: TokenStream, root: &Root) -> TokenStream {
+    let input: DeriveInput = match syn::parse2(item) {
+        Ok(input) => input,
+        Err(error) => return crate::refused(&error),
+    };
+    let mut errors = Errors::default();
+    let (module, root) = read_type(&input, root, &mut errors);
+    let classes = read_classes(&input, &mut errors);
+    if let Some(module) = &module {
+        check_classes(&classes, module, &mut errors);
+    }
+    let error = errors.into_error().map(|error| error.to_compile_error());
+    let (Some(module), None) = (module, &error) else { return quote!(#error) };
+    generate(&input.ident, &module, &classes, &root)
+}
+
+fn read_type(input: &DeriveInput, root: &Root, errors: &mut Errors) -> (Option<LitStr>, Root) {
+    let is_enum = matches!(input.data, Data::Enum(_));
+    let (mut module, mut root, mut given) = (None, root.clone(), false);
+    let mut once = Once::default();
+    for entry in remote(&input.attrs, errors) {
+        once.check(&entry, errors);
+        match entry.key.to_string().as_str() {
+            "module" => {
+                given = true;
+                module = entry.name(errors);
+            }
+            "class" if !is_enum => {}
+            "crate" => {
+                if let Some(path) = entry.path(errors) {
+                    root = root.at(&path);
+                }
+            }
+            _ if is_enum => entry.unknown(errors, "module, crate"),
+            _ => entry.unknown(errors, "module, class, crate"),
+        }
+    }
+    if !given {
+        errors.at(
+            &input.ident,
+            "the module is missing: #[remote(module = \"calculator.exceptions\")], as Python imports the class",
+        );
+    }
+    if !input.generics.params.is_empty() {
+        errors.at(&input.generics, "an error with parameters has no one class on the wire");
+    }
+    (module, root)
+}
+
+fn read_classes(input: &DeriveInput, errors: &mut Errors) -> Vec<Class> {
+    match &input.data {
+        Data::Struct(data) => {
+            let (_, name) = class_keys(&input.attrs, &input.ident, errors);
+            let (fields, shape) = read_fields(&data.fields, errors);
+            vec![Class { path: quote!(Self), module: None, name, fields, shape }]
+        }
+        Data::Enum(data) => {
+            if data.variants.is_empty() {
+                errors.at(&input.ident, "an enum without variants has no class to be sent as");
+            }
+            data.variants
+                .iter()
+                .map(|variant| {
+                    let mut once = Once::default();
+                    for entry in remote(&variant.attrs, errors) {
+                        once.check(&entry, errors);
+                        if entry.key != "module" && entry.key != "class" {
+                            entry.unknown(errors, "module, class");
+                        }
+                    }
+                    let (module, name) = class_keys(&variant.attrs, &variant.ident, errors);
+                    let (fields, shape) = read_fields(&variant.fields, errors);
+                    let ident = &variant.ident;
+                    Class { path: quote!(Self::#ident), module, name, fields, shape }
+                })
+                .collect()
+        }
+        Data::Union(data) => {
+            errors.at(data.union_token, "a union cannot be an error");
+            Vec::new()
+        }
+    }
+}
+
+fn remote(attributes: &[Attribute], errors: &mut Errors) -> Vec<crate::attributes::Entry> {
+    let of_ours = attributes.iter().filter(|it| it.path().is_ident("remote"));
+    of_ours.filter_map(|attribute| errors.check(entries(attribute))).flatten().collect()
+}
+
+/// Module and class where they are said; the class is otherwise called as it is here.
+fn class_keys(attributes: &[Attribute], ident: &Ident, errors: &mut Errors) -> (Option<LitStr>, LitStr) {
+    let (mut module, mut name) = (None, None);
+    let mut ignored = Errors::default();
+    for entry in remote(attributes, &mut ignored) {
+        match entry.key.to_string().as_str() {
+            "module" => module = entry.name(errors),
+            "class" => name = entry.name(errors),
+            _ => {}
+        }
+    }
+    (module, name.unwrap_or_else(|| LitStr::new(&ident.unraw().to_string(), ident.span())))
+}
+
+fn read_fields(fields: &Fields, errors: &mut Errors) -> (Vec<Field>, Shape) {
+    let shape = match fields {
+        Fields::Unit => Shape::Unit,
+        Fields::Named(_) => Shape::Named,
+        Fields::Unnamed(_) => Shape::Unnamed,
+    };
+    let mut read = Vec::new();
+    for (position, field) in fields.iter().enumerate() {
+        let ident = field.ident.clone().unwrap_or_else(|| format_ident!("field_{position}", span = field.ty.span()));
+        let (mut wire, mut role, mut once) = (ident.unraw().to_string(), Role::Argument, Once::default());
+        for entry in remote(&field.attrs, errors) {
+            once.check(&entry, errors);
+            match entry.key.to_string().as_str() {
+                "name" if shape == Shape::Named => {
+                    wire = entry.name(errors).map_or(wire, |name| name.value());
+                }
+                "message" if entry.flag(errors) => role = Role::Message,
+                "skip" if entry.flag(errors) => role = Role::Skipped,
+                _ if shape == Shape::Named => entry.unknown(errors, "name, message, skip"),
+                _ => entry.unknown(errors, "message, skip"),
+            }
+        }
+        read.push(Field { ident, wire, ty: field.ty.clone(), role });
+    }
+    (read, shape)
+}
+
+fn check_classes(classes: &[Class], module: &LitStr, errors: &mut Errors) {
+    let mut seen = HashMap::new();
+    for class in classes {
+        let key = (class.module.as_ref().unwrap_or(module).value(), class.name.value());
+        if seen.contains_key(&key) {
+            let text = format!("the class {}.{} stands for another variant already", key.0, key.1);
+            errors.at(&class.name, text);
+        }
+        seen.insert(key, ());
+    }
+}
+
+fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> TokenStream {
+    let private = root.private();
+    let own = classes.iter().filter(|class| class.module.is_none()).map(|class| &class.name);
+    let other = classes.iter().filter_map(|class| {
+        let (module, name) = (class.module.as_ref()?, &class.name);
+        Some(quote!((#module, #name)))
+    });
+    let sent = classes.iter().map(|class| to_failure(class, module, &private));
+    let read = classes.iter().map(|class| from_failure(class, module, &private));
+    quote! {
+        const _: () = {
+            #[automatically_derived]
+            impl #private::remote::RemoteError for #ident {
+                const MODULE: &'static str = #module;
+                const CLASSES: &'static [&'static str] = &[#(#own),*];
+                const OTHER_CLASSES: &'static [(&'static str, &'static str)] = &[#(#other),*];
+
+                fn to_failure(&self) -> #private::remote::Failure {
+                    let text = ::std::string::ToString::to_string(self);
+                    match self { #(#sent)* }
+                }
+
+                fn from_failure(failure: &#private::remote::Failure) -> ::core::option::Option<Self> {
+                    match (#private::remote::module_of(failure), failure.class.as_str()) {
+                        #(#read)*
+                        _ => ::core::option::Option::None,
+                    }
+                }
+            }
+        };
+    }
+}
+
+fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
+    let (path, name) = (&class.path, &class.name);
+    let module = class.module.as_ref().unwrap_or(module);
+    let travelling = || class.fields.iter().filter(|field| field.role == Role::Argument);
+    let used = class.fields.iter().filter(|field| field.role != Role::Skipped).map(|field| &field.ident);
+    let pattern = match class.shape {
+        Shape::Unit => quote!(#path),
+        Shape::Named => quote!(#path { #(#used,)* .. }),
+        Shape::Unnamed => {
+            let names = class.fields.iter().map(|field| {
+                let ident = &field.ident;
+                if field.role == Role::Skipped { quote!(_) } else { quote!(#ident) }
+            });
+            quote!(#path(#(#names),*))
+        }
+    };
+    let start = quote!(#private::remote::Failure::new(#module, #name, text));
+    let built = match class.shape {
+        // Also `VARIANT()`: a class without arguments is re-created from its text.
+        _ if class.fields.iter().all(|field| field.role == Role::Skipped) => start,
+        Shape::Unnamed => {
+            let args = class.fields.iter().filter(|field| field.role != Role::Skipped).map(|field| {
+                let ident = &field.ident;
+                quote_spanned!(field.ty.span()=> #private::remote::to_value(#ident))
+            });
+            quote!(#start.with_args([#(#args),*]))
+        }
+        _ => {
+            let kwargs = travelling().map(|field| {
+                let (ident, wire) = (&field.ident, &field.wire);
+                quote_spanned!(field.ty.span()=> let failure = failure.with_kwarg(#wire, #private::remote::to_value(#ident));)
+            });
+            let message = class.fields.iter().find(|field| field.role == Role::Message).map(|field| {
+                let ident = &field.ident;
+                quote_spanned!(field.ty.span()=> let failure = failure.with_args([#private::remote::to_value(#ident)]);)
+            });
+            quote!({ let failure = #start; #message #(#kwargs)* failure })
+        }
+    };
+    quote!(#pattern => #built,)
+}
+
+fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
+    let (path, name) = (&class.path, &class.name);
+    let module = class.module.as_ref().unwrap_or(module);
+    let mut position = 0usize;
+    let values: Vec<TokenStream> = class
+        .fields
+        .iter()
+        .map(|field| {
+            let (wire, ty) = (&field.wire, &field.ty);
+            match field.role {
+                Role::Skipped => quote_spanned!(ty.span()=> <#ty as ::core::default::Default>::default()),
+                Role::Message => {
+                    position += 1;
+                    quote_spanned!(ty.span()=> ::core::convert::From::from(failure.message.clone()))
+                }
+                Role::Argument if class.shape == Shape::Named => {
+                    quote_spanned!(ty.span()=> #private::remote::keyword(failure, #wire)?)
+                }
+                Role::Argument => {
+                    position += 1;
+                    let position = position - 1;
+                    quote_spanned!(ty.span()=> #private::remote::positional(failure, #position)?)
+                }
+            }
+        })
+        .collect();
+    let built = match class.shape {
+        Shape::Unit => quote!(#path),
+        Shape::Named => {
+            let names = class.fields.iter().map(|field| &field.ident);
+            quote!(#path { #(#names: #values),* })
+        }
+        Shape::Unnamed => quote!(#path(#(#values),*)),
+    };
+    quote!((#module, #name) => ::core::option::Option::Some(#built),)
+}
