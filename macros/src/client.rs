@@ -32,6 +32,8 @@ pub(crate) fn generate(
     let starts = methods.iter().filter(|method| !method.cast).map(|method| start(root, method));
     quote! {
         #[doc = #about]
+        // What a program does not call is no dead code of its own.
+        #[allow(dead_code)]
         #[derive(Clone, Debug)]
         #visibility struct #client {
             rpc: #private::client::RPCClient,
@@ -40,7 +42,7 @@ pub(crate) fn generate(
         const _: () = {
             #(#structs)*
 
-            #[allow(clippy::too_many_arguments)]
+            #[allow(dead_code, clippy::too_many_arguments)]
             impl #client {
                 /// The version of the contract.
                 pub const VERSION: &'static str = #version;

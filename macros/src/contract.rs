@@ -30,6 +30,8 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     check_names(&methods, &mut errors);
     check_client_names(&methods, &mut errors);
 
+    // Who takes one side only never mentions the trait.
+    contract.attrs.push(parse_quote!(#[allow(dead_code)]));
     contract.supertraits.push(parse_quote!(::core::marker::Send));
     contract.supertraits.push(parse_quote!(::core::marker::Sync));
     contract.supertraits.push(parse_quote!('static));
@@ -151,9 +153,11 @@ fn server(root: &Root, contract: &ItemTrait, service: &Service, version: &Versio
     let built = serve::endpoint(root, &version.literal, service.namespace.as_ref(), methods, &path);
     quote! {
         #[doc = #about]
+        #[allow(dead_code)]
         #visibility struct #endpoint<C>(::std::sync::Arc<C>);
 
         const _: () = {
+            #[allow(dead_code)]
             impl<C: #ident> #endpoint<C> {
                 /// An endpoint that asks `implementation`.
                 #[must_use]

@@ -43,6 +43,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
         #block
 
         const _: () = {
+            #[allow(dead_code)]
             impl #ty {
                 /// An endpoint that asks a value which the program keeps a hand on.
                 pub fn shared_endpoint(this: ::std::sync::Arc<Self>) -> #private::server::Endpoint {

@@ -274,7 +274,7 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
                 Role::Skipped => quote_spanned!(ty.span()=> <#ty as ::core::default::Default>::default()),
                 Role::Message => {
                     position += 1;
-                    quote_spanned!(ty.span()=> ::core::convert::From::from(failure.message.clone()))
+                    quote_spanned!(ty.span()=> #private::remote::message(failure))
                 }
                 Role::Argument if class.shape == Shape::Named => {
                     quote_spanned!(ty.span()=> #private::remote::keyword(failure, #wire)?)

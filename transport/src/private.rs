@@ -28,6 +28,12 @@ pub fn positional<T: DeserializeOwned>(failure: &Failure, position: usize) -> Op
     read(failure.args.get(position))
 }
 
+/// The failure's text as a field of a type of its own, such as `String` or `Box<str>`.
+#[must_use]
+pub fn message<T: From<String>>(failure: &Failure) -> T {
+    failure.message.clone().into()
+}
+
 fn read<T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
     T::deserialize(value.unwrap_or(&Value::Null)).ok()
 }
