@@ -124,8 +124,8 @@ impl CallOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// How many messages may be taken and not settled. Default 100. It bounds memory; a server sets it from its
-    /// concurrency.
+    /// How many messages may be taken and not settled, of each queue that is listened on. Default 100; 0 counts as 1. It
+    /// bounds memory; a server sets it from its concurrency.
     pub prefetch: u16,
 }
 

@@ -18,7 +18,8 @@ use crate::wire::json::{self, JsonError, Limits};
 pub struct Payload(Bytes);
 
 impl Payload {
-    /// Serialises `value`.
+    /// Serialises `value`. A float that is not finite becomes `null`, as always with `serde_json`; Python would write
+    /// `NaN`. Say what is meant by an `Option` where that matters.
     ///
     /// # Errors
     ///

@@ -145,7 +145,7 @@ impl<M: Clone> Broker<M> {
         }
     }
 
-    /// Adds a consumer of `queues`, which must have been declared. A prefetch of 0 is no bound, as in AMQP.
+    /// Adds a consumer of `queues`, which must have been declared. A prefetch of 0 counts as 1.
     pub(crate) fn subscribe(
         &mut self,
         id: ConsumerId,
@@ -161,7 +161,7 @@ impl<M: Clone> Broker<M> {
                 queue.turns.push_back(id);
             }
         }
-        let prefetch = if prefetch == 0 { usize::MAX } else { usize::from(prefetch) };
+        let prefetch = usize::from(prefetch.max(1));
         self.consumers.insert(
             id,
             Consumer { connection, queues, prefetch, holds: 0, ready: VecDeque::new(), suspended: false, wake },
