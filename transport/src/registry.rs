@@ -101,6 +101,13 @@ impl TransportBuilder {
         self
     }
 
+    /// Sets several of a driver's options, for instance from its typed builder; each as by [`option`](Self::option).
+    #[must_use]
+    pub fn options<N: Into<String>, V: Into<String>>(mut self, options: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.options.extend(options.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
     /// Sets the exchange of targets that name none. Default `openstack`.
     #[must_use]
     pub fn control_exchange(mut self, exchange: impl Into<Arc<str>>) -> Self {

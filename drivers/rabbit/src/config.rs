@@ -4,11 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use oxlo_transport::{
     TransportError, TransportUrl,
-    parts::supervisor::Failover,
+    parts::{backoff::Backoff, supervisor::Failover},
     url::{QueryReader, Secret},
 };
 
 use crate::{
+    names, options,
+    properties::Packing,
     stream::tls::{MinVersion, TlsOptions},
     topology::{Quorum, TopologyOptions},
 };
@@ -24,8 +26,12 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) failover: Failover,
     pub(crate) topology: TopologyOptions,
-    /// Whether bodies that are sent are compressed, as kombu's `gzip` does it.
-    pub(crate) compress: bool,
+    /// How reconnecting is paced.
+    pub(crate) pace: Pace,
+    /// Host and process that queues are named after, in place of random names.
+    pub(crate) stable_names: Option<StableNames>,
+    /// How bodies that are sent are packed.
+    pub(crate) compress: Option<Packing>,
     /// Upper bound of a listener's prefetch.
     pub(crate) prefetch: Option<u16>,
     /// How long a reply to a queue that does not exist is tried again.
@@ -33,6 +39,23 @@ pub(crate) struct Config {
     /// Whether a reply to a queue that does not exist is noticed at all.
     pub(crate) mandatory_replies: bool,
     pub(crate) cancel_on_failover: bool,
+}
+
+/// What is set about the pauses between attempts to connect.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pace {
+    /// Before every attempt to reconnect.
+    pub(crate) delay: Duration,
+    /// Added to it at most, drawn anew each time.
+    pub(crate) splay: Duration,
+    pub(crate) backoff: Backoff,
+}
+
+/// `hostname` and `processname`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StableNames {
+    pub(crate) host: String,
+    pub(crate) process: String,
 }
 
 /// One broker of the list, and who we are there.
@@ -67,27 +90,9 @@ const DEFAULT_PORT: u16 = 5672;
 const GUEST: &str = "guest";
 const LOGIN_METHODS: &[&str] = &["AMQPLAIN", "PLAIN", "EXTERNAL"];
 const FAILOVERS: &[&str] = &["round-robin", "shuffle"];
-const COMPRESSIONS: &[&str] = &["gzip"];
-const TLS_VERSIONS: &[&str] = &["TLSv1_2", "TLSv1_3"];
-
-/// Options of oslo that mean nothing here, and why.
-const WITHOUT_MEANING: &[(&str, &str)] = &[
-    ("rpc_conn_pool_size", "there is no pool: one connection sends for any number of tasks; remove the option"),
-    ("conn_pool_min_size", "there is no pool: one connection sends for any number of tasks; remove the option"),
-    ("conn_pool_ttl", "there is no pool: one connection sends for any number of tasks; remove the option"),
-    ("kombu_reconnect_delay", "reconnecting waits 100 ms to 5 s with full jitter, and is not set; remove the option"),
-    ("kombu_reconnect_splay", "reconnecting waits 100 ms to 5 s with full jitter, and is not set; remove the option"),
-    ("rabbit_retry_interval", "reconnecting waits 100 ms to 5 s with full jitter, and is not set; remove the option"),
-    ("rabbit_retry_backoff", "reconnecting waits 100 ms to 5 s with full jitter, and is not set; remove the option"),
-    ("rabbit_interval_max", "reconnecting waits 100 ms to 5 s with full jitter, and is not set; remove the option"),
-    ("heartbeat_rate", "a heartbeat is sent twice per heartbeat_timeout_threshold; remove the option"),
-    ("ssl_enforce_hostname_verification", "the host name is always verified; remove the option"),
-    ("ssl_enforce_fips_mode", "the cryptography is ring's, which has no FIPS mode; remove the option"),
-    ("rabbit_stream_fanout", "fanout through streams is not there yet; remove the option"),
-    ("use_queue_manager", "stable queue names are not there yet; remove the option"),
-    ("hostname", "it only names queues under use_queue_manager, which is not there yet; remove the option"),
-    ("processname", "it only names queues under use_queue_manager, which is not there yet; remove the option"),
-];
+/// kombu's names. What it can do beside these (lzma, brotli, zstd) is not there on every receiver either.
+const COMPRESSIONS: &[&str] = &["gzip", "zlib", "bzip2", "bzip", "bz2"];
+const TLS_VERSIONS: &[&str] = &["SSLv23", "TLSv1_2", "TLSv1_3", ""];
 
 impl Config {
     /// Reads a URL of the schemes `rabbit`, `rabbits` and `kombu`.
@@ -97,15 +102,15 @@ impl Config {
     /// [`TransportError`] naming the option that is unknown, has a bad value, contradicts another, or means nothing here.
     pub(crate) fn from_url(url: &TransportUrl) -> Result<Self, TransportError> {
         let mut options = url.options();
-        for (name, reason) in WITHOUT_MEANING {
-            if options.text(name).is_some() {
-                return Err(contradiction(name, reason));
-            }
+        if let Some((name, reason)) = url.query().find_map(|(name, _)| Some((name, options::refusal(name)?))) {
+            return Err(contradiction(name, reason));
         }
+        let prefetch = integer(&mut options, "rabbit_qos_prefetch_count", u16::MAX)?.filter(|prefetch| *prefetch > 0);
         let config = Self {
             hosts: hosts(url),
             virtual_host: url.virtual_host().unwrap_or("/").to_owned(),
-            heartbeat: integer(&mut options, "heartbeat_timeout_threshold", u16::MAX)?.unwrap_or(60),
+            heartbeat: heartbeat(&mut options)?,
+            pace: pace(&mut options)?,
             tls: tls(url, &mut options)?,
             login: match options.choice("rabbit_login_method", LOGIN_METHODS)? {
                 Some("PLAIN") => Login::Plain,
@@ -116,12 +121,15 @@ impl Config {
                 Some("shuffle") => Failover::Shuffle,
                 _ => Failover::RoundRobin,
             },
-            topology: topology(&mut options)?,
-            compress: options.choice("kombu_compression", COMPRESSIONS)?.is_some(),
-            prefetch: integer(&mut options, "rabbit_qos_prefetch_count", u16::MAX)?.filter(|prefetch| *prefetch > 0),
-            missing_queue_retry: options
-                .seconds("kombu_missing_consumer_retry_timeout", ..)?
-                .unwrap_or(Duration::from_secs(60)),
+            topology: topology(&mut options, prefetch)?,
+            stable_names: stable_names(&mut options)?,
+            compress: match options.choice("kombu_compression", COMPRESSIONS)? {
+                Some("bzip2" | "bzip" | "bz2") => Some(Packing::Bzip2),
+                Some(_) => Some(Packing::Zlib),
+                None => None,
+            },
+            prefetch,
+            missing_queue_retry: missing_queue_retry(&mut options)?,
             mandatory_replies: options.bool("direct_mandatory_flag")?.unwrap_or(true),
             cancel_on_failover: options.bool("enable_cancel_on_failover")?.unwrap_or(false),
         };
@@ -163,13 +171,25 @@ fn hosts(url: &TransportUrl) -> Vec<Host> {
         .collect()
 }
 
+fn tls_version(options: &mut QueryReader<'_>) -> Result<Option<&'static str>, TransportError> {
+    // Looked at before the reader is asked, because its answer would not say that these are names of something old.
+    let mut peek = options.clone();
+    match peek.text("ssl_version") {
+        Some(old @ ("TLSv1" | "TLSv1_1" | "SSLv2" | "SSLv3")) => Err(contradiction(
+            "ssl_version",
+            &format!("{old} is broken and is not spoken; use TLSv1_2 or leave it out"),
+        )),
+        _ => Ok(options.choice("ssl_version", TLS_VERSIONS)?),
+    }
+}
+
 fn tls(url: &TransportUrl, options: &mut QueryReader<'_>) -> Result<Option<TlsOptions>, TransportError> {
     let asked = options.bool("ssl")?;
     let files = TlsOptions {
         ca_file: path(options, "ssl_ca_file"),
         cert_file: path(options, "ssl_cert_file"),
         key_file: path(options, "ssl_key_file"),
-        min_version: match options.choice("ssl_version", TLS_VERSIONS)? {
+        min_version: match tls_version(options)? {
             Some("TLSv1_3") => MinVersion::Tls13,
             _ => MinVersion::Tls12,
         },
@@ -195,7 +215,78 @@ fn tls(url: &TransportUrl, options: &mut QueryReader<'_>) -> Result<Option<TlsOp
     Ok(None)
 }
 
-fn topology(options: &mut QueryReader<'_>) -> Result<TopologyOptions, TransportError> {
+/// The heartbeat to agree on with the broker: a heartbeat is sent twice in that time.
+fn heartbeat(options: &mut QueryReader<'_>) -> Result<u16, TransportError> {
+    let threshold: u16 = integer(options, "heartbeat_timeout_threshold", u16::MAX)?.unwrap_or(60);
+    let rate = options.integer("heartbeat_rate", 1..=100)?.unwrap_or(2);
+    if threshold == 0 || rate <= 2 {
+        return Ok(threshold);
+    }
+    let agreed = i64::from(threshold) * 2 / rate;
+    if agreed == 0 {
+        return Err(contradiction(
+            "heartbeat_rate",
+            "the broker counts heartbeats in whole seconds, and more than two per second are asked for; lower it, or \
+             raise heartbeat_timeout_threshold",
+        ));
+    }
+    Ok(u16::try_from(agreed).unwrap_or(threshold))
+}
+
+fn pace(options: &mut QueryReader<'_>) -> Result<Pace, TransportError> {
+    let positive = (std::ops::Bound::Excluded(Duration::ZERO), std::ops::Bound::Unbounded);
+    let first = options.seconds("rabbit_retry_interval", positive)?;
+    let most = options.seconds("rabbit_interval_max", positive)?;
+    if let (Some(first), Some(most)) = (first, most)
+        && first > most
+    {
+        return Err(contradiction("rabbit_retry_interval", "it is above rabbit_interval_max; lower it"));
+    }
+    let base = first.unwrap_or(Backoff::BASE);
+    let cap = most.unwrap_or(Backoff::CAP);
+    Ok(Pace {
+        delay: options.seconds("kombu_reconnect_delay", ..=Duration::from_millis(4500))?.unwrap_or_default(),
+        splay: options.seconds("kombu_reconnect_splay", ..=Duration::from_secs(60))?.unwrap_or_default(),
+        backoff: Backoff::new(base.min(most.unwrap_or(base)), cap.max(first.unwrap_or(cap))),
+    })
+}
+
+fn missing_queue_retry(options: &mut QueryReader<'_>) -> Result<Duration, TransportError> {
+    let retry = options.seconds("kombu_missing_consumer_retry_timeout", ..)?;
+    match (retry, options.seconds("kombu_reconnect_timeout", ..)?) {
+        (Some(_), Some(_)) => Err(contradiction(
+            "kombu_reconnect_timeout",
+            "it is the old name of kombu_missing_consumer_retry_timeout, which is set as well; keep one",
+        )),
+        (retry, old) => Ok(retry.or(old).unwrap_or(Duration::from_secs(60))),
+    }
+}
+
+fn stable_names(options: &mut QueryReader<'_>) -> Result<Option<StableNames>, TransportError> {
+    let wanted = options.bool("use_queue_manager")?.unwrap_or(false);
+    let (host, process) = (options.text("hostname"), options.text("processname"));
+    if !wanted {
+        return match (host, process) {
+            (None, None) => Ok(None),
+            (host, _) => {
+                let name = if host.is_some() { "hostname" } else { "processname" };
+                Err(contradiction(name, "it only names queues under use_queue_manager, which is off; add it"))
+            }
+        };
+    }
+    let host = host.map_or_else(names::host, str::to_owned);
+    let process = process.map_or_else(names::process, str::to_owned);
+    for (name, text) in [("hostname", &host), ("processname", &process)] {
+        if !names::is_usable(text) {
+            let reason =
+                "it becomes part of queue names, so it needs 1 to 64 of the characters A-Z a-z 0-9 . - _; set it";
+            return Err(contradiction(name, reason));
+        }
+    }
+    Ok(Some(StableNames { host, process }))
+}
+
+fn topology(options: &mut QueryReader<'_>, prefetch: Option<u16>) -> Result<TopologyOptions, TransportError> {
     let quorum = options.bool("rabbit_quorum_queue")?.unwrap_or(false);
     let limits = Quorum {
         delivery_limit: integer(options, "rabbit_quorum_delivery_limit", i32::MAX)?.unwrap_or(0),
@@ -211,7 +302,16 @@ fn topology(options: &mut QueryReader<'_>) -> Result<TopologyOptions, TransportE
         transient_ttl: options
             .seconds("rabbit_transient_queues_ttl", ..=Duration::from_millis(i32::MAX as u64))?
             .unwrap_or(Duration::from_secs(1800)),
+        stream_fanout: options.bool("rabbit_stream_fanout")?.unwrap_or(false),
     };
+    if topology.stream_fanout && prefetch.is_none() {
+        let reason = "the broker hands a stream out by credit; set rabbit_qos_prefetch_count above 0";
+        return Err(contradiction("rabbit_stream_fanout", reason));
+    }
+    if topology.stream_fanout && !topology.transient_quorum {
+        let reason = "as in oslo, it needs rabbit_transient_quorum_queue; add it";
+        return Err(contradiction("rabbit_stream_fanout", reason));
+    }
     if topology.highly_available && (quorum || topology.transient_quorum) {
         return Err(contradiction("rabbit_ha_queues", "it excludes quorum queues; turn one of the two off"));
     }
@@ -253,7 +353,9 @@ mod tests {
         assert_eq!((config.hosts[0].user.as_str(), config.hosts[0].password.expose()), ("guest", "guest"));
         assert_eq!((config.virtual_host.as_str(), config.heartbeat), ("/", 60));
         assert_eq!((config.login, config.failover), (Login::AmqPlain, Failover::RoundRobin));
-        assert!(config.tls.is_none() && !config.compress && config.mandatory_replies && config.prefetch.is_none());
+        assert!(
+            config.tls.is_none() && config.compress.is_none() && config.mandatory_replies && config.prefetch.is_none()
+        );
         assert_eq!(config.topology.transient_ttl, Duration::from_secs(1800));
     }
 
@@ -286,11 +388,46 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_here_says_why() {
-        for (name, reason) in WITHOUT_MEANING {
-            let refused = read(&format!("rabbit://h/?{name}=1")).unwrap_err();
-            assert_eq!(refused.to_string(), format!("option `{name}`: {reason}"));
+    fn reconnecting_is_paced_as_set() {
+        assert_eq!(read("rabbit://").unwrap().pace.backoff, Backoff::default());
+        let slow =
+            read("rabbit://h/?kombu_reconnect_delay=0.5&kombu_reconnect_splay=2&rabbit_retry_interval=1").unwrap();
+        assert_eq!((slow.pace.delay, slow.pace.splay), (Duration::from_millis(500), Duration::from_secs(2)));
+        assert_eq!(slow.pace.backoff, Backoff::new(Duration::from_secs(1), Backoff::CAP));
+        let short = read("rabbit://h/?rabbit_interval_max=0.05").unwrap();
+        assert_eq!(short.pace.backoff, Backoff::new(Duration::from_millis(50), Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn a_rate_of_heartbeats_shortens_what_is_agreed_on() {
+        let agreed = |query: &str| read(&format!("rabbit://h/?{query}")).map(|config| config.heartbeat);
+        assert_eq!(agreed("heartbeat_rate=3").unwrap(), 40);
+        assert_eq!(agreed("heartbeat_rate=2&heartbeat_timeout_threshold=30").unwrap(), 30);
+        assert_eq!(agreed("heartbeat_rate=1").unwrap(), 60);
+        assert_eq!(agreed("heartbeat_rate=9&heartbeat_timeout_threshold=0").unwrap(), 0);
+        assert!(agreed("heartbeat_rate=9&heartbeat_timeout_threshold=2").unwrap_err().to_string().contains("lower it"));
+        assert!(agreed("heartbeat_rate=0").is_err());
+    }
+
+    #[test]
+    fn stable_names_are_of_host_and_process() {
+        let named = read("rabbit://h/?use_queue_manager=1&hostname=node-7&processname=nova").unwrap();
+        assert_eq!(named.stable_names, Some(StableNames { host: "node-7".into(), process: "nova".into() }));
+        assert!(read("rabbit://h/?use_queue_manager=1").unwrap().stable_names.is_some());
+        for (query, part) in [
+            ("hostname=node-7", "option `hostname`: it only names queues under use_queue_manager"),
+            ("use_queue_manager=1&processname=a/b", "option `processname`: it becomes part of queue names"),
+            ("kombu_reconnect_timeout=1&kombu_missing_consumer_retry_timeout=1", "keep one"),
+            ("rabbit_stream_fanout=1&rabbit_transient_quorum_queue=1", "set rabbit_qos_prefetch_count above 0"),
+            ("rabbit_stream_fanout=1&rabbit_qos_prefetch_count=9", "it needs rabbit_transient_quorum_queue"),
+            ("rabbit_retry_interval=9&rabbit_interval_max=1", "it is above rabbit_interval_max"),
+            ("ssl=1&ssl_version=TLSv1_1", "TLSv1_1 is broken"),
+            ("kombu_compression=zstd", "one of gzip, zlib, bzip2"),
+        ] {
+            let refused = read(&format!("rabbit://h/?{query}")).unwrap_err().to_string();
+            assert!(refused.contains(part), "{query}: {refused}");
         }
+        assert!(read("rabbit://h/?ssl=1&ssl_version=SSLv23").unwrap().tls.is_some());
     }
 
     #[test]

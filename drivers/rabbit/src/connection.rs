@@ -12,7 +12,10 @@ use lapin::{
 };
 use oxlo_transport::{
     Retry, TransportError,
-    parts::supervisor::{Next, Start, Supervisor},
+    parts::{
+        backoff::jitter,
+        supervisor::{Next, Start, Supervisor},
+    },
 };
 use tokio::{
     sync::watch,
@@ -107,7 +110,8 @@ impl Link {
         let (sender, state) = watch::channel(LinkState::Down(Down { attempts: 0, cause: None, gave_up: false }));
         let (begin, stop) = (CancellationToken::new(), CancellationToken::new());
         let hosts = NonZeroUsize::new(config.hosts.len()).unwrap_or(NonZeroUsize::MIN);
-        let supervisor = Supervisor::new(hosts, Start::Shuffled, config.failover, &mut rand::rng());
+        let supervisor = Supervisor::new(hosts, Start::Shuffled, config.failover, &mut rand::rng())
+            .with_backoff(config.pace.backoff.clone());
         let keeper = Keeper { config, tls, role, supervisor, state: sender, stop: stop.clone() };
         let begun = begin.clone();
         tokio::spawn(async move {
@@ -208,7 +212,7 @@ impl Keeper {
         let mut attempts = 0;
         loop {
             let (index, after) = match next {
-                Next::Connect { host, after } => (host, after),
+                Next::Connect { host, after } => (host, after + self.paced(attempts)),
                 Next::GiveUp { .. } => {
                     self.state.send_modify(|state| {
                         if let LinkState::Down(down) = state {
@@ -259,6 +263,13 @@ impl Keeper {
             }
         }
         self.state.send_replace(LinkState::Closed);
+    }
+
+    /// The pause that was configured beside the supervisor's own; none before the very first attempt.
+    fn paced(&self, attempts: u32) -> Duration {
+        let pace = &self.config.pace;
+        let first = attempts == 0 && matches!(&*self.state.borrow(), LinkState::Down(Down { cause: None, .. }));
+        if first { Duration::ZERO } else { pace.delay + jitter(&mut rand::rng(), pace.splay) }
     }
 
     async fn attempt(&self, host: &Host) -> Result<(Session, watch::Sender<Option<Arc<str>>>), AttemptError> {

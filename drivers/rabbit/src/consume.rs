@@ -25,13 +25,16 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::{
     acks::{AckWindow, Frame},
     connection::{Link, Session, session},
-    declare::{DeclareError, declare_all},
+    declare::{DeclareError, declare_all, unused},
     duplicates::{Duplicates, Settled, Settler},
     error,
+    names::QueueName,
+    properties,
     topology::{Subscription, short_string},
 };
 
@@ -78,6 +81,8 @@ pub(crate) struct Order<R> {
     pub(crate) cancel_on_failover: bool,
     pub(crate) reader: R,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// The name of its fanout queue, held as long as it listens.
+    pub(crate) _name: Option<QueueName>,
 }
 
 impl<M: Send + 'static> Subscriber<M> {
@@ -92,7 +97,17 @@ impl<M: Send + 'static> Subscriber<M> {
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
         let (settle, settled) = mpsc::unbounded_channel();
-        let keeper = Keeper { order, outbox, commands: inbox, subscribed: sender, settle, settled, epoch: 0 };
+        let keeper = Keeper {
+            order,
+            outbox,
+            commands: inbox,
+            subscribed: sender,
+            settle,
+            settled,
+            epoch: 0,
+            offset: None,
+            label: Uuid::new_v4(),
+        };
         tokio::spawn(keeper.run(first));
         match refused.await {
             Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed }),
@@ -146,6 +161,10 @@ struct Keeper<R: Reader> {
     settle: mpsc::UnboundedSender<Settled>,
     settled: mpsc::UnboundedReceiver<Settled>,
     epoch: u64,
+    /// Where in the stream the last message stood that was handed out.
+    offset: Option<i64>,
+    /// Tells what this listener reads from a stream from what others read there.
+    label: Uuid,
 }
 
 /// A subscription that stands.
@@ -220,6 +239,12 @@ impl<R: Reader> Keeper<R> {
     async fn subscribe(&mut self, session: &Arc<Session>) -> Result<Live, DeclareError> {
         let subscription = &self.order.subscription;
         let channel = declare_all(session, None, &subscription.declares).await?;
+        // After a lost connection the broker may not have noticed yet that the consumer there is gone: ours.
+        if self.epoch == 0 {
+            for queue in &subscription.claimed {
+                unused(&channel, queue).await?;
+            }
+        }
         channel.basic_qos(self.order.prefetch, BasicQosOptions { global: false }).await.map_err(DeclareError::Lost)?;
         let mut arguments = FieldTable::default();
         if self.order.cancel_on_failover {
@@ -229,8 +254,16 @@ impl<R: Reader> Keeper<R> {
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
             let name = short_string(queue).map_err(DeclareError::Refused)?;
+            let mut arguments = arguments.clone();
+            if subscription.stream == Some(place) {
+                let offset = match self.offset {
+                    Some(offset) => AMQPValue::LongLongInt(offset + 1),
+                    None => AMQPValue::LongString("next".into()),
+                };
+                arguments.insert("x-stream-offset".into(), offset);
+            }
             let consumer = channel
-                .basic_consume(name, tag.clone(), BasicConsumeOptions::default(), arguments.clone())
+                .basic_consume(name, tag.clone(), BasicConsumeOptions::default(), arguments)
                 .await
                 .map_err(|failed| match error::topology(&format!("queue `{queue}`"), &failed) {
                     Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
@@ -291,10 +324,14 @@ impl<R: Reader> Keeper<R> {
     }
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
-    fn take(&self, window: &mut AckWindow, place: usize, delivery: RawDelivery) {
+    fn take(&mut self, window: &mut AckWindow, place: usize, delivery: RawDelivery) {
         let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: delivery.delivery_tag };
         let redelivered = delivery.redelivered;
         window.delivered(delivery.delivery_tag);
+        let stream = self.order.subscription.stream == Some(place);
+        if stream && let Some(offset) = properties::stream_offset(&delivery.properties) {
+            self.offset = Some(offset);
+        }
         if redelivered {
             metrics::counter!("oxlo_redeliveries_total").increment(1);
         }
@@ -312,7 +349,9 @@ impl<R: Reader> Keeper<R> {
             None => Settle::new(move |settlement| settler.settle(settlement)),
             Some(id) => {
                 // A fanout message comes to each queue that is bound, with the same id.
-                let id = format!("{}/{id}", self.order.subscription.queues.get(place).map_or("", String::as_str));
+                let queue = self.order.subscription.queues.get(place).map_or("", String::as_str);
+                // And from a stream every listener reads the same message.
+                let id = if stream { format!("{queue}/{}/{id}", self.label) } else { format!("{queue}/{id}") };
                 if !self.order.duplicates.is_first(&id, settler) {
                     metrics::counter!("oxlo_duplicates_total").increment(1);
                     return;

@@ -54,6 +54,22 @@ pub(crate) async fn declare_all(
     }
 }
 
+/// Checks that nobody consumes a queue whose name is to be ours alone.
+pub(crate) async fn unused(channel: &Channel, queue: &str) -> Result<(), DeclareError> {
+    let name = short_string(queue).map_err(DeclareError::Refused)?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = channel.queue_declare(name, passive, FieldTable::default()).await.map_err(DeclareError::Lost)?;
+    if found.consumer_count() == 0 {
+        return Ok(());
+    }
+    Err(DeclareError::Refused(TransportError::Topology {
+        object: format!("queue `{queue}`"),
+        reason: "another process consumes it already, so two processes have the same hostname and processname \
+                 (use_queue_manager); give this one others, or wait until the broker has noticed that the other is gone"
+            .to_owned(),
+    }))
+}
+
 async fn one(channel: &Channel, declare: &Declare) -> lapin::Result<()> {
     let name = |name: &str| short_string(name).unwrap_or_default();
     match declare {

@@ -1,10 +1,12 @@
 //! AMQP 0-9-1 for oxlo, by lapin: `rabbit://`, wire-compatible with Python's oslo.messaging.
 //!
-//! Users need only [`RabbitDriver`]. The files, by what happens in them:
+//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in them:
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `topology`, `properties`, `error` | the URL's options; names and declarations; properties of messages; errors (pure) |
+//! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
+//! | `topology`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
+//! | `names` | stable names of queues, held by a locked file |
 //! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers |
 //! | `connection` | a supervised connection |
 //! | `declare`, `publish`, `pump`, `returns` | sending, and knowing what became of it |
@@ -15,13 +17,16 @@
 //! lapin logs a returned message with its body at level `warn`; keep its target (`lapin`) at `error` in production.
 
 mod acks;
+mod builder;
 mod config;
 mod connection;
 mod consume;
 mod declare;
 mod duplicates;
 mod error;
+mod names;
 mod notification;
+mod options;
 mod properties;
 mod publish;
 mod pump;
@@ -32,4 +37,6 @@ mod stream;
 mod topology;
 mod transport;
 
+pub use builder::{Compression, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
+pub use options::options_table;
 pub use transport::RabbitDriver;

@@ -5,6 +5,7 @@
 use std::{io::Read, time::Duration};
 
 use bytes::Bytes;
+use bzip2::read::{BzDecoder, BzEncoder};
 use flate2::{
     Compression,
     read::{ZlibDecoder, ZlibEncoder},
@@ -19,13 +20,31 @@ use uuid::Uuid;
 const JSON: &str = "application/json";
 /// kombu calls it gzip; what is inside is a zlib stream (RFC 1950).
 const KOMBU_GZIP: &str = "application/x-gzip";
+const KOMBU_BZIP2: &str = "application/x-bz2";
 const PERSISTENT: u8 = 2;
 
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// kombu's `gzip` and `zlib`.
+    Zlib,
+    Bzip2,
+}
+
+impl Packing {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Zlib => KOMBU_GZIP,
+            Self::Bzip2 => KOMBU_BZIP2,
+        }
+    }
+}
+
 /// The properties of a message that we send.
-pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, compressed: bool) -> BasicProperties {
+pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> BasicProperties {
     let mut headers = FieldTable::default();
-    if compressed {
-        headers.insert("compression".into(), AMQPValue::LongString(LongString::from(KOMBU_GZIP)));
+    if let Some(packing) = packing {
+        headers.insert("compression".into(), AMQPValue::LongString(LongString::from(packing.header())));
     }
     let properties = BasicProperties::default()
         .with_content_type(JSON.into())
@@ -41,11 +60,14 @@ pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, compressed: bool)
     }
 }
 
-/// Packs a body as kombu's `gzip` does.
-pub(crate) fn compress(body: &[u8]) -> Vec<u8> {
+/// Packs a body as kombu does.
+pub(crate) fn compress(body: &[u8], packing: Packing) -> Vec<u8> {
     let mut packed = Vec::with_capacity(body.len() / 2);
     // Reading from memory and writing to memory: there is nothing that could fail.
-    let _ = ZlibEncoder::new(body, Compression::default()).read_to_end(&mut packed);
+    let _ = match packing {
+        Packing::Zlib => ZlibEncoder::new(body, Compression::default()).read_to_end(&mut packed),
+        Packing::Bzip2 => BzEncoder::new(body, bzip2::Compression::best()).read_to_end(&mut packed),
+    };
     packed
 }
 
@@ -65,7 +87,8 @@ pub(crate) fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) ->
     }
     match compression(properties) {
         None => Ok(data.into()),
-        Some(kind) if kind == KOMBU_GZIP => unpack(&data, limit),
+        Some(kind) if kind == KOMBU_GZIP => unpack(ZlibDecoder::new(data.as_slice()), "zlib", data.len(), limit),
+        Some(kind) if kind == KOMBU_BZIP2 => unpack(BzDecoder::new(data.as_slice()), "bzip2", data.len(), limit),
         Some(kind) => Err(Poison::Properties { reason: format!("compression `{}` is not supported", clipped(&kind)) }),
     }
 }
@@ -78,13 +101,15 @@ fn compression(properties: &BasicProperties) -> Option<String> {
     }
 }
 
-fn unpack(data: &[u8], limit: usize) -> Result<Bytes, Poison> {
-    let mut text = Vec::with_capacity(data.len().saturating_mul(3).min(limit));
+fn unpack(packed: impl Read, kind: &str, size: usize, limit: usize) -> Result<Bytes, Poison> {
+    let mut text = Vec::with_capacity(size.saturating_mul(3).min(limit));
     // One byte beyond the limit tells a body that is too large from one that just fits.
-    match ZlibDecoder::new(data).take(limit as u64 + 1).read_to_end(&mut text) {
+    match packed.take(limit as u64 + 1).read_to_end(&mut text) {
         Ok(size) if size > limit => Err(Poison::TooLarge { size, limit }),
         Ok(_) => Ok(text.into()),
-        Err(_) => Err(Poison::Properties { reason: "the body is no zlib stream, though its header says so".into() }),
+        Err(_) => {
+            Err(Poison::Properties { reason: format!("the body is no {kind} stream, though its header says so") })
+        }
     }
 }
 
@@ -95,6 +120,14 @@ fn clipped(text: &str) -> String {
 /// How long after it was read by the broker the message is of no use, as its sender sees it.
 pub(crate) fn expiration(properties: &BasicProperties) -> Option<Duration> {
     properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
+}
+
+/// Where in its stream a message stands, if it came from one.
+pub(crate) fn stream_offset(properties: &BasicProperties) -> Option<i64> {
+    match properties.headers().as_ref()?.inner().get("x-stream-offset")? {
+        AMQPValue::LongLongInt(offset) => Some(*offset),
+        _ => None,
+    }
 }
 
 /// The id under which we published it, if we did.
@@ -118,7 +151,7 @@ mod tests {
     #[test]
     fn a_call_carries_what_python_sends_and_a_message_id() {
         let id = Uuid::from_u128(7);
-        let properties = outgoing(id, Some(Duration::from_millis(1500)), false);
+        let properties = outgoing(id, Some(Duration::from_millis(1500)), None);
         let expected = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_content_encoding("utf-8".into())
@@ -130,8 +163,8 @@ mod tests {
         assert_eq!(properties, expected);
         assert_eq!(message_id(&properties), Some(id));
         assert_eq!(expiration(&properties), Some(Duration::from_millis(1500)));
-        assert_eq!(expiration(&outgoing(id, None, false)), None, "a cast does not expire");
-        assert_eq!(expiration(&outgoing(id, Some(Duration::from_micros(1)), false)), Some(Duration::from_millis(1)));
+        assert_eq!(expiration(&outgoing(id, None, None)), None, "a cast does not expire");
+        assert_eq!(expiration(&outgoing(id, Some(Duration::from_micros(1)), None)), Some(Duration::from_millis(1)));
     }
 
     #[test]
@@ -157,28 +190,39 @@ mod tests {
 
     #[test]
     fn kombus_gzip_is_zlib_both_ways() {
-        let packed = compress(b"{\"a\": 1}");
+        let packed = compress(b"{\"a\": 1}", Packing::Zlib);
         assert_eq!(packed[0], 0x78, "RFC 1950, not RFC 1952");
-        let read = body(&outgoing(Uuid::nil(), None, true), packed, LIMIT).unwrap();
+        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed, LIMIT).unwrap();
         assert_eq!(read, "{\"a\": 1}");
     }
 
     #[test]
+    fn bzip2_goes_both_ways() {
+        let packed = compress(b"{\"a\": 1}", Packing::Bzip2);
+        assert_eq!(&packed[..3], b"BZh");
+        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), packed, LIMIT).unwrap();
+        assert_eq!(read, "{\"a\": 1}");
+        let bomb = compress(&vec![b'['; 8 << 20], Packing::Bzip2);
+        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), bomb, LIMIT).unwrap_err();
+        assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
+    }
+
+    #[test]
     fn a_body_that_unpacks_beyond_the_limit_is_stopped_there() {
-        let packed = compress(&vec![b'['; 8 << 20]);
+        let packed = compress(&vec![b'['; 8 << 20], Packing::Zlib);
         assert!(packed.len() < LIMIT);
-        let refused = body(&outgoing(Uuid::nil(), None, true), packed, LIMIT).unwrap_err();
+        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed, LIMIT).unwrap_err();
         assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
     }
 
     #[test]
     fn other_compressions_are_named() {
         let mut headers = FieldTable::default();
-        headers.insert("compression".into(), AMQPValue::LongString("application/x-bz2".into()));
+        headers.insert("compression".into(), AMQPValue::LongString("application/x-lzma".into()));
         assert_eq!(headers.inner()["compression"].get_type(), AMQPType::LongString);
         let refused = body(&json_properties().with_headers(headers), b"BZh9".to_vec(), LIMIT).unwrap_err();
-        assert_eq!(refused.to_string(), "compression `application/x-bz2` is not supported");
-        let torn = body(&outgoing(Uuid::nil(), None, true), b"{}".to_vec(), LIMIT).unwrap_err();
+        assert_eq!(refused.to_string(), "compression `application/x-lzma` is not supported");
+        let torn = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), b"{}".to_vec(), LIMIT).unwrap_err();
         assert_eq!(torn.to_string(), "the body is no zlib stream, though its header says so");
     }
 }

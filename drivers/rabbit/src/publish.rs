@@ -174,8 +174,8 @@ impl Publisher {
         completion: Completion,
     ) -> Result<(), TransportError> {
         let Outgoing { route, mut body, id, mandatory, expires } = outgoing;
-        if self.config.compress {
-            body = properties::compress(&body);
+        if let Some(packing) = self.config.compress {
+            body = properties::compress(&body, packing);
         }
         let mut weight = self.room(body.len(), patience).await?;
         let mut completion = completion;

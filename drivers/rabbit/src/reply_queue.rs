@@ -23,15 +23,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::{
     acks::Frame,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
     consume::send,
-    declare::{DeclareError, declare_all},
-    error, properties,
+    declare::{DeclareError, declare_all, unused},
+    error,
+    names::QueueName,
+    properties,
     publish::Patience,
     topology::short_string,
 };
@@ -64,12 +65,14 @@ impl ReplyQueue {
         link: watch::Receiver<LinkState>,
         pending: PendingCalls,
         limits: Limits,
+        own_name: QueueName,
     ) -> Self {
-        let name: Arc<str> = format!("reply_{}", Uuid::new_v4().simple()).into();
+        let name: Arc<str> = format!("reply_{}", own_name.suffix).into();
         let (sender, state) = watch::channel(State::NotReady(None));
         let stop = CancellationToken::new();
         let (done, stopped) = oneshot::channel();
-        let keeper = Keeper { config, name: name.clone(), link, pending, limits, state: sender, stop: stop.clone() };
+        let keeper =
+            Keeper { config, own_name, name: name.clone(), link, pending, limits, state: sender, stop: stop.clone() };
         tokio::spawn(async move {
             keeper.run().await;
             let _ = done.send(());
@@ -116,6 +119,8 @@ impl Drop for ReplyQueue {
 
 struct Keeper {
     config: Arc<Config>,
+    /// Held as long as the queue is used.
+    own_name: QueueName,
     name: Arc<str>,
     link: watch::Receiver<LinkState>,
     pending: PendingCalls,
@@ -180,6 +185,9 @@ impl Keeper {
         }
         let declares = [self.config.topology.reply_queue(&self.name)];
         let channel = declare_all(session, None, &declares).await?;
+        if self.own_name.is_stable() && !declared_before {
+            unused(&channel, &self.name).await?;
+        }
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
             channel.basic_consume(name, "1".into(), BasicConsumeOptions::default(), FieldTable::default()).await
@@ -237,7 +245,10 @@ impl Keeper {
 
     async fn delete(&self, channel: &Channel) {
         let Ok(name) = short_string(&self.name) else { return };
-        let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
+        // One with a stable name is there for the next start, as in oslo; if there is none, it expires.
+        if !self.own_name.is_stable() {
+            let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
+        }
         let _ = timeout(FAREWELL, channel.close(200, "OK".into())).await;
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use oxlo_transport::{Priority, Target, TransportError};
-use uuid::Uuid;
+
+use crate::names::QueueName;
 
 /// The options that shape objects on the broker.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct TopologyOptions {
     pub(crate) transient_quorum: bool,
     /// `rabbit_transient_queues_ttl`; zero: fanout and reply queues never expire
     pub(crate) transient_ttl: Duration,
+    /// `rabbit_stream_fanout`
+    pub(crate) stream_fanout: bool,
 }
 
 /// Limits of quorum queues; zero leaves the broker's own.
@@ -50,6 +53,10 @@ pub(crate) struct Subscription {
     pub(crate) queues: Vec<String>,
     /// Queues that are this listener's alone, and are deleted when it closes.
     pub(crate) own: Vec<String>,
+    /// Queues that are this listener's alone and outlive it; another consumer on one is a mistake.
+    pub(crate) claimed: Vec<String>,
+    /// Which of the queues is a stream, if one is.
+    pub(crate) stream: Option<usize>,
 }
 
 /// Where a message is published, and what must be there first.
@@ -81,7 +88,7 @@ impl TopologyOptions {
         Declare::Exchange {
             name: format!("{topic}_fanout"),
             fanout: true,
-            durable: self.transient_quorum,
+            durable: self.transient_quorum || self.stream_fanout,
             auto_delete: true,
         }
     }
@@ -121,6 +128,17 @@ impl TopologyOptions {
         Declare::Queue { name: name.to_owned(), durable: self.transient_quorum, auto_delete: false, arguments }
     }
 
+    /// The stream that every server of a topic reads.
+    fn stream_queue(&self, name: &str) -> Declare {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+        if !self.transient_ttl.is_zero() {
+            let age = format!("{}s", self.transient_ttl.as_secs().max(1));
+            arguments.insert("x-max-age".into(), AMQPValue::LongString(age.into()));
+        }
+        Declare::Queue { name: name.to_owned(), durable: true, auto_delete: false, arguments }
+    }
+
     fn bound_queue(&self, declares: &mut Vec<Declare>, exchange: &str, name: &str) {
         declares.push(self.exchange(exchange));
         declares.push(self.queue(name));
@@ -132,25 +150,41 @@ impl TopologyOptions {
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] without topic and server, or with a name that AMQP cannot carry.
-    pub(crate) fn rpc_server(&self, on: &Target, control_exchange: &str) -> Result<Subscription, TransportError> {
+    pub(crate) fn rpc_server(
+        &self,
+        on: &Target,
+        control_exchange: &str,
+        fanout_name: &QueueName,
+    ) -> Result<Subscription, TransportError> {
         let (topic, server) = on.require_topic_and_server()?;
         let exchange = on.exchange.as_deref().unwrap_or(control_exchange);
         let own = format!("{topic}.{server}");
         let fanout = format!("{topic}_fanout");
-        let fanout_queue = format!("{fanout}_{}", Uuid::new_v4().simple());
+        let fanout_queue = if self.stream_fanout { fanout.clone() } else { format!("{fanout}_{}", fanout_name.suffix) };
         let mut declares = Vec::with_capacity(9);
         self.bound_queue(&mut declares, exchange, topic);
         self.bound_queue(&mut declares, exchange, &own);
         declares.push(self.fanout_exchange(topic));
-        declares.push(self.transient_queue(&fanout_queue));
+        declares.push(if self.stream_fanout {
+            self.stream_queue(&fanout_queue)
+        } else {
+            self.transient_queue(&fanout_queue)
+        });
         declares.push(binding(&fanout_queue, &fanout, topic));
         for name in [exchange, own.as_str(), fanout_queue.as_str()] {
             short_string(name)?;
         }
+        let (own_queues, claimed) = match () {
+            () if self.stream_fanout => (Vec::new(), Vec::new()),
+            () if fanout_name.is_stable() => (Vec::new(), vec![fanout_queue.clone()]),
+            () => (vec![fanout_queue.clone()], Vec::new()),
+        };
         Ok(Subscription {
             declares,
-            queues: vec![topic.to_string(), own, fanout_queue.clone()],
-            own: vec![fanout_queue],
+            queues: vec![topic.to_string(), own, fanout_queue],
+            own: own_queues,
+            claimed,
+            stream: self.stream_fanout.then_some(2),
         })
     }
 
@@ -186,7 +220,7 @@ impl TopologyOptions {
                 reason: "a notification listener needs at least one target and priority".into(),
             });
         }
-        Ok(Subscription { declares, queues, own: Vec::new() })
+        Ok(Subscription { declares, queues, own: Vec::new(), claimed: Vec::new(), stream: None })
     }
 
     /// Where a reply goes: the default exchange leads to the queue of that name, and nothing is declared.
@@ -306,13 +340,19 @@ mod tests {
             quorum: None,
             transient_quorum: false,
             transient_ttl: Duration::from_secs(1800),
+            stream_fanout: false,
         }
+    }
+
+    fn random() -> QueueName {
+        let url = "rabbit://h".parse().unwrap();
+        QueueName::draw(&crate::config::Config::from_url(&url).unwrap()).unwrap()
     }
 
     #[test]
     fn a_server_declares_what_oslo_declares_in_its_order() {
         let on = Target::topic("T").server("S");
-        let subscription = plain().rpc_server(&on, "openstack").unwrap();
+        let subscription = plain().rpc_server(&on, "openstack", &random()).unwrap();
         let described: Vec<_> = subscription.declares.iter().map(Declare::describe).collect();
         let fanout = subscription.own[0].clone();
         assert_eq!(
@@ -331,6 +371,17 @@ mod tests {
         );
         assert_eq!(subscription.queues, ["T".to_owned(), "T.S".to_owned(), fanout.clone()]);
         assert!(fanout.starts_with("T_fanout_") && fanout.len() == "T_fanout_".len() + 32);
+    }
+
+    #[test]
+    fn a_stream_is_shared_by_all_servers_of_a_topic_and_outlives_them() {
+        let options = TopologyOptions { stream_fanout: true, transient_quorum: true, ..plain() };
+        let subscription = options.rpc_server(&Target::topic("T").server("S"), "openstack", &random()).unwrap();
+        assert_eq!((subscription.queues[2].as_str(), subscription.stream), ("T_fanout", Some(2)));
+        assert!(subscription.own.is_empty() && subscription.claimed.is_empty());
+        let Declare::Queue { durable, arguments, .. } = &subscription.declares[7] else { panic!() };
+        assert!(durable);
+        assert_eq!(arguments.inner().get("x-max-age"), Some(&AMQPValue::LongString("1800s".into())));
     }
 
     #[test]
@@ -394,6 +445,6 @@ mod tests {
     fn a_name_that_amqp_cannot_carry_is_refused() {
         let refused = plain().request_route(&Target::topic("t".repeat(256)), "openstack").unwrap_err();
         assert!(refused.to_string().contains("256 bytes"), "{refused}");
-        assert!(plain().rpc_server(&Target::topic("t"), "openstack").is_err(), "a server needs a name");
+        assert!(plain().rpc_server(&Target::topic("t"), "openstack", &random()).is_err(), "a server needs a name");
     }
 }

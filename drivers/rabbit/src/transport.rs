@@ -28,6 +28,7 @@ use crate::{
     connection::{Link, LinkState, Role, unreachable_after},
     consume::{Order, Reader, Subscriber},
     duplicates::Duplicates,
+    names::QueueName,
     notification::NotificationReader,
     publish::{Gate, Outgoing, Patience, Publisher},
     pump::Completion,
@@ -98,11 +99,17 @@ impl RabbitTransport {
         Limits::default().with_max_bytes(self.settings.max_message_size).with_max_depth(self.settings.max_depth)
     }
 
-    fn reply_queue(&self) -> &ReplyQueue {
-        self.reply_queue.get_or_init(|| {
+    fn reply_queue(&self) -> Result<&ReplyQueue, TransportError> {
+        if let Some(there) = self.reply_queue.get() {
+            return Ok(there);
+        }
+        // Of two tasks that come here at once one gives its name back.
+        let name = QueueName::draw(&self.config)?;
+        Ok(self.reply_queue.get_or_init(|| {
             self.consuming.begin();
-            ReplyQueue::spawn(self.config.clone(), self.consuming.state(), self.pending.clone(), self.limits())
-        })
+            let state = self.consuming.state();
+            ReplyQueue::spawn(self.config.clone(), state, self.pending.clone(), self.limits(), name)
+        }))
     }
 
     fn route(&self, to: &Target) -> Result<Route, TransportError> {
@@ -133,7 +140,7 @@ impl RabbitTransport {
         let route = self.route(to)?;
         let patience = Patience::new(options.timeout, options.retry);
         let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
-        let reply_queue = self.reply_queue().ready(&self.config, &patience).await?;
+        let reply_queue = self.reply_queue()?.ready(&self.config, &patience).await?;
         let id = Uuid::now_v7();
         let message_id = pending.message_id();
         let labels = Labels {
@@ -161,6 +168,7 @@ impl RabbitTransport {
         subscription: Subscription,
         options: &ListenOptions,
         reader: R,
+        name: Option<QueueName>,
     ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
         self.consuming.begin();
         let order = Order {
@@ -170,6 +178,7 @@ impl RabbitTransport {
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),
+            _name: name,
         };
         let begun = Instant::now();
         match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
@@ -233,7 +242,8 @@ impl Transport for RabbitTransport {
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let subscription = self.config.topology.rpc_server(on, &self.settings.control_exchange)?;
+        let name = QueueName::draw(&self.config)?;
+        let subscription = self.config.topology.rpc_server(on, &self.settings.control_exchange, &name)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
             vanished: self.vanished.clone(),
@@ -244,7 +254,7 @@ impl Transport for RabbitTransport {
                 max_size: self.settings.max_message_size,
             },
         };
-        self.subscribe(subscription, options, reader).await
+        self.subscribe(subscription, options, reader, Some(name)).await
     }
 
     async fn listen_for_notifications(
@@ -254,7 +264,7 @@ impl Transport for RabbitTransport {
         options: &ListenOptions,
     ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
         let subscription = self.config.topology.notification_listener(on, pool, &self.settings.control_exchange)?;
-        self.subscribe(subscription, options, NotificationReader { limits: self.limits() }).await
+        self.subscribe(subscription, options, NotificationReader { limits: self.limits() }, None).await
     }
 
     async fn close(&self) {

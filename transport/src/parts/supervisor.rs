@@ -113,6 +113,13 @@ impl Supervisor {
         }
     }
 
+    /// Paces later cycles by `backoff`, in place of 100 ms doubling to 5 s.
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
     /// The first thing to do: try the first host at once.
     pub fn start(&mut self, now: Instant) -> Next {
         self.tried = 1;

@@ -21,7 +21,7 @@ use std::{
 /// assert!(error.to_string().contains("did you mean heartbeat_timeout_threshold?"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "call finish, or an unknown option passes unnoticed"]
 pub struct QueryReader<'a> {
     query: Vec<(&'a str, &'a str)>,
