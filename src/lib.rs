@@ -67,6 +67,10 @@ pub mod __private {
 #[cfg(feature = "memory")]
 pub use oxlo_driver_memory as memory;
 
+/// RabbitMQ's driver: its options by their types, for [`TransportBuilder::options`].
+#[cfg(feature = "rabbit")]
+pub use oxlo_driver_rabbit as rabbit;
+
 /// The drivers that this build has, by scheme.
 #[must_use]
 pub fn registry() -> Registry {
