@@ -49,8 +49,8 @@ pub use oxlo_server::{
     Redelivered, RunningServer, ServeError, ServeReport, State,
 };
 pub use oxlo_transport::{
-    Capabilities, ConnectionState, Context, Failure, Payload, Registry, Retry, Settings, Target, Transport,
-    TransportBuilder, TransportError, TransportUrl, Version, settings::RemoteError,
+    Capabilities, ConnectionState, Context, Failure, Payload, ProcessConfig, ProcessConfigError, Registry, Retry,
+    Settings, Target, Transport, TransportBuilder, TransportError, TransportUrl, Version, settings::RemoteError,
 };
 
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
@@ -98,6 +98,22 @@ pub fn registry() -> Registry {
 /// `Refused` for credentials, virtual host, TLS or protocol, `Unreachable` if no host answered.
 pub async fn connect(url: impl Into<String>) -> Result<Arc<dyn Transport>, TransportError> {
     builder(url).connect().await
+}
+
+/// Starts to build a transport from what an operator configured: an oslo-style INI file, environment variables.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
+/// let transport = oxlo::configured(&config)?.connect().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// [`TransportError::InvalidUrl`] and `UnknownScheme`; the rest is said by [`TransportBuilder::connect`].
+pub fn configured(config: &ProcessConfig) -> Result<TransportBuilder, TransportError> {
+    config.transport(&registry())
 }
 
 /// Sets what is not in the URL (allowed remote modules, exchange, timeouts, limits), then connects.

@@ -8,6 +8,7 @@
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
 //! | [`options`], [`error`] | how it is sent, and how that fails |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
+//! | [`process_config`] | INI files and environment variables |
 //! | [`wire`] | oslo.messaging's JSON, as pure functions |
 //! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
 
@@ -21,6 +22,7 @@ pub mod message;
 pub mod options;
 pub mod parts;
 pub mod payload;
+pub mod process_config;
 pub mod registry;
 pub mod settings;
 pub mod target;
@@ -41,6 +43,7 @@ pub use crate::{
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, Retry, SendOptions},
     payload::Payload,
+    process_config::{ProcessConfig, ProcessConfigError},
     registry::{Driver, Registry, TransportBuilder},
     settings::Settings,
     target::Target,

@@ -1,6 +1,6 @@
 //! From a URL to a transport: which driver answers for which scheme.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::{
     options::Retry,
     settings::{RemoteError, Settings},
     transport::Transport,
-    url::TransportUrl,
+    url::{OptionError, TransportUrl},
 };
 
 /// Makes transports for some URL schemes.
@@ -17,6 +17,11 @@ use crate::{
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// The schemes it answers for.
     fn schemes(&self) -> &'static [&'static str];
+
+    /// The section of an oslo-style INI file that holds its options, if oslo has one.
+    fn option_group(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Connects.
     ///
@@ -81,7 +86,13 @@ impl Registry {
     /// Starts to build a transport for `url`.
     #[must_use]
     pub fn transport(&self, url: impl Into<String>) -> TransportBuilder {
-        TransportBuilder { registry: self.clone(), url: url.into(), options: Vec::new(), settings: Settings::default() }
+        TransportBuilder {
+            registry: self.clone(),
+            url: url.into(),
+            options: Vec::new(),
+            defaults: Vec::new(),
+            settings: Settings::default(),
+        }
     }
 }
 
@@ -90,6 +101,7 @@ pub struct TransportBuilder {
     registry: Registry,
     url: String,
     options: Vec<(String, String)>,
+    defaults: Vec<(String, String, Arc<str>)>,
     settings: Settings,
 }
 
@@ -98,6 +110,19 @@ impl TransportBuilder {
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets a driver's option that stands unless the URL's query or [`option`](Self::option) says otherwise; `origin` is
+    /// where it comes from, for the error about it: a file and a line, the name of a variable.
+    #[must_use]
+    pub fn default_option(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+        origin: impl Into<Arc<str>>,
+    ) -> Self {
+        self.defaults.push((name.into(), value.into(), origin.into()));
         self
     }
 
@@ -174,8 +199,38 @@ impl TransportBuilder {
         for (name, value) in self.options {
             url.set_option(name, value);
         }
-        self.registry.driver(url.scheme())?.connect(&url, self.settings).await
+        let mut origins = HashMap::new();
+        for (name, value, origin) in self.defaults {
+            if url.query().all(|(known, _)| known != name) {
+                url.set_option(name.as_str(), value);
+                origins.insert(name, origin);
+            }
+        }
+        let connected = self.registry.driver(url.scheme())?.connect(&url, self.settings).await;
+        connected.map_err(|error| with_origin(error, &origins))
     }
+}
+
+/// Says where the option stands that an error is about.
+fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> TransportError {
+    let found = |option: &str| Some((option.to_owned(), origins.get(option)?));
+    let (option, origin, reason) = match &error {
+        TransportError::Config { option, reason } => {
+            let Some((option, origin)) = found(option) else { return error };
+            (option, origin, reason.clone())
+        }
+        TransportError::InvalidOption(OptionError::Value { name, wanted }) => {
+            let Some((option, origin)) = found(name) else { return error };
+            (option, origin, format!("wanted {wanted}"))
+        }
+        TransportError::InvalidOption(OptionError::Unknown { name: Some(name), nearest, known }) => {
+            let Some((option, origin)) = found(name) else { return error };
+            let nearest = nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default();
+            (option, origin, format!("no such option{nearest}; known are: {}", known.join(", ")))
+        }
+        _ => return error,
+    };
+    TransportError::Config { option, reason: format!("{reason} ({origin})") }
 }
 
 impl fmt::Debug for TransportBuilder {

@@ -48,6 +48,10 @@ impl Driver for RabbitDriver {
         &["rabbit", "rabbits", "kombu"]
     }
 
+    fn option_group(&self) -> Option<&'static str> {
+        Some("oslo_messaging_rabbit")
+    }
+
     async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError> {
         let config = Config::from_url(url)?;
         Ok(Arc::new(RabbitTransport::connect(config, settings).await?))
