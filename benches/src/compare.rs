@@ -1,0 +1,157 @@
+//! The command `compare`: every peer of every scenario in turn, round after round.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::bail;
+use clap::Args;
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressStyle};
+use oxlo_test_support::Broker;
+
+use crate::{
+    goals,
+    process::{Worker, cpu_seconds, peak_memory},
+    report::{self, Report, Row, Sample, Table},
+    scenario::{Entry, SCENARIOS, Scenario},
+    worker::{Order, Outcome, Side},
+};
+
+/// The text that each call carries both ways: with the JSON around it about 300 bytes in the peers without an envelope.
+const TEXT: usize = 270;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// One short round: to see that everything runs. The figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// How many times each peer's turn comes.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long a turn is.
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// The scenarios to run, by name, separated by commas. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these peers out, by name, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// Write the report as JSON to this file; `-` is standard output, without the text.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draw the report as SVG into this file.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+/// A pair of ends that runs.
+struct Pair {
+    entry: &'static Entry,
+    client: Worker,
+    server: Option<Worker>,
+    samples: Vec<Sample>,
+}
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+    let (rounds, seconds) = if options.quick { (1, 0.2) } else { (options.rounds.max(1), options.seconds) };
+    let scenarios: Vec<&'static Scenario> = SCENARIOS
+        .iter()
+        .filter(|scenario| options.only.is_empty() || options.only.iter().any(|name| name == scenario.name))
+        .collect();
+    for name in &options.only {
+        if !SCENARIOS.iter().any(|scenario| scenario.name == name) {
+            let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            bail!("there is no scenario `{name}`; there are {}", known.join(", "));
+        }
+    }
+    let turns: usize = scenarios.iter().map(|scenario| scenario.entries.len() * (rounds + 1)).sum();
+    let progress = ProgressBar::new(turns as u64)
+        .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
+    progress.set_message("starting RabbitMQ");
+    progress.enable_steady_tick(Duration::from_millis(250));
+    let broker = Broker::start().await;
+    let mut tables = Vec::new();
+    for scenario in scenarios {
+        let wanted = |entry: &&Entry| !options.without.iter().any(|name| name == entry.name);
+        let entries: Vec<&'static Entry> = scenario.entries.iter().filter(wanted).collect();
+        let order = Order { seconds, tasks: scenario.tasks, text: TEXT, cast: scenario.cast };
+        tables.push(scenario_table(scenario, &entries, order, rounds, &broker, &progress).await?);
+    }
+    progress.finish_and_clear();
+    let report = Report { rounds, seconds, processors: std::thread::available_parallelism()?.get(), tables };
+    report::write(&report, &goals::judge(&report), options.json.as_deref(), options.svg.as_deref())
+}
+
+async fn scenario_table(
+    scenario: &'static Scenario,
+    entries: &[&'static Entry],
+    order: Order,
+    rounds: usize,
+    broker: &Broker,
+    progress: &ProgressBar,
+) -> anyhow::Result<Table> {
+    let mut pairs = Vec::new();
+    for entry in entries {
+        progress.set_message(format!("{}: {} warms up", scenario.name, entry.name));
+        let topic = format!("{}-{}", scenario.name, entry.name);
+        let server = match entry.server {
+            Some(program) => Some(Worker::start(program, Side::Server, &broker.url(), &topic).await?),
+            None => None,
+        };
+        let mut client = Worker::start(entry.client, Side::Client, &broker.url(), &topic).await?;
+        client.run(Order { seconds: order.seconds.min(0.5), ..order }).await?;
+        pairs.push(Pair { entry, client, server, samples: Vec::new() });
+        progress.inc(1);
+    }
+    for round in 0..rounds {
+        for place in 0..pairs.len() {
+            // Who follows whom must not matter: every round starts with another peer.
+            let place = (place + round) % pairs.len();
+            let Some(pair) = pairs.get_mut(place) else { continue };
+            progress.set_message(format!("{}: {}", scenario.name, pair.entry.name));
+            let sample = turn(pair, order, broker.pid()).await?;
+            pair.samples.push(sample);
+            progress.inc(1);
+        }
+    }
+    let rows = pairs.into_iter().map(|pair| row(&pair)).collect::<anyhow::Result<_>>()?;
+    Ok(Table { name: scenario.name, title: scenario.title, rows })
+}
+
+async fn turn(pair: &mut Pair, order: Order, broker: u32) -> anyhow::Result<Sample> {
+    let client = pair.client.pid()?;
+    let server = pair.server.as_ref().map(Worker::pid).transpose()?;
+    let used = || -> anyhow::Result<[f64; 3]> {
+        Ok([cpu_seconds(client)?, server.map_or(Ok(0.0), cpu_seconds)?, cpu_seconds(broker)?])
+    };
+    let before = used()?;
+    let outcome = pair.client.run(order).await?;
+    let after = used()?;
+    let each = |place: usize| (after[place] - before[place]) * 1e6 / outcome.count.max(1) as f64;
+    let latencies = histogram(&outcome)?;
+    Ok(Sample {
+        rate: outcome.count as f64 / outcome.seconds,
+        p50: latencies.value_at_quantile(0.5) as f64,
+        p99: latencies.value_at_quantile(0.99) as f64,
+        client_cpu: each(0),
+        server_cpu: each(1),
+        broker_cpu: each(2),
+    })
+}
+
+fn histogram(outcome: &Outcome) -> anyhow::Result<Histogram<u64>> {
+    let mut latencies = Histogram::new(3)?;
+    for (value, count) in &outcome.latencies {
+        latencies.record_n(*value, *count)?;
+    }
+    Ok(latencies)
+}
+
+fn row(pair: &Pair) -> anyhow::Result<Row> {
+    Ok(Row {
+        peer: pair.entry.name,
+        client_memory: peak_memory(pair.client.pid()?)?,
+        server_memory: pair.server.as_ref().map(|server| peak_memory(server.pid()?)).transpose()?,
+        samples: pair.samples.clone(),
+    })
+}

@@ -1,0 +1,36 @@
+//! oxlo measured beside its peers: `cargo run --release -p oxlo-bench -- compare`.
+
+mod compare;
+mod goals;
+mod measure;
+mod peers;
+mod process;
+mod report;
+mod scenario;
+mod worker;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "oxlo measured beside its peers, all in one run on a broker of its own")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs every scenario with every peer in turn, several rounds, and prints medians and ratios.
+    Compare(compare::Options),
+    /// One end of a scenario; started by the other commands.
+    #[command(hide = true)]
+    Worker(worker::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    match Arguments::parse().command {
+        Command::Compare(options) => runtime.block_on(compare::run(&options)),
+        Command::Worker(options) => runtime.block_on(worker::run(&options)),
+    }
+}

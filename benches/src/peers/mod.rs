@@ -1,0 +1,87 @@
+//! The two ends of every peer. All do the same work: a request whose argument is a text, which the server returns; both
+//! ends read and write it as JSON by serde.
+
+mod lapin_casts;
+mod lapin_rpc;
+mod oxlo_rpc;
+mod sink;
+
+use std::future::Future;
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+use crate::worker::{Side, follow_orders, until_input_ends};
+
+/// The client's end.
+pub(crate) trait Client: Clone + Send + Sync + 'static {
+    /// Has `text` echoed, and checks that it came back.
+    fn call(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
+        let _ = text;
+        async { bail!("this peer has no calls") }
+    }
+
+    /// Sends `text` and waits until the broker has confirmed that it keeps it.
+    fn cast(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
+        let _ = text;
+        async { bail!("this peer has no casts") }
+    }
+}
+
+/// The request of peers without a wire format of their own.
+#[derive(Serialize, Deserialize)]
+struct Request<'a> {
+    method: &'a str,
+    #[serde(borrow)]
+    args: EchoArgs<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EchoArgs<'a> {
+    value: &'a str,
+}
+
+/// The reply of peers without a wire format of their own.
+#[derive(Serialize, Deserialize)]
+struct Reply<'a> {
+    result: &'a str,
+}
+
+fn echoed(sent: &str, came: &str) -> anyhow::Result<()> {
+    if sent.len() != came.len() {
+        bail!("sent {} bytes, and {} came back", sent.len(), came.len());
+    }
+    Ok(())
+}
+
+pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyhow::Result<()> {
+    use lapin_rpc::Acks;
+    match (side, peer) {
+        (Side::Client, "oxlo") => follow_orders(oxlo_rpc::connect(url, topic).await?).await,
+        (Side::Server, "oxlo") => {
+            let _server = oxlo_rpc::serve(url, topic).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "lapin-tutorial") => follow_orders(lapin_rpc::connect(url, topic, Acks::Each).await?).await,
+        (Side::Server, "lapin-tutorial") => {
+            let _server = lapin_rpc::serve(url, topic, Acks::Each).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "lapin-noack") => follow_orders(lapin_rpc::connect(url, topic, Acks::None).await?).await,
+        (Side::Server, "lapin-noack") => {
+            let _server = lapin_rpc::serve(url, topic, Acks::None).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "lapin-confirms") => follow_orders(lapin_casts::connect(url, topic).await?).await,
+        (Side::Server, "sink") => {
+            let _sink = sink::drain(url, topic).await?;
+            until_input_ends().await
+        }
+        _ => bail!("there is no {side:?} of a peer `{peer}`"),
+    }
+}
+
+/// The same broker for a library that wants `amqp://` and an escaped virtual host.
+fn amqp_url(rabbit: &str) -> String {
+    rabbit.replacen("rabbit://", "amqp://", 1) + "%2f"
+}

@@ -1,0 +1,127 @@
+//! Worker processes, and what the kernel says they used.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::worker::{Order, Outcome, Side};
+
+/// How long a worker may take to start, and how long beyond the time of a run it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The kernel counts processor time in these, whatever its own tick is (`sysconf(_SC_CLK_TCK)` on Linux).
+const TICK: f64 = 0.01;
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// This program, as a peer.
+    Rust(&'static str),
+    /// `benches/peers/NAME.py`
+    Python(&'static str),
+}
+
+/// A worker. It ends when its input does, which is when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    name: String,
+}
+
+impl Worker {
+    pub(crate) async fn start(program: Program, side: Side, url: &str, topic: &str) -> anyhow::Result<Self> {
+        let side = match side {
+            Side::Client => "client",
+            Side::Server => "server",
+        };
+        let (mut command, name) = match program {
+            Program::Rust(peer) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["worker", side, peer]);
+                (command, format!("{peer} {side}"))
+            }
+            Program::Python(script) => {
+                let python = repository().join(".build/venv/bin/python");
+                if !python.exists() {
+                    bail!("{} is missing: ./tests/run makes it and installs oslo.messaging in it", python.display());
+                }
+                let mut command = Command::new(python);
+                // What its libraries have to say about themselves would fill the screen.
+                command.args(["-W", "ignore"]);
+                command.arg(repository().join(format!("benches/peers/{script}.py")));
+                (command, format!("{script}.py"))
+            }
+        };
+        command.args(["--url", url, "--topic", topic]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("{name} has no pipes");
+        };
+        let mut worker = Self { child, input, output: BufReader::new(output).lines(), name };
+        let ready = worker.line(PATIENCE).await?;
+        if ready.get("ready") != Some(&Value::Bool(true)) {
+            bail!("{} printed {ready} instead of its ready line", worker.name);
+        }
+        Ok(worker)
+    }
+
+    pub(crate) async fn run(&mut self, order: Order) -> anyhow::Result<Outcome> {
+        let line = serde_json::to_string(&order)? + "\n";
+        self.input.write_all(line.as_bytes()).await?;
+        let answer = self.line(PATIENCE + Duration::from_secs_f64(order.seconds)).await?;
+        let outcome: Outcome = serde_json::from_value(answer)?;
+        if outcome.errors > 0 {
+            bail!("{} had {} errors, see above", self.name, outcome.errors);
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().with_context(|| format!("{} has ended", self.name))
+    }
+
+    async fn line(&mut self, limit: Duration) -> anyhow::Result<Value> {
+        let line = timeout(limit, self.output.next_line())
+            .await
+            .with_context(|| format!("{} did not answer within {limit:?}", self.name))??
+            .with_context(|| format!("{} ended, see above", self.name))?;
+        serde_json::from_str(&line).with_context(|| format!("{} printed `{line}`", self.name))
+    }
+}
+
+/// The processor time that a process with all its threads has used so far, in seconds.
+pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses and may hold spaces; 14 and 15 are user and system time.
+    let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next().context("a short stat").and_then(|field| Ok(field.parse::<f64>()?));
+    Ok((ticks()? + ticks()?) * TICK)
+}
+
+/// The most memory that a process has had resident, in MiB.
+pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
+    status_field(pid, "VmHWM:")
+}
+
+fn status_field(pid: u32, name: &str) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}

@@ -1,0 +1,82 @@
+//! One end of a scenario in a process of its own: a server that serves until its input ends, or a client that runs what
+//! it reads there, one JSON line for each run. The Python peers in `benches/peers` speak the same lines.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+use crate::{measure, peers};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    side: Side,
+    /// The peer's name.
+    peer: String,
+    /// The broker, `rabbit://`.
+    #[arg(long)]
+    url: String,
+    #[arg(long)]
+    topic: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+/// What a client is to do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) seconds: f64,
+    /// How many tasks (in Python: threads) each do one call after the other.
+    pub(crate) tasks: usize,
+    /// The length of the text that a call carries each way, or a cast one way.
+    pub(crate) text: usize,
+    pub(crate) cast: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) count: u64,
+    pub(crate) errors: u64,
+    /// From the first start to the last end.
+    pub(crate) seconds: f64,
+    /// Microseconds, and how many took that long.
+    pub(crate) latencies: Vec<(u64, u64)>,
+}
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+    peers::run(options.side, &options.peer, &options.url, &options.topic).await
+}
+
+/// Serves as the client of a peer: runs every order that comes by standard input.
+pub(crate) async fn follow_orders<C: peers::Client>(client: C) -> anyhow::Result<()> {
+    say(&serde_json::json!({"ready": true}))?;
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let order: Order = serde_json::from_str(&line).with_context(|| format!("the order `{line}` cannot be read"))?;
+        say(&measure::drive(&client, order).await?)?;
+    }
+    Ok(())
+}
+
+/// Serves as the server of a peer: says that it is ready, and waits for the end of its input.
+pub(crate) async fn until_input_ends() -> anyhow::Result<()> {
+    say(&serde_json::json!({"ready": true}))?;
+    let mut lines = BufReader::new(stdin()).lines();
+    while lines.next_line().await?.is_some() {}
+    Ok(())
+}
+
+fn say(what: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, what)?;
+    out.write_all(b"\n")?;
+    out.flush()?;
+    Ok(())
+}
