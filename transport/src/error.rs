@@ -58,6 +58,12 @@ pub enum TransportError {
         /// What is wrong with its value, and what to do.
         reason: String,
     },
+    /// The driver cannot do this. Nothing was sent.
+    #[error("this driver does not support it: {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
     /// The broker is there and refuses us; waiting does not help. Nothing was sent.
     #[error("{broker} refused the connection: {reason}")]
     Refused {

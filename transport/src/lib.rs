@@ -24,6 +24,7 @@ pub mod parts;
 pub mod payload;
 pub mod process_config;
 pub mod registry;
+pub mod request_queue;
 pub mod settings;
 pub mod target;
 pub mod transport;
@@ -41,10 +42,11 @@ pub use crate::{
     failure::Failure,
     listener::{Delivery, Listener, Replier, Settle, Settlement},
     message::{Notification, Priority, Reply, Request},
-    options::{CallOptions, ListenOptions, Retry, SendOptions},
+    options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,
     process_config::{ProcessConfig, ProcessConfigError},
     registry::{Driver, Registry, TransportBuilder},
+    request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
     transport::{Capabilities, ConnectionState, PendingReply, Transport},

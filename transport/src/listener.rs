@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{error::TransportError, message::Reply};
 
@@ -34,6 +34,12 @@ pub trait Listener<M: Send + 'static>: fmt::Debug + Send {
 
     /// Whether the subscription stands at the broker at this moment.
     fn is_subscribed(&self) -> bool;
+
+    /// [`is_subscribed`](Self::is_subscribed), and every change of it. A driver that cannot tell of changes gives what
+    /// is true now.
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        watch::channel(self.is_subscribed()).1
+    }
 }
 
 /// One message that was taken and must be settled.
@@ -50,12 +56,15 @@ pub struct Delivery<M> {
     pub deadline: Option<Instant>,
     /// Whether the broker delivered it before, to somebody who did not settle it.
     pub redelivered: bool,
+    /// How often it came back before, for whatever reason, as far as that is counted: by the broker (quorum queues,
+    /// `memory://`), or with [`count_redeliveries`](crate::ListenOptions::count_redeliveries). Else 1 for any number.
+    pub redeliveries: u32,
 }
 
 impl<M> Delivery<M> {
     /// A message that nobody waits for.
     pub fn new(message: M, settle: Settle) -> Self {
-        Self { message, settle, replier: None, deadline: None, redelivered: false }
+        Self { message, settle, replier: None, deadline: None, redelivered: false, redeliveries: 0 }
     }
 }
 

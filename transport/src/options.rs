@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::request_queue::RequestQueue;
+
 /// How long a call waits for its reply, and a cast for its confirmation, unless told otherwise: oslo's
 /// `rpc_response_timeout`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -127,11 +129,32 @@ pub struct ListenOptions {
     /// How many messages may be taken and not settled, of each queue that is listened on. Default 100; 0 counts as 1. It
     /// bounds memory; a server sets it from its concurrency.
     pub prefetch: u16,
+    /// Which of a service's requests are taken. Default [`ListenScope::Server`].
+    pub scope: ListenScope,
+    /// Whether [`Delivery::redeliveries`](crate::Delivery::redeliveries) is counted also where the broker does not do
+    /// it, which costs a message for each redelivery. Default `false`.
+    pub count_redeliveries: bool,
+}
+
+/// Which of a service's requests a listener takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenScope {
+    /// What a server takes: requests for the topic, for it by name, and for all servers.
+    #[default]
+    Server,
+    /// Requests for the topic only, beside its other servers. The target needs no server.
+    Topic,
+    /// Requests for the target's server only.
+    Named,
+    /// Requests in an extra queue only, which is declared if it is not there. The target's topic and server are not
+    /// looked at.
+    Queue(RequestQueue),
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { prefetch: 100 }
+        Self { prefetch: 100, scope: ListenScope::default(), count_redeliveries: false }
     }
 }
 
@@ -146,6 +169,20 @@ impl ListenOptions {
     #[must_use]
     pub fn with_prefetch(mut self, prefetch: u16) -> Self {
         self.prefetch = prefetch;
+        self
+    }
+
+    /// Sets which of a service's requests are taken.
+    #[must_use]
+    pub fn with_scope(mut self, scope: ListenScope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets whether redeliveries are counted also where the broker does not do it.
+    #[must_use]
+    pub fn with_count_redeliveries(mut self, count: bool) -> Self {
+        self.count_redeliveries = count;
         self
     }
 }

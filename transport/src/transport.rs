@@ -10,6 +10,7 @@ use crate::{
     listener::Listener,
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
+    request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
 };
@@ -29,12 +30,19 @@ pub struct Capabilities {
     /// Targets of one topic in different exchanges do not reach each other. RabbitMQ's queues are named by topic
     /// alone, so there they do.
     pub isolates_exchanges: bool,
+    /// Extra request queues can be declared, listened on and removed, and publishing can be paused.
+    pub request_queues: bool,
 }
 
 impl Capabilities {
-    /// A broker that can do everything but keep exchanges apart: the set to start from.
-    pub const FULL: Self =
-        Self { detects_undeliverable: true, expires_requests: true, redelivers: true, isolates_exchanges: false };
+    /// A broker that can do everything but keep exchanges apart and have extra request queues: the set to start from.
+    pub const FULL: Self = Self {
+        detects_undeliverable: true,
+        expires_requests: true,
+        redelivers: true,
+        isolates_exchanges: false,
+        request_queues: false,
+    };
 }
 
 /// Whether a transport can send at the moment.
@@ -139,6 +147,40 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         pool: Option<&str>,
         options: &ListenOptions,
     ) -> Result<Box<dyn Listener<Notification>>, TransportError>;
+
+    /// Declares an extra request queue. When this returns, what is sent to its key reaches it. Declaring what is there
+    /// already does nothing; declarations and removals of one transport happen in the order in which they were begun.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] for a queue without topic, name or key, `Topology` if the broker refuses, for
+    /// instance because it is there with another expiry, `Unsupported` if the driver has no such queues, `Unreachable`.
+    async fn declare_queue(&self, queue: &RequestQueue) -> Result<(), TransportError> {
+        Err(TransportError::Unsupported { what: format!("{queue}") })
+    }
+
+    /// Removes an extra request queue. When this returns, what is sent to its key is undeliverable, unless another queue
+    /// has the same key. Removing what is not there does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Topology`] while somebody listens on it, and with [`Removal::IfEmpty`] while there are requests
+    /// in it; else as [`declare_queue`](Self::declare_queue).
+    async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
+        let _ = removal;
+        Err(TransportError::Unsupported { what: format!("{queue}") })
+    }
+
+    /// Stops sending, or goes on. While it is paused, the state is `Blocked`, and what is to be sent, replies included,
+    /// waits within its timeout as while a broker blocks; what is on its way already gets there, and taking goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Unsupported`] if the driver cannot.
+    fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {
+        let _ = pause;
+        Err(TransportError::Unsupported { what: "pausing to publish".to_owned() })
+    }
 
     /// Ends everything in order: pending calls fail as `Closed`, settlements and confirms are flushed, what belongs
     /// to this transport alone is deleted from the broker. Returns when that is done; a second call returns at once.

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use oxlo_transport::Settlement;
@@ -41,6 +42,7 @@ pub(crate) struct Taken<M> {
     pub(crate) tag: Tag,
     pub(crate) content: M,
     pub(crate) redelivered: bool,
+    pub(crate) redeliveries: u32,
     /// Tells a second copy of one message in one queue from the copies of it in other queues.
     pub(crate) identity: String,
 }
@@ -67,12 +69,15 @@ struct Queue<M> {
     waiting: VecDeque<Waiting<M>>,
     /// The next one to get a message stands first.
     turns: VecDeque<ConsumerId>,
+    /// How long it stays without a consumer, and since when it has none.
+    expires: Option<(Duration, Instant)>,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting<M> {
     arrival: u64,
     redelivered: bool,
+    redeliveries: u32,
     message: Message<M>,
 }
 
@@ -119,12 +124,67 @@ impl<M: Clone> Broker<M> {
         if !self.queues.contains_key(name) {
             let number = self.queue_numbers;
             self.queue_numbers += 1;
-            self.queues.insert(name.clone(), Queue { number, waiting: VecDeque::new(), turns: VecDeque::new() });
+            self.queues.insert(
+                name.clone(),
+                Queue { number, waiting: VecDeque::new(), turns: VecDeque::new(), expires: None },
+            );
         }
         let bound = self.bindings.entry(route.clone()).or_default();
         if !bound.contains(name) {
             bound.push(name.clone());
         }
+    }
+
+    /// Creates a queue as [`declare`](Self::declare) does, one that goes when nobody listens on it for a time. `Err` if
+    /// it is there with another time.
+    pub(crate) fn declare_expiring(
+        &mut self,
+        name: &QueueName,
+        route: &Route,
+        expires: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), Option<Duration>> {
+        self.sweep(now);
+        if let Some(queue) = self.queues.get(name) {
+            let there = queue.expires.map(|(after, _)| after);
+            if there != expires {
+                return Err(there);
+            }
+        }
+        self.declare(name, route);
+        if let (Some(queue), Some(after)) = (self.queues.get_mut(name), expires) {
+            queue.expires = Some((after, now));
+        }
+        Ok(())
+    }
+
+    /// Removes a queue; `Err` with its consumers and messages if it is used, or must be empty and is not.
+    pub(crate) fn remove(&mut self, name: &QueueName, discard: bool) -> Result<(), (usize, usize)> {
+        let Some(queue) = self.queues.get(name) else { return Ok(()) };
+        let (consumers, messages) = (queue.turns.len(), queue.waiting.len());
+        if consumers > 0 || (messages > 0 && !discard) {
+            return Err((consumers, messages));
+        }
+        self.forget(name);
+        Ok(())
+    }
+
+    /// Removes the queues whose time without a consumer is over.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let over = |queue: &Queue<M>| {
+            queue.turns.is_empty() && queue.expires.is_some_and(|(after, since)| now.duration_since(since) >= after)
+        };
+        let gone: Vec<QueueName> =
+            self.queues.iter().filter(|(_, queue)| over(queue)).map(|(name, _)| name.clone()).collect();
+        gone.iter().for_each(|name| self.forget(name));
+    }
+
+    fn forget(&mut self, name: &QueueName) {
+        self.queues.remove(name);
+        self.bindings.retain(|_, bound| {
+            bound.retain(|other| other != name);
+            !bound.is_empty()
+        });
     }
 
     /// Whether a message sent to `route` would reach any queue.
@@ -139,7 +199,12 @@ impl<M: Clone> Broker<M> {
             let arrival = self.arrivals;
             self.arrivals += 1;
             if let Some(queue) = self.queues.get_mut(&name) {
-                queue.waiting.push_back(Waiting { arrival, redelivered: false, message: message.clone() });
+                queue.waiting.push_back(Waiting {
+                    arrival,
+                    redelivered: false,
+                    redeliveries: 0,
+                    message: message.clone(),
+                });
             }
             self.push(&name, now);
         }
@@ -187,6 +252,7 @@ impl<M: Clone> Broker<M> {
                 tag,
                 content: held.waiting.message.content.clone(),
                 redelivered: held.waiting.redelivered,
+                redeliveries: held.waiting.redeliveries,
                 identity,
             }));
         }
@@ -215,7 +281,7 @@ impl<M: Clone> Broker<M> {
 
     /// Ends a subscription. What the consumer did not take goes back; what it took can still be settled.
     pub(crate) fn unsubscribe(&mut self, id: ConsumerId, now: Instant) {
-        let Some(consumer) = self.leave(id) else { return };
+        let Some(consumer) = self.leave(id, now) else { return };
         for tag in consumer.ready {
             if let Some(held) = self.held.remove(&tag) {
                 self.give_back(held, now);
@@ -266,7 +332,7 @@ impl<M: Clone> Broker<M> {
         let theirs: Vec<ConsumerId> =
             self.consumers.iter().filter(|(_, c)| c.connection == connection).map(|(id, _)| *id).collect();
         for id in theirs {
-            self.leave(id);
+            self.leave(id, now);
         }
         self.take_back(connection, now);
     }
@@ -281,17 +347,16 @@ impl<M: Clone> Broker<M> {
         self.held.len()
     }
 
-    fn leave(&mut self, id: ConsumerId) -> Option<Consumer> {
+    fn leave(&mut self, id: ConsumerId, now: Instant) -> Option<Consumer> {
         let consumer = self.consumers.remove(&id)?;
         for name in &consumer.queues {
             if matches!(name, QueueName::Own(_)) {
-                self.queues.remove(name);
-                self.bindings.retain(|_, bound| {
-                    bound.retain(|other| other != name);
-                    !bound.is_empty()
-                });
+                self.forget(name);
             } else if let Some(queue) = self.queues.get_mut(name) {
                 queue.turns.retain(|other| *other != id);
+                if let Some((_, unused_since)) = &mut queue.expires {
+                    *unused_since = now;
+                }
             }
         }
         consumer.wake.notify_one();
@@ -303,6 +368,7 @@ impl<M: Clone> Broker<M> {
         let Some(queue) = self.queues.get_mut(&held.queue) else { return };
         let mut waiting = held.waiting;
         waiting.redelivered |= held.handed_out;
+        waiting.redeliveries += u32::from(held.handed_out);
         let place = queue.waiting.partition_point(|other| other.arrival < waiting.arrival);
         queue.waiting.insert(place, waiting);
         if let Some(turn) = queue.turns.iter().position(|id| *id == held.consumer)

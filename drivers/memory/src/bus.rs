@@ -30,6 +30,9 @@ use crate::{
 /// The buses of this process by name. Weak, so that a bus goes away with the last that uses it.
 static BUSES: LazyLock<Mutex<HashMap<String, Weak<Bus>>>> = LazyLock::new(Mutex::default);
 
+/// The reason of a transport that was told to send nothing.
+const PAUSED: &str = "publishing is paused by this program";
+
 #[derive(Debug)]
 pub(crate) struct Bus {
     name: String,
@@ -110,8 +113,12 @@ pub(crate) struct State {
 struct Connection {
     name: Option<String>,
     state: watch::Sender<ConnectionState>,
+    /// Whether its listeners are subscribed.
+    up: watch::Sender<bool>,
     /// Why it is cut off.
     down: Option<Arc<str>>,
+    /// It sends nothing because it was told so.
+    paused: bool,
     pending: PendingCalls,
     /// Replies that came while it was cut off.
     replies: Vec<(Arc<str>, ReplyPart)>,
@@ -136,7 +143,17 @@ impl State {
     ) -> (ConnectionId, watch::Receiver<ConnectionState>) {
         let id = ConnectionId(self.next_id());
         let (state, changes) = watch::channel(ConnectionState::Connected);
-        let connection = Connection { name, state, down: None, pending, replies: Vec::new(), seen: Dedup::default() };
+        let up = watch::Sender::new(true);
+        let connection = Connection {
+            name,
+            state,
+            up,
+            down: None,
+            paused: false,
+            pending,
+            replies: Vec::new(),
+            seen: Dedup::default(),
+        };
         connection.announce(self.alarm.as_ref());
         self.connections.insert(id, connection);
         (id, changes)
@@ -148,6 +165,7 @@ impl State {
         self.requests.disband(id, now);
         self.notifications.disband(id, now);
         connection.state.send_replace(ConnectionState::Closed);
+        connection.up.send_replace(false);
         connection.pending.close();
     }
 
@@ -156,7 +174,23 @@ impl State {
             (None, _) => Gate::Closed,
             (Some(Connection { down: Some(reason), .. }), _) => Gate::Disconnected(reason.clone()),
             (Some(_), Some(reason)) => Gate::Blocked(reason.clone()),
+            (Some(Connection { paused: true, .. }), _) => Gate::Blocked(PAUSED.into()),
             (Some(_), None) => Gate::Open,
+        }
+    }
+
+    pub(crate) fn pause_publishing(&mut self, id: ConnectionId, pause: bool) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.paused = pause;
+            connection.announce(self.alarm.as_ref());
+        }
+    }
+
+    /// Whether the listeners of a connection are subscribed, and every change of it.
+    pub(crate) fn subscribed(&self, id: ConnectionId) -> watch::Receiver<bool> {
+        match self.connections.get(&id) {
+            Some(connection) => connection.up.subscribe(),
+            None => watch::channel(false).1,
         }
     }
 
@@ -307,9 +341,12 @@ impl State {
 
 impl Connection {
     fn announce(&self, alarm: Option<&Arc<str>>) {
+        let up = self.down.is_none();
+        self.up.send_if_modified(|was| std::mem::replace(was, up) != up);
         let state = match (&self.down, alarm) {
             (Some(reason), _) => ConnectionState::Disconnected(reason.clone()),
             (None, Some(reason)) => ConnectionState::Blocked(reason.clone()),
+            (None, None) if self.paused => ConnectionState::Blocked(PAUSED.into()),
             (None, None) => ConnectionState::Connected,
         };
         self.state.send_if_modified(|current| {

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oxlo_transport::{Delivery, Listener, Notification, Replier, Request, Settle, TransportError};
-use tokio::{sync::Notify, task::coop::consume_budget, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    task::coop::consume_budget,
+    time::Instant,
+};
 
 use crate::{
     broker::{ConsumerId, Taken},
@@ -69,13 +73,14 @@ impl<C: Delivered> MemoryListener<C> {
     }
 
     fn hand_out(&self, taken: Taken<C>) -> Delivery<C::Message> {
-        let Taken { tag, content, redelivered, identity } = taken;
+        let Taken { tag, content, redelivered, redeliveries, identity } = taken;
         let link = self.link.clone();
         let settle = Settle::new(move |settlement| {
             link.bus.lock().settle::<C>(link.id, tag, &identity, settlement, Instant::now());
         });
         let mut delivery = content.deliver(&self.link, settle);
         delivery.redelivered = redelivered;
+        delivery.redeliveries = redeliveries;
         delivery
     }
 }
@@ -106,6 +111,10 @@ impl<C: Delivered> Listener<C::Message> for MemoryListener<C> {
 
     fn is_subscribed(&self) -> bool {
         !self.stopped && self.link.is_connected()
+    }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        if self.stopped { watch::channel(false).1 } else { self.link.bus.lock().subscribed(self.link.id) }
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum QueueName {
     Shared(Route),
     /// The queue of a pool of notification listeners.
     Pool { exchange: Arc<str>, pool: Arc<str> },
+    /// An extra queue of a service.
+    Extra { exchange: Arc<str>, topic: Arc<str>, name: Arc<str> },
     /// The queue of one listener, which goes with it.
     Own(ConsumerId),
 }

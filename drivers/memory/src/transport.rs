@@ -1,13 +1,17 @@
 //! The transport, and the bus as a program sees it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use oxlo_transport::{
-    CallOptions, Capabilities, ConnectionState, ListenOptions, Listener, Notification, PendingReply, Priority, Request,
-    SendOptions, Settings, Target, Transport, TransportError, parts::pending::PendingCalls,
+    CallOptions, Capabilities, ConnectionState, ListenOptions, ListenScope, Listener, Notification, PendingReply,
+    Priority, Removal, Request, RequestQueue, SendOptions, Settings, Target, Transport, TransportError,
+    parts::pending::PendingCalls,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -110,6 +114,14 @@ impl MemoryTransport {
         Ok(Route { exchange: self.exchange(to), key })
     }
 
+    /// Name and route of an extra queue.
+    fn extra(&self, queue: &RequestQueue) -> Result<(QueueName, Route), TransportError> {
+        let RequestQueue { topic, name, routing_key, .. } = queue.check()?;
+        let exchange = self.exchange(&queue.target());
+        let route = Route { exchange: exchange.clone(), key: Key::Server(topic.clone(), routing_key.clone()) };
+        Ok((QueueName::Extra { exchange, topic: topic.clone(), name: name.clone() }, route))
+    }
+
     async fn send(
         &self,
         route: Route,
@@ -120,6 +132,7 @@ impl MemoryTransport {
         let mandatory = mandatory && !matches!(route.key, Key::Fanout(_));
         self.link
             .publish(Traffic::Requests, &route.key, patience, |state, now| {
+                state.requests.sweep(now);
                 if mandatory && !state.requests.is_routable(&route) {
                     return Err(TransportError::Undeliverable {
                         exchange: route.exchange.to_string(),
@@ -149,6 +162,7 @@ impl Transport for MemoryTransport {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::FULL;
         capabilities.isolates_exchanges = true;
+        capabilities.request_queues = true;
         capabilities
     }
 
@@ -221,16 +235,33 @@ impl Transport for MemoryTransport {
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let (topic, server) = on.require_topic_and_server()?;
         let exchange = self.exchange(on);
         let route = |key| Route { exchange: exchange.clone(), key };
         let shared = |route: Route| (QueueName::Shared(route.clone()), route);
+        let (topic, server) = match &options.scope {
+            ListenScope::Topic => (on.require_topic()?, None),
+            ListenScope::Queue(queue) => {
+                self.declare_queue(queue).await?;
+                let extra = self.extra(queue)?;
+                return Ok(Box::new(self.subscribe::<Incoming>(options, |_| vec![extra]).await?));
+            }
+            _ => {
+                let (topic, server) = on.require_topic_and_server()?;
+                (topic, Some(server))
+            }
+        };
         let topology = |consumer| {
-            vec![
-                shared(route(Key::Topic(topic.clone()))),
-                shared(route(Key::Server(topic.clone(), server.clone()))),
-                (QueueName::Own(consumer), route(Key::Fanout(topic.clone()))),
-            ]
+            let mut queues = Vec::new();
+            if options.scope != ListenScope::Named {
+                queues.push(shared(route(Key::Topic(topic.clone()))));
+            }
+            if let Some(server) = server {
+                queues.push(shared(route(Key::Server(topic.clone(), server.clone()))));
+            }
+            if options.scope == ListenScope::Server {
+                queues.push((QueueName::Own(consumer), route(Key::Fanout(topic.clone()))));
+            }
+            queues
         };
         Ok(Box::new(self.subscribe::<Incoming>(options, topology).await?))
     }
@@ -258,6 +289,41 @@ impl Transport for MemoryTransport {
             queues.push((queue, route));
         }
         Ok(Box::new(self.subscribe::<Notification>(options, |_| queues).await?))
+    }
+
+    async fn declare_queue(&self, queue: &RequestQueue) -> Result<(), TransportError> {
+        let (name, route) = self.extra(queue)?;
+        self.link.connected().await?;
+        let declared = self.link.bus.lock().requests.declare_expiring(&name, &route, queue.expires, Instant::now());
+        declared.map_err(|there| {
+            let shown = |expires: Option<Duration>| expires.map_or_else(|| "never".to_owned(), |it| format!("{it:?}"));
+            TransportError::Topology {
+                object: queue.to_string(),
+                reason: format!(
+                    "it expires after {}, and {} is asked for; remove it first, or ask for the same",
+                    shown(there),
+                    shown(queue.expires)
+                ),
+            }
+        })
+    }
+
+    async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
+        let (name, _) = self.extra(queue)?;
+        self.link.connected().await?;
+        let removed = self.link.bus.lock().requests.remove(&name, removal == Removal::Discard);
+        removed.map_err(|used| {
+            let reason = match used {
+                (0, messages) => format!("it still holds {messages} requests; take them, or discard them"),
+                (consumers, _) => format!("{consumers} listeners take from it; stop them first"),
+            };
+            TransportError::Topology { object: queue.to_string(), reason }
+        })
+    }
+
+    fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {
+        self.link.bus.lock().pause_publishing(self.link.id, pause);
+        Ok(())
     }
 
     async fn close(&self) {

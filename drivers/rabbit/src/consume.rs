@@ -8,7 +8,7 @@ use futures_util::{
     stream::{BoxStream, SelectAll},
 };
 use lapin::{
-    Channel,
+    BasicProperties, Channel,
     message::Delivery as RawDelivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
@@ -17,7 +17,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use oxlo_transport::{
-    Delivery, Listener, Settle, Settlement, TransportError, listener::Replier, parts::backoff::Backoff,
+    Delivery, Listener, Retry, Settle, Settlement, TransportError, listener::Replier, parts::backoff::Backoff,
     wire::envelope::Poison,
 };
 use tokio::{
@@ -34,12 +34,15 @@ use crate::{
     duplicates::{Duplicates, Settled, Settler},
     error,
     names::QueueName,
-    properties,
-    topology::{Subscription, short_string},
+    properties::{self, Redeliveries},
+    publish::{Outgoing, Patience, Publisher},
+    topology::{Subscription, TopologyOptions, short_string},
 };
 
 /// How long the broker may take to confirm that a consumer is cancelled, a queue deleted, a channel closed.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long counting one redelivery may take until it is tried anew.
+const RECOUNT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -81,6 +84,8 @@ pub(crate) struct Order<R> {
     pub(crate) cancel_on_failover: bool,
     pub(crate) reader: R,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// Counts redeliveries where the broker does not.
+    pub(crate) recount: Option<Arc<Publisher>>,
     /// The name of its fanout queue, held as long as it listens.
     pub(crate) _name: Option<QueueName>,
 }
@@ -144,6 +149,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
 
     fn is_subscribed(&self) -> bool {
         *self.subscribed.borrow()
+    }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        self.subscribed.clone()
     }
 }
 
@@ -326,7 +335,22 @@ impl<R: Reader> Keeper<R> {
     /// Hands a delivery out, or settles it at once if nobody should see it.
     fn take(&mut self, window: &mut AckWindow, place: usize, delivery: RawDelivery) {
         let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: delivery.delivery_tag };
-        let redelivered = delivery.redelivered;
+        let mut redelivered = delivery.redelivered;
+        let noted = properties::redeliveries(&delivery.properties);
+        let again = match (&self.order.recount, noted) {
+            (Some(publisher), Redeliveries::Noted(before)) if redelivered => Some(Again {
+                publisher: publisher.clone(),
+                queue: self.order.subscription.queues.get(place).cloned().unwrap_or_default(),
+                properties: delivery.properties.clone(),
+                body: delivery.data.clone(),
+                redeliveries: before.saturating_add(1),
+            }),
+            _ => None,
+        };
+        let redeliveries = match noted {
+            Redeliveries::Counted(count) => count.max(u32::from(redelivered)),
+            Redeliveries::Noted(count) => count.saturating_add(u32::from(redelivered)),
+        };
         window.delivered(delivery.delivery_tag);
         let stream = self.order.subscription.stream == Some(place);
         if stream && let Some(offset) = properties::stream_offset(&delivery.properties) {
@@ -351,7 +375,12 @@ impl<R: Reader> Keeper<R> {
                 // A fanout message comes to each queue that is bound, with the same id.
                 let queue = self.order.subscription.queues.get(place).map_or("", String::as_str);
                 // And from a stream every listener reads the same message.
-                let id = if stream { format!("{queue}/{}/{id}", self.label) } else { format!("{queue}/{id}") };
+                let id = match noted {
+                    _ if stream => format!("{queue}/{}/{id}", self.label),
+                    // What was sent once more to be counted is no duplicate of itself.
+                    Redeliveries::Noted(count) if count > 0 => format!("{queue}/{count}/{id}"),
+                    _ => format!("{queue}/{id}"),
+                };
                 if !self.order.duplicates.is_first(&id, settler) {
                     metrics::counter!("oxlo_duplicates_total").increment(1);
                     return;
@@ -360,7 +389,13 @@ impl<R: Reader> Keeper<R> {
                 Settle::new(move |settlement| duplicates.settle(&id, settlement))
             }
         };
+        if let Some(again) = again.filter(|_| !stream) {
+            tokio::spawn(again.send(settle));
+            return;
+        }
+        redelivered |= redeliveries > 0;
         let mut taken = Delivery::new(read.message, settle);
+        taken.redeliveries = redeliveries;
         taken.replier = read.replier;
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
@@ -418,6 +453,34 @@ impl<R: Reader> Keeper<R> {
                 }
                 Some(Command::Close(done)) => return End::Closed(Some(done)),
                 None => return End::Closed(None),
+            }
+        }
+    }
+}
+
+/// A message that came back, to be sent once more to its queue with a note of how often it did.
+struct Again {
+    publisher: Arc<Publisher>,
+    queue: String,
+    properties: BasicProperties,
+    body: Vec<u8>,
+    redeliveries: u32,
+}
+
+impl Again {
+    /// Sends it, and settles what came when the broker has it; else that goes back.
+    async fn send(self, settle: Settle) {
+        let Self { publisher, queue, properties, body, redeliveries } = self;
+        let id = Uuid::now_v7();
+        let again = Some(properties::noted(&properties, id, redeliveries));
+        let route = TopologyOptions::reply_route(&queue);
+        let outgoing = Outgoing { route: &route, body, id, mandatory: true, expires: false, again };
+        match publisher.publish_confirmed(outgoing, &Patience::new(RECOUNT_LIMIT, Retry::Forever)).await {
+            Ok(()) => settle.ack(),
+            Err(error) => {
+                warn!(%error, %queue, "a redelivery could not be counted");
+                sleep(Duration::from_millis(250)).await;
+                settle.requeue();
             }
         }
     }

@@ -3,10 +3,10 @@
 
 use lapin::{
     Channel, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use oxlo_transport::TransportError;
+use oxlo_transport::{Removal, TransportError};
 
 use crate::{
     connection::Session,
@@ -68,6 +68,21 @@ pub(crate) async fn unused(channel: &Channel, queue: &str) -> Result<(), Declare
                  (use_queue_manager); give this one others, or wait until the broker has noticed that the other is gone"
             .to_owned(),
     }))
+}
+
+/// Deletes a queue that nobody consumes. One that is not there is deleted already.
+pub(crate) async fn delete_unused(channel: &Channel, queue: &str, removal: Removal) -> Result<(), DeclareError> {
+    let name = short_string(queue).map_err(DeclareError::Refused)?;
+    let options =
+        QueueDeleteOptions { if_unused: true, if_empty: removal == Removal::IfEmpty, ..QueueDeleteOptions::default() };
+    match channel.queue_delete(name, options).await {
+        Ok(_) => Ok(()),
+        Err(failed) if error::is_not_found(&failed) => Ok(()),
+        Err(failed) => Err(match error::removal(queue, &failed) {
+            Some(refused) => DeclareError::Refused(refused),
+            None => DeclareError::Lost(failed),
+        }),
+    }
 }
 
 async fn one(channel: &Channel, declare: &Declare) -> lapin::Result<()> {

@@ -104,6 +104,17 @@ pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
     Some(TransportError::Topology { object: object.to_owned(), reason: format!("{}{advice}", text(error)) })
 }
 
+/// A queue that the broker does not remove; `None` if the error is none of its doing.
+pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
+    reply_code(error)?;
+    let advice = if reply_code(error) == Some(PRECONDITION_FAILED) {
+        "; stop those who listen on it, and take or discard the requests in it"
+    } else {
+        ""
+    };
+    Some(TransportError::Topology { object: format!("queue `{queue}`"), reason: format!("{}{advice}", text(error)) })
+}
+
 /// What the broker said.
 fn text(error: &Error) -> String {
     match error.kind() {

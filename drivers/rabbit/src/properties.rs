@@ -130,6 +130,48 @@ pub(crate) fn stream_offset(properties: &BasicProperties) -> Option<i64> {
     }
 }
 
+/// A quorum queue's count of how often it took a message back.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+/// Our own, where the broker does not count.
+const REDELIVERIES: &str = "x-oxlo-redeliveries";
+
+/// How often a message came back before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redeliveries {
+    /// The broker counts.
+    Counted(u32),
+    /// We count, by sending the message once more each time; this is what it says.
+    Noted(u32),
+}
+
+/// How often a message came back before, as far as it says.
+pub(crate) fn redeliveries(properties: &BasicProperties) -> Redeliveries {
+    let number = |name: &str| {
+        let value = properties.headers().as_ref()?.inner().get(name)?;
+        let number = match value {
+            AMQPValue::LongLongInt(number) => *number,
+            AMQPValue::LongInt(number) => i64::from(*number),
+            AMQPValue::LongUInt(number) => i64::from(*number),
+            AMQPValue::ShortInt(number) => i64::from(*number),
+            AMQPValue::ShortShortInt(number) => i64::from(*number),
+            AMQPValue::ShortShortUInt(number) => i64::from(*number),
+            _ => return None,
+        };
+        u32::try_from(number).ok()
+    };
+    match number(DELIVERY_COUNT) {
+        Some(count) => Redeliveries::Counted(count),
+        None => Redeliveries::Noted(number(REDELIVERIES).unwrap_or(0)),
+    }
+}
+
+/// The properties of a message that came back once more, under a new id.
+pub(crate) fn noted(properties: &BasicProperties, id: Uuid, redeliveries: u32) -> BasicProperties {
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(REDELIVERIES.into(), AMQPValue::LongUInt(redeliveries));
+    properties.clone().with_headers(headers).with_message_id(ShortString::from(id.simple().to_string()))
+}
+
 /// The id under which we published it, if we did.
 pub(crate) fn message_id(properties: &BasicProperties) -> Option<Uuid> {
     Uuid::try_parse(properties.message_id().as_ref()?.as_str()).ok()

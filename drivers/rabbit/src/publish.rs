@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use lapin::{Channel, options::ConfirmSelectOptions};
-use oxlo_transport::{Retry, TransportError, parts::backoff::Backoff};
+use lapin::{BasicProperties, Channel, options::ConfirmSelectOptions};
+use oxlo_transport::{Removal, Retry, TransportError, parts::backoff::Backoff};
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -19,10 +19,10 @@ use uuid::Uuid;
 use crate::{
     config::Config,
     connection::{Down, Link, LinkState, Session, unreachable_after},
-    declare::{DeclareError, declare_all},
+    declare::{DeclareError, declare_all, delete_unused},
     properties,
     pump::{Completion, Message, Pump},
-    topology::{Route, short_string},
+    topology::{Declare, Route, short_string},
 };
 
 /// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
@@ -57,6 +57,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) mandatory: bool,
     /// Whether the broker drops it when the deadline is over.
     pub(crate) expires: bool,
+    /// The properties of a message that came and is sent once more, body as it is.
+    pub(crate) again: Option<BasicProperties>,
 }
 
 /// Whether the broker takes messages.
@@ -144,6 +146,8 @@ pub(crate) struct Publisher {
     config: Arc<Config>,
     gate: watch::Receiver<Gate>,
     room: Arc<Semaphore>,
+    /// Whether nothing is to be sent because the program said so.
+    paused: watch::Sender<bool>,
     // Held, so that replies can be sent after the handle of the transport was dropped.
     _link: Arc<Link>,
 }
@@ -152,13 +156,70 @@ impl Publisher {
     /// Publishes over a link.
     pub(crate) fn spawn(config: Arc<Config>, link: Arc<Link>) -> Self {
         let (sender, gate) = watch::channel(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
-        tokio::spawn(keep(link.state(), sender));
-        Self { config, gate, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
+        let paused = watch::Sender::new(false);
+        tokio::spawn(keep(link.state(), sender, paused.subscribe()));
+        Self { config, gate, paused, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
     }
 
     /// Whether the broker takes messages, and every change of that.
     pub(crate) fn gate(&self) -> watch::Receiver<Gate> {
         self.gate.clone()
+    }
+
+    /// Sends nothing, or goes on.
+    pub(crate) fn pause(&self, pause: bool) {
+        self.paused.send_replace(pause);
+    }
+
+    /// Declares objects, in the order in which it is called.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker refuses, `Unreachable`, `Blocked`, `Closed`.
+    pub(crate) async fn declare(&self, declares: &[Declare], patience: &Patience) -> Result<(), TransportError> {
+        loop {
+            let lane = self.open_lane(patience).await?;
+            let declared = async {
+                let mut kept = lane.declarer.lock().await;
+                *kept = Some(declare_all(&lane.session, kept.take(), declares).await?);
+                Ok(())
+            };
+            match timeout_at(patience.deadline, declared).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(DeclareError::Refused(error))) => return Err(error),
+                Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
+                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+            }
+        }
+    }
+
+    /// Deletes a queue that nobody consumes, in the order in which it is called.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if it has consumers, or must be empty and is not; `Unreachable`, `Blocked`, `Closed`.
+    pub(crate) async fn delete(
+        &self,
+        queue: &str,
+        removal: Removal,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        loop {
+            let lane = self.open_lane(patience).await?;
+            let deleted = async {
+                let mut kept = lane.declarer.lock().await;
+                let channel = declare_all(&lane.session, kept.take(), &[]).await?;
+                let result = delete_unused(&channel, queue, removal).await;
+                *kept = Some(channel);
+                result
+            };
+            match timeout_at(patience.deadline, deleted).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(DeclareError::Refused(error))) => return Err(error),
+                Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
+                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+            }
+        }
     }
 
     /// Hands a message to the broker. When this returns it is on its way, and `completion` will learn what became of it.
@@ -173,8 +234,10 @@ impl Publisher {
         patience: &Patience,
         completion: Completion,
     ) -> Result<(), TransportError> {
-        let Outgoing { route, mut body, id, mandatory, expires } = outgoing;
-        if let Some(packing) = self.config.compress {
+        let Outgoing { route, mut body, id, mandatory, expires, again } = outgoing;
+        if again.is_none()
+            && let Some(packing) = self.config.compress
+        {
             body = properties::compress(&body, packing);
         }
         let mut weight = self.room(body.len(), patience).await?;
@@ -200,7 +263,10 @@ impl Publisher {
                 exchange: short_string(&route.exchange)?,
                 routing_key: short_string(&route.routing_key)?,
                 mandatory,
-                properties: properties::outgoing(id, expires.then_some(left), self.config.compress),
+                properties: match &again {
+                    Some(as_it_came) => as_it_came.clone(),
+                    None => properties::outgoing(id, expires.then_some(left), self.config.compress),
+                },
                 body,
                 id,
             };
@@ -293,7 +359,7 @@ fn waited_since(error: TransportError, begun: Instant) -> TransportError {
 }
 
 /// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
-async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>) {
+async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>, mut paused: watch::Receiver<bool>) {
     let mut backoff = Backoff::default();
     loop {
         let state = link.borrow_and_update().clone();
@@ -311,7 +377,7 @@ async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>) {
         match Lane::open(session.clone()).await {
             Ok(lane) => {
                 let opened = Instant::now();
-                hold_open(&gate, &Arc::new(lane)).await;
+                hold_open(&gate, &Arc::new(lane), &mut paused).await;
                 if opened.elapsed() > Duration::from_secs(1) {
                     backoff.reset();
                     continue;
@@ -328,16 +394,21 @@ async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>) {
     gate.send_replace(Gate::Closed);
 }
 
-async fn hold_open(gate: &watch::Sender<Gate>, lane: &Arc<Lane>) {
+async fn hold_open(gate: &watch::Sender<Gate>, lane: &Arc<Lane>, paused: &mut watch::Receiver<bool>) {
     let mut blocked = lane.session.blocked.clone();
     loop {
         let reason = blocked.borrow_and_update().clone();
         gate.send_replace(match reason {
             Some(reason) => Gate::Blocked(reason),
+            None if *paused.borrow_and_update() => Gate::Blocked("publishing is paused by this program".into()),
             None => Gate::Open(lane.clone()),
         });
         tokio::select! {
             () = lane.ended() => break,
+            changed = paused.changed() => if changed.is_err() {
+                lane.ended().await;
+                break;
+            },
             changed = blocked.changed() => if changed.is_err() {
                 lane.ended().await;
                 break;

@@ -155,7 +155,8 @@ impl ReplySink for Answer {
 impl Answer {
     async fn publish(&self, body: Vec<u8>, id: Uuid, patience: &Patience) -> Result<(), TransportError> {
         let route = TopologyOptions::reply_route(&self.caller.reply_queue);
-        let outgoing = Outgoing { route: &route, body, id, mandatory: self.rules.mandatory, expires: false };
+        let outgoing =
+            Outgoing { route: &route, body, id, mandatory: self.rules.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, patience).await
     }
 }

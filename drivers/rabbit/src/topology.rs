@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use oxlo_transport::{Priority, Target, TransportError};
+use oxlo_transport::{ListenScope, Priority, RequestQueue, Target, TransportError};
 
 use crate::names::QueueName;
 
@@ -47,7 +47,7 @@ pub(crate) enum Declare {
 }
 
 /// What a listener declares, and which queues it then consumes, in this order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Subscription {
     pub(crate) declares: Vec<Declare>,
     pub(crate) queues: Vec<String>,
@@ -153,39 +153,79 @@ impl TopologyOptions {
     pub(crate) fn rpc_server(
         &self,
         on: &Target,
+        scope: &ListenScope,
         control_exchange: &str,
         fanout_name: &QueueName,
     ) -> Result<Subscription, TransportError> {
-        let (topic, server) = on.require_topic_and_server()?;
-        let exchange = on.exchange.as_deref().unwrap_or(control_exchange);
-        let own = format!("{topic}.{server}");
-        let fanout = format!("{topic}_fanout");
-        let fanout_queue = if self.stream_fanout { fanout.clone() } else { format!("{fanout}_{}", fanout_name.suffix) };
-        let mut declares = Vec::with_capacity(9);
-        self.bound_queue(&mut declares, exchange, topic);
-        self.bound_queue(&mut declares, exchange, &own);
-        declares.push(self.fanout_exchange(topic));
-        declares.push(if self.stream_fanout {
-            self.stream_queue(&fanout_queue)
-        } else {
-            self.transient_queue(&fanout_queue)
-        });
-        declares.push(binding(&fanout_queue, &fanout, topic));
-        for name in [exchange, own.as_str(), fanout_queue.as_str()] {
-            short_string(name)?;
+        if let ListenScope::Queue(queue) = scope {
+            let (name, declares) = self.request_queue(queue, control_exchange)?;
+            return Ok(Subscription { declares, queues: vec![name], ..Subscription::default() });
         }
-        let (own_queues, claimed) = match () {
-            () if self.stream_fanout => (Vec::new(), Vec::new()),
-            () if fanout_name.is_stable() => (Vec::new(), vec![fanout_queue.clone()]),
-            () => (vec![fanout_queue.clone()], Vec::new()),
-        };
-        Ok(Subscription {
-            declares,
-            queues: vec![topic.to_string(), own, fanout_queue],
-            own: own_queues,
-            claimed,
-            stream: self.stream_fanout.then_some(2),
-        })
+        let topic = on.require_topic()?;
+        let exchange = on.exchange.as_deref().unwrap_or(control_exchange);
+        short_string(exchange)?;
+        let mut it = Subscription::default();
+        if *scope != ListenScope::Named {
+            self.bound_queue(&mut it.declares, exchange, topic);
+            it.queues.push(topic.to_string());
+        }
+        if *scope == ListenScope::Topic {
+            short_string(topic)?;
+            return Ok(it);
+        }
+        let (_, server) = on.require_topic_and_server()?;
+        let own = format!("{topic}.{server}");
+        short_string(&own)?;
+        self.bound_queue(&mut it.declares, exchange, &own);
+        it.queues.push(own);
+        if *scope == ListenScope::Server {
+            self.fanout(&mut it, topic, fanout_name)?;
+        }
+        Ok(it)
+    }
+
+    /// Adds what is for every server of a topic.
+    fn fanout(&self, it: &mut Subscription, topic: &str, name: &QueueName) -> Result<(), TransportError> {
+        let exchange = format!("{topic}_fanout");
+        let queue = if self.stream_fanout { exchange.clone() } else { format!("{exchange}_{}", name.suffix) };
+        short_string(&queue)?;
+        it.declares.push(self.fanout_exchange(topic));
+        it.declares.push(if self.stream_fanout { self.stream_queue(&queue) } else { self.transient_queue(&queue) });
+        it.declares.push(binding(&queue, &exchange, topic));
+        if self.stream_fanout {
+            it.stream = Some(it.queues.len());
+        } else if name.is_stable() {
+            it.claimed.push(queue.clone());
+        } else {
+            it.own.push(queue.clone());
+        }
+        it.queues.push(queue);
+        Ok(())
+    }
+
+    /// Name and declarations of an extra request queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] if it has no topic, name or key, or one that AMQP cannot carry.
+    pub(crate) fn request_queue(
+        &self,
+        queue: &RequestQueue,
+        control_exchange: &str,
+    ) -> Result<(String, Vec<Declare>), TransportError> {
+        let RequestQueue { topic, routing_key, expires, .. } = queue.check()?;
+        let exchange = queue.exchange.as_deref().unwrap_or(control_exchange);
+        let (name, routing_key) = (format!("{topic}_queue_{}", queue.name), format!("{topic}.{routing_key}"));
+        for text in [exchange, &name, &routing_key] {
+            short_string(text)?;
+        }
+        let mut declare = self.queue(&name);
+        if let (Declare::Queue { arguments, .. }, Some(after)) = (&mut declare, expires) {
+            let milliseconds = i32::try_from(after.as_millis()).unwrap_or(i32::MAX);
+            arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
+        }
+        let declares = vec![self.exchange(exchange), declare, binding(&name, exchange, &routing_key)];
+        Ok((name, declares))
     }
 
     /// What a notification listener declares and consumes.
@@ -220,7 +260,7 @@ impl TopologyOptions {
                 reason: "a notification listener needs at least one target and priority".into(),
             });
         }
-        Ok(Subscription { declares, queues, own: Vec::new(), claimed: Vec::new(), stream: None })
+        Ok(Subscription { declares, queues, ..Subscription::default() })
     }
 
     /// Where a reply goes: the default exchange leads to the queue of that name, and nothing is declared.
@@ -352,7 +392,7 @@ mod tests {
     #[test]
     fn a_server_declares_what_oslo_declares_in_its_order() {
         let on = Target::topic("T").server("S");
-        let subscription = plain().rpc_server(&on, "openstack", &random()).unwrap();
+        let subscription = plain().rpc_server(&on, &ListenScope::Server, "openstack", &random()).unwrap();
         let described: Vec<_> = subscription.declares.iter().map(Declare::describe).collect();
         let fanout = subscription.own[0].clone();
         assert_eq!(
@@ -376,7 +416,8 @@ mod tests {
     #[test]
     fn a_stream_is_shared_by_all_servers_of_a_topic_and_outlives_them() {
         let options = TopologyOptions { stream_fanout: true, transient_quorum: true, ..plain() };
-        let subscription = options.rpc_server(&Target::topic("T").server("S"), "openstack", &random()).unwrap();
+        let subscription =
+            options.rpc_server(&Target::topic("T").server("S"), &ListenScope::Server, "openstack", &random()).unwrap();
         assert_eq!((subscription.queues[2].as_str(), subscription.stream), ("T_fanout", Some(2)));
         assert!(subscription.own.is_empty() && subscription.claimed.is_empty());
         let Declare::Queue { durable, arguments, .. } = &subscription.declares[7] else { panic!() };
@@ -445,6 +486,9 @@ mod tests {
     fn a_name_that_amqp_cannot_carry_is_refused() {
         let refused = plain().request_route(&Target::topic("t".repeat(256)), "openstack").unwrap_err();
         assert!(refused.to_string().contains("256 bytes"), "{refused}");
-        assert!(plain().rpc_server(&Target::topic("t"), "openstack", &random()).is_err(), "a server needs a name");
+        assert!(
+            plain().rpc_server(&Target::topic("t"), &ListenScope::Server, "openstack", &random()).is_err(),
+            "a server needs a name"
+        );
     }
 }

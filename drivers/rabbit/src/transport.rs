@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
-    Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
+    Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
+    TransportUrl,
     parts::pending::PendingCalls,
     wire::{
         json::Limits,
@@ -156,7 +157,7 @@ impl RabbitTransport {
             }),
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
-        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: true };
+        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: true, again: None };
         if confirmed {
             self.publisher.publish_confirmed(outgoing, &patience).await?;
         } else {
@@ -182,6 +183,7 @@ impl RabbitTransport {
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),
+            recount: options.count_redeliveries.then(|| self.publisher.clone()),
             _name: name,
         };
         let begun = Instant::now();
@@ -195,7 +197,9 @@ impl RabbitTransport {
 #[async_trait]
 impl Transport for RabbitTransport {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::FULL
+        let mut capabilities = Capabilities::FULL;
+        capabilities.request_queues = true;
+        capabilities
     }
 
     fn settings(&self) -> &Settings {
@@ -212,7 +216,7 @@ impl Transport for RabbitTransport {
         let labels = Labels { unique_id: &id.simple().to_string(), call: None };
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
-        let outgoing = Outgoing { route: &route, body, id, mandatory, expires: false };
+        let outgoing = Outgoing { route: &route, body, id, mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
     }
 
@@ -241,13 +245,14 @@ impl Transport for RabbitTransport {
         let id = Uuid::now_v7();
         let body = notification::encode(&notification, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
-        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: false };
+        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
         let name = QueueName::draw(&self.config)?;
-        let subscription = self.config.topology.rpc_server(on, &self.settings.control_exchange, &name)?;
+        let subscription =
+            self.config.topology.rpc_server(on, &options.scope, &self.settings.control_exchange, &name)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
             vanished: self.vanished.clone(),
@@ -269,6 +274,22 @@ impl Transport for RabbitTransport {
     ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
         let subscription = self.config.topology.notification_listener(on, pool, &self.settings.control_exchange)?;
         self.subscribe(subscription, options, NotificationReader { limits: self.limits() }, None).await
+    }
+
+    async fn declare_queue(&self, queue: &RequestQueue) -> Result<(), TransportError> {
+        let (_, declares) = self.config.topology.request_queue(queue, &self.settings.control_exchange)?;
+        self.publisher.declare(&declares, &Patience::new(self.settings.response_timeout, Retry::Forever)).await
+    }
+
+    async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
+        let (name, _) = self.config.topology.request_queue(queue, &self.settings.control_exchange)?;
+        let patience = Patience::new(self.settings.response_timeout, Retry::Forever);
+        self.publisher.delete(&name, removal, &patience).await
+    }
+
+    fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {
+        self.publisher.pause(pause);
+        Ok(())
     }
 
     async fn close(&self) {

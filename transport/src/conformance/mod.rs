@@ -25,6 +25,7 @@ mod bench;
 pub mod calls;
 pub mod lifecycle;
 pub mod notifications;
+pub mod queues;
 pub mod routing;
 pub mod settling;
 pub mod timing;
@@ -108,6 +109,7 @@ cases! { ($)
     settling {
         a_requeued_message_goes_to_another_listener
         a_requeued_message_is_no_duplicate
+        redeliveries_are_counted
         a_rejected_message_is_never_seen_again
         an_acknowledged_message_is_never_seen_again
         an_unsettled_message_goes_back_when_dropped
@@ -138,6 +140,19 @@ cases! { ($)
         closing_gives_back_what_was_not_settled
         closing_one_transport_spares_the_others
     }
+    queues {
+        a_request_queue_is_reached_by_its_key
+        an_unknown_key_is_undeliverable_at_once
+        requests_wait_in_a_declared_queue
+        a_removed_queue_is_gone_and_can_come_back
+        a_queue_that_is_listened_on_is_not_removed
+        a_queue_that_holds_requests_is_removed_only_when_told_so
+        a_queue_declared_otherwise_is_refused
+        an_unused_queue_expires
+        unusable_queues_are_refused
+        a_scope_takes_nothing_else
+        paused_publishing_loses_nothing
+    }
     notifications {
         a_notification_arrives_with_all_its_fields
         each_priority_has_its_own_queue
@@ -163,6 +178,7 @@ mod tests {
             ("settling", include_str!("settling.rs")),
             ("timing", include_str!("timing.rs")),
             ("lifecycle", include_str!("lifecycle.rs")),
+            ("queues", include_str!("queues.rs")),
             ("notifications", include_str!("notifications.rs")),
         ];
         let mut written = Vec::new();

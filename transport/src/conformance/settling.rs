@@ -71,6 +71,21 @@ pub async fn a_requeued_message_is_no_duplicate(harness: &dyn Harness) {
     take(&mut listener).await.settle.ack();
 }
 
+/// How often a message came back is counted, if that is asked for.
+pub async fn redeliveries_are_counted(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let options = ListenOptions::new().with_count_redeliveries(true);
+    let mut listener = transport.listen(&to.clone().server("server"), &options).await.unwrap();
+    cast(&*transport, &to, 0..1).await;
+    for count in 0..4 {
+        let again = take(&mut listener).await;
+        assert_eq!((number(&again), again.redelivered, again.redeliveries), (0, count > 0, count));
+        again.settle.requeue();
+    }
+    take(&mut listener).await.settle.ack();
+    nothing_comes(&mut listener).await;
+}
+
 /// A rejected message is dropped: no other listener gets it, and none of a later day.
 pub async fn a_rejected_message_is_never_seen_again(harness: &dyn Harness) {
     is_never_seen_again(harness, Settlement::Reject).await;
