@@ -226,7 +226,7 @@ impl ProcessConfig {
         }
         let mut options: Vec<_> =
             self.values.iter().filter(|((section, _), _)| Some(section.as_str()) == group).collect();
-        options.sort_by(|(left, _), (right, _)| left.cmp(right));
+        options.sort_by_key(|(key, _)| *key);
         for ((_, option), value) in options {
             builder = builder.default_option(option.as_str(), value.text.as_str(), value.origin.clone());
         }
