@@ -45,12 +45,13 @@ use std::sync::Arc;
 pub use oxlo_client::{CallError, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
 pub use oxlo_macros::{RemoteError, contract, endpoint};
 pub use oxlo_server::{
-    AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Endpoint, HandlerError, Method, RPCServer, RPCServerBuilder,
-    Redelivered, RunningServer, ServeError, ServeReport, State,
+    AccessPolicy, AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Ended, Endpoint, HandlerError, Method,
+    RPCServer, RPCServerBuilder, Redelivered, RunningServer, ServeError, ServeReport, State, no_such_method,
 };
 pub use oxlo_transport::{
-    Capabilities, ConnectionState, Context, Failure, Payload, ProcessConfig, ProcessConfigError, Registry, Retry,
-    Settings, Target, Transport, TransportBuilder, TransportError, TransportUrl, Version, settings::RemoteError,
+    Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,
+    Removal, RequestQueue, Retry, Settings, Target, Transport, TransportBuilder, TransportError, TransportUrl, Version,
+    settings::RemoteError,
 };
 
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.

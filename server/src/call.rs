@@ -17,6 +17,9 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// Whether the broker delivered the request before, to somebody who did not settle it: it may have run already.
     pub redelivered: bool,
+    /// How often it came back before, as far as that is counted; see
+    /// [`Delivery::redeliveries`](oxlo_transport::Delivery::redeliveries).
+    pub redeliveries: u32,
     /// What the endpoint was given by [`Endpoint::with_state`](crate::Endpoint::with_state).
     pub states: Arc<States>,
 }
@@ -25,6 +28,6 @@ impl Call {
     /// A call that nobody waits for, of an endpoint without state.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self { request, deadline: None, redelivered: false, states: Arc::default() }
+        Self { request, deadline: None, redelivered: false, redeliveries: 0, states: Arc::default() }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     error::BuildError,
     handler::ErasedHandler,
     ping::{self, PING_METHOD},
+    policy::AccessPolicy,
     states::States,
 };
 
@@ -28,6 +29,7 @@ struct Scope {
     version: Version,
     /// The built-in ping answers whatever version a prober's target has.
     any_version: bool,
+    dynamic: Option<(AccessPolicy, Route)>,
 }
 
 struct Candidate {
@@ -41,7 +43,18 @@ pub(crate) struct Route {
     pub(crate) name: Arc<str>,
     pub(crate) handler: ErasedHandler,
     pub(crate) states: Arc<States>,
+    /// Classes of failures that are part of what it may say.
+    expected: Arc<[Arc<str>]>,
 }
+
+impl Route {
+    pub(crate) fn expects(&self, class: &str) -> bool {
+        self.expected.iter().any(|expected| &**expected == class)
+    }
+}
+
+/// Stands for the name of a dynamic method in labels, so that strangers cannot invent label values.
+const DYNAMIC: &str = "(dynamic)";
 
 /// Why no handler serves a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +88,7 @@ impl Dispatcher {
         let shown = endpoint.to_string();
         let version =
             endpoint.version.parse().map_err(|source| BuildError::Version { endpoint: shown.clone(), source })?;
-        let states = Arc::new(endpoint.states);
+        let (states, expected): (_, Arc<[Arc<str>]>) = (Arc::new(endpoint.states), endpoint.expected.into());
         let position = self.endpoints.len();
         for (name, handler) in endpoint.methods {
             if name.is_empty() {
@@ -88,17 +101,30 @@ impl Dispatcher {
             if candidates.last().is_some_and(|last| last.endpoint == position) {
                 return Err(BuildError::DuplicateMethod { endpoint: shown, method: name });
             }
-            let route = Route { id: self.routes, name, handler, states: states.clone() };
+            let route = Route { id: self.routes, name, handler, states: states.clone(), expected: expected.clone() };
             candidates.push(Candidate { endpoint: position, route });
             self.routes += 1;
         }
-        self.endpoints.push(Scope { namespaces: endpoint.namespaces, version, any_version });
+        let dynamic = match endpoint.dynamic {
+            Some((_, handler)) if handler.missing(&states).is_some() => {
+                let state = handler.missing(&states).unwrap_or_default();
+                return Err(BuildError::MissingState { endpoint: shown, method: DYNAMIC.into(), state });
+            }
+            Some((policy, handler)) => {
+                let route = Route { id: self.routes, name: DYNAMIC.into(), handler, states, expected };
+                self.routes += 1;
+                Some((policy, route))
+            }
+            None => None,
+        };
+        self.endpoints.push(Scope { namespaces: endpoint.namespaces, version, any_version, dynamic });
         Ok(())
     }
 
     /// Every method of every endpoint, in no order.
     pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.methods.values().flatten().map(|candidate| &candidate.route)
+        let dynamic = self.endpoints.iter().filter_map(|scope| scope.dynamic.as_ref().map(|(_, route)| route));
+        self.methods.values().flatten().map(|candidate| &candidate.route).chain(dynamic)
     }
 
     /// The first endpoint in order that offers namespace, version and method.
@@ -127,8 +153,15 @@ impl Dispatcher {
             let scope = &self.endpoints[candidate.endpoint];
             offers(scope, scope.any_version)
         });
-        match served {
-            Some(candidate) => Ok(&candidate.route),
+        // An endpoint before the one that has it by name may serve it dynamically.
+        let earlier = served.map_or(self.endpoints.len(), |candidate| candidate.endpoint);
+        let dynamic = self.endpoints[..earlier].iter().find_map(|scope| {
+            let (policy, route) = scope.dynamic.as_ref()?;
+            (policy.allows(method) && offers(scope, scope.any_version)).then_some(route)
+        });
+        match served.map(|candidate| &candidate.route) {
+            _ if dynamic.is_some() => dynamic.ok_or(Refusal::Unnamed),
+            Some(route) => Ok(route),
             None if self.endpoints.iter().any(|scope| offers(scope, false)) => Err(Refusal::NoSuchMethod { method }),
             None => Err(Refusal::UnsupportedVersion { version: text, method }),
         }
@@ -162,6 +195,13 @@ impl Refusal<'_> {
             ),
         }
     }
+}
+
+/// The failure of a method that does not exist, in the words of oslo's dispatcher, for
+/// [dynamic](crate::Endpoint::dynamic) endpoints.
+#[must_use]
+pub fn no_such_method(method: &str) -> Failure {
+    Refusal::NoSuchMethod { method }.to_failure()
 }
 
 #[cfg(test)]
@@ -279,6 +319,30 @@ mod tests {
                 (None, None, "three", "nullish"),
             ],
         );
+    }
+
+    #[test]
+    fn a_dynamic_endpoint_serves_what_its_policy_allows_in_its_turn() {
+        let dynamic = |version: &str, state: &'static str, policy| {
+            endpoint(version, state, &["named"])
+                .dynamic(policy, async |State(it): State<&'static str>| Ok::<_, Failure>(it))
+        };
+        let endpoints = vec![
+            dynamic("1.0", "public", AccessPolicy::Public),
+            endpoint("1.0", "late", &["late"]),
+            dynamic("2.0", "legacy", AccessPolicy::Legacy),
+        ];
+        let dispatcher = Dispatcher::new(endpoints, false).unwrap();
+        let served = |version, method| {
+            let route = dispatcher.find(None, Some(version), method);
+            route.map(|route| *route.states.get::<&'static str>().unwrap()).map_err(Refusal::to_failure)
+        };
+        assert_eq!(served("1.0", "whatever").unwrap(), "public");
+        assert_eq!(served("1.0", "late").unwrap(), "public", "it stands before");
+        assert_eq!(served("1.0", "_private").unwrap_err().class, "NoSuchMethod");
+        assert_eq!(served("2.0", "_private").unwrap(), "legacy");
+        assert_eq!(served("3.0", "whatever").unwrap_err().class, "UnsupportedVersion");
+        assert_eq!(dispatcher.routes().filter(|route| &*route.name == DYNAMIC).count(), 2);
     }
 
     #[test]

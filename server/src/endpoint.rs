@@ -6,6 +6,7 @@ use oxlo_transport::Target;
 
 use crate::{
     handler::{BlockingHandler, ErasedHandler, Handler},
+    policy::AccessPolicy,
     states::States,
 };
 
@@ -34,13 +35,22 @@ pub struct Endpoint {
     pub(crate) namespaces: Vec<Option<Arc<str>>>,
     pub(crate) version: Arc<str>,
     pub(crate) methods: Vec<(Arc<str>, ErasedHandler)>,
+    pub(crate) dynamic: Option<(AccessPolicy, ErasedHandler)>,
+    pub(crate) expected: Vec<Arc<str>>,
     pub(crate) states: States,
 }
 
 impl Endpoint {
     /// An endpoint in the null namespace that implements `version`, `major.minor[.revision]`.
     pub fn new(version: impl Into<Arc<str>>) -> Self {
-        Self { namespaces: vec![None], version: version.into(), methods: Vec::new(), states: States::new() }
+        Self {
+            namespaces: vec![None],
+            version: version.into(),
+            methods: Vec::new(),
+            dynamic: None,
+            expected: Vec::new(),
+            states: States::new(),
+        }
     }
 
     /// An endpoint with the namespace, the accepted namespaces and the version (`1.0` if it has none) of a target. What
@@ -80,6 +90,30 @@ impl Endpoint {
     /// Serves `name` by a function or closure that may block, on tokio's blocking threads; see [`BlockingHandler`].
     pub fn blocking_method<A>(mut self, name: impl Into<Arc<str>>, handler: impl BlockingHandler<A>) -> Self {
         self.methods.push((name.into(), ErasedHandler::blocking(handler)));
+        self
+    }
+
+    /// Serves every method that is not registered by name and that `policy` allows, for methods that are known only when
+    /// the program runs. The handler learns the name as [`Method`](crate::Method); for one that does not exist it
+    /// answers with [`no_such_method`](crate::no_such_method).
+    ///
+    /// ```
+    /// use oxlo_server::{AccessPolicy, Endpoint, Method, no_such_method};
+    ///
+    /// let fields = Endpoint::new("1.0").dynamic(AccessPolicy::Public, async |Method(name): Method| {
+    ///     name.strip_prefix("get_").map(str::to_owned).ok_or_else(|| no_such_method(&name))
+    /// });
+    /// ```
+    pub fn dynamic<A>(mut self, policy: AccessPolicy, handler: impl Handler<A>) -> Self {
+        self.dynamic = Some((policy, ErasedHandler::new(handler)));
+        self
+    }
+
+    /// Says that failures of this class are part of what the methods may say: the caller gets them as any other, the
+    /// log says them at debug, and the metric has a label of its own (`expected_failure`). oslo's
+    /// `expected_exceptions`.
+    pub fn expects(mut self, class: impl Into<Arc<str>>) -> Self {
+        self.expected.push(class.into());
         self
     }
 

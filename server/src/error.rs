@@ -83,6 +83,12 @@ pub enum ServeError {
         /// What was done until then.
         report: Box<ServeReport>,
     },
+    /// The signals that end the process cannot be listened to.
+    #[error("the signals that end the process cannot be listened to")]
+    Signals {
+        /// Why.
+        source: Arc<std::io::Error>,
+    },
     /// The runtime shut down before the server ended.
     #[error("the server's task was cancelled: its runtime shut down")]
     Cancelled,

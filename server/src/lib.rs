@@ -34,7 +34,7 @@
 //!
 //! | metric | labels | meaning |
 //! |---|---|---|
-//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned` | requests that ended |
+//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned`, `expected_failure` | requests that ended |
 //! | `oxlo_server_request_duration_seconds` | `method` | how long handlers ran |
 //! | `oxlo_server_requests_in_flight` | | handlers that run at the moment |
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
@@ -54,23 +54,26 @@ pub mod running;
 pub mod server;
 pub mod states;
 
+mod control;
 mod dispatch;
 mod heartbeat;
 mod ping;
 mod process;
 mod run;
+mod signals;
 mod telemetry;
 
 pub use crate::{
     call::Call,
+    dispatch::no_such_method,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
     extract::{Args, Ctxt, Deadline, FromCall, Method, Redelivered, State},
     handler::{BlockingHandler, Handler},
     outcome::{Answer, HandlerError},
     ping::PING_METHOD,
-    policy::AckPolicy,
-    report::{Abandoned, ServeReport},
+    policy::{AccessPolicy, AckPolicy},
+    report::{Abandoned, Ended, ServeReport},
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
 };

@@ -21,11 +21,31 @@ pub type Answer = Result<Payload, HandlerError>;
 pub enum HandlerError {
     /// The method failed; the caller gets this.
     Failure(Box<Failure>),
+    /// The method failed, as it may: the caller gets this as any other failure, the log says it at debug, and the metric
+    /// has a label of its own. oslo's `expected_exceptions`; for a whole endpoint there is
+    /// [`Endpoint::expects`](crate::Endpoint::expects).
+    Expected(Box<Failure>),
     /// Not me: another server shall run it. Needs [`AckPolicy::AfterReply`](crate::AckPolicy::AfterReply); under
     /// `BeforeDispatch` the broker has forgotten the request, and the caller gets a `RuntimeError` that says so.
     Requeue,
     /// It is done, and the caller gets no reply: it runs into its timeout.
     Ignore,
+}
+
+impl HandlerError {
+    /// A failure that is part of what the method may say; see [`Expected`](Self::Expected).
+    ///
+    /// ```
+    /// use oxlo_server::{Endpoint, Failure, HandlerError};
+    ///
+    /// let endpoint = Endpoint::new("1.0").method("find", async || {
+    ///     Err::<(), _>(HandlerError::expected(Failure::builtin("KeyError", "no such volume")))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn expected(failure: impl Into<Failure>) -> Self {
+        Self::Expected(Box::new(failure.into()))
+    }
 }
 
 impl<E: Into<Failure>> From<E> for HandlerError {
@@ -76,6 +96,11 @@ pub(crate) fn abandoned(method: &str) -> Failure {
 
 pub(crate) fn requeue_refused(method: &str) -> Failure {
     let message = format!("{method}() asked for another server, but this server acknowledges before it dispatches");
+    Failure::builtin("RuntimeError", message)
+}
+
+pub(crate) fn given_up(method: &str, redeliveries: u32) -> Failure {
+    let message = format!("{method}() was given up: its request came back {redeliveries} times without an end");
     Failure::builtin("RuntimeError", message)
 }
 

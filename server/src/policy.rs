@@ -1,4 +1,4 @@
-//! When a request is acknowledged.
+//! When a request is acknowledged, and which methods can be reached.
 
 /// When a request is acknowledged to the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,4 +14,24 @@ pub enum AckPolicy {
     /// A reply that nobody takes any more acknowledges as well; one that could not be sent because of the connection
     /// does not.
     AfterReply,
+}
+
+/// Which methods a [dynamic](crate::Endpoint::dynamic) part of an endpoint serves; those that are registered by name are
+/// served in any case. oslo's access policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessPolicy {
+    /// Those whose name does not begin with `_`: oslo's `DefaultRPCAccessPolicy`.
+    #[default]
+    Public,
+    /// Every method: oslo's `LegacyRPCAccessPolicy`.
+    Legacy,
+}
+
+impl AccessPolicy {
+    /// Whether a method may be reached.
+    #[must_use]
+    pub fn allows(self, method: &str) -> bool {
+        self == Self::Legacy || !method.starts_with('_')
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) topic: Arc<str>,
     pub(crate) policy: AckPolicy,
+    /// How often a request may come back.
+    pub(crate) redelivery_limit: Option<u32>,
     /// How many replies may be on their way without a handler's place.
     pub(crate) replies: Semaphore,
     pub(crate) max_message_size: usize,
@@ -50,6 +52,7 @@ pub(crate) struct Ended {
 enum Outcome {
     Result(Payload),
     Failure(Box<Failure>),
+    Expected(Box<Failure>),
     Requeue,
     Ignore,
     Abandoned,
@@ -63,12 +66,13 @@ pub(crate) struct Taken {
     replier: Option<Replier>,
     deadline: Option<Instant>,
     redelivered: bool,
+    redeliveries: u32,
 }
 
 impl Taken {
     /// Under `BeforeDispatch` the broker hears at this moment that the request is done, in the order of arrival.
     pub(crate) fn new(delivery: Delivery<Request>, policy: AckPolicy) -> Self {
-        let Delivery { message: request, settle, replier, deadline, redelivered, .. } = delivery;
+        let Delivery { message: request, settle, replier, deadline, redelivered, redeliveries, .. } = delivery;
         let settle = match policy {
             AckPolicy::BeforeDispatch => {
                 settle.ack();
@@ -76,7 +80,7 @@ impl Taken {
             }
             AckPolicy::AfterReply => Some(settle),
         };
-        Self { request, settle, replier, deadline, redelivered }
+        Self { request, settle, replier, deadline, redelivered, redeliveries }
     }
 }
 
@@ -85,7 +89,7 @@ impl Taken {
 ///
 /// Dropping the future drops the handler where it waits, and puts an unsettled request back.
 pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaphorePermit) -> Ended {
-    let Taken { request, settle, replier, deadline, redelivered } = taken;
+    let Taken { request, settle, replier, deadline, redelivered, redeliveries } = taken;
     let started = Instant::now();
     if deadline.is_some_and(|deadline| deadline <= started) {
         ack(settle);
@@ -94,13 +98,17 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
         return Ended { ending: None, reply_lost: false };
     }
 
+    if shared.redelivery_limit.is_some_and(|limit| redeliveries > limit) {
+        return give_up(&shared, &request.method, redeliveries, settle, replier).await;
+    }
+
     let method = request.method.clone();
     let found = shared.dispatcher.find(request.namespace.as_deref(), request.version.as_deref(), &method);
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
             let heartbeats = Heartbeats::start(replier).await;
-            let call = Call { request, deadline, redelivered, states: route.states.clone() };
+            let call = Call { request, deadline, redelivered, redeliveries, states: route.states.clone() };
             (run(&shared, route, call).await, heartbeats)
         }
         Err(refusal) => {
@@ -131,7 +139,7 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
             Reply::Failure(Box::new(outcome::abandoned(&method)))
         }
         Outcome::Result(result) => Reply::Result(result),
-        Outcome::Failure(failure) => Reply::Failure(failure),
+        Outcome::Failure(failure) | Outcome::Expected(failure) => Reply::Failure(failure),
     };
 
     // The place among the replies comes first: were the slot given back before, slow replies could pile up without end.
@@ -141,6 +149,30 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     match replier {
         Some(replier) => ended.reply_lost = !send(&shared, replier, reply, settle, &method).await,
         None => ack(settle),
+    }
+    ended
+}
+
+/// Ends a request that came back too often: it may be what kills its servers.
+async fn give_up(
+    shared: &Shared,
+    method: &str,
+    redeliveries: u32,
+    settle: Option<Settle>,
+    replier: Option<Replier>,
+) -> Ended {
+    tracing::error!(method = shown(method), redeliveries, "a request came back too often; it is given up");
+    shared.telemetry.of(None).ended(Ending::Failure);
+    let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
+    if let Some(replier) = replier {
+        let failure = outcome::given_up(method, redeliveries);
+        ended.reply_lost = replier.reply(Reply::Failure(Box::new(failure))).await.is_err();
+        if ended.reply_lost {
+            shared.telemetry.replies_lost.increment(1);
+        }
+    }
+    if let Some(settle) = settle {
+        settle.reject();
     }
     ended
 }
@@ -172,6 +204,8 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
             Outcome::Failure(Box::new(failure))
         }
         Ok(Ok(result)) => Outcome::Result(result),
+        Ok(Err(HandlerError::Failure(failure))) if route.expects(&failure.class) => expected(route, *failure),
+        Ok(Err(HandlerError::Expected(failure))) => expected(route, *failure),
         Ok(Err(HandlerError::Failure(failure))) => {
             tracing::warn!(method = &*route.name, module = failure.module, class = failure.class, "the method failed");
             Outcome::Failure(Box::new(failure.without_remote_suffix()))
@@ -186,11 +220,23 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
     }
 }
 
+/// A failure that is part of what the method may say: the caller gets it as any other, the log is spared.
+fn expected(route: &Route, failure: Failure) -> Outcome {
+    tracing::debug!(
+        method = &*route.name,
+        module = failure.module,
+        class = failure.class,
+        "the method failed as expected"
+    );
+    Outcome::Expected(Box::new(failure.without_remote_suffix()))
+}
+
 impl Outcome {
     fn ending(&self) -> Ending {
         match self {
             Self::Result(_) => Ending::Result,
             Self::Failure(_) => Ending::Failure,
+            Self::Expected(_) => Ending::Expected,
             Self::Requeue => Ending::Requeue,
             Self::Ignore => Ending::Ignore,
             Self::Abandoned => Ending::Abandoned,

@@ -6,6 +6,10 @@ use std::{sync::Arc, time::Duration};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServeReport {
+    /// Why it ended.
+    pub ended: Ended,
+    /// Requests that were taken to be run; those that came and were given back unlooked at do not count.
+    pub taken: u64,
     /// Requests that ended with a result or a failure.
     pub handled: u64,
     /// Those of them that ended with a failure: refused, failed, panicked.
@@ -22,6 +26,21 @@ pub struct ServeReport {
     /// `BeforeDispatch` their callers were told so if the reply could be sent, under `AfterReply` their requests went
     /// back to the broker.
     pub abandoned: Vec<Abandoned>,
+}
+
+/// Why a server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// It was told to.
+    #[default]
+    Stopped,
+    /// It has taken as many requests as [`max_requests`](crate::RPCServerBuilder::max_requests) allows.
+    MaxRequests,
+    /// The moment that [`until`](crate::RPCServerBuilder::until) names has come.
+    Deadline,
+    /// Its transport was closed, or its listener failed.
+    Closed,
 }
 
 /// A method that did not finish in time.

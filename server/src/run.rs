@@ -1,31 +1,27 @@
 //! One run of a server: take requests, keep their number bounded, and end in order.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
-use oxlo_transport::{Listener, Request, TransportError};
+use oxlo_transport::{Delivery, ListenOptions, Listener, Request, Target, Transport, TransportError};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::{Id, JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    control::{Bounds, Command},
     process::{Ended, Shared, Taken, process},
-    report::{Abandoned, ServeReport},
+    report::{self, Abandoned, ServeReport},
     telemetry::Ending,
 };
 
 /// How long replies and settlements may take to leave when the grace is over.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// The same where it shall end at once.
+const FORCED_FLUSH: Duration = Duration::from_millis(200);
 
 /// How often readiness is looked at while nothing arrives.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,10 +33,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// settled, and sends no reply.
 pub(crate) struct Run {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) listener: Box<dyn Listener<Request>>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) target: Target,
+    pub(crate) options: ListenOptions,
+    /// `None` while it is paused.
+    pub(crate) listener: Option<Box<dyn Listener<Request>>>,
+    /// Listeners that take nothing more, and whose requests may still run.
+    pub(crate) retired: Vec<Box<dyn Listener<Request>>>,
     pub(crate) concurrency: usize,
     pub(crate) grace: Duration,
-    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) bounds: Bounds,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) ready: watch::Sender<bool>,
+    /// Ends everything at once.
+    pub(crate) force: CancellationToken,
 }
 
 impl Run {
@@ -55,73 +61,121 @@ impl Run {
         // Also when this future is dropped, nobody shall believe that it serves.
         let _unready = Unready(&ready);
         let ended = self.take(&mut tasks, shutdown).await;
-        self.ready.store(false, Ordering::Release);
+        self.ready.send_replace(false);
         self.shared.stopping.cancel();
 
         let deadline = Instant::now().checked_add(self.grace);
+        let force = self.force.clone();
         let stopping = async {
-            self.listener.stop().await;
+            if let Some(listener) = &mut self.listener {
+                listener.stop().await;
+            }
             tasks.finish().await;
         };
-        let in_time = match deadline {
-            Some(deadline) => timeout_at(deadline, stopping).await.is_ok(),
-            None => {
-                stopping.await;
-                true
+        let grace = async {
+            match deadline {
+                Some(deadline) => timeout_at(deadline, stopping).await.is_ok(),
+                None => {
+                    stopping.await;
+                    true
+                }
             }
         };
+        let in_time = force.run_until_cancelled(grace).await.unwrap_or(false);
+        let flush = || if force.is_cancelled() { FORCED_FLUSH } else { FLUSH };
         if !in_time {
             self.shared.abandon.cancel();
-            if timeout(FLUSH, tasks.finish()).await.is_err() {
+            if timeout(flush(), tasks.finish()).await.is_err() {
                 tasks.give_up();
             }
         }
-        if timeout(FLUSH, self.listener.close()).await.is_err() {
+        let closing = async {
+            for listener in self.retired.drain(..).chain(self.listener.take()) {
+                listener.close().await;
+            }
+        };
+        if timeout(flush(), closing).await.is_err() {
             tracing::warn!("the listener did not close in time; requests of this server may be delivered again");
         }
-        let report = tasks.report;
+        let mut report = tasks.report;
         if !report.abandoned.is_empty() {
             tracing::warn!(count = report.abandoned.len(), "methods were abandoned at shutdown");
         }
         match ended {
-            Ok(()) => Ok(report),
-            Err(error) => Err((error, Box::new(report))),
+            Ok(ended) => {
+                report.ended = ended;
+                Ok(report)
+            }
+            Err(error) => {
+                report.ended = report::Ended::Closed;
+                Err((error, Box::new(report)))
+            }
         }
     }
 
-    async fn take(&mut self, tasks: &mut Tasks, shutdown: impl Future) -> Result<(), TransportError> {
+    async fn take(&mut self, tasks: &mut Tasks, shutdown: impl Future) -> Result<report::Ended, TransportError> {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let mut shutdown = pin!(shutdown);
+        let bounds = self.bounds;
+        let mut over = pin!(bounds.over());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut subscribed = self.subscribed();
+        let mut slot = None;
         loop {
             tasks.reap();
+            if bounds.is_reached(tasks.report.taken) {
+                return Ok(report::Ended::MaxRequests);
+            }
+            self.close_retired(tasks).await;
             // Before a request is taken, so that what cannot run yet stays with the listener, or goes to another server.
-            let slot = tokio::select! {
+            let may_take = slot.is_some() && self.listener.is_some();
+            let received = tokio::select! {
                 biased;
-                _ = &mut shutdown => return Ok(()),
-                slot = slots.clone().acquire_owned() => match slot {
-                    Ok(slot) => slot,
-                    Err(_closed) => return Ok(()),
-                },
-            };
-            let received = loop {
-                tokio::select! {
-                    biased;
-                    _ = &mut shutdown => return Ok(()),
-                    received = self.listener.recv() => break received,
-                    _ = look.tick() => self.ready.store(self.listener.is_subscribed(), Ordering::Release),
+                _ = &mut shutdown => return Ok(report::Ended::Stopped),
+                () = &mut over => return Ok(report::Ended::Deadline),
+                Some(command) = self.commands.recv() => {
+                    tokio::select! {
+                        biased;
+                        _ = &mut shutdown => return Ok(report::Ended::Stopped),
+                        () = self.obey(command, tasks.report.taken) => {}
+                    }
+                    subscribed = self.subscribed();
+                    continue;
+                }
+                free = slots.clone().acquire_owned(), if slot.is_none() => {
+                    slot = free.ok();
+                    continue;
+                }
+                received = recv(&mut self.listener), if may_take => received,
+                Ok(()) = subscribed.changed(), if self.listener.is_some() => {
+                    self.look();
+                    continue;
+                }
+                // For a driver that cannot tell of changes.
+                _ = look.tick() => {
+                    self.look();
+                    continue;
+                }
+                Some(joined) = tasks.set.join_next_with_id(), if !self.retired.is_empty() => {
+                    tasks.count(joined);
+                    continue;
                 }
             };
             // A flood leaves the look above no turn.
-            self.ready.store(self.listener.is_subscribed(), Ordering::Release);
+            self.look();
             match received {
-                Ok(delivery) => tasks.spawn(&self.shared, Taken::new(delivery, self.shared.policy), slot),
-                Err(TransportError::Closed) => return Ok(()),
+                Ok(delivery) => {
+                    if let Some(slot) = slot.take() {
+                        tasks.report.taken += 1;
+                        tasks.spawn(&self.shared, Taken::new(delivery, self.shared.policy), slot);
+                    }
+                }
+                Err(TransportError::Closed) => return Ok(report::Ended::Closed),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "receiving failed; trying again");
                     tokio::select! {
-                        _ = &mut shutdown => return Ok(()),
+                        _ = &mut shutdown => return Ok(report::Ended::Stopped),
                         () = sleep(PAUSE) => {}
                     }
                 }
@@ -131,6 +185,65 @@ impl Run {
                 }
             }
         }
+    }
+
+    async fn obey(&mut self, command: Command, taken: u64) {
+        match command {
+            Command::Pause(done) => {
+                self.retire().await;
+                self.ready.send_replace(false);
+                let _ = done.send(());
+            }
+            Command::Subscribe(done) => {
+                let prefetch = self.bounds.prefetch(self.options.prefetch, taken);
+                let options = self.options.clone().with_prefetch(prefetch);
+                let subscribed = match self.transport.listen(&self.target, &options).await {
+                    Ok(listener) => {
+                        self.retire().await;
+                        self.listener = Some(listener);
+                        self.look();
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = done.send(subscribed);
+            }
+        }
+    }
+
+    /// Takes nothing more from the listener that there is; what it handed out can still be settled.
+    async fn retire(&mut self) {
+        if let Some(mut listener) = self.listener.take() {
+            listener.stop().await;
+            self.retired.push(listener);
+        }
+    }
+
+    async fn close_retired(&mut self, tasks: &Tasks) {
+        if tasks.set.is_empty() {
+            for listener in self.retired.drain(..) {
+                listener.close().await;
+            }
+        }
+    }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        match &self.listener {
+            Some(listener) => listener.subscribed(),
+            None => watch::channel(false).1,
+        }
+    }
+
+    fn look(&self) {
+        let now = self.listener.as_ref().is_some_and(|listener| listener.is_subscribed());
+        self.ready.send_if_modified(|ready| std::mem::replace(ready, now) != now);
+    }
+}
+
+async fn recv(listener: &mut Option<Box<dyn Listener<Request>>>) -> Result<Delivery<Request>, TransportError> {
+    match listener {
+        Some(listener) => listener.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -189,7 +302,7 @@ impl Tasks {
         match ended.ending {
             None => report.dropped_expired += 1,
             Some(Ending::Result) => report.handled += 1,
-            Some(Ending::Failure) => {
+            Some(Ending::Failure | Ending::Expected) => {
                 report.handled += 1;
                 report.failed += 1;
             }
@@ -204,10 +317,10 @@ impl Tasks {
     }
 }
 
-struct Unready<'a>(&'a AtomicBool);
+struct Unready<'a>(&'a watch::Sender<bool>);
 
 impl Drop for Unready<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.send_replace(false);
     }
 }

@@ -1,14 +1,15 @@
 //! A server that runs in the background.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transport, TransportError};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ServeError, report::ServeReport};
+use crate::{control::Command, error::ServeError, ping::PING_METHOD, report::ServeReport};
 
 pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 
@@ -18,8 +19,13 @@ pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 #[derive(Debug)]
 #[must_use = "dropping it stops the server"]
 pub struct RunningServer {
+    pub(crate) transport: Arc<dyn Transport>,
+    /// Where the server itself can be reached, if it can.
+    pub(crate) itself: Option<Target>,
     pub(crate) stop: CancellationToken,
-    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) force: CancellationToken,
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) ready: watch::Receiver<bool>,
     pub(crate) end: watch::Receiver<End>,
 }
 
@@ -28,6 +34,80 @@ impl RunningServer {
     /// does nothing.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Ends at once: no grace for what runs. What was not settled goes back to the broker; who waits for a reply is told
+    /// so if that can be done in a moment. [`wait`](Self::wait) says what was abandoned.
+    pub fn stop_now(&self) {
+        self.force.cancel();
+        self.stop.cancel();
+    }
+
+    /// Takes nothing more until [`resume`](Self::resume); what is here and did not begin goes back, what runs goes on
+    /// and is answered. Returns when nothing more will be taken; pausing what is paused does nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future pauses all the same.
+    pub async fn pause(&self) {
+        let (done, paused) = oneshot::channel();
+        if self.commands.send(Command::Pause(done)).is_ok() {
+            let _ = paused.await;
+        }
+    }
+
+    /// Takes requests again.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if the broker cannot be listened on; it then stays paused. `Closed` if the server has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resumes all the same.
+    pub async fn resume(&self) -> Result<(), TransportError> {
+        if *self.ready.borrow() { Ok(()) } else { self.reset().await }
+    }
+
+    /// Subscribes anew and ends the old subscription: what is here and did not begin goes back, what runs goes on. For
+    /// a SIGHUP, or after a broker was given another topology. A paused server takes requests again.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if the broker cannot be listened on; the old subscription then stays. `Closed` if the server
+    /// has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future subscribes anew all the same.
+    pub async fn reset(&self) -> Result<(), TransportError> {
+        let (done, subscribed) = oneshot::channel();
+        self.commands.send(Command::Subscribe(done)).map_err(|_| TransportError::Closed)?;
+        subscribed.await.unwrap_or(Err(TransportError::Closed))
+    }
+
+    /// Sends the server a request through the broker, by its name, and returns how long until it was answered: proof
+    /// that broker, subscription and dispatch are alive. It needs no [`ping`](crate::RPCServerBuilder::ping): that the
+    /// method is unknown is an answer too. A server all of whose places are taken answers when one is free.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if no answer came `within` the time, or the request could not be sent; `Unsupported` if the
+    /// server takes requests for its topic only, and cannot be told from others.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the request.
+    pub async fn ping(&self, within: Duration) -> Result<Duration, TransportError> {
+        let Some(itself) = &self.itself else {
+            return Err(TransportError::Unsupported {
+                what: "to ping a server that takes its topic's requests only".into(),
+            });
+        };
+        let begun = Instant::now();
+        let request = Request::new(PING_METHOD, Payload::empty_object());
+        self.transport.call(itself, request, &CallOptions::new().with_timeout(within)).await?;
+        Ok(begun.elapsed())
     }
 
     /// Waits until the server has ended, which needs [`stop`](Self::stop), or the transport's close, or a failure. It
@@ -48,11 +128,30 @@ impl RunningServer {
         }
     }
 
-    /// Whether its consumers stand at the broker, as of at most half a second ago; `false` once it stops. A busy
-    /// server, all of whose places are taken, keeps saying what it knew last.
+    /// Whether its consumers stand at the broker: `false` while the connection is lost, while it is paused, and once it
+    /// stops.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        *self.ready.borrow()
+    }
+
+    /// [`is_ready`](Self::is_ready), and every change of it.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+}
+
+/// Where a server can be reached by itself.
+pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
+    match scope {
+        ListenScope::Topic => None,
+        ListenScope::Queue(queue) => Some(queue.target()),
+        _ => {
+            let mut itself = Target::topic(target.topic.clone()?).server(target.server.clone()?);
+            itself.exchange.clone_from(&target.exchange);
+            Some(itself)
+        }
     }
 }
 

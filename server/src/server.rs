@@ -3,16 +3,20 @@
 use std::{
     fmt,
     future::{Future, pending},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
-use oxlo_transport::{ListenOptions, Target, Transport};
-use tokio::sync::{Semaphore, watch};
+use oxlo_transport::{ListenOptions, ListenScope, Target, Transport};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    control::{Bounds, Command},
     dispatch::Dispatcher,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
@@ -20,7 +24,8 @@ use crate::{
     process::Shared,
     report::ServeReport,
     run::Run,
-    running::RunningServer,
+    running::{self, RunningServer},
+    signals,
     telemetry::Telemetry,
 };
 
@@ -48,6 +53,9 @@ pub struct RPCServer {
     prefetch: u16,
     grace: Duration,
     policy: AckPolicy,
+    scope: ListenScope,
+    bounds: Bounds,
+    redelivery_limit: Option<u32>,
 }
 
 impl RPCServer {
@@ -63,6 +71,9 @@ impl RPCServer {
             prefetch: None,
             grace: DEFAULT_GRACE,
             policy: AckPolicy::default(),
+            scope: ListenScope::default(),
+            bounds: Bounds::default(),
+            redelivery_limit: None,
         }
     }
 
@@ -76,9 +87,10 @@ impl RPCServer {
     ///
     /// Dropping the future gives up the subscription.
     pub async fn start(&self) -> Result<RunningServer, ServeError> {
-        let stop = CancellationToken::new();
-        let ready = Arc::new(AtomicBool::new(false));
-        let run = self.subscribe(ready.clone()).await?;
+        let (stop, force) = (CancellationToken::new(), CancellationToken::new());
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let run = self.subscribe(inbox, force.clone()).await?;
+        let ready = run.ready.subscribe();
         let (ended, end) = watch::channel(None);
         let (token, target) = (stop.clone(), self.target.to_string());
         let serve = async move {
@@ -86,7 +98,8 @@ impl RPCServer {
             ended.send_replace(Some(outcome(target, end)));
         };
         tokio::spawn(serve.in_current_span());
-        Ok(RunningServer { stop, ready, end })
+        let itself = running::itself(&self.target, &self.scope);
+        Ok(RunningServer { transport: self.transport.clone(), itself, stop, force, commands, ready, end })
     }
 
     /// Serves until the transport is closed.
@@ -116,29 +129,100 @@ impl RPCServer {
     /// Dropping the future is the abrupt end: handlers are dropped where they wait, their callers get no reply, and
     /// under [`AckPolicy::AfterReply`] their requests go back to the broker.
     pub async fn serve_until(&self, shutdown: impl Future) -> Result<ServeReport, ServeError> {
-        let run = self.subscribe(Arc::default()).await?;
-        outcome(self.target.to_string(), Box::pin(run.until(shutdown)).await)
+        self.serve_until_forced(shutdown, pending::<()>()).await
     }
 
-    async fn subscribe(&self, ready: Arc<AtomicBool>) -> Result<Run, ServeError> {
-        let options = ListenOptions::new().with_prefetch(self.prefetch);
+    /// Serves as [`serve_until`](Self::serve_until) does, and ends at once when `force` resolves: no grace for what
+    /// still runs, which the report names.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve_until_forced(
+        &self,
+        shutdown: impl Future,
+        force: impl Future,
+    ) -> Result<ServeReport, ServeError> {
+        let (_, inbox) = mpsc::unbounded_channel();
+        let (stop, forced) = (CancellationToken::new(), CancellationToken::new());
+        let run = self.subscribe(inbox, forced.clone()).await?;
+        let told = async {
+            shutdown.await;
+            stop.cancel();
+        };
+        let told_again = async {
+            force.await;
+            forced.cancel();
+            stop.cancel();
+            pending::<()>().await;
+        };
+        let serving = Box::pin(run.until(stop.cancelled()));
+        tokio::select! {
+            biased;
+            end = serving => outcome(self.target.to_string(), end),
+            () = async { tokio::join!(told, told_again); } => Err(ServeError::Cancelled),
+        }
+    }
+
+    /// Serves until the process is asked to end, by SIGINT or SIGTERM (elsewhere by Ctrl-C): the first time in order,
+    /// as [`serve_until`](Self::serve_until), the second time at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve), and [`ServeError::Signals`] if signals cannot be listened to.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve_until_signalled(&self) -> Result<ServeReport, ServeError> {
+        let (first, second) = signals::twice().map_err(|error| ServeError::Signals { source: Arc::new(error) })?;
+        self.serve_until_forced(first, second).await
+    }
+
+    async fn subscribe(
+        &self,
+        commands: mpsc::UnboundedReceiver<Command>,
+        force: CancellationToken,
+    ) -> Result<Run, ServeError> {
+        let options = ListenOptions::new()
+            .with_prefetch(self.bounds.prefetch(self.prefetch, 0))
+            .with_scope(self.scope.clone())
+            .with_count_redeliveries(self.redelivery_limit.is_some());
         let listener = self
             .transport
             .listen(&self.target, &options)
             .await
             .map_err(|source| ServeError::Listen { target: self.target.to_string(), source })?;
-        ready.store(listener.is_subscribed(), std::sync::atomic::Ordering::Release);
+        let ready = watch::Sender::new(listener.is_subscribed());
         let shared = Arc::new(Shared {
             dispatcher: self.dispatcher.clone(),
             topic: self.topic.clone(),
             policy: self.policy,
+            redelivery_limit: self.redelivery_limit,
             replies: Semaphore::new(self.concurrency.saturating_mul(REPLIES_PER_SLOT).min(Semaphore::MAX_PERMITS)),
             max_message_size: self.transport.settings().max_message_size,
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             telemetry: Telemetry::new(&self.topic, &self.dispatcher),
         });
-        Ok(Run { shared, listener, concurrency: self.concurrency, grace: self.grace, ready })
+        Ok(Run {
+            shared,
+            transport: self.transport.clone(),
+            target: self.target.clone(),
+            options: options.with_prefetch(self.prefetch),
+            listener: Some(listener),
+            retired: Vec::new(),
+            concurrency: self.concurrency,
+            grace: self.grace,
+            bounds: self.bounds,
+            commands,
+            ready,
+            force,
+        })
     }
 }
 
@@ -174,6 +258,9 @@ pub struct RPCServerBuilder {
     prefetch: Option<u16>,
     grace: Duration,
     policy: AckPolicy,
+    scope: ListenScope,
+    bounds: Bounds,
+    redelivery_limit: Option<u32>,
 }
 
 impl RPCServerBuilder {
@@ -214,6 +301,37 @@ impl RPCServerBuilder {
         self
     }
 
+    /// Ends the server when it has taken this many requests; at least 1. No more than that are held at a time, what came
+    /// beyond goes back, and what runs is finished as at a graceful stop. [`ServeReport::taken`] says how many it were.
+    pub fn max_requests(mut self, requests: u64) -> Self {
+        self.bounds.requests = Some(requests);
+        self
+    }
+
+    /// Ends the server at this moment, as at a graceful stop.
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.bounds.until = Some(deadline);
+        self
+    }
+
+    /// Sets which of the service's requests are taken. Default [`ListenScope::Server`]: those for the topic, for this
+    /// server by name, and for all servers.
+    pub fn scope(mut self, scope: ListenScope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets how often a request may come back before it is given up, which ends a request that kills its servers: its
+    /// caller gets a `RuntimeError`, and the broker drops it, or moves it to the dead-letter exchange that its queue has.
+    /// Default: no limit. Needs [`AckPolicy::AfterReply`].
+    ///
+    /// What a handler gives back by [`Requeue`](crate::HandlerError::Requeue) counts as well. Where the broker does not
+    /// count (RabbitMQ's classic queues), each redelivery costs a message, and puts the request at the end of its queue.
+    pub fn redelivery_limit(mut self, redeliveries: u32) -> Self {
+        self.redelivery_limit = Some(redeliveries);
+        self
+    }
+
     /// Sets whether the method [`oslo_rpc_server_ping`](crate::PING_METHOD) answers `"pong"`, in the null namespace,
     /// for any version and any arguments. Default `false`, oslo's `rpc_ping_enabled`. An endpoint that defines the
     /// method keeps it.
@@ -229,7 +347,21 @@ impl RPCServerBuilder {
     /// [`BuildError`] names what is wrong: no endpoint, a target without topic or server, a malformed version, two
     /// methods of one name in an endpoint, a missing state, an option out of range.
     pub fn build(self) -> Result<RPCServer, BuildError> {
-        let (topic, _) = self.target.require_topic_and_server().map_err(BuildError::Target)?;
+        let topic = match &self.scope {
+            ListenScope::Queue(queue) => Ok(&queue.topic),
+            ListenScope::Topic => self.target.require_topic(),
+            _ => self.target.require_topic_and_server().map(|(topic, _)| topic),
+        }
+        .map_err(BuildError::Target)?;
+        if self.bounds.requests == Some(0) {
+            let reason = "a server that takes no request does nothing; give it 1 or more, or leave it out";
+            return Err(BuildError::Option { option: "max_requests", reason: reason.into() });
+        }
+        if self.redelivery_limit.is_some() && self.policy != AckPolicy::AfterReply {
+            let reason =
+                "nothing comes back unless the server acknowledges late; add ack_policy(AckPolicy::AfterReply)";
+            return Err(BuildError::Option { option: "redelivery_limit", reason: reason.into() });
+        }
         if self.concurrency == 0 || self.concurrency > Semaphore::MAX_PERMITS {
             let reason = format!("{} is out of range; 1 runs one request after the other", self.concurrency);
             return Err(BuildError::Option { option: "concurrency", reason });
@@ -249,7 +381,19 @@ impl RPCServerBuilder {
             prefetch,
             grace: self.grace,
             policy: self.policy,
+            scope: self.scope,
+            bounds: self.bounds,
+            redelivery_limit: self.redelivery_limit,
         })
+    }
+
+    /// Builds and [serves](RPCServer::serve_until_signalled) until the process is asked to end.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`], or as [`RPCServer::serve_until_signalled`].
+    pub async fn serve_until_signalled(self) -> Result<ServeReport, ServeError> {
+        self.build()?.serve_until_signalled().await
     }
 
     /// Builds and [starts](RPCServer::start).

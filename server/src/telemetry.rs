@@ -17,6 +17,7 @@ pub(crate) enum Ending {
     Requeue,
     Ignore,
     Abandoned,
+    Expected,
 }
 
 pub(crate) struct Telemetry {
@@ -28,7 +29,7 @@ pub(crate) struct Telemetry {
 }
 
 pub(crate) struct MethodMetrics {
-    endings: [Counter; 5],
+    endings: [Counter; 6],
     duration: Histogram,
 }
 
@@ -36,7 +37,7 @@ impl Telemetry {
     pub(crate) fn new(topic: &Arc<str>, dispatcher: &Dispatcher) -> Self {
         let topic = || topic.to_string();
         let of = |method: &str| MethodMetrics {
-            endings: ["result", "failure", "requeue", "ignore", "abandoned"].map(|outcome| {
+            endings: ["result", "failure", "requeue", "ignore", "abandoned", "expected_failure"].map(|outcome| {
                 counter!(
                     "oxlo_server_requests_total",
                     "topic" => topic(), "method" => method.to_owned(), "outcome" => outcome

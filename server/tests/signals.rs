@@ -1,0 +1,48 @@
+//! The signals that end a process, sent to this one. A binary of its own: nothing else here may mind.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{process::Command, sync::Arc, time::Duration};
+
+use oxlo_driver_memory::MemoryDriver;
+use oxlo_server::{Ended, Endpoint, Failure, RPCServer};
+use oxlo_transport::{CallOptions, Payload, Registry, Request, Target};
+use tokio::{sync::Notify, time::timeout};
+
+fn ask_to_end(signal: &str) {
+    let sent = Command::new("kill").args([signal, &std::process::id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test]
+async fn the_first_signal_ends_in_order_and_the_second_at_once() {
+    let transport = Registry::new().with(MemoryDriver).transport("memory://signals").connect().await.unwrap();
+    let begun = Arc::new(Notify::new());
+    let note = begun.clone();
+    let endpoint = Endpoint::new("1.0").method("hang", move || {
+        note.notify_one();
+        std::future::pending::<Result<(), Failure>>()
+    });
+    let server = RPCServer::builder(transport.clone(), Target::topic("t").server("s"))
+        .endpoint(endpoint)
+        .grace(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let mut serving = tokio::spawn(async move { server.serve_until_signalled().await });
+    let request = Request::new("hang", Payload::empty_object());
+    let options = CallOptions::new().with_mandatory(false);
+    // Once somebody listens; until then it is dropped.
+    let calling = tokio::spawn(async move {
+        loop {
+            let call = transport.call(&Target::topic("t"), request.clone(), &options.clone());
+            let _ = timeout(Duration::from_secs(5), call).await;
+        }
+    });
+    timeout(Duration::from_secs(30), begun.notified()).await.unwrap();
+    ask_to_end("-TERM");
+    timeout(Duration::from_millis(300), &mut serving).await.expect_err("the first one waits for what runs");
+    ask_to_end("-INT");
+    let report = timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+    assert_eq!((report.ended, report.abandoned.len()), (Ended::Stopped, 1));
+    calling.abort();
+}
