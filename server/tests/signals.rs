@@ -34,8 +34,8 @@ async fn the_first_signal_ends_in_order_and_the_second_at_once() {
     // Once somebody listens; until then it is dropped.
     let calling = tokio::spawn(async move {
         loop {
-            let call = transport.call(&Target::topic("t"), request.clone(), &options.clone());
-            let _ = timeout(Duration::from_secs(5), call).await;
+            let on = Target::topic("t");
+            let _ = timeout(Duration::from_secs(5), transport.call(&on, request.clone(), &options)).await;
         }
     });
     timeout(Duration::from_secs(30), begun.notified()).await.unwrap();
