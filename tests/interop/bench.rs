@@ -1,0 +1,100 @@
+//! What the tests share: peers that are ready, and what is asked of them.
+
+use std::{sync::Arc, time::Duration};
+
+use oxlo::{Context, RPCClient, Target, Transport};
+use oxlo_test_support::PythonPeer;
+use serde_json::{Value, json};
+
+/// The topic of every server here.
+pub(crate) const TOPIC: &str = "t";
+
+/// How long what must happen may take; a busy machine is slow, a broken program never gets there.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) async fn python(program: &str, arguments: &[&str]) -> PythonPeer {
+    let mut peer = PythonPeer::spawn(program, arguments);
+    peer.expect_ready().await;
+    peer
+}
+
+pub(crate) async fn python_server(url: &str, name: &str) -> PythonPeer {
+    python("server.py", &["--url", url, "--topic", TOPIC, "--server", name]).await
+}
+
+pub(crate) async fn python_client(url: &str) -> PythonPeer {
+    python("client.py", &["--url", url, "--topic", TOPIC]).await
+}
+
+pub(crate) async fn raw(url: &str) -> PythonPeer {
+    python("raw.py", &["--url", url]).await
+}
+
+pub(crate) async fn connect(url: &str) -> Arc<dyn Transport> {
+    oxlo::connect(url).await.unwrap()
+}
+
+/// A client for [`TOPIC`].
+pub(crate) fn client_on(transport: &Arc<dyn Transport>) -> RPCClient {
+    RPCClient::new(transport.clone(), Target::topic(TOPIC)).timeout(SOON)
+}
+
+pub(crate) async fn rust_client(url: &str) -> RPCClient {
+    client_on(&connect(url).await)
+}
+
+/// The order to `client.py` that calls a method.
+pub(crate) fn call(method: &str, args: Value) -> Value {
+    json!({"op": "call", "method": method, "args": args, "timeout": SOON.as_secs()})
+}
+
+/// An order with further keys.
+pub(crate) fn with(mut order: Value, further: Value) -> Value {
+    let (Value::Object(order_keys), Value::Object(further)) = (&mut order, further) else { panic!("no objects") };
+    order_keys.extend(further);
+    order
+}
+
+pub(crate) trait Ask {
+    /// What a peer answers to an order that succeeds.
+    async fn ok(&mut self, order: Value) -> Value;
+
+    /// How an order fails.
+    async fn error(&mut self, order: Value) -> Value;
+}
+
+impl Ask for PythonPeer {
+    async fn ok(&mut self, order: Value) -> Value {
+        let mut answer = self.request(order.clone()).await;
+        assert!(answer.get("ok").is_some(), "{order} was answered by {answer}");
+        answer["ok"].take()
+    }
+
+    async fn error(&mut self, order: Value) -> Value {
+        let mut answer = self.request(order.clone()).await;
+        assert!(answer.get("error").is_some(), "{order} was answered by {answer}");
+        answer["error"].take()
+    }
+}
+
+/// Calls without a context, for whatever comes.
+pub(crate) async fn ask(client: &RPCClient, method: &str, args: Value) -> Value {
+    client.call(&Context::new(), method, args).await.unwrap_or_else(|error| panic!("{method}: {error:?}"))
+}
+
+/// The text with every run of 32 hexadecimal digits as `H`, so that what carries random ids can be compared.
+pub(crate) fn without_ids(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut digits = String::new();
+    for c in text.chars().chain(std::iter::once(' ')) {
+        if c.is_ascii_hexdigit() && !c.is_ascii_uppercase() {
+            digits.push(c);
+            continue;
+        }
+        plain.push_str(if digits.len() == 32 { "H" } else { &digits });
+        digits.clear();
+        plain.push(c);
+    }
+    plain.pop();
+    plain
+}

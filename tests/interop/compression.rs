@@ -1,0 +1,60 @@
+//! `kombu_compression=gzip`, either way, and mixed with peers that don't compress.
+
+use oxlo_test_support::{PythonPeer, TestVhost};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Ask, ask, call, python_client, python_server, raw, rust_client, with},
+    twin::Twin,
+};
+
+fn packed(vhost: &TestVhost) -> String {
+    format!("{}?kombu_compression=gzip", vhost.url())
+}
+
+fn value() -> Value {
+    json!(["\u{e9}\u{2603}".repeat(2000), {"x": null}])
+}
+
+#[tokio::test]
+async fn rust_and_python_read_each_others_compressed_messages() {
+    let vhost = TestVhost::new().await;
+    let _server = python_server(&packed(&vhost), "s1").await;
+    let client = rust_client(&packed(&vhost)).await;
+    assert_eq!(ask(&client, "echo", json!({"value": value()})).await, value());
+    // A reader goes by the message, not by its own options.
+    let plain = rust_client(&vhost.url()).await;
+    assert_eq!(ask(&plain, "echo", json!({"value": value()})).await, value());
+}
+
+#[tokio::test]
+async fn python_and_rust_read_each_others_compressed_messages() {
+    let vhost = TestVhost::new().await;
+    let _server = Twin::start(&packed(&vhost), "s1").await;
+    let (url, packed) = (vhost.url(), packed(&vhost));
+    let (mut client, mut plain) = tokio::join!(python_client(&packed), python_client(&url));
+    assert_eq!(client.ok(call("echo", json!({"value": value()}))).await, value());
+    assert_eq!(plain.ok(call("echo", json!({"value": value()}))).await, value());
+    let boom = with(call("fail", json!({"kind": "boom"})), json!({"allowed_remote_exmods": ["interop_errors"]}));
+    assert_eq!(client.error(boom).await["class"], "Boom_Remote", "failures are compressed as well");
+}
+
+async fn taken(raw: &mut PythonPeer) -> Value {
+    let message = raw.ok(json!({"op": "get", "queue": "tap"})).await;
+    assert!(message["hex"].as_str().unwrap().starts_with("789c"), "a zlib stream: {message}");
+    json!([message["headers"], message["properties"]["content_type"], message["properties"]["content_encoding"]])
+}
+
+#[tokio::test]
+async fn compressed_messages_are_labelled_as_pythons_are() {
+    let vhost = TestVhost::new().await;
+    let (url, packed) = (vhost.url(), packed(&vhost));
+    let (mut raw, mut python) = tokio::join!(raw(&url), python_client(&packed));
+    raw.ok(json!({"op": "declare", "queue": "tap", "exchange": "openstack", "key": "t"})).await;
+    python.ok(json!({"op": "cast", "method": "m", "args": {"value": value()}})).await;
+    let theirs = taken(&mut raw).await;
+    assert_eq!(theirs[0], json!({"compression": "application/x-gzip"}));
+    let rust = rust_client(&packed).await;
+    rust.cast(&oxlo::Context::new(), "m", json!({"value": value()})).await.unwrap();
+    assert_eq!(taken(&mut raw).await, theirs);
+}

@@ -1,0 +1,84 @@
+//! Failures field by field: what a Rust server puts on the wire against what a Python server does.
+
+use oxlo_test_support::{PythonPeer, TestVhost};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Ask, TOPIC, python_server, raw},
+    twin::Twin,
+};
+
+/// The reply of the server `server` to a request, as it travelled: the properties, the keys of the body in order, the failure.
+async fn reply_of(raw: &mut PythonPeer, server: &str, request: &Value) -> (Value, Vec<String>, Value) {
+    let mut inner = json!({"_msg_id": "a".repeat(32), "_reply_q": "reply_raw", "_timeout": null, "_unique_id": server});
+    inner.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
+    let body = json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string();
+    let order = json!({"op": "publish", "exchange": "openstack", "key": format!("{TOPIC}.{server}"), "body": body});
+    assert_eq!(raw.ok(order).await, true, "it is routed");
+    let reply = raw.ok(json!({"op": "get", "queue": "reply_raw"})).await;
+    let envelope: Value = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
+    assert_eq!(envelope["oslo.version"], "2.0");
+    let text = envelope["oslo.message"].as_str().unwrap();
+    let inner: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        (&inner["_msg_id"], &inner["ending"], &inner["result"]),
+        (&json!("a".repeat(32)), &json!(true), &Value::Null)
+    );
+    let mut failure: Value = serde_json::from_str(inner["failure"].as_str().expect("a failure")).unwrap();
+    // A traceback is the server's own affair; it must be a list of texts.
+    let traceback = failure["tb"].take();
+    assert!(traceback.as_array().is_some_and(|lines| lines.iter().all(Value::is_string)), "{traceback}");
+    (json!([reply["properties"]["content_type"], reply["headers"]]), keys(text), failure)
+}
+
+/// The keys of an object in the order of its text.
+fn keys(text: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    let limits = oxlo::transport::wire::json::Limits::default();
+    oxlo::transport::wire::json::raw_members(text, limits, |key, _| keys.push(key.into_owned())).unwrap();
+    keys
+}
+
+async fn compare(requests: &[Value]) {
+    let vhost = TestVhost::new().await;
+    let url = vhost.url();
+    let (_python, _rust, mut raw) = tokio::join!(python_server(&url, "python"), Twin::start(&url, "rust"), raw(&url));
+    raw.ok(json!({"op": "declare", "queue": "reply_raw"})).await;
+    for request in requests {
+        let python = reply_of(&mut raw, "python", request).await;
+        let rust = reply_of(&mut raw, "rust", request).await;
+        assert_eq!(rust, python, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_refused_in_pythons_words() {
+    compare(&[
+        json!({"method": "nosuch", "args": {}}),
+        json!({"method": "nosuch", "args": {"a": 1}, "version": "1.1"}),
+        json!({"method": "echo", "args": {}, "namespace": "math"}),
+        json!({"method": "probe_ignore_errors", "args": {}}),
+        json!({"method": "\u{e9}\u{2603}", "args": {}}),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_unsupported_version_is_refused_in_pythons_words() {
+    compare(&[
+        json!({"method": "echo", "args": {}, "version": "1.3"}),
+        json!({"method": "echo", "args": {}, "version": "2.0"}),
+        json!({"method": "nosuch", "args": {}, "version": "2.0"}),
+        json!({"method": "echo", "args": {}, "namespace": "nowhere"}),
+        json!({"method": "echo", "args": {}, "namespace": ""}),
+        json!({"method": "multiply", "args": {}, "namespace": "math", "version": "3.0"}),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn failures_of_methods_are_the_same_on_the_wire() {
+    let fail = |kind: &str| json!({"method": "fail", "args": {"kind": kind, "message": "bad"}});
+    let kinds = ["value", "key", "type", "runtime", "unicode", "no_args", "boom", "plain", "local", "falsy"];
+    compare(&kinds.map(fail)).await;
+}

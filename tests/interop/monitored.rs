@@ -1,0 +1,104 @@
+//! Monitored calls: heartbeats keep a long call alive, and silence ends the call of a dead server.
+
+use std::time::{Duration, Instant};
+
+use oxlo::{CallError, Context};
+use oxlo_test_support::{TestVhost, eventually};
+use serde_json::json;
+
+use crate::{
+    bench::{Ask, SOON, call, python_client, python_server, rust_client, with},
+    twin::Twin,
+};
+
+const SILENCE: Duration = Duration::from_secs(2);
+/// Longer than the silence that is allowed, so that only heartbeats can carry it.
+const LONG: f64 = 3.2;
+/// How long after a server's death its caller may notice: the silence, and what a busy machine adds.
+const NOTICED: Duration = Duration::from_secs(10);
+
+/// Waits until a server has taken the request.
+async fn taken(vhost: &TestVhost) {
+    eventually(
+        SOON,
+        "the request was taken",
+        async || vhost.queue("t").await.map(|queue| queue.messages),
+        |messages| *messages == Some(0),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_call_of_rust_lives_by_pythons_heartbeats() {
+    let vhost = TestVhost::new().await;
+    let _server = python_server(&vhost.url(), "s1").await;
+    let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE);
+    let begun = Instant::now();
+    let slow: String = client.call(&Context::new(), "slow", json!({"seconds": LONG})).await.unwrap();
+    assert_eq!(slow, "slow");
+    assert!(begun.elapsed() > SILENCE);
+}
+
+#[tokio::test]
+async fn a_long_call_of_python_lives_by_rusts_heartbeats() {
+    let vhost = TestVhost::new().await;
+    let _server = Twin::start(&vhost.url(), "s1").await;
+    let mut client = python_client(&vhost.url()).await;
+    let begun = Instant::now();
+    let order = with(call("slow", json!({"seconds": LONG})), json!({"call_monitor_timeout": SILENCE.as_secs()}));
+    assert_eq!(client.ok(order).await, "slow");
+    assert!(begun.elapsed() > SILENCE);
+}
+
+#[tokio::test]
+async fn heartbeats_of_python_do_not_extend_the_timeout() {
+    let vhost = TestVhost::new().await;
+    let _server = python_server(&vhost.url(), "s1").await;
+    let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE).timeout(Duration::from_millis(2500));
+    let late = client.call::<()>(&Context::new(), "slow", json!({"seconds": 6})).await.unwrap_err();
+    assert!(matches!(late, CallError::TimedOut { .. }), "{late:?}");
+}
+
+#[tokio::test]
+async fn rust_hears_by_silence_that_the_python_server_died() {
+    let vhost = TestVhost::new().await;
+    let mut server = python_server(&vhost.url(), "s1").await;
+    let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE).timeout(Duration::from_secs(50));
+    let pending = client.start::<String>(&Context::new(), "slow", json!({"seconds": 40})).await.unwrap();
+    taken(&vhost).await;
+    server.kill();
+    let died = Instant::now();
+    let error = pending.await.unwrap_err();
+    assert!(matches!(error, CallError::ServerSilent { silence, .. } if silence == SILENCE), "{error:?}");
+    assert!(error.may_have_run() && died.elapsed() < NOTICED, "{:?}", died.elapsed());
+}
+
+#[tokio::test]
+async fn python_hears_by_silence_that_the_rust_server_died() {
+    let vhost = TestVhost::new().await;
+    let url = vhost.url();
+    // A runtime of its own, which is torn down with everything in it, as by the end of its process.
+    let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = dying.spawn(async move { Twin::start(&url, "s1").await }).await.unwrap();
+    let mut client = python_client(&vhost.url()).await;
+    let keys = json!({"call_monitor_timeout": SILENCE.as_secs(), "timeout": 50});
+    client.send(&with(call("slow", json!({"seconds": 40})), keys)).await;
+    eventually(
+        SOON,
+        "the request was taken: the reply queue is there, and the request is not",
+        async || vhost.queues().await,
+        |queues| {
+            queues.iter().any(|queue| queue.name.starts_with("reply_") && queue.consumers == 1)
+                && queues.iter().all(|queue| queue.messages == 0)
+        },
+    )
+    .await;
+    // The reply queue stands before the request is sent; one heartbeat shows that it runs.
+    std::mem::forget(server);
+    tokio::time::sleep(SILENCE).await;
+    dying.shutdown_background();
+    let died = Instant::now();
+    let answer = client.answer(NOTICED).await;
+    assert_eq!(answer["error"]["class"], "MessagingTimeout", "{answer}");
+    assert!(died.elapsed() < NOTICED);
+}

@@ -1,0 +1,81 @@
+//! The broker restarts while a call runs: nobody hangs, and everybody is back soon.
+
+use std::time::{Duration, Instant};
+
+use oxlo::{CallError, Context};
+use oxlo_test_support::{Broker, eventually};
+use serde_json::json;
+
+use crate::{
+    bench::{Ask, ask, call, python_client, python_server, rust_client, with},
+    twin::Twin,
+};
+
+/// How long after the broker is back everything must work again. Python pauses a second before each attempt, and more from
+/// the third on.
+const BACK: Duration = Duration::from_secs(25);
+
+async fn taken(broker: &Broker) {
+    eventually(
+        BACK,
+        "the request was taken",
+        async || broker.queue("t").await.map(|queue| queue.messages),
+        |messages| *messages == Some(0),
+    )
+    .await;
+}
+
+/// Neither the queue of the replies nor a reply in it outlives the broker: the caller hears that, unless Python's server,
+/// which goes on trying for a minute, finds the queue again that we have declared anew. It never runs into its timeout.
+#[tokio::test]
+async fn a_call_of_rust_across_a_restart_ends_promptly() {
+    let broker = Broker::start().await;
+    let _server = python_server(&broker.url(), "s1").await;
+    let client = rust_client(&broker.url()).await.timeout(Duration::from_secs(120));
+    let pending = client.start::<String>(&Context::new(), "slow", json!({"seconds": 2})).await.unwrap();
+    taken(&broker).await;
+    broker.restart().await;
+    let back = Instant::now();
+    match tokio::time::timeout(BACK, pending).await.expect("the call ends") {
+        Ok(result) => assert_eq!(result, "slow"),
+        Err(error @ CallError::ReplyLost { .. }) => assert!(error.may_have_run()),
+        Err(other) => panic!("{other:?}"),
+    }
+    let again = eventually(
+        BACK,
+        "calls reach Python again",
+        async || {
+            client
+                .prepare()
+                .timeout(Duration::from_secs(5))
+                .call::<i64>(&Context::new(), "add", json!({"a": 1, "b": 2}))
+                .await
+        },
+        Result::is_ok,
+    )
+    .await;
+    assert_eq!(again.unwrap(), 3);
+    assert!(back.elapsed() < BACK);
+    for value in 0..5 {
+        assert_eq!(ask(&client, "echo", json!({"value": value})).await, value);
+    }
+}
+
+/// A Rust server finishes what it runs, and its reply waits until the caller's queue is there again.
+#[tokio::test]
+async fn a_call_of_python_across_a_restart_gets_its_result() {
+    let broker = Broker::start().await;
+    let server = Twin::start(&broker.url(), "s1").await;
+    let mut client = python_client(&broker.url()).await;
+    assert_eq!(client.ok(call("whoami", json!({}))).await, "s1");
+    client.send(&with(call("slow", json!({"seconds": 2})), json!({"timeout": 50}))).await;
+    // The only trace that a request leaves once it is taken is that its queue was used.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    taken(&broker).await;
+    broker.restart().await;
+    let back = Instant::now();
+    assert_eq!(client.answer(BACK).await, json!({"ok": "slow"}));
+    assert_eq!(client.ok(with(call("whoami", json!({})), json!({"at_least_once": true}))).await, "s1");
+    assert!(back.elapsed() < BACK, "{:?}", back.elapsed());
+    server.end().await;
+}

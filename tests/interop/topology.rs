@@ -1,0 +1,108 @@
+//! What a Rust server and client leave at the broker is what Python's leave, name for name and argument for argument.
+
+use oxlo_test_support::{TestVhost, VhostAdmin};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Ask, ask, call, client_on, connect, python_client, python_server, without_ids},
+    twin::Twin,
+};
+
+/// Everything that clients declared, with random names made equal.
+async fn declared(vhost: &VhostAdmin) -> Value {
+    let mut queues: Vec<Value> = vhost
+        .queues()
+        .await
+        .into_iter()
+        .map(|it| {
+            json!({
+                "name": without_ids(&it.name), "durable": it.durable, "auto_delete": it.auto_delete,
+                "exclusive": it.exclusive, "arguments": it.arguments, "consumers": it.consumers,
+            })
+        })
+        .collect();
+    queues.sort_by_key(|queue| queue["name"].to_string());
+    let exchanges: Vec<Value> = vhost
+        .exchanges()
+        .await
+        .into_iter()
+        .map(|it| json!([it.name, it.kind, it.durable, it.auto_delete, it.arguments]))
+        .collect();
+    let bindings: Vec<Value> = vhost
+        .bindings()
+        .await
+        .into_iter()
+        .map(|it| json!([it.exchange, without_ids(&it.queue), it.routing_key]))
+        .collect();
+    json!({"queues": queues, "exchanges": exchanges, "bindings": bindings})
+}
+
+/// A server and a caller of either kind, each kind in a vhost of its own.
+async fn compare(options: &str) -> Value {
+    let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
+    let (our_url, their_url) = (format!("{}?{options}", ours.url()), format!("{}?{options}", theirs.url()));
+    let (_server, mut caller) = tokio::join!(python_server(&their_url, "s1"), python_client(&their_url));
+    assert_eq!(caller.ok(call("whoami", json!({}))).await, "s1");
+    let _twin = Twin::start(&our_url, "s1").await;
+    let transport = connect(&our_url).await;
+    assert_eq!(ask(&client_on(&transport), "whoami", json!({})).await, "s1");
+    let golden = declared(&theirs).await;
+    assert_eq!(declared(&ours).await, golden, "with {options:?}");
+    golden
+}
+
+fn queue<'a>(golden: &'a Value, name: &str) -> &'a Value {
+    golden["queues"].as_array().unwrap().iter().find(|queue| queue["name"] == name).unwrap()
+}
+
+#[tokio::test]
+async fn the_topology_of_default_options_is_pythons() {
+    let golden = compare("").await;
+    let names: Vec<&str> =
+        golden["queues"].as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["reply_H", "t", "t.s1", "t_fanout_H"]);
+    assert_eq!(queue(&golden, "reply_H")["arguments"], json!({"x-expires": 1_800_000}));
+}
+
+#[tokio::test]
+async fn the_topology_of_durable_queues_is_pythons() {
+    let golden = compare("amqp_durable_queues=true").await;
+    assert_eq!(queue(&golden, "t")["durable"], true);
+    assert_eq!(queue(&golden, "t_fanout_H")["durable"], false);
+}
+
+#[tokio::test]
+async fn the_topology_of_quorum_queues_is_pythons() {
+    let golden = compare("rabbit_quorum_queue=true").await;
+    assert_eq!(queue(&golden, "t")["arguments"]["x-queue-type"], "quorum");
+}
+
+#[tokio::test]
+async fn the_topology_of_quorum_queues_with_limits_is_pythons() {
+    let golden =
+        compare("rabbit_quorum_queue=true&rabbit_quorum_delivery_limit=4&rabbit_transient_quorum_queue=true").await;
+    assert_eq!(queue(&golden, "t")["arguments"]["x-delivery-limit"], 4);
+    assert_eq!(queue(&golden, "reply_H")["arguments"]["x-queue-type"], "quorum");
+}
+
+#[tokio::test]
+async fn the_topology_of_short_lived_transient_queues_is_pythons() {
+    let golden = compare("rabbit_transient_queues_ttl=60").await;
+    assert_eq!(queue(&golden, "reply_H")["arguments"], json!({"x-expires": 60_000}));
+    assert_eq!(queue(&golden, "t_fanout_H")["arguments"], json!({"x-expires": 60_000}));
+}
+
+#[tokio::test]
+async fn the_topology_of_auto_deleted_queues_is_pythons() {
+    let golden = compare("amqp_auto_delete=true").await;
+    assert_eq!(queue(&golden, "t")["auto_delete"], true);
+}
+
+/// A server that stops in order takes with it what was its own, and leaves what others share.
+#[tokio::test]
+async fn what_an_ended_rust_server_leaves_is_what_python_leaves() {
+    let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
+    python_server(&theirs.url(), "s1").await.finish().await;
+    Twin::start(&ours.url(), "s1").await.end().await;
+    assert_eq!(declared(&ours).await, declared(&theirs).await);
+}
