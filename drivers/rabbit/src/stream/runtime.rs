@@ -90,6 +90,7 @@ pub(crate) async fn open(
     let hand_out = move |_: AMQPUri, _: Runtime<Kit>| {
         let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
+            keep_this_thread_silent();
             stream
                 .map(AsyncTcpStream::Plain)
                 .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "a stream carries one connection").into())
@@ -106,6 +107,14 @@ pub(crate) async fn open(
             Err(error)
         }
     }
+}
+
+/// Keeps what lapin's I/O thread, which is the one to ask for the stream, has to say out of every log: it prints whole
+/// frames at trace level, the one with the password and those with messages among them. What goes wrong there we see, and
+/// say, ourselves.
+fn keep_this_thread_silent() {
+    // Never put back: the thread ends with its connection.
+    std::mem::forget(tracing::dispatcher::set_default(&tracing::Dispatch::none()));
 }
 
 struct KillOnDrop {
