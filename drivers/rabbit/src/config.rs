@@ -298,7 +298,7 @@ fn topology(options: &mut QueryReader<'_>, prefetch: Option<u16>) -> Result<Topo
         auto_delete: options.bool("amqp_auto_delete")?.unwrap_or(false),
         highly_available: options.bool("rabbit_ha_queues")?.unwrap_or(false),
         quorum: quorum.then_some(limits),
-        transient_quorum: options.bool("rabbit_transient_quorum_queue")?.unwrap_or(false),
+        transient_quorum: options.bool("rabbit_transient_quorum_queue")?.unwrap_or(false).then_some(limits),
         transient_ttl: options
             .seconds("rabbit_transient_queues_ttl", ..=Duration::from_millis(i32::MAX as u64))?
             .unwrap_or(Duration::from_secs(1800)),
@@ -308,11 +308,11 @@ fn topology(options: &mut QueryReader<'_>, prefetch: Option<u16>) -> Result<Topo
         let reason = "the broker hands a stream out by credit; set rabbit_qos_prefetch_count above 0";
         return Err(contradiction("rabbit_stream_fanout", reason));
     }
-    if topology.stream_fanout && !topology.transient_quorum {
+    if topology.stream_fanout && topology.transient_quorum.is_none() {
         let reason = "as in oslo, it needs rabbit_transient_quorum_queue; add it";
         return Err(contradiction("rabbit_stream_fanout", reason));
     }
-    if topology.highly_available && (quorum || topology.transient_quorum) {
+    if topology.highly_available && (quorum || topology.transient_quorum.is_some()) {
         return Err(contradiction("rabbit_ha_queues", "it excludes quorum queues; turn one of the two off"));
     }
     if topology.auto_delete && quorum {

@@ -22,8 +22,8 @@ pub(crate) struct TopologyOptions {
     pub(crate) highly_available: bool,
     /// `rabbit_quorum_queue` and its limits
     pub(crate) quorum: Option<Quorum>,
-    /// `rabbit_transient_quorum_queue`
-    pub(crate) transient_quorum: bool,
+    /// `rabbit_transient_quorum_queue`, and the same limits
+    pub(crate) transient_quorum: Option<Quorum>,
     /// `rabbit_transient_queues_ttl`; zero: fanout and reply queues never expire
     pub(crate) transient_ttl: Duration,
     /// `rabbit_stream_fanout`
@@ -70,6 +70,21 @@ pub(crate) struct Route {
     pub(crate) declared_as: Option<String>,
 }
 
+impl Quorum {
+    fn put_into(&self, arguments: &mut FieldTable) {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        for (name, limit) in [
+            ("x-delivery-limit", self.delivery_limit),
+            ("x-max-in-memory-length", self.max_memory_length),
+            ("x-max-in-memory-bytes", self.max_memory_bytes),
+        ] {
+            if limit > 0 {
+                arguments.insert(name.into(), AMQPValue::LongInt(limit));
+            }
+        }
+    }
+}
+
 impl TopologyOptions {
     fn durable(&self) -> bool {
         self.durable || self.quorum.is_some()
@@ -88,7 +103,7 @@ impl TopologyOptions {
         Declare::Exchange {
             name: format!("{topic}_fanout"),
             fanout: true,
-            durable: self.transient_quorum || self.stream_fanout,
+            durable: self.transient_quorum.is_some() || self.stream_fanout,
             auto_delete: true,
         }
     }
@@ -99,16 +114,7 @@ impl TopologyOptions {
             arguments.insert("x-ha-policy".into(), AMQPValue::LongString("all".into()));
         }
         if let Some(quorum) = &self.quorum {
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-            for (name, limit) in [
-                ("x-delivery-limit", quorum.delivery_limit),
-                ("x-max-in-memory-length", quorum.max_memory_length),
-                ("x-max-in-memory-bytes", quorum.max_memory_bytes),
-            ] {
-                if limit > 0 {
-                    arguments.insert(name.into(), AMQPValue::LongInt(limit));
-                }
-            }
+            quorum.put_into(&mut arguments);
         }
         Declare::Queue { name: name.to_owned(), durable: self.durable(), auto_delete: self.auto_delete, arguments }
     }
@@ -118,14 +124,19 @@ impl TopologyOptions {
         if self.highly_available {
             arguments.insert("x-ha-policy".into(), AMQPValue::LongString("all".into()));
         }
-        if self.transient_quorum {
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        if let Some(quorum) = &self.transient_quorum {
+            quorum.put_into(&mut arguments);
         }
         if !self.transient_ttl.is_zero() {
             let milliseconds = i32::try_from(self.transient_ttl.as_millis()).unwrap_or(i32::MAX);
             arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
         }
-        Declare::Queue { name: name.to_owned(), durable: self.transient_quorum, auto_delete: false, arguments }
+        Declare::Queue {
+            name: name.to_owned(),
+            durable: self.transient_quorum.is_some(),
+            auto_delete: false,
+            arguments,
+        }
     }
 
     /// The stream that every server of a topic reads.
@@ -378,7 +389,7 @@ mod tests {
             auto_delete: false,
             highly_available: false,
             quorum: None,
-            transient_quorum: false,
+            transient_quorum: None,
             transient_ttl: Duration::from_secs(1800),
             stream_fanout: false,
         }
@@ -446,6 +457,9 @@ mod tests {
         assert_eq!(arguments.inner().get("x-delivery-limit"), Some(&AMQPValue::LongInt(5)));
         let Declare::Exchange { durable, auto_delete, .. } = options.fanout_exchange("T") else { panic!() };
         assert!(!durable && auto_delete, "the fanout side stays transient");
+        let options = TopologyOptions { transient_quorum: Some(limits), ..plain() };
+        let Declare::Queue { durable, arguments, .. } = options.reply_queue("reply_x") else { panic!() };
+        assert!(durable && arguments.inner().len() == 3, "the limits go to the transient queues as well");
     }
 
     #[test]
