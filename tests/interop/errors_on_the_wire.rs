@@ -10,7 +10,7 @@ use crate::{
 
 /// The reply of the server `server` to a request, as it travelled: the properties, the keys of the body in order, the failure.
 async fn reply_of(raw: &mut PythonPeer, server: &str, request: &Value) -> (Value, Vec<String>, Value) {
-    let mut inner = json!({"_msg_id": "a".repeat(32), "_reply_q": "reply_raw", "_timeout": null, "_unique_id": server});
+    let mut inner = json!({"_msg_id": "a".repeat(32), "_reply_q": "reply_raw", "_timeout": null, "_unique_id": format!("{server} {request}")});
     inner.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
     let body = json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string();
     let order = json!({"op": "publish", "exchange": "openstack", "key": format!("{TOPIC}.{server}"), "body": body});

@@ -52,7 +52,8 @@ class Raw:
             host=f"{parts.hostname}:{parts.port}", userid=unquote(parts.username), password=unquote(parts.password),
             virtual_host=unquote(parts.path[1:]) or "/", confirm_publish=True)
         self.connection.connect()
-        self.channel = self.connection.channel(auto_decode=False)
+        self.channel = self.connection.channel()
+        self.channel.auto_decode = False
         self.returned = []
         self.channel.events["basic_return"].add(lambda *arguments: self.returned.append(arguments))
 

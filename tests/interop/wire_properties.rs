@@ -41,12 +41,12 @@ fn ours(client: &RPCClient) -> RPCClient {
 }
 
 fn theirs(op: &str) -> Value {
-    let keys = json!({"namespace": "ns1", "version": "1.2", "ctxt": {"user": "u1", "roles": ["a"]}});
+    let keys = json!({"namespace": "ns1", "version": "1.2", "ctxt": {"roles": ["a"], "user": "u1"}});
     with(json!({"op": op, "method": "m", "args": args()}), keys)
 }
 
 fn ctxt() -> Context {
-    Context::new().with("user", "u1").with("roles", vec!["a"])
+    Context::new().with("roles", vec!["a"]).with("user", "u1")
 }
 
 #[tokio::test]
