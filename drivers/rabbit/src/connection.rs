@@ -90,6 +90,21 @@ impl Session {
         self.connection.create_channel().await
     }
 
+    /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
+    /// request unanswered that it was given in the moment of the end.
+    pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::select! {
+            done = work => done,
+            () = self.ended() => {
+                let lost = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection was lost");
+                Err(lapin::Error::from(lost).into())
+            }
+        }
+    }
+
     /// Waits for the end of this incarnation.
     pub(crate) async fn ended(&self) {
         self.stream.ended().await;

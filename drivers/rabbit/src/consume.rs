@@ -208,7 +208,7 @@ impl<R: Reader> Keeper<R> {
                 end = self.idle() => return farewell(end),
                 () = gone(&mut first) => return,
             };
-            match self.subscribe(&session).await {
+            match session.clone().meanwhile(self.subscribe(&session)).await {
                 Ok(live) => {
                     if let Some(first) = first.take()
                         && first.send(Ok(())).is_err()

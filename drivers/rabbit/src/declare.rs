@@ -27,6 +27,12 @@ pub(crate) enum DeclareError {
     Lost(lapin::Error),
 }
 
+impl From<lapin::Error> for DeclareError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
 /// Declares everything in order, on `channel` if it still stands, else on a new one. Gives the channel it was done on.
 pub(crate) async fn declare_all(
     session: &Session,

@@ -126,7 +126,7 @@ impl Lane {
             return Ok(());
         }
         let mut kept = self.declarer.lock().await;
-        *kept = Some(declare_all(&self.session, kept.take(), &route.declares).await?);
+        *kept = Some(self.session.meanwhile(declare_all(&self.session, kept.take(), &route.declares)).await?);
         if let Some(name) = &route.declared_as {
             self.declared.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         }
@@ -374,7 +374,7 @@ async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>, m
             }
             LinkState::Closed => break,
         };
-        match Lane::open(session.clone()).await {
+        match session.meanwhile(Lane::open(session.clone())).await {
             Ok(lane) => {
                 let opened = Instant::now();
                 hold_open(&gate, &Arc::new(lane), &mut paused).await;

@@ -136,7 +136,7 @@ impl Keeper {
         loop {
             let up = self.stop.run_until_cancelled(session(&mut self.link)).await;
             let Some(Some(session)) = up else { return };
-            let opened = self.stop.run_until_cancelled(self.open(&session, declared_before)).await;
+            let opened = self.stop.run_until_cancelled(session.meanwhile(self.open(&session, declared_before))).await;
             let cause = match opened {
                 None => return,
                 Some(Ok((channel, consumer))) => {
