@@ -71,9 +71,7 @@ async fn a_call_of_python_across_a_restart_gets_its_result() {
     let mut client = python_client(&broker.url()).await;
     assert_eq!(client.ok(call("whoami", json!({}))).await, "s1");
     client.send(&with(call("slow", json!({"seconds": 3})), json!({"timeout": 50}))).await;
-    // The only trace that a request leaves once it is taken is that its queue was used.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    taken(&broker).await;
+    server.eventually_slow().await;
     broker.kill().await;
     broker.restart().await;
     let back = Instant::now();

@@ -1,7 +1,10 @@
 //! The twin of `server.py`: the same endpoints and methods on oxlo.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,7 +64,7 @@ impl Twin {
     }
 
     pub(crate) async fn start_on(transport: Arc<dyn Transport>, name: &str) -> Self {
-        let me = Me { name: name.into(), notes: Arc::default() };
+        let me = Me { name: name.into(), notes: Arc::default(), slow: Arc::default() };
         let running = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server(name))
             .endpoint(base(me.clone()))
             .endpoint(math())
@@ -85,6 +88,11 @@ impl Twin {
         eventually(SOON, &what, async || self.seen(), |seen| seen == notes).await;
     }
 
+    /// Waits until a call of `slow` runs.
+    pub(crate) async fn eventually_slow(&self) {
+        eventually(SOON, "`slow` runs", async || self.me.slow.load(Ordering::Relaxed), |begun| *begun > 0).await;
+    }
+
     /// Stops in order.
     pub(crate) async fn end(self) {
         self.running.stop();
@@ -97,6 +105,8 @@ impl Twin {
 struct Me {
     name: Arc<str>,
     notes: Arc<Mutex<Vec<i64>>>,
+    /// How many calls of `slow` have begun.
+    slow: Arc<AtomicUsize>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +178,8 @@ fn base(me: Me) -> Endpoint {
         .method("ctx", async |ctxt: Context| Ok::<_, Failure>(ctxt))
         .method("no_arguments", async || Ok::<_, Failure>("none"))
         .method("fail", async |Args(it): Args<Kind>| Err::<(), _>(failure(&it.kind, &it.message)))
-        .method("slow", async |Args(it): Args<Slow>| {
+        .method("slow", async |State(me): State<Me>, Args(it): Args<Slow>| {
+            me.slow.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs_f64(it.seconds)).await;
             Ok::<_, Failure>("slow")
         })
