@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::bench::{ask, client_on, python_server};
 
 async fn refused(url: impl Into<String>) -> TransportError {
-    oxlo::connect(url).await.err().expect("it is refused")
+    oxlo::connect(url).await.expect_err("it is refused")
 }
 
 /// The whole chain, as a program's last line shows it.
