@@ -426,7 +426,11 @@ mod tests {
 
     #[test]
     fn a_stream_is_shared_by_all_servers_of_a_topic_and_outlives_them() {
-        let options = TopologyOptions { stream_fanout: true, transient_quorum: true, ..plain() };
+        let options = TopologyOptions {
+            stream_fanout: true,
+            transient_quorum: Some(Quorum { delivery_limit: 0, max_memory_length: 0, max_memory_bytes: 0 }),
+            ..plain()
+        };
         let subscription =
             options.rpc_server(&Target::topic("T").server("S"), &ListenScope::Server, "openstack", &random()).unwrap();
         assert_eq!((subscription.queues[2].as_str(), subscription.stream), ("T_fanout", Some(2)));
