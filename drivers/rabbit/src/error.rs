@@ -13,6 +13,8 @@ use crate::{
     stream::{self, ConnectError, StreamEnd},
 };
 
+/// An administrator, or the broker's end, closed the connection.
+const CONNECTION_FORCED: u16 = 320;
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
@@ -93,6 +95,7 @@ pub(crate) fn from_handshake(
 /// A queue, an exchange, a binding or a consumer that the broker refuses; `None` if the error is none of its doing.
 pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
     let advice = match reply_code(error)? {
+        CONNECTION_FORCED => return None,
         PRECONDITION_FAILED => {
             "; it exists with other properties: give this transport the options of the service that declared it \
              (durable, auto-delete, quorum, TTL), or delete it first"
@@ -160,6 +163,12 @@ mod tests {
         let error = Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         let attempt = from_handshake(&host(), "/", Duration::from_secs(1), error, None);
         assert!(!attempt.permanent && matches!(attempt.error, TransportError::Unreachable { .. }));
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_refuses_no_queue() {
+        let closed = closed_by_broker(AMQPHardError::CONNECTIONFORCED.into(), "CONNECTION_FORCED - shutdown");
+        assert!(topology("queue `T`", &closed).is_none());
     }
 
     #[test]
