@@ -12,6 +12,7 @@ mod broker;
 mod builder;
 mod control;
 mod folder;
+mod history;
 mod node;
 mod ports;
 mod process;
@@ -25,6 +26,7 @@ pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin
 pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
 pub use control::Control;
+pub use history::{Event, History, Outcome, Record, Rules, Summary};
 pub use ports::PortLease;
 pub use proxy::{Direction, FaultProxy, Hangup, Mode};
 pub use python::PythonPeer;

@@ -1,0 +1,197 @@
+//! What happened in a fault test, and whether it was allowed to.
+//!
+//! A test records events while it breaks things; [`History::check`] then holds them against the invariants of
+//! `docs/reliability.md`. The check is a pure function of the events, so that it is tested without a broker, also on
+//! recordings that are broken on purpose.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use check::{Rules, Summary};
+
+/// How a call ended for its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A reply came, and it was made for the call with this id.
+    Replied(String),
+    /// The method ran and failed, or the server refused to run it.
+    Failed,
+    /// An error that says that the method did not run.
+    NotRun,
+    /// An error that says that the method may have run.
+    Unknown,
+    /// The caller dropped the call.
+    Dropped,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call is about to be made.
+    Called {
+        /// The call's id, which its arguments carry.
+        id: String,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// A call ended.
+    Ended {
+        /// The call's id.
+        id: String,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A cast is about to be made.
+    Cast {
+        /// The cast's id.
+        id: String,
+    },
+    /// The broker confirmed a cast.
+    Confirmed {
+        /// The cast's id.
+        id: String,
+    },
+    /// A cast ended with an error.
+    CastFailed {
+        /// The cast's id.
+        id: String,
+        /// Whether the error says that it may run all the same.
+        may_run: bool,
+    },
+    /// A server began to run a call or a cast.
+    Executed {
+        /// Its id.
+        id: String,
+    },
+    /// A connection was lost or a process killed: what was delivered and not acknowledged then may be delivered again.
+    Disrupted,
+    /// The fault is over. Service must come back by itself within the time.
+    Healed {
+        /// How soon.
+        within: Duration,
+    },
+    /// The first call succeeded after [`Healed`](Self::Healed).
+    Resumed,
+    /// Something was counted that must be back at its number before the fault.
+    Left {
+        /// What: pending calls, tasks, threads, queues.
+        what: String,
+        /// How many before.
+        before: u64,
+        /// How many after.
+        after: u64,
+    },
+    /// A process ended.
+    Exited {
+        /// Which.
+        process: String,
+        /// Whether by a signal that it raised against itself, as an abort does.
+        aborted: bool,
+    },
+    /// Memory was measured.
+    Memory {
+        /// Bytes before.
+        before: u64,
+        /// Bytes after.
+        after: u64,
+        /// Bytes it may have grown.
+        bound: u64,
+    },
+}
+
+/// An event and when it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Since the history began.
+    pub at: Duration,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A history that any number of tasks record into. Cloning shares it.
+#[derive(Clone)]
+pub struct History {
+    begun: Instant,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl History {
+    /// A history that begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { begun: Instant::now(), records: Arc::default() }
+    }
+
+    /// Records that something happens now.
+    pub fn record(&self, event: Event) {
+        let at = self.begun.elapsed();
+        self.lock().push(Record { at, event });
+    }
+
+    /// Records that a server began to run a call or a cast.
+    pub fn executed(&self, id: &str) {
+        self.record(Event::Executed { id: id.to_owned() });
+    }
+
+    /// Records that something was counted that must be back at its number before the fault.
+    pub fn left(&self, what: &str, before: u64, after: u64) {
+        self.record(Event::Left { what: what.to_owned(), before, after });
+    }
+
+    /// How often something ran so far.
+    #[must_use]
+    pub fn executions(&self, id: &str) -> usize {
+        let records = self.lock();
+        records.iter().filter(|record| matches!(&record.event, Event::Executed { id: ran } if ran == id)).count()
+    }
+
+    /// What was recorded so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.lock().clone()
+    }
+
+    /// Holds what was recorded against the invariants.
+    ///
+    /// # Errors
+    ///
+    /// Every violation, as one sentence each that begins with the invariant's number.
+    pub fn check(&self, rules: &Rules) -> Result<Summary, Vec<String>> {
+        check::check(&self.records(), rules)
+    }
+
+    /// [`check`](Self::check), for the end of a test.
+    ///
+    /// # Panics
+    ///
+    /// When an invariant is violated, with all violations.
+    pub fn verify(&self, rules: &Rules) -> Summary {
+        match self.check(rules) {
+            Ok(summary) => summary,
+            Err(violations) => {
+                panic!("{} invariants are violated:\n  {}", violations.len(), violations.join("\n  "))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("records", &self.lock().len()).finish_non_exhaustive()
+    }
+}
