@@ -121,13 +121,17 @@ pub(crate) struct Link {
 
 impl Link {
     /// A link that connects once it is told to [`begin`](Self::begin).
-    pub(crate) fn spawn(config: Arc<Config>, tls: Option<Tls>, role: Role) -> Self {
+    ///
+    /// Links that share `news` tell each other when they have connected, so that one that waits to ask again does so at
+    /// once when another has found the broker.
+    pub(crate) fn spawn(config: Arc<Config>, tls: Option<Tls>, role: Role, news: &watch::Sender<()>) -> Self {
         let (sender, state) = watch::channel(LinkState::Down(Down { attempts: 0, cause: None, gave_up: false }));
         let (begin, stop) = (CancellationToken::new(), CancellationToken::new());
         let hosts = NonZeroUsize::new(config.hosts.len()).unwrap_or(NonZeroUsize::MIN);
         let supervisor = Supervisor::new(hosts, Start::Shuffled, config.failover, &mut rand::rng())
             .with_backoff(config.pace.backoff.clone());
-        let keeper = Keeper { config, tls, role, supervisor, state: sender, stop: stop.clone() };
+        let news = news.clone();
+        let keeper = Keeper { config, tls, role, supervisor, news, state: sender, stop: stop.clone() };
         let begun = begin.clone();
         tokio::spawn(async move {
             if keeper.stop.clone().run_until_cancelled(begun.cancelled()).await.is_some() {
@@ -216,6 +220,7 @@ struct Keeper {
     tls: Option<Tls>,
     role: Role,
     supervisor: Supervisor,
+    news: watch::Sender<()>,
     state: watch::Sender<LinkState>,
     stop: CancellationToken,
 }
@@ -225,15 +230,16 @@ impl Keeper {
         let stop = self.stop.clone();
         let mut next = self.supervisor.start(Instant::now());
         let mut attempts = 0;
+        let mut news = self.news.subscribe();
+        // Whether another link's success says that this one's next attempt would succeed as well.
+        let mut unreachable = false;
+        let mut refusal = None;
         loop {
             let (index, after) = match next {
                 Next::Connect { host, after } => (host, after + self.paced(attempts)),
+                // Said with the failure that led to it. Whoever wanted the first connection closes us; if nobody does,
+                // it is tried on slowly.
                 Next::GiveUp { .. } => {
-                    self.state.send_modify(|state| {
-                        if let LinkState::Down(down) = state {
-                            down.gave_up = true;
-                        }
-                    });
                     next = self.supervisor.start(Instant::now());
                     if let Next::Connect { host, .. } = next {
                         next = Next::Connect { host, after: REFUSED_PAUSE };
@@ -241,9 +247,16 @@ impl Keeper {
                     continue;
                 }
             };
-            if stop.run_until_cancelled(tokio::time::sleep(after)).await.is_none() {
+            let pause = async {
+                tokio::select! {
+                    () = tokio::time::sleep(after) => {}
+                    Ok(()) = news.changed(), if unreachable => {}
+                }
+            };
+            if stop.run_until_cancelled(pause).await.is_none() {
                 break;
             }
+            news.mark_unchanged();
             let Some(host) = self.config.hosts.get(index).cloned() else { break };
             let Some(attempt) = stop.run_until_cancelled(self.attempt(&host)).await else { break };
             match attempt {
@@ -252,6 +265,7 @@ impl Keeper {
                     attempts = 0;
                     self.supervisor.connected(Instant::now());
                     let session = Arc::new(session);
+                    self.news.send_replace(());
                     self.state.send_replace(LinkState::Up(session.clone()));
                     let cause = tokio::select! {
                         cause = watch_over(&session, &blocked) => cause,
@@ -266,14 +280,27 @@ impl Keeper {
                     session.stream.kill("the connection was lost");
                     let cause = TransportError::ConnectionLost { source: Some(Arc::new(LostBecause(cause))) };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
+                    news.mark_unchanged();
+                    unreachable = false;
                     next = self.supervisor.lost(Instant::now(), &mut rand::rng());
                 }
                 Err(failed) => {
                     attempts += 1;
                     let cause = failed.error;
                     debug!(broker = %host.place(), role = self.role.name(), %cause, source = ?std::error::Error::source(&cause), "no connection");
-                    self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
-                    next = self.supervisor.failed(failed.permanent, Instant::now(), &mut rand::rng());
+                    unreachable = !failed.permanent;
+                    next = if failed.nobody {
+                        self.supervisor.refused(Instant::now(), &mut rand::rng())
+                    } else {
+                        self.supervisor.failed(failed.permanent, Instant::now(), &mut rand::rng())
+                    };
+                    if failed.permanent {
+                        refusal = Some(cause.clone());
+                    }
+                    let gave_up = matches!(next, Next::GiveUp { .. });
+                    // The last failure may be another host's; why it was given up is the one to tell.
+                    let cause = if gave_up { refusal.take().unwrap_or(cause) } else { cause };
+                    self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up }));
                 }
             }
         }

@@ -180,8 +180,9 @@ struct Keeper<R: Reader> {
 struct Live {
     session: Arc<Session>,
     channel: Channel,
-    /// Deliveries, each with the place of its queue in the subscription.
-    consumers: SelectAll<BoxStream<'static, (usize, lapin::Result<RawDelivery>)>>,
+    /// Deliveries, each with the place of its queue in the subscription; `None` where a stream ended, because a stream
+    /// that ends among others would leave the set without a word.
+    consumers: SelectAll<BoxStream<'static, (usize, Option<lapin::Result<RawDelivery>>)>>,
     tags: Vec<ShortString>,
     window: AckWindow,
 }
@@ -278,7 +279,8 @@ impl<R: Reader> Keeper<R> {
                     Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                     _ => DeclareError::Lost(failed),
                 })?;
-            consumers.push(consumer.map(move |delivery| (place, delivery)).boxed());
+            let ended = futures_util::stream::once(std::future::ready((place, None)));
+            consumers.push(consumer.map(move |delivery| (place, Some(delivery))).chain(ended).boxed());
             tags.push(tag);
         }
         self.epoch += 1;
@@ -286,16 +288,13 @@ impl<R: Reader> Keeper<R> {
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
-        let consumers = live.consumers.len();
         let (mut stopped, mut abandoned) = (false, false);
         let mut batch = Vec::new();
         loop {
             tokio::select! {
                 delivery = live.consumers.next(), if !stopped => match delivery {
-                    // A stream that ended leaves the set: the broker cancelled that consumer.
-                    Some((place, Ok(delivery))) if live.consumers.len() == consumers => {
-                        self.take(&mut live.window, place, delivery);
-                    }
+                    Some((place, Some(Ok(delivery)))) => self.take(&mut live.window, place, delivery),
+                    // The broker cancelled a consumer, or the channel is gone.
                     _ => return End::Lost,
                 },
                 settled = self.settled.recv() => batch.extend(settled),
@@ -316,12 +315,9 @@ impl<R: Reader> Keeper<R> {
                 },
                 () = live.session.ended() => return End::Lost,
             }
-            while !stopped && live.consumers.len() == consumers {
-                let Some(Some((place, Ok(delivery)))) = live.consumers.next().now_or_never() else { break };
+            while !stopped && let Some(next) = live.consumers.next().now_or_never() {
+                let Some((place, Some(Ok(delivery)))) = next else { return End::Lost };
                 self.take(&mut live.window, place, delivery);
-            }
-            if !stopped && live.consumers.len() < consumers {
-                return End::Lost;
             }
             self.flush(&mut live, &mut batch);
             // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
@@ -428,7 +424,7 @@ impl<R: Reader> Keeper<R> {
             let _ = timeout(FAREWELL, cancelled).await;
         }
         while let Some(Some((_, delivery))) = live.consumers.next().now_or_never() {
-            if let Ok(delivery) = delivery {
+            if let Some(Ok(delivery)) = delivery {
                 send(&live.channel, Frame::Reject { tag: delivery.delivery_tag, requeue: true });
             }
         }
@@ -474,7 +470,7 @@ impl Again {
         let id = Uuid::now_v7();
         let again = Some(properties::noted(&properties, id, redeliveries));
         let route = TopologyOptions::reply_route(&queue);
-        let outgoing = Outgoing { route: &route, body, id, mandatory: true, expires: false, again };
+        let outgoing = Outgoing { route: &route, body, mandatory: true, expires: false, again };
         match publisher.publish_confirmed(outgoing, &Patience::new(RECOUNT_LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {

@@ -38,17 +38,19 @@ pub(crate) fn is_not_found(error: &Error) -> bool {
 pub(crate) struct AttemptError {
     pub(crate) error: TransportError,
     pub(crate) permanent: bool,
+    /// Nobody listens there: the host's kernel said so.
+    pub(crate) nobody: bool,
 }
 
 impl AttemptError {
     fn refused(host: &Host, refusal: Refusal, reason: String) -> Self {
         let error = TransportError::Refused { refusal, broker: host.place(), reason };
-        Self { error, permanent: true }
+        Self { error, permanent: true, nobody: false }
     }
 
     pub(crate) fn passing(host: &Host, waited: std::time::Duration, source: Option<Cause>) -> Self {
         let error = TransportError::Unreachable { broker: host.place(), waited, source };
-        Self { error, permanent: false }
+        Self { error, permanent: false, nobody: false }
     }
 }
 
@@ -57,7 +59,8 @@ pub(crate) fn from_stream(host: &Host, waited: std::time::Duration, error: Conne
     if error.is_permanent() {
         AttemptError::refused(host, Refusal::Tls, error.to_string())
     } else {
-        AttemptError::passing(host, waited, Some(Arc::new(error)))
+        let nobody = error.is_refused();
+        AttemptError { nobody, ..AttemptError::passing(host, waited, Some(Arc::new(error))) }
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers |
 //! | `connection` | a supervised connection |
 //! | `declare`, `publish`, `pump`, `returns` | sending, and knowing what became of it |
-//! | `consume`, `acks`, `duplicates`, `request`, `notification` | taking messages, settling and answering them |
+//! | `consume`, `acks`, `duplicates`, `lateness`, `request`, `notification` | taking messages, settling and answering them |
 //! | `reply_queue` | the replies to our own calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
 //!
@@ -24,6 +24,7 @@ mod consume;
 mod declare;
 mod duplicates;
 mod error;
+mod lateness;
 mod names;
 mod notification;
 mod options;

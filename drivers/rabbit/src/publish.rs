@@ -14,13 +14,12 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::debug;
-use uuid::Uuid;
 
 use crate::{
     config::Config,
     connection::{Down, Link, LinkState, Session, unreachable_after},
     declare::{DeclareError, declare_all, delete_unused},
-    properties,
+    lateness, properties,
     pump::{Completion, Message, Pump},
     topology::{Declare, Route, short_string},
 };
@@ -53,7 +52,6 @@ impl Patience {
 pub(crate) struct Outgoing<'a> {
     pub(crate) route: &'a Route,
     pub(crate) body: Vec<u8>,
-    pub(crate) id: Uuid,
     pub(crate) mandatory: bool,
     /// Whether the broker drops it when the deadline is over.
     pub(crate) expires: bool,
@@ -234,7 +232,7 @@ impl Publisher {
         patience: &Patience,
         completion: Completion,
     ) -> Result<(), TransportError> {
-        let Outgoing { route, mut body, id, mandatory, expires, again } = outgoing;
+        let Outgoing { route, mut body, mandatory, expires, again } = outgoing;
         if again.is_none()
             && let Some(packing) = self.config.compress
         {
@@ -259,12 +257,14 @@ impl Publisher {
             if left.is_zero() {
                 return Err(unreachable_after(&self.config, patience.begun, None));
             }
+            // Made at the last moment: receivers tell a request's age by it.
+            let id = lateness::stamped_id();
             let message = Message {
                 exchange: short_string(&route.exchange)?,
                 routing_key: short_string(&route.routing_key)?,
                 mandatory,
                 properties: match &again {
-                    Some(as_it_came) => as_it_came.clone(),
+                    Some(as_it_came) => as_it_came.clone().with_message_id(id.simple().to_string().into()),
                     None => properties::outgoing(id, expires.then_some(left), self.config.compress),
                 },
                 body,

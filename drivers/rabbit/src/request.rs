@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     consume::{Read, Reader},
+    lateness::{self, Lateness},
     properties,
     publish::{Outgoing, Patience, Publisher},
     topology::TopologyOptions,
@@ -40,6 +41,7 @@ const VANISHED_MOST: usize = 200;
 pub(crate) struct RequestReader {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) vanished: Arc<Vanished>,
+    pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) replies: ReplyRules,
 }
@@ -59,9 +61,16 @@ impl Reader for RequestReader {
 
     fn read(&self, delivery: RawDelivery) -> Result<Read<Request>, Poison> {
         let RawDelivery { properties, data, .. } = delivery;
-        let deadline = properties::expiration(&properties).and_then(|left| Instant::now().checked_add(left));
         let body = properties::body(&properties, data, self.limits.max_bytes)?;
         let inbound = request::decode(&body, self.limits)?;
+        let deadline = properties::expiration(&properties).and_then(|left| {
+            let sent = properties::message_id(&properties).and_then(lateness::stamp);
+            let age = match (sent, &inbound.caller) {
+                (Some(sent), Some(caller)) => self.lateness.age(&caller.reply_queue, sent, lateness::steady_now()),
+                _ => Duration::ZERO,
+            };
+            Instant::now().checked_add(left.saturating_sub(age))
+        });
         let replier = inbound.caller.map(|caller| self.replier(caller, deadline)).transpose()?;
         Ok(Read { message: inbound.request, unique_id: inbound.unique_id, replier, deadline })
     }
@@ -107,7 +116,7 @@ impl ReplySink for Answer {
         let body = reply::encode_heartbeat(&self.caller.message_id, &id.simple().to_string())
             .map_err(|error| unwritable(&error))?;
         let interval = self.caller.heartbeat_interval.unwrap_or(AGAIN);
-        self.publish(body, id, &Patience::new(interval, Retry::Forever)).await
+        self.publish(body, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
@@ -129,7 +138,7 @@ impl ReplySink for Answer {
                 return Err(undeliverable(queue));
             }
             let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
-            match self.publish(body.clone(), id, &patience).await {
+            match self.publish(body.clone(), &patience).await {
                 // Its caller's connection may be lost as well, and its queue declared again in a moment.
                 Err(TransportError::Undeliverable { .. }) => {
                     let again = Instant::now() + AGAIN;
@@ -153,10 +162,10 @@ impl ReplySink for Answer {
 }
 
 impl Answer {
-    async fn publish(&self, body: Vec<u8>, id: Uuid, patience: &Patience) -> Result<(), TransportError> {
+    async fn publish(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
         let route = TopologyOptions::reply_route(&self.caller.reply_queue);
         let outgoing =
-            Outgoing { route: &route, body, id, mandatory: self.rules.mandatory, expires: false, again: None };
+            Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, patience).await
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     connection::{Link, LinkState, Role, unreachable_after},
     consume::{Order, Reader, Subscriber},
     duplicates::Duplicates,
+    lateness::Lateness,
     names::QueueName,
     notification::NotificationReader,
     publish::{Gate, Outgoing, Patience, Publisher},
@@ -70,6 +71,7 @@ struct RabbitTransport {
     reply_queue: OnceLock<ReplyQueue>,
     duplicates: Arc<Duplicates>,
     vanished: Arc<Vanished>,
+    lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
 }
 
@@ -80,8 +82,9 @@ impl RabbitTransport {
             Some(options) => Some(load(options).await?),
         };
         let config = Arc::new(config);
-        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish));
-        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume));
+        let news = watch::Sender::new(());
+        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish, &news));
+        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume, &news));
         publishing.begin();
         publishing.first_connection(&config, settings.connect_retry).await?;
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
@@ -96,6 +99,7 @@ impl RabbitTransport {
             reply_queue: OnceLock::new(),
             duplicates: Arc::default(),
             vanished: Arc::default(),
+            lateness: Arc::default(),
             state,
         })
     }
@@ -157,7 +161,7 @@ impl RabbitTransport {
             }),
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
-        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: true, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: true, again: None };
         if confirmed {
             self.publisher.publish_confirmed(outgoing, &patience).await?;
         } else {
@@ -216,7 +220,7 @@ impl Transport for RabbitTransport {
         let labels = Labels { unique_id: &id.simple().to_string(), call: None };
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
-        let outgoing = Outgoing { route: &route, body, id, mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
     }
 
@@ -245,7 +249,7 @@ impl Transport for RabbitTransport {
         let id = Uuid::now_v7();
         let body = notification::encode(&notification, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
-        let outgoing = Outgoing { route: &route, body, id, mandatory: options.mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
     }
 
@@ -256,6 +260,7 @@ impl Transport for RabbitTransport {
         let reader = RequestReader {
             publisher: self.publisher.clone(),
             vanished: self.vanished.clone(),
+            lateness: self.lateness.clone(),
             limits: self.limits(),
             replies: ReplyRules {
                 missing_queue_retry: self.config.missing_queue_retry,

@@ -25,6 +25,9 @@ use super::backoff::{Backoff, jitter};
 ///   two per second whatever the number of hosts.
 /// * **A connection that lasted less than a second** counts as a failed attempt: a broker that accepts and drops at once
 ///   is not hammered. A longer one resets backoff and cycle.
+/// * **Nobody listens.** Where the host's kernel [refused](Self::refused) the connection, a later cycle waits at most
+///   600 ms: such an attempt costs nobody anything, and a broker that was restarted is found within that time. Once it
+///   accepts and fails otherwise, the full backoff holds.
 /// * **Permanent errors** (credentials, virtual host, TLS, protocol) end the matter only before the first connection: once
 ///   a cycle is through with at least one of them and no connection, the answer is [`Next::GiveUp`]. After that they are
 ///   taken for a passing state of the broker: beyond the first cycle the attempt that follows one comes 5 s or more later.
@@ -43,6 +46,8 @@ pub struct Supervisor {
     /// The host that failed for good in this cycle, if one did.
     permanent: Option<usize>,
     backoff: Backoff,
+    /// Whether somebody chose the backoff: then it holds in every case.
+    own_pace: bool,
 }
 
 /// Which host comes first.
@@ -89,6 +94,8 @@ const ATTEMPT_GAP: Duration = Duration::from_millis(500);
 const PERMANENT_GAP: Duration = Duration::from_secs(5);
 /// A connection that lasted so long was a good one.
 const STABLE: Duration = Duration::from_secs(1);
+/// Longest wait before a cycle when the last attempt was refused by the host's kernel.
+const REFUSED_CAP: Duration = Duration::from_millis(600);
 /// Most of the random pause that is added to every wait.
 const SPREAD: Duration = Duration::from_millis(100);
 
@@ -110,12 +117,14 @@ impl Supervisor {
             attempt_begins: None,
             permanent: None,
             backoff: Backoff::default(),
+            own_pace: false,
         }
     }
 
     /// Paces later cycles by `backoff`, in place of 100 ms doubling to 5 s.
     #[must_use]
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.own_pace = backoff != Backoff::default();
         self.backoff = backoff;
         self
     }
@@ -129,6 +138,15 @@ impl Supervisor {
     /// The attempt failed, or took longer than the driver gives it. `permanent` says that the same attempt would fail
     /// again: wrong credentials, unknown virtual host, refused certificate, another protocol.
     pub fn failed<R: Rng + ?Sized>(&mut self, permanent: bool, now: Instant, rng: &mut R) -> Next {
+        self.after_failure(permanent, Duration::MAX, now, rng)
+    }
+
+    /// The attempt failed because nobody listens there: the host's kernel said so at once.
+    pub fn refused<R: Rng + ?Sized>(&mut self, now: Instant, rng: &mut R) -> Next {
+        self.after_failure(false, if self.own_pace { Duration::MAX } else { REFUSED_CAP }, now, rng)
+    }
+
+    fn after_failure<R: Rng + ?Sized>(&mut self, permanent: bool, cap: Duration, now: Instant, rng: &mut R) -> Next {
         if permanent {
             self.permanent = Some(self.order[self.at]);
         }
@@ -143,7 +161,7 @@ impl Supervisor {
         let mut wait = Duration::ZERO;
         if cycle_is_through {
             self.first_cycle = false;
-            wait = self.backoff.next(rng);
+            wait = self.backoff.next(rng).min(cap);
         }
         let gap = match (self.first_cycle, permanent) {
             (true, _) => Duration::ZERO,

@@ -267,3 +267,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_host_where_nobody_listens_is_asked_about_twice_a_second() {
+    let mut run = Run::in_order(1);
+    run.attempt();
+    for _ in 0..50 {
+        run.now += MS;
+        run.next = run.supervisor.refused(run.now, &mut run.rng);
+        let (_, after) = run.attempt();
+        assert!(after >= 499 * MS && after <= 600 * MS, "{after:?}");
+    }
+    // Once it fails otherwise, the backoff is where it would have been.
+    run.now += MS;
+    let mut longest = Duration::ZERO;
+    for _ in 0..50 {
+        run.next = run.supervisor.failed(false, run.now, &mut run.rng);
+        longest = longest.max(run.attempt().1);
+    }
+    assert!(longest > 3000 * MS && longest <= 5000 * MS, "{longest:?}");
+}

@@ -32,6 +32,14 @@ enum DialCause {
     Addresses(Vec<(SocketAddr, io::Error)>),
 }
 
+impl DialError {
+    /// Whether the host is there and nobody listens on the port, at any of its addresses.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(&self.cause, DialCause::Addresses(attempts)
+            if attempts.iter().all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused))
+    }
+}
+
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, cause } = self;

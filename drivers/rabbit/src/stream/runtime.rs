@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,15 +20,19 @@ use super::{GuardedStream, StreamHandle};
 /// How long lapin may take to let go of a stream after a failed handshake: it answers the broker's `connection.close`.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How soon after the end of the stream whoever sleeps looks again. Not at once: lapin learns of the end a moment later.
+const AFTERMATH: Duration = Duration::from_millis(50);
+
 /// tokio's timers, and [`GuardedStream`] for the type of lapin's stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamReactor {
     tokio: Tokio,
+    stream: StreamHandle,
 }
 
 impl Reactor for StreamReactor {
     type TcpStream = GuardedStream;
-    type Sleep = <Tokio as Reactor>::Sleep;
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// Refused: lapin does not ask for it.
     fn register<H: Read + Write + Send + 'static>(
@@ -37,8 +42,20 @@ impl Reactor for StreamReactor {
         Err::<GuardedStream, _>(io::ErrorKind::Unsupported.into())
     }
 
+    /// Cut short by the end of the stream: lapin's heartbeat task would otherwise outlive its connection by half a
+    /// heartbeat, and a client whose broker comes and goes would gather such tasks.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.tokio.sleep(duration)
+        let (sleep, stream) = (self.tokio.sleep(duration), self.stream.clone());
+        let tokio = self.tokio.clone();
+        Box::pin(async move {
+            tokio::select! {
+                _ = sleep => {}
+                () = async {
+                    stream.ended().await;
+                    tokio.sleep(AFTERMATH).await;
+                } => {}
+            }
+        })
     }
 
     fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
@@ -54,14 +71,14 @@ impl Reactor for StreamReactor {
 /// The runtime kit that lapin runs on.
 pub(crate) type Kit = RuntimeParts<Tokio, StreamReactor>;
 
-/// The kit for the tokio runtime that this is called in.
+/// The kit for a stream and the tokio runtime that this is called in.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime.
-fn kit() -> Kit {
+fn kit(stream: StreamHandle) -> Kit {
     let tokio = Tokio::current();
-    RuntimeParts::new(tokio.clone(), StreamReactor { tokio })
+    RuntimeParts::new(tokio.clone(), StreamReactor { tokio, stream })
 }
 
 /// Performs the AMQP handshake over a stream and returns lapin's connection on it.
@@ -96,7 +113,7 @@ pub(crate) async fn open(
                 .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "a stream carries one connection").into())
         }
     };
-    match Connection::connector(uri, Runtime::new(kit()), hand_out, properties).await {
+    match Connection::connector(uri, Runtime::new(kit(handle.clone())), hand_out, properties).await {
         Ok(connection) => {
             abandon.armed = false;
             Ok(connection)
