@@ -1,0 +1,9 @@
+//! The fault matrix of `docs/reliability.md`: each test is a row of it, under the row's number, and ends with the history
+//! checker.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
+
+mod admin;
+mod broker;
+mod connect;
+mod kit;
+mod network;
