@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
+//! | [`events`] | what publish-subscribe calls things on a broker |
 //! | [`options`], [`error`] | how it is sent, and how that fails |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
 //! | [`process_config`] | INI files and environment variables |
@@ -16,6 +17,7 @@
 pub mod conformance;
 pub mod context;
 pub mod error;
+pub mod events;
 pub mod failure;
 pub mod listener;
 pub mod message;

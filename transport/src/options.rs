@@ -1,6 +1,6 @@
 //! What a caller may ask of one send, call or listener.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::request_queue::RequestQueue;
 
@@ -28,11 +28,23 @@ pub struct SendOptions {
     pub retry: Retry,
     /// Whether nobody listening is an error. Default `false`, as in oslo; ignored for fanout, as in oslo.
     pub mandatory: bool,
+    /// For notifications: what tells copies of one message from different messages. A sender that repeats one whose
+    /// outcome it does not know gives the same again, and receivers drop the copy. Absent: one of its own.
+    pub unique_id: Option<Arc<str>>,
+    /// For notifications: whether the queue of the topic and priority is made first, so that it keeps them for a first
+    /// listener. Default `true`, as in oslo. Without it a notification reaches the listeners and pools that are there.
+    pub default_queue: bool,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { timeout: DEFAULT_TIMEOUT, retry: Retry::default(), mandatory: false }
+        Self {
+            timeout: DEFAULT_TIMEOUT,
+            retry: Retry::default(),
+            mandatory: false,
+            unique_id: None,
+            default_queue: true,
+        }
     }
 }
 
@@ -61,6 +73,20 @@ impl SendOptions {
     #[must_use]
     pub fn with_mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
+        self
+    }
+
+    /// Sets what tells copies of one notification from different ones.
+    #[must_use]
+    pub fn with_unique_id(mut self, unique_id: impl Into<Arc<str>>) -> Self {
+        self.unique_id = Some(unique_id.into());
+        self
+    }
+
+    /// Sets whether a notification brings the queue of its topic and priority along.
+    #[must_use]
+    pub fn with_default_queue(mut self, default_queue: bool) -> Self {
+        self.default_queue = default_queue;
         self
     }
 }
@@ -134,6 +160,9 @@ pub struct ListenOptions {
     /// Whether [`Delivery::redeliveries`](crate::Delivery::redeliveries) is counted also where the broker does not do
     /// it, which costs a message for each redelivery. Default `false`.
     pub count_redeliveries: bool,
+    /// For notification listeners with a pool: whether the pool's queue goes with its last listener, and what it holds
+    /// with it. Default `false`. Without a pool the queues are everyone's, and asking for it is `InvalidTarget`.
+    pub transient: bool,
 }
 
 /// Which of a service's requests a listener takes.
@@ -154,7 +183,7 @@ pub enum ListenScope {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { prefetch: 100, scope: ListenScope::default(), count_redeliveries: false }
+        Self { prefetch: 100, scope: ListenScope::default(), count_redeliveries: false, transient: false }
     }
 }
 
@@ -183,6 +212,13 @@ impl ListenOptions {
     #[must_use]
     pub fn with_count_redeliveries(mut self, count: bool) -> Self {
         self.count_redeliveries = count;
+        self
+    }
+
+    /// Sets whether a pool's queue goes with its last listener.
+    #[must_use]
+    pub fn with_transient(mut self, transient: bool) -> Self {
+        self.transient = transient;
         self
     }
 }

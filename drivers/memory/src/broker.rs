@@ -71,6 +71,8 @@ struct Queue<M> {
     turns: VecDeque<ConsumerId>,
     /// How long it stays without a consumer, and since when it has none.
     expires: Option<(Duration, Instant)>,
+    /// It goes with its last consumer.
+    transient: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -126,7 +128,7 @@ impl<M: Clone> Broker<M> {
             self.queue_numbers += 1;
             self.queues.insert(
                 name.clone(),
-                Queue { number, waiting: VecDeque::new(), turns: VecDeque::new(), expires: None },
+                Queue { number, waiting: VecDeque::new(), turns: VecDeque::new(), expires: None, transient: false },
             );
         }
         let bound = self.bindings.entry(route.clone()).or_default();
@@ -185,6 +187,13 @@ impl<M: Clone> Broker<M> {
             bound.retain(|other| other != name);
             !bound.is_empty()
         });
+    }
+
+    /// Has a queue go with its last consumer.
+    pub(crate) fn make_transient(&mut self, name: &QueueName) {
+        if let Some(queue) = self.queues.get_mut(name) {
+            queue.transient = true;
+        }
     }
 
     /// Whether a message sent to `route` would reach any queue.
@@ -350,13 +359,13 @@ impl<M: Clone> Broker<M> {
     fn leave(&mut self, id: ConsumerId, now: Instant) -> Option<Consumer> {
         let consumer = self.consumers.remove(&id)?;
         for name in &consumer.queues {
-            if matches!(name, QueueName::Own(_)) {
+            let Some(queue) = self.queues.get_mut(name) else { continue };
+            queue.turns.retain(|other| *other != id);
+            if let Some((_, unused_since)) = &mut queue.expires {
+                *unused_since = now;
+            }
+            if matches!(name, QueueName::Own(_)) || (queue.transient && queue.turns.is_empty()) {
                 self.forget(name);
-            } else if let Some(queue) = self.queues.get_mut(name) {
-                queue.turns.retain(|other| *other != id);
-                if let Some((_, unused_since)) = &mut queue.expires {
-                    *unused_since = now;
-                }
             }
         }
         consumer.wake.notify_one();

@@ -134,10 +134,7 @@ impl MemoryTransport {
             .publish(Traffic::Requests, &route.key, patience, |state, now| {
                 state.requests.sweep(now);
                 if mandatory && !state.requests.is_routable(&route) {
-                    return Err(TransportError::Undeliverable {
-                        exchange: route.exchange.to_string(),
-                        routing_key: route.key.to_string(),
-                    });
+                    return Err(undeliverable(&route));
                 }
                 state.requests.publish(&route, &message, now);
                 Ok(())
@@ -222,12 +219,17 @@ impl Transport for MemoryTransport {
         let topic = to.require_topic()?.clone();
         let route = Route { exchange: self.exchange(to), key: Key::Notifications(topic, notification.priority) };
         size::check(size::of_notification(&notification), &self.link.settings)?;
-        let message = Message { content: notification, unique_id: unique_id(), expires: None };
+        let id = options.unique_id.clone().unwrap_or_else(unique_id);
+        let message = Message { content: notification, unique_id: id, expires: None };
         let patience = Patience::for_the_next(options.timeout, options.retry);
         self.link
             .publish(Traffic::Notifications, &route.key, patience, |state, now| {
-                // So that nothing is lost before the first listener comes.
-                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+                if options.default_queue {
+                    // So that nothing is lost before the first listener comes.
+                    state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+                } else if options.mandatory && !state.notifications.is_routable(&route) {
+                    return Err(undeliverable(&route));
+                }
                 state.notifications.publish(&route, &message, now);
                 Ok(())
             })
@@ -277,6 +279,11 @@ impl Transport for MemoryTransport {
                 reason: "a notification listener needs at least one topic and priority".into(),
             });
         }
+        if options.transient && pool.is_none() {
+            return Err(TransportError::InvalidTarget {
+                reason: "without a pool the queues are everyone's and stay; name a pool for a transient one".into(),
+            });
+        }
         let mut queues = Vec::new();
         for (target, priority) in on {
             let topic = target.require_topic()?.clone();
@@ -288,7 +295,13 @@ impl Transport for MemoryTransport {
             };
             queues.push((queue, route));
         }
-        Ok(Box::new(self.subscribe::<Notification>(options, |_| queues).await?))
+        let names: Vec<QueueName> = queues.iter().map(|(name, _)| name.clone()).collect();
+        let listener = self.subscribe::<Notification>(options, |_| queues).await?;
+        if options.transient {
+            let mut state = self.link.bus.lock();
+            names.iter().for_each(|name| state.notifications.make_transient(name));
+        }
+        Ok(Box::new(listener))
     }
 
     async fn declare_queue(&self, queue: &RequestQueue) -> Result<(), TransportError> {
@@ -339,6 +352,10 @@ impl fmt::Debug for MemoryTransport {
             .field("pending", &self.pending)
             .finish()
     }
+}
+
+fn undeliverable(route: &Route) -> TransportError {
+    TransportError::Undeliverable { exchange: route.exchange.to_string(), routing_key: route.key.to_string() }
 }
 
 fn unique_id() -> Arc<str> {

@@ -437,6 +437,12 @@ impl<R: Reader> Keeper<R> {
             let Ok(name) = short_string(queue) else { continue };
             let _ = timeout(FAREWELL, live.channel.queue_delete(name, QueueDeleteOptions::default())).await;
         }
+        // Last, because the broker closes the channel if somebody else consumes the queue.
+        for queue in &self.order.subscription.transient {
+            let Ok(name) = short_string(queue) else { continue };
+            let unless_used = QueueDeleteOptions { if_unused: true, ..QueueDeleteOptions::default() };
+            let _ = timeout(FAREWELL, live.channel.queue_delete(name, unless_used)).await;
+        }
         let _ = timeout(FAREWELL, live.channel.close(200, "OK".into())).await;
     }
 

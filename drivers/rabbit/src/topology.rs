@@ -57,6 +57,8 @@ pub(crate) struct Subscription {
     pub(crate) claimed: Vec<String>,
     /// Which of the queues is a stream, if one is.
     pub(crate) stream: Option<usize>,
+    /// Queues that are deleted when it closes, unless somebody else consumes them.
+    pub(crate) transient: Vec<String>,
 }
 
 /// Where a message is published, and what must be there first.
@@ -248,8 +250,14 @@ impl TopologyOptions {
         &self,
         on: &[(Target, Priority)],
         pool: Option<&str>,
+        transient: bool,
         control_exchange: &str,
     ) -> Result<Subscription, TransportError> {
+        if transient && pool.is_none() {
+            return Err(TransportError::InvalidTarget {
+                reason: "without a pool the queues are everyone's and stay; name a pool for a transient one".into(),
+            });
+        }
         let mut declares = Vec::new();
         let mut queues: Vec<String> = Vec::new();
         for (target, priority) in on {
@@ -260,7 +268,7 @@ impl TopologyOptions {
             short_string(queue)?;
             short_string(&routing_key)?;
             declares.push(self.exchange(exchange));
-            declares.push(self.queue(queue));
+            declares.push(if transient { self.transient_queue(queue) } else { self.queue(queue) });
             declares.push(binding(queue, exchange, &routing_key));
             if !queues.iter().any(|known| known == queue) {
                 queues.push(queue.to_owned());
@@ -271,7 +279,8 @@ impl TopologyOptions {
                 reason: "a notification listener needs at least one target and priority".into(),
             });
         }
-        Ok(Subscription { declares, queues, ..Subscription::default() })
+        let transient = if transient { queues.clone() } else { Vec::new() };
+        Ok(Subscription { declares, queues, transient, ..Subscription::default() })
     }
 
     /// Where a reply goes: the default exchange leads to the queue of that name, and nothing is declared.
@@ -321,7 +330,8 @@ impl TopologyOptions {
         Ok(route)
     }
 
-    /// Where a notification goes. Its default queue is declared first, so that nothing is lost before a listener is there.
+    /// Where a notification goes. Its default queue is declared first, so that nothing is lost before a listener is there,
+    /// unless that is not wanted.
     ///
     /// # Errors
     ///
@@ -331,14 +341,21 @@ impl TopologyOptions {
         to: &Target,
         priority: Priority,
         control_exchange: &str,
+        default_queue: bool,
     ) -> Result<Route, TransportError> {
         let exchange = to.exchange.as_deref().unwrap_or(control_exchange);
         let routing_key = format!("{}.{priority}", to.require_topic()?);
         short_string(exchange)?;
         short_string(&routing_key)?;
         let mut declares = Vec::with_capacity(3);
-        self.bound_queue(&mut declares, exchange, &routing_key);
-        let declared_as = (!self.auto_delete).then(|| format!("{exchange}/{routing_key}"));
+        let declared_as = if default_queue {
+            self.bound_queue(&mut declares, exchange, &routing_key);
+            format!("{exchange}/{routing_key}")
+        } else {
+            declares.push(self.exchange(exchange));
+            exchange.to_owned()
+        };
+        let declared_as = (!self.auto_delete).then_some(declared_as);
         Ok(Route { exchange: exchange.to_owned(), routing_key, declares, declared_as })
     }
 }
@@ -480,9 +497,29 @@ mod tests {
 
     #[test]
     fn a_notification_brings_its_queue_along() {
-        let route = plain().notification_route(&Target::topic("notifications"), Priority::Info, "nova").unwrap();
+        let route = plain().notification_route(&Target::topic("notifications"), Priority::Info, "nova", true).unwrap();
         assert_eq!((route.exchange.as_str(), route.routing_key.as_str()), ("nova", "notifications.info"));
         assert_eq!(route.declares.len(), 3);
+    }
+
+    #[test]
+    fn a_notification_without_its_queue_needs_the_exchange_only() {
+        let route = plain().notification_route(&Target::topic("t"), Priority::Info, "nova", false).unwrap();
+        assert_eq!(route.declares.iter().map(Declare::describe).collect::<Vec<_>>(), ["exchange `nova`"]);
+        assert_eq!(route.declared_as.as_deref(), Some("nova"));
+    }
+
+    #[test]
+    fn a_transient_pool_expires_and_is_deleted_when_nobody_consumes_it() {
+        let on = [(Target::topic("a"), Priority::Info)];
+        let pooled = plain().notification_listener(&on, Some("p"), true, "openstack").unwrap();
+        assert_eq!(
+            (pooled.queues.as_slice(), pooled.transient.as_slice()),
+            (&["p".to_owned()][..], &["p".to_owned()][..])
+        );
+        assert!(pooled.declares.contains(&plain().transient_queue("p")));
+        let refused = plain().notification_listener(&on, None, true, "openstack").unwrap_err();
+        assert!(refused.to_string().contains("name a pool"), "{refused}");
     }
 
     #[test]
@@ -492,11 +529,11 @@ mod tests {
             (Target::topic("a"), Priority::Error),
             (Target::topic("b"), Priority::Info),
         ];
-        let pooled = plain().notification_listener(&on, Some("audit"), "openstack").unwrap();
+        let pooled = plain().notification_listener(&on, Some("audit"), false, "openstack").unwrap();
         assert_eq!(pooled.queues, ["audit"]);
         let bindings = pooled.declares.iter().filter(|declare| matches!(declare, Declare::Binding { .. }));
         assert_eq!(bindings.count(), 3);
-        let apart = plain().notification_listener(&on, None, "openstack").unwrap();
+        let apart = plain().notification_listener(&on, None, false, "openstack").unwrap();
         assert_eq!(apart.queues, ["a.info", "a.error", "b.info"]);
     }
 

@@ -245,9 +245,11 @@ impl Transport for RabbitTransport {
         options: &SendOptions,
     ) -> Result<(), TransportError> {
         let control_exchange = &self.settings.control_exchange;
-        let route = self.config.topology.notification_route(to, notification.priority, control_exchange)?;
+        let topology = &self.config.topology;
+        let route = topology.notification_route(to, notification.priority, control_exchange, options.default_queue)?;
         let id = Uuid::now_v7();
-        let body = notification::encode(&notification, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
+        let unique_id = options.unique_id.clone().unwrap_or_else(|| id.simple().to_string().into());
+        let body = notification::encode(&notification, &unique_id).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
         let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
@@ -277,7 +279,8 @@ impl Transport for RabbitTransport {
         pool: Option<&str>,
         options: &ListenOptions,
     ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
-        let subscription = self.config.topology.notification_listener(on, pool, &self.settings.control_exchange)?;
+        let exchange = &self.settings.control_exchange;
+        let subscription = self.config.topology.notification_listener(on, pool, options.transient, exchange)?;
         self.subscribe(subscription, options, NotificationReader { limits: self.limits() }, None).await
     }
 
