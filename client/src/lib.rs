@@ -47,6 +47,7 @@ mod check;
 mod contract;
 mod error;
 mod failure;
+pub mod notifier;
 mod outcome;
 mod pending;
 mod prepare;

@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`endpoint`], [`handler`], [`extract`], [`outcome`] | methods, what they take and what they give |
 //! | [`server`], [`policy`], [`running`], [`report`], [`error`] | serving them, and how that ends |
+//! | [`notifications`] | listeners for notifications and events |
 //!
 //! Metrics, by the `metrics` facade, all labelled with `topic`; a recorder has to be installed before the server
 //! starts. `method` is the name of a registered method or `(unknown)`.
@@ -47,6 +48,7 @@ pub mod endpoint;
 pub mod error;
 pub mod extract;
 pub mod handler;
+pub mod notifications;
 pub mod outcome;
 pub mod policy;
 pub mod report;

@@ -1,0 +1,207 @@
+//! What was accepted and is not settled yet: a bounded queue, and those that drivers work on.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use oxlo_transport::{Notification, Retry};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use super::error::NotifyError;
+
+/// What happens to a notification that finds the queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Its sender waits for room, for at most this long; then it gets [`NotifyError::QueueFull`].
+    Wait(Duration),
+    /// The oldest one that waits is dropped in its favour; that is counted and reported.
+    DropOldest,
+    /// Its sender gets [`NotifyError::QueueFull`] at once.
+    Error,
+}
+
+impl Default for Overflow {
+    /// Waits for at most 5 s.
+    fn default() -> Self {
+        Self::Wait(Duration::from_secs(5))
+    }
+}
+
+/// An accepted notification.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) number: u64,
+    pub(crate) notification: Notification,
+    pub(crate) retry: Retry,
+    pub(crate) outcome: oneshot::Sender<Result<(), NotifyError>>,
+}
+
+/// Why one was not accepted.
+pub(crate) enum Refused {
+    Full { waited: Duration },
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limit: usize,
+    state: Mutex<State>,
+    /// There is something to send, or the queue was closed.
+    work: Notify,
+    /// There may be room.
+    room: Notify,
+    /// Something was settled.
+    progress: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Item>,
+    /// Numbers of all that is not settled, waiting or not.
+    outstanding: BTreeSet<u64>,
+    next: u64,
+    /// When what is left is given up; set when nothing more is accepted.
+    closes: Option<Instant>,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default(), work: Notify::new(), room: Notify::new(), progress: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts a notification, if there is room at this moment. Gives back the one that was dropped for it, which the
+    /// caller has to settle.
+    pub(crate) fn try_push(
+        &self,
+        notification: Notification,
+        retry: Retry,
+        overflow: Overflow,
+    ) -> Result<Pushed, (Notification, Refused)> {
+        let (outcome, receiver) = oneshot::channel();
+        let mut state = self.state();
+        if state.closes.is_some() {
+            return Err((notification, Refused::Closed));
+        }
+        let mut dropped = None;
+        if state.waiting.len() >= self.limit {
+            dropped = if overflow == Overflow::DropOldest { state.waiting.pop_front() } else { None };
+            if dropped.is_none() {
+                return Err((notification, Refused::Full { waited: Duration::ZERO }));
+            }
+        }
+        let number = state.next;
+        state.next += 1;
+        state.outstanding.insert(number);
+        state.waiting.push_back(Item { number, notification, retry, outcome });
+        drop(state);
+        self.work.notify_one();
+        Ok(Pushed { receiver, dropped })
+    }
+
+    /// Accepts a notification, waiting for room as long as the policy says.
+    pub(crate) async fn push(
+        &self,
+        mut notification: Notification,
+        retry: Retry,
+        overflow: Overflow,
+    ) -> Result<Pushed, Refused> {
+        let begun = Instant::now();
+        let deadline = match overflow {
+            Overflow::Wait(patience) => begun.checked_add(patience),
+            Overflow::DropOldest | Overflow::Error => Some(begun),
+        };
+        loop {
+            let room = self.room.notified();
+            notification = match self.try_push(notification, retry, overflow) {
+                Ok(pushed) => return Ok(pushed),
+                Err((_, Refused::Closed)) => return Err(Refused::Closed),
+                Err((notification, Refused::Full { .. })) => notification,
+            };
+            match deadline {
+                None => room.await,
+                Some(deadline) => {
+                    if timeout_at(deadline, room).await.is_err() {
+                        return Err(Refused::Full { waited: begun.elapsed() });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the oldest one that waits. It stays outstanding until it is [settled](Self::settled).
+    pub(crate) fn pop(&self) -> Option<Item> {
+        let mut state = self.state();
+        let item = state.waiting.pop_front()?;
+        let more = state.waiting.len() < self.limit;
+        drop(state);
+        if more {
+            self.room.notify_one();
+        }
+        Some(item)
+    }
+
+    /// One is sent, dropped, or given up.
+    pub(crate) fn settled(&self, number: u64) {
+        self.state().outstanding.remove(&number);
+        self.progress.notify_waiters();
+    }
+
+    /// Resolves when there may be something to take, or the queue was closed.
+    pub(crate) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// Accepts nothing more; what is there may be sent until `deadline`. A second call can only bring it forward.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let mut state = self.state();
+        state.closes = Some(state.closes.map_or(deadline, |earlier| earlier.min(deadline)));
+        drop(state);
+        self.work.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// When what is left is given up, once the queue was closed.
+    pub(crate) fn closes(&self) -> Option<Instant> {
+        self.state().closes
+    }
+
+    /// How many wait, and how many are being worked on.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.waiting.len(), state.outstanding.len() - state.waiting.len())
+    }
+
+    /// Waits until everything that was accepted before is settled. Cancel safe.
+    pub(crate) async fn flushed(&self) {
+        let next = self.state().next;
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            // Before the look, so that no settlement between it and the wait is missed.
+            progress.as_mut().enable();
+            if self.state().outstanding.first().is_none_or(|oldest| *oldest >= next) {
+                return;
+            }
+            progress.await;
+        }
+    }
+}
+
+/// An accepted notification, from its sender's side.
+pub(crate) struct Pushed {
+    pub(crate) receiver: oneshot::Receiver<Result<(), NotifyError>>,
+    pub(crate) dropped: Option<Item>,
+}
+
+/// Shared by those who need to say that something is lost.
+pub(crate) type OnLost = Arc<dyn Fn(&Notification, &NotifyError) + Send + Sync>;

@@ -1,0 +1,201 @@
+//! The task that sends what was accepted, and says what is lost.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
+use oxlo_transport::Notification;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    driver::{NotificationDriver, Tries},
+    error::{DriverError, NotifyError},
+    queue::{Item, OnLost, Queue},
+    stats::Counts,
+};
+
+/// How often a line about losses is written at most.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What a notifier, its clones and its worker share.
+pub(crate) struct Core {
+    pub(crate) queue: Queue,
+    pub(crate) drivers: Vec<Arc<dyn NotificationDriver>>,
+    pub(crate) counts: Counts,
+    pub(crate) in_flight: usize,
+    pub(crate) on_lost: Option<OnLost>,
+    pub(crate) losses: Losses,
+}
+
+impl Core {
+    /// Sends until the queue is closed and empty, or its time is over.
+    pub(crate) async fn work(self: Arc<Self>) {
+        let mut sending = FuturesUnordered::new();
+        loop {
+            while sending.len() < self.in_flight {
+                let Some(item) = self.queue.pop() else { break };
+                sending.push(self.clone().send(item));
+            }
+            self.gauge();
+            let closes = self.queue.closes();
+            if sending.is_empty() && closes.is_some() {
+                break;
+            }
+            select! {
+                Some(()) = sending.next() => {}
+                () = self.queue.work() => {}
+                () = until(closes) => break,
+            }
+        }
+        // Dropping a send reports its notification as abandoned; so is what still waits.
+        drop(sending);
+        while let Some(item) = self.queue.pop() {
+            drop(Accepted { core: self.clone(), item: Some(item) });
+        }
+        self.gauge();
+        self.losses.flush();
+    }
+
+    async fn send(self: Arc<Self>, item: Item) {
+        let tries = Tries::new(item.retry, self.counts.retried.clone());
+        let accepted = Accepted { core: self.clone(), item: Some(item) };
+        let Some(notification) = accepted.item.as_ref().map(|item| &item.notification) else { return };
+        let outcomes = self.drivers.iter().map(|driver| run(&**driver, notification, &tries));
+        let failures: Vec<_> = join_all(outcomes).await.into_iter().filter_map(Result::err).flatten().collect();
+        let outcome = if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(NotifyError::Failed { event_type: notification.event_type.clone(), failures: failures.into() })
+        };
+        accepted.settle(outcome);
+    }
+
+    /// Settles one that made room for another.
+    pub(crate) fn drop_oldest(self: &Arc<Self>, item: Item) {
+        let event_type = item.notification.event_type.clone();
+        Accepted { core: self.clone(), item: Some(item) }.settle(Err(NotifyError::Dropped { event_type }));
+    }
+
+    fn end(&self, item: Item, outcome: Result<(), NotifyError>) {
+        match &outcome {
+            Ok(()) => self.counts.sent(),
+            Err(NotifyError::Dropped { .. }) => self.counts.dropped(),
+            Err(NotifyError::Abandoned { .. }) => self.counts.abandoned(),
+            Err(_) => self.counts.failed(),
+        }
+        if let Err(lost) = &outcome {
+            self.losses.say(lost);
+            if let Some(on_lost) = &self.on_lost {
+                // A callback that panics must not silence the others.
+                let told = catch_unwind(AssertUnwindSafe(|| on_lost(&item.notification, lost)));
+                if told.is_err() {
+                    tracing::error!(event_type = %lost.event_type(), "the callback for lost notifications panicked");
+                }
+            }
+        }
+        let _ = item.outcome.send(outcome);
+        self.queue.settled(item.number);
+    }
+
+    fn gauge(&self) {
+        #[allow(clippy::cast_precision_loss)]
+        metrics::gauge!("oxlo_notifier_queued").set(self.queue.load().0 as f64);
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (queued, in_flight) = self.queue.load();
+        f.debug_struct("Core")
+            .field("drivers", &self.drivers)
+            .field("queued", &queued)
+            .field("in_flight", &in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An accepted notification that is not settled yet; dropped, it counts as abandoned.
+struct Accepted {
+    core: Arc<Core>,
+    item: Option<Item>,
+}
+
+impl Accepted {
+    fn settle(mut self, outcome: Result<(), NotifyError>) {
+        if let Some(item) = self.item.take() {
+            self.core.end(item, outcome);
+        }
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some(item) = self.item.take() {
+            let event_type = item.notification.event_type.clone();
+            self.core.end(item, Err(NotifyError::Abandoned { event_type }));
+        }
+    }
+}
+
+async fn run(
+    driver: &dyn NotificationDriver,
+    notification: &Notification,
+    tries: &Tries,
+) -> Result<(), Vec<DriverError>> {
+    // As a future, so that a panic in the synchronous part is caught as well.
+    let notify = async { driver.notify(notification, tries).await };
+    AssertUnwindSafe(notify)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(vec![DriverError::new(driver.name(), Arc::new(Panicked))]))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked")]
+struct Panicked;
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says what is lost, in at most one line a second: an overflowing queue must not flood the log as well.
+#[derive(Debug, Default)]
+pub(crate) struct Losses(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Losses {
+    fn say(&self, lost: &NotifyError) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.untold += 1;
+        if told.last.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            told.last = Some(Instant::now());
+            let count = std::mem::take(&mut told.untold);
+            drop(told);
+            tracing::warn!(count, last = %lost, "notifications are lost");
+        }
+    }
+
+    fn flush(&self) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = std::mem::take(&mut told.untold);
+        drop(told);
+        if count > 0 {
+            tracing::warn!(count, "further notifications are lost");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How listening is refused, and how it ended.
+
+use oxlo_transport::TransportError;
+
+/// What a listener did until it ended. Each notification counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenReport {
+    /// Notifications that handlers took.
+    pub handled: u64,
+    /// Those that went back, because a handler asked for it.
+    pub requeued: u64,
+    /// Those that a handler failed on; they went back where that is allowed, and are done otherwise.
+    pub failed: u64,
+    /// Those that fitted no handler that wanted them; they are done.
+    pub malformed: u64,
+    /// Those that no endpoint wanted, by priority or filter; they are done, as in oslo.
+    pub unwanted: u64,
+    /// Those whose handlers did not finish within the grace; they went back.
+    pub abandoned: u64,
+}
+
+/// What became of one notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Handled,
+    Requeued,
+    Failed,
+    Malformed,
+    Unwanted,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Requeued => "requeued",
+            Self::Failed => "failed",
+            Self::Malformed => "malformed",
+            Self::Unwanted => "unwanted",
+        }
+    }
+}
+
+impl ListenReport {
+    pub(crate) fn count(&mut self, outcome: Outcome) {
+        metrics::counter!("oxlo_notifications_total", "outcome" => outcome.as_str()).increment(1);
+        let place = match outcome {
+            Outcome::Handled => &mut self.handled,
+            Outcome::Requeued => &mut self.requeued,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Malformed => &mut self.malformed,
+            Outcome::Unwanted => &mut self.unwanted,
+        };
+        *place += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.handled += other.handled;
+        self.requeued += other.requeued;
+        self.failed += other.failed;
+        self.malformed += other.malformed;
+        self.unwanted += other.unwanted;
+        self.abandoned += other.abandoned;
+    }
+}
+
+/// Listening that could not begin, or ended by itself.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// There is nothing that could handle a notification.
+    #[error("the listener has no handler; add an endpoint with at least one, such as `.info(..)`")]
+    NoHandler,
+    /// An option has a value that cannot be used.
+    #[error("option `{option}`: {reason}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// What is wrong with its value, and what to do.
+        reason: String,
+    },
+    /// The broker could not be listened on.
+    #[error("listening for notifications on {on} failed")]
+    Listen {
+        /// The topics.
+        on: String,
+        /// Why.
+        source: TransportError,
+    },
+    /// The listener failed for good. What ran was finished as at a graceful stop.
+    #[error("receiving notifications on {on} failed")]
+    Receive {
+        /// The topics.
+        on: String,
+        /// Why.
+        source: TransportError,
+        /// What was done until then.
+        report: ListenReport,
+    },
+    /// The runtime shut down before the listener ended.
+    #[error("the listener's task was cancelled: its runtime shut down")]
+    Cancelled,
+}
