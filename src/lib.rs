@@ -72,6 +72,16 @@ pub use oxlo_driver_memory as memory;
 #[cfg(feature = "rabbit")]
 pub use oxlo_driver_rabbit as rabbit;
 
+/// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
+pub mod notifications {
+    pub use oxlo_client::notifier::*;
+    pub use oxlo_server::notifications::*;
+    pub use oxlo_transport::{
+        Notification, Priority,
+        message::{NotificationFormat, UnknownPriority},
+    };
+}
+
 /// The drivers that this build has, by scheme.
 #[must_use]
 pub fn registry() -> Registry {

@@ -86,17 +86,17 @@ impl Queue {
         notification: Notification,
         retry: Retry,
         overflow: Overflow,
-    ) -> Result<Pushed, (Notification, Refused)> {
+    ) -> Result<Pushed, (Box<Notification>, Refused)> {
         let (outcome, receiver) = oneshot::channel();
         let mut state = self.state();
         if state.closes.is_some() {
-            return Err((notification, Refused::Closed));
+            return Err((Box::new(notification), Refused::Closed));
         }
         let mut dropped = None;
         if state.waiting.len() >= self.limit {
             dropped = if overflow == Overflow::DropOldest { state.waiting.pop_front() } else { None };
             if dropped.is_none() {
-                return Err((notification, Refused::Full { waited: Duration::ZERO }));
+                return Err((Box::new(notification), Refused::Full { waited: Duration::ZERO }));
             }
         }
         let number = state.next;
@@ -125,7 +125,7 @@ impl Queue {
             notification = match self.try_push(notification, retry, overflow) {
                 Ok(pushed) => return Ok(pushed),
                 Err((_, Refused::Closed)) => return Err(Refused::Closed),
-                Err((notification, Refused::Full { .. })) => notification,
+                Err((notification, Refused::Full { .. })) => *notification,
             };
             match deadline {
                 None => room.await,

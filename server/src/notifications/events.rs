@@ -1,6 +1,6 @@
 //! Events: publish-subscribe between services, from the receiver's side.
 
-use std::{collections::HashSet, fmt, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use oxlo_transport::{
     Delivery, Notification, Priority, Settle, Target, Transport,

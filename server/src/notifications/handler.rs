@@ -45,7 +45,7 @@ pub trait NotificationHandler<A>: Send + Sync + 'static {
 
 macro_rules! handlers {
     ($($parameter:ident)*) => {
-        #[allow(unused_variables, non_snake_case)]
+        #[allow(unused_variables, non_snake_case, clippy::redundant_closure_call)]
         impl<Function, Fut, Outcome, $($parameter,)*> NotificationHandler<($($parameter,)*)> for Function
         where
             Function: Fn($($parameter),*) -> Fut + Send + Sync + 'static,

@@ -96,7 +96,7 @@ pub enum ListenError {
         /// Why.
         source: TransportError,
         /// What was done until then.
-        report: ListenReport,
+        report: Box<ListenReport>,
     },
     /// The runtime shut down before the listener ended.
     #[error("the listener's task was cancelled: its runtime shut down")]

@@ -134,7 +134,7 @@ impl Plan {
         }
         match ended {
             Ok(()) => Ok(report),
-            Err(source) => Err(ListenError::Receive { on: self.described(), source, report }),
+            Err(source) => Err(ListenError::Receive { on: self.described(), source, report: Box::new(report) }),
         }
     }
 
