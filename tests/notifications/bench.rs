@@ -56,7 +56,7 @@ impl<T> Default for Collected<T> {
     }
 }
 
-impl<T: Clone> Collected<T> {
+impl<T: Clone + std::fmt::Debug> Collected<T> {
     pub(crate) fn add(&self, one: T) {
         self.0.lock().unwrap().push(one);
     }
