@@ -37,6 +37,7 @@
 //! |---|---|---|
 //! | `memory://name` | none: a bus within the process | `memory` (default) |
 //! | `rabbit://`, `rabbits://` (TLS), `kombu://` | RabbitMQ, AMQP 0-9-1 | `rabbit` (default) |
+//! | `amqp://`, `amqps://` (TLS) | AMQP 1.0: ActiveMQ, RabbitMQ 3 with its plugin, RabbitMQ 4, routers | `amqp1` |
 //!
 //! A driver that is not here is added with [`registry`] and [`Registry::with`].
 
@@ -95,6 +96,10 @@ pub fn registry() -> Registry {
     #[cfg(not(feature = "rabbit"))]
     let registry =
         registry.with_absent("rabbit", "rabbit").with_absent("rabbits", "rabbit").with_absent("kombu", "rabbit");
+    #[cfg(feature = "amqp1")]
+    let registry = registry.with(oxlo_driver_amqp1::Amqp1Driver);
+    #[cfg(not(feature = "amqp1"))]
+    let registry = registry.with_absent("amqp", "amqp1").with_absent("amqps", "amqp1");
     registry
 }
 

@@ -32,6 +32,8 @@ pub struct Capabilities {
     pub isolates_exchanges: bool,
     /// Extra request queues can be declared, listened on and removed, and publishing can be paused.
     pub request_queues: bool,
+    /// Notification listeners can form pools. If not, asking for one is refused.
+    pub notification_pools: bool,
 }
 
 impl Capabilities {
@@ -42,6 +44,7 @@ impl Capabilities {
         redelivers: true,
         isolates_exchanges: false,
         request_queues: false,
+        notification_pools: true,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use oxlo_driver_net::tls::{MinVersion, TlsOptions};
 use oxlo_transport::{
     TransportError, TransportUrl,
     parts::{backoff::Backoff, supervisor::Failover},
@@ -11,7 +12,6 @@ use oxlo_transport::{
 use crate::{
     names, options,
     properties::Packing,
-    stream::tls::{MinVersion, TlsOptions},
     topology::{Quorum, TopologyOptions},
 };
 

@@ -10,6 +10,7 @@ use lapin::{
     Channel, Connection, ConnectionProperties, Event,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
+use oxlo_driver_net::tls::Tls;
 use oxlo_transport::{
     Retry, TransportError,
     parts::{
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Host, Login},
     error::{self, AttemptError},
-    stream::{self, Peer, StreamHandle, tls::Tls},
+    stream::{self, Peer, StreamHandle},
 };
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.

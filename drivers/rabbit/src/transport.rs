@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use oxlo_driver_net::tls::Tls;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
@@ -36,7 +37,6 @@ use crate::{
     pump::Completion,
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
-    stream::tls::Tls,
     topology::{Route, Subscription},
 };
 
@@ -324,7 +324,7 @@ impl fmt::Debug for RabbitTransport {
 }
 
 /// Reads the TLS material, away from the runtime's threads.
-async fn load(options: crate::stream::tls::TlsOptions) -> Result<Tls, TransportError> {
+async fn load(options: oxlo_driver_net::tls::TlsOptions) -> Result<Tls, TransportError> {
     let loaded = tokio::task::spawn_blocking(move || Tls::load(&options)).await;
     match loaded {
         Ok(Ok(tls)) => Ok(tls),

@@ -39,9 +39,18 @@ impl SharedBroker {
         SHARED.get_or_init(Self::find_or_start).await
     }
 
+    /// Starts a broker as the shared one is: it speaks AMQP 1.0 beside 0-9-1.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub async fn start() -> Broker {
+        Broker::builder().plugin("rabbitmq_amqp1_0").start().await
+    }
+
     async fn find_or_start() -> Self {
         let (Ok(url), Some(socket)) = (std::env::var(URL_VARIABLE), std::env::var_os(CONTROL_VARIABLE)) else {
-            let own = Broker::start().await;
+            let own = Self::start().await;
             return Self { port: own.port(), control: own.control().clone(), _own: Some(own) };
         };
         let port = url
@@ -109,6 +118,16 @@ impl TestVhost {
     #[must_use]
     pub fn url(&self) -> String {
         format!("rabbit://guest:guest@127.0.0.1:{}/{}", self.port, self.admin.name())
+    }
+
+    /// `amqp://guest:guest@127.0.0.1:PORT/VHOST` with what RabbitMQ needs to take the vhost for one.
+    #[must_use]
+    pub fn amqp1_url(&self) -> String {
+        format!(
+            "amqp://guest:guest@127.0.0.1:{}/{}?address_profile=rabbitmq&pseudo_vhost=false",
+            self.port,
+            self.admin.name()
+        )
     }
 
     /// The shared broker's port on 127.0.0.1, for a [`FaultProxy`](crate::FaultProxy) before it.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    error::TransportError,
     listener::Listener,
     message::{Notification, NotificationFormat, Priority},
     options::{ListenOptions, SendOptions},
@@ -109,9 +110,15 @@ pub async fn listeners_without_pool_share(harness: &dyn Harness) {
     share(&*one, &to, &mut first, &mut second).await;
 }
 
-/// Listeners of one pool share what the pool gets, also across transports.
+/// Listeners of one pool share what the pool gets, also across transports. Where there are no pools, one is refused.
 pub async fn a_pool_shares(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
+    if !one.capabilities().notification_pools {
+        let on = [(to, Priority::Info)];
+        let refused = one.listen_for_notifications(&on, Some("pool"), &ListenOptions::new()).await.err();
+        assert!(matches!(refused, Some(TransportError::InvalidTarget { .. })), "{refused:?}");
+        return;
+    }
     let pool = format!("{}-pool", to.topic.as_deref().unwrap());
     let mut first = listen(&*one, &[(&to, Priority::Info)], Some(&pool)).await;
     let mut second = listen(&*two, &[(&to, Priority::Info)], Some(&pool)).await;
@@ -143,6 +150,9 @@ async fn share(sender: &dyn Transport, to: &Target, first: &mut Notifications, s
 /// Each pool gets every notification, and so do those without a pool.
 pub async fn pools_and_the_rest_each_get_everything(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
+    if !transport.capabilities().notification_pools {
+        return;
+    }
     let on = [(&to, Priority::Info), (&to, Priority::Error)];
     let pool = |number| format!("{}-pool-{number}", to.topic.as_deref().unwrap());
     let mut plain = listen(&*transport, &on, None).await;

@@ -3,6 +3,7 @@
 //! Strict in what is written, tolerant in what is read: Python peers write bare `NaN`, lone surrogates and integers
 //! of any size.
 
+pub mod amqp1;
 pub mod envelope;
 pub mod json;
 pub mod notification;

@@ -127,7 +127,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
 }
 
 /// Half of the caller's monitor timeout, as oslo's server takes it: whole seconds, and none below two.
-fn heartbeat_interval(raw: &str) -> Option<Duration> {
+pub(super) fn heartbeat_interval(raw: &str) -> Option<Duration> {
     let seconds = raw.trim_matches('"').trim().parse::<f64>().ok().filter(|seconds| seconds.is_finite())?.trunc();
     (seconds >= 2.0).then(|| Duration::from_secs_f64(seconds.min(1e9) / 2.0))
 }

@@ -237,7 +237,7 @@ impl Shared {
 /// `io::Error` cannot be cloned, and both lapin and the supervisor want the cause.
 fn copy_of(kind: io::ErrorKind, error: &io::Error) -> io::Error {
     use super::guard::GuardError;
-    use super::tls::TlsError;
+    use oxlo_driver_net::tls::TlsError;
     let inner = error.get_ref();
     if let Some(cause) = inner.and_then(|inner| inner.downcast_ref::<GuardError>()) {
         return io::Error::new(kind, cause.clone());

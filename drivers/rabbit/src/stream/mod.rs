@@ -1,11 +1,9 @@
 //! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
 
-pub(crate) mod dial;
 pub(crate) mod guard;
 mod handle;
 mod inbound;
 pub(crate) mod runtime;
-pub(crate) mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use dial::DialError;
+use oxlo_driver_net::dial::{self, DialError};
 use guard::{Guard, GuardError};
 use handle::Shared;
 use inbound::Inbound;
-use tls::{Tls, TlsError};
+use oxlo_driver_net::tls::{self, Tls, TlsError};
 
 pub(crate) use handle::{StreamEnd, StreamHandle};
 

@@ -7,7 +7,7 @@ use lapin::{ConnectionProperties, ErrorKind};
 use oxlo_test_support::{Broker, TlsMaterial};
 
 use super::tls::{Authority, Files};
-use crate::stream::tls::{Failure, Tls, TlsOptions};
+use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
 use crate::stream::{ConnectError, Peer, connect, is_permanent, runtime};
 
 const SOON: Duration = Duration::from_secs(20);

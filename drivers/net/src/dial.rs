@@ -19,7 +19,7 @@ const KEEPALIVE_PROBES: u32 = 9;
 
 /// A host that could not be dialled. Another attempt may succeed.
 #[derive(Debug)]
-pub(crate) struct DialError {
+pub struct DialError {
     host: String,
     port: u16,
     cause: DialCause,
@@ -34,7 +34,7 @@ enum DialCause {
 
 impl DialError {
     /// Whether the host is there and nobody listens on the port, at any of its addresses.
-    pub(crate) fn is_refused(&self) -> bool {
+    pub fn is_refused(&self) -> bool {
         matches!(&self.cause, DialCause::Addresses(attempts)
             if attempts.iter().all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused))
     }
@@ -72,7 +72,7 @@ impl std::error::Error for DialError {}
 /// # Cancel safety
 ///
 /// Dropping the future closes what it had opened.
-pub(crate) async fn dial(
+pub async fn dial(
     host: &str,
     port: u16,
     limit: Duration,

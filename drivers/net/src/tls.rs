@@ -21,7 +21,7 @@ const KEY_FILE: &str = "ssl_key_file";
 
 /// The oldest TLS version that is accepted. There is nothing below 1.2 in rustls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum MinVersion {
+pub enum MinVersion {
     /// TLS 1.2 and 1.3.
     #[default]
     Tls12,
@@ -43,21 +43,21 @@ impl MinVersion {
 
 /// The TLS material of a transport, as the user names it. The default trusts the system's roots and shows no certificate.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TlsOptions {
+pub struct TlsOptions {
     /// PEM file with the authorities to trust instead of the system's.
-    pub(crate) ca_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// PEM file with our certificate, followed by its intermediates.
-    pub(crate) cert_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
     /// PEM file with our certificate's private key, not encrypted; absent if the key is in `cert_file`.
-    pub(crate) key_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
     /// The oldest version to accept.
-    pub(crate) min_version: MinVersion,
+    pub min_version: MinVersion,
 }
 
 /// TLS material that cannot be used. Permanent until someone changes the option or the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{option}{}: {problem}", path.as_ref().map(|path| format!(" ({})", path.display())).unwrap_or_default())]
-pub(crate) struct MaterialError {
+pub struct MaterialError {
     option: &'static str,
     path: Option<PathBuf>,
     problem: String,
@@ -69,7 +69,8 @@ impl MaterialError {
     }
 
     /// The option, and what is wrong with its value.
-    pub(crate) fn into_parts(self) -> (&'static str, String) {
+    #[must_use]
+    pub fn into_parts(self) -> (&'static str, String) {
         let reason = match self.path {
             Some(path) => format!("{}: {}", path.display(), self.problem),
             None => self.problem,
@@ -80,7 +81,7 @@ impl MaterialError {
 
 /// Ready-made TLS for any number of connections.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub struct Tls {
     connector: TlsConnector,
 }
 
@@ -96,7 +97,7 @@ impl Tls {
     /// # Errors
     ///
     /// Names the option and the path of what is missing, unreadable, empty, or does not fit together.
-    pub(crate) fn load(options: &TlsOptions) -> Result<Self, MaterialError> {
+    pub fn load(options: &TlsOptions) -> Result<Self, MaterialError> {
         let roots = match &options.ca_file {
             Some(path) => roots_from(path)?,
             None => system_roots()?,
@@ -141,7 +142,7 @@ impl Tls {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
-    pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+    pub async fn handshake(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError {
             failure: Failure::WrongHostName,
             cause: Arc::new(io::Error::new(io::ErrorKind::InvalidInput, format!("{host:?} is no DNS name or address"))),
@@ -152,7 +153,7 @@ impl Tls {
 
 /// What made a TLS connection fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The peer's certificate has expired.
     Expired,
     /// The peer's certificate is not valid yet.
@@ -228,7 +229,7 @@ impl Failure {
 /// first read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", .failure.says())]
-pub(crate) struct TlsError {
+pub struct TlsError {
     failure: Failure,
     #[source]
     cause: Arc<io::Error>,
@@ -241,19 +242,21 @@ impl TlsError {
     }
 
     /// What went wrong.
-    #[cfg(test)]
-    pub(crate) fn failure(&self) -> Failure {
+    #[must_use]
+    pub fn failure(&self) -> Failure {
         self.failure
     }
 
     /// Whether another attempt at the same address must end the same way, until someone changes a certificate or an option.
-    pub(crate) fn is_permanent(&self) -> bool {
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
         self.failure != Failure::Broken
     }
 }
 
 /// Gives the error of an established TLS stream its class, if it has one.
-pub(super) fn classified(error: io::Error) -> io::Error {
+#[must_use]
+pub fn classified(error: io::Error) -> io::Error {
     if rustls_error(&error).is_none() {
         return error;
     }

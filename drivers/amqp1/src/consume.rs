@@ -1,0 +1,354 @@
+//! Receiving: a subscription that is made again whenever it ends, and hands out what can be read.
+//!
+//! A subscription is one session with a link for each of its addresses. Each link has a task, because fe2o3-amqp's
+//! receiver takes and settles from one place only; [`Subscriber`]'s keeper starts them, watches them, and subscribes again.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fe2o3_amqp::{Receiver, session::SessionHandle};
+use oxlo_transport::{
+    Delivery, Listener, TransportError, listener::Replier, parts::backoff::Backoff, wire::envelope::Poison,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    connection::{Connected, Link, connected},
+    message::Incoming,
+    receive::{self, Orders, Receiving},
+};
+
+/// How long the broker may take to attach the links of a subscription.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
+/// How long the broker may take to end a session.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A message that could be read.
+pub(crate) struct Read<M> {
+    pub(crate) message: M,
+    pub(crate) replier: Option<Replier>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Makes messages of deliveries.
+pub(crate) trait Reader: Send + Sync + 'static {
+    type Message: Send + 'static;
+
+    /// # Errors
+    ///
+    /// [`Poison`] if nobody can make anything of it.
+    fn read(&self, incoming: Incoming) -> Result<Read<Self::Message>, Poison>;
+}
+
+/// What a listener asks of its subscription.
+enum Command {
+    Stop(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A listener on AMQP 1.0.
+pub(crate) struct Subscriber<M> {
+    deliveries: mpsc::UnboundedReceiver<Delivery<M>>,
+    commands: mpsc::UnboundedSender<Command>,
+    subscribed: watch::Receiver<bool>,
+    leaving: Arc<AtomicBool>,
+}
+
+impl<M> Drop for Subscriber<M> {
+    fn drop(&mut self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+}
+
+/// What a subscription consists of.
+pub(crate) struct Order<R> {
+    /// Held, so that a listener outlives the handle of its transport.
+    pub(crate) link: Arc<Link>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) prefetch: u16,
+    pub(crate) message_max: usize,
+    /// Whether the broker understands `modified`, which counts a delivery that went back.
+    pub(crate) counts_deliveries: bool,
+    pub(crate) reader: R,
+}
+
+impl<M: Send + 'static> Subscriber<M> {
+    /// Subscribes, and returns when the subscription stands.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker refuses, `Closed` if the link was closed.
+    pub(crate) async fn subscribe<R: Reader<Message = M>>(order: Order<R>) -> Result<Self, TransportError> {
+        let (outbox, deliveries) = mpsc::unbounded_channel();
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (sender, subscribed) = watch::channel(false);
+        let (first, refused) = oneshot::channel();
+        let Order { link, addresses, prefetch, message_max, counts_deliveries, reader } = order;
+        let leaving = Arc::new(AtomicBool::new(false));
+        let receiving = Arc::new(Receiving {
+            reader,
+            outbox,
+            prefetch: u32::from(prefetch),
+            message_max,
+            counts_deliveries,
+            leaving: leaving.clone(),
+        });
+        let keeper = Keeper { link, addresses, receiving, commands: inbox, subscribed: sender, stopped: false };
+        tokio::spawn(keeper.run(first));
+        match refused.await {
+            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, leaving }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(TransportError::Closed),
+        }
+    }
+
+    async fn command(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, finished) = oneshot::channel();
+        if self.commands.send(command(done)).is_ok() {
+            let _ = finished.await;
+        }
+    }
+}
+
+#[async_trait]
+impl<M: Send + 'static> Listener<M> for Subscriber<M> {
+    async fn recv(&mut self) -> Result<Delivery<M>, TransportError> {
+        self.deliveries.recv().await.ok_or(TransportError::Closed)
+    }
+
+    async fn stop(&mut self) {
+        self.command(Command::Stop).await;
+        self.deliveries.close();
+        // Dropping a delivery gives it back.
+        while self.deliveries.try_recv().is_ok() {}
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.stop().await;
+        self.command(Command::Close).await;
+    }
+
+    fn is_subscribed(&self) -> bool {
+        *self.subscribed.borrow()
+    }
+}
+
+impl<M> fmt::Debug for Subscriber<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("subscribed", &*self.subscribed.borrow()).finish_non_exhaustive()
+    }
+}
+
+struct Keeper<R: Reader> {
+    link: Arc<Link>,
+    addresses: Vec<String>,
+    receiving: Arc<Receiving<R>>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    subscribed: watch::Sender<bool>,
+    /// Nothing more is to be taken, also not by another subscription.
+    stopped: bool,
+}
+
+/// A subscription that stands.
+struct Live {
+    links: JoinSet<Result<Receiver, String>>,
+    orders: watch::Sender<Orders>,
+    session: SessionHandle<()>,
+    connected: Arc<Connected>,
+}
+
+/// Why a subscription does not stand.
+pub(crate) enum Failed {
+    /// The broker refuses it.
+    Refused(TransportError),
+    /// The connection or the session went.
+    Lost(String),
+}
+
+/// Why a subscription no longer stands.
+enum End {
+    /// The broker or the network ended it: subscribe again.
+    Lost(String),
+    /// Its listener is done with it.
+    Closed(Option<oneshot::Sender<()>>),
+}
+
+impl<R: Reader> Keeper<R> {
+    async fn run(mut self, first: oneshot::Sender<Result<(), TransportError>>) {
+        let mut first = Some(first);
+        let mut backoff = Backoff::default();
+        let mut state = self.link.state();
+        loop {
+            let up = tokio::select! {
+                up = connected(&mut state) => match up {
+                    Some(up) => up,
+                    None => return,
+                },
+                end = self.idle() => return farewell(end),
+                () = gone(&mut first) => return,
+            };
+            match self.subscribe(&up).await {
+                Ok(live) => {
+                    if let Some(first) = first.take()
+                        && first.send(Ok(())).is_err()
+                    {
+                        return;
+                    }
+                    self.subscribed.send_replace(true);
+                    let begun = Instant::now();
+                    let end = self.serve(live).await;
+                    self.subscribed.send_replace(false);
+                    match end {
+                        End::Lost(cause) => {
+                            debug!(%cause, "a subscription ended, and is made again");
+                            metrics::counter!("oxlo_resubscriptions_total").increment(1);
+                        }
+                        closed @ End::Closed(_) => return farewell(closed),
+                    }
+                    if self.stopped {
+                        return farewell(self.idle().await);
+                    }
+                    if begun.elapsed() > Duration::from_secs(1) {
+                        backoff.reset();
+                    }
+                }
+                Err(Failed::Refused(error)) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Err(error));
+                        return;
+                    }
+                    warn!(%error, "cannot subscribe again; it is tried on");
+                }
+                Err(Failed::Lost(cause)) => debug!(%cause, "cannot subscribe"),
+            }
+            let pause = backoff.next(&mut rand::rng());
+            tokio::select! {
+                () = sleep(pause) => {}
+                end = self.idle() => return farewell(end),
+                () = gone(&mut first) => return,
+            }
+        }
+    }
+
+    async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
+        let subscribing = async {
+            let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
+            let mut receivers = Vec::new();
+            for address in &self.addresses {
+                receivers.push(receive::attach(&mut session, address, self.receiving.prefetch).await?);
+            }
+            Ok((session, receivers))
+        };
+        let attached = timeout(SUBSCRIBE_LIMIT, subscribing).await;
+        let (session, receivers) =
+            attached.unwrap_or_else(|_| Err(Failed::Lost("the broker attached no links in time".to_owned())))?;
+        let (orders, seen) = watch::channel(Orders::Take);
+        let mut links = JoinSet::new();
+        for receiver in receivers {
+            links.spawn(receive::run(receiver, self.receiving.clone(), seen.clone()));
+        }
+        Ok(Live { links, orders, session, connected: up.clone() })
+    }
+
+    async fn serve(&mut self, mut live: Live) -> End {
+        let finished = Arc::new(Semaphore::new(0));
+        let links = permits(&live);
+        let mut abandoned = false;
+        loop {
+            tokio::select! {
+                ended = live.links.join_next() => return End::Lost(match ended {
+                    Some(Ok(Err(cause))) => cause,
+                    Some(Err(panicked)) => panicked.to_string(),
+                    Some(Ok(Ok(_))) | None => "no link is left".to_owned(),
+                }),
+                command = self.commands.recv(), if !abandoned => match command {
+                    Some(Command::Stop(done)) => {
+                        self.stopped = true;
+                        self.stop(&live).await;
+                        let _ = done.send(());
+                    }
+                    Some(Command::Close(done)) => {
+                        end(live).await;
+                        return End::Closed(Some(done));
+                    }
+                    None => {
+                        // What was handed out before the listener was dropped can still be settled.
+                        self.stopped = true;
+                        self.subscribed.send_replace(false);
+                        live.orders.send_replace(Orders::Finish(finished.clone()));
+                        abandoned = true;
+                    }
+                },
+                _ = finished.acquire_many(links), if abandoned => {
+                    end(live).await;
+                    return End::Closed(None);
+                }
+                () = live.connected.ended() => return End::Lost("the connection was lost".to_owned()),
+            }
+        }
+    }
+
+    /// Takes the credit back, and waits until each link has heard it.
+    async fn stop(&self, live: &Live) {
+        self.subscribed.send_replace(false);
+        let heard = Arc::new(Semaphore::new(0));
+        live.orders.send_replace(Orders::Stop(heard.clone()));
+        let _ = timeout(FAREWELL, heard.acquire_many(permits(live))).await;
+    }
+
+    /// Waits for the listener to be done while there is no subscription.
+    async fn idle(&mut self) -> End {
+        loop {
+            match self.commands.recv().await {
+                Some(Command::Stop(done)) => {
+                    let _ = done.send(());
+                }
+                Some(Command::Close(done)) => return End::Closed(Some(done)),
+                None => return End::Closed(None),
+            }
+        }
+    }
+}
+
+fn permits(live: &Live) -> u32 {
+    u32::try_from(live.links.len()).unwrap_or(u32::MAX)
+}
+
+/// Sends what is settled and ends the session; when the broker has ended it as well, it has heard every settlement.
+async fn end(mut live: Live) {
+    live.orders.send_replace(Orders::End);
+    let ending = async {
+        let mut receivers = Vec::new();
+        while let Some(ended) = live.links.join_next().await {
+            receivers.extend(ended.ok().and_then(Result::ok));
+        }
+        let _ = live.session.end().await;
+    };
+    let _ = timeout(FAREWELL, ending).await;
+}
+
+/// Resolves when whoever waits for the first subscription has gone; never after it stood.
+async fn gone(first: &mut Option<oneshot::Sender<Result<(), TransportError>>>) {
+    match first {
+        Some(first) => first.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn farewell(end: End) {
+    if let End::Closed(Some(done)) = end {
+        let _ = done.send(());
+    }
+}

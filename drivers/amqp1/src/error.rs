@@ -1,0 +1,206 @@
+//! From fe2o3-amqp's errors and the stream's to ours: pure.
+
+use std::{io, sync::Arc, time::Duration};
+
+use fe2o3_amqp::{
+    connection::OpenError,
+    link::{LinkStateError, ReceiverAttachError, SenderAttachError, SessionStopReason},
+    session::BeginError,
+    types::{
+        definitions::{self, AmqpError, ErrorCondition},
+        messaging::Outcome,
+    },
+};
+use oxlo_transport::{
+    TransportError,
+    error::{Cause, Refusal},
+};
+
+use crate::{
+    config::Host,
+    stream::{self, ConnectError},
+};
+
+/// Why an attempt to connect failed, and whether another one would fail the same way.
+#[derive(Debug)]
+pub(crate) struct AttemptError {
+    pub(crate) error: TransportError,
+    pub(crate) permanent: bool,
+}
+
+impl AttemptError {
+    fn refused(host: &Host, refusal: Refusal, reason: impl Into<String>) -> Self {
+        let error = TransportError::Refused { refusal, broker: host.place(), reason: reason.into() };
+        Self { error, permanent: true }
+    }
+
+    pub(crate) fn passing(host: &Host, waited: Duration, source: Option<Cause>) -> Self {
+        Self { error: TransportError::Unreachable { broker: host.place(), waited, source }, permanent: false }
+    }
+}
+
+/// What fe2o3-amqp or the broker said, as one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Said(pub(crate) String);
+
+/// No stream to the host.
+pub(crate) fn from_stream(host: &Host, waited: Duration, error: ConnectError) -> AttemptError {
+    if error.is_permanent() {
+        AttemptError::refused(host, Refusal::Tls, error.to_string())
+    } else {
+        AttemptError::passing(host, waited, Some(Arc::new(error)))
+    }
+}
+
+/// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
+pub(crate) fn from_open(
+    host: &Host,
+    waited: Duration,
+    error: &OpenError,
+    failure: Option<Arc<io::Error>>,
+) -> AttemptError {
+    if let Some(failure) = failure {
+        if !stream::is_permanent(&failure) {
+            return AttemptError::passing(host, waited, Some(failure));
+        }
+        let tls = failure.get_ref().is_some_and(|inner| inner.is::<oxlo_driver_net::tls::TlsError>());
+        let refusal = if tls { Refusal::Tls } else { Refusal::Protocol };
+        return AttemptError::refused(host, refusal, failure.to_string());
+    }
+    let who =
+        host.login.as_ref().map_or_else(|| "nobody (SASL ANONYMOUS)".to_owned(), |it| format!("user `{}`", it.user));
+    match error {
+        OpenError::SaslError { .. } => AttemptError::refused(
+            host,
+            Refusal::Credentials,
+            format!("{who} was not let in; check user, password and sasl_mechanisms"),
+        ),
+        OpenError::NotImplemented(_) => AttemptError::refused(
+            host,
+            Refusal::Credentials,
+            format!("the broker offers no way to log in as {who}; check user and sasl_mechanisms"),
+        ),
+        OpenError::ProtocolHeaderMismatch(header) => AttemptError::refused(
+            host,
+            Refusal::Protocol,
+            format!("the broker answers with the protocol header {}", header.escape_ascii()),
+        ),
+        OpenError::RemoteClosedWithError(error) => closed(host, waited, error),
+        error => AttemptError::passing(host, waited, Some(Arc::new(Said(error.to_string())))),
+    }
+}
+
+/// A connection, but no session on it.
+pub(crate) fn from_begin(host: &Host, waited: Duration, error: &BeginError) -> AttemptError {
+    use fe2o3_amqp::connection::ConnectionStopReason as Stop;
+    match error {
+        BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
+            closed(host, waited, error)
+        }
+        error => AttemptError::passing(host, waited, Some(Arc::new(Said(error.to_string())))),
+    }
+}
+
+/// The broker closed what had just been opened.
+fn closed(host: &Host, waited: Duration, error: &definitions::Error) -> AttemptError {
+    let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
+    match &error.condition {
+        ErrorCondition::AmqpError(condition) if denied.contains(condition) => AttemptError::refused(
+            host,
+            Refusal::VirtualHost,
+            format!("the virtual host is not open to us: {}", said(error)),
+        ),
+        _ => AttemptError::passing(host, waited, Some(Arc::new(Said(said(error))))),
+    }
+}
+
+/// What the broker says, without the payloads that an error's map may hold.
+pub(crate) fn said(error: &definitions::Error) -> String {
+    let condition = match &error.condition {
+        ErrorCondition::AmqpError(condition) => format!("{condition:?}"),
+        ErrorCondition::Custom(symbol) => symbol.to_string(),
+        other => format!("{other:?}"),
+    };
+    match &error.description {
+        Some(text) => format!("{condition}: {}", text.chars().take(300).collect::<String>()),
+        None => condition,
+    }
+}
+
+/// What an attempt to attach a link came to.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The node is not there.
+    Missing(String),
+    /// The broker does not want it.
+    Denied(String),
+    /// The session or the connection went: try again.
+    Lost(String),
+}
+
+fn refused(error: &definitions::Error) -> Refused {
+    match &error.condition {
+        ErrorCondition::AmqpError(AmqpError::NotFound) => Refused::Missing(said(error)),
+        // What a broker says about a reply node that is gone, and about a moment of its own.
+        ErrorCondition::AmqpError(AmqpError::InternalError | AmqpError::ResourceLocked) => {
+            Refused::Missing(said(error))
+        }
+        _ => Refused::Denied(said(error)),
+    }
+}
+
+fn stopped(reason: &SessionStopReason) -> Refused {
+    match reason {
+        SessionStopReason::RemoteEndedWithError(error) => refused(error),
+        reason => Refused::Lost(format!("{reason:?}")),
+    }
+}
+
+pub(crate) fn sender_refused(error: &SenderAttachError) -> Refused {
+    match error {
+        SenderAttachError::RemoteClosedWithError(error) => refused(error),
+        SenderAttachError::SessionStopped(reason) => stopped(reason),
+        // How a broker refuses with fe2o3-amqp not finding the reason: an attach without target, then a detach.
+        SenderAttachError::IncomingTargetIsNone => Refused::Missing("the broker attached no target".to_owned()),
+        error => Refused::Lost(error.to_string()),
+    }
+}
+
+pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
+    match error {
+        ReceiverAttachError::RemoteClosedWithError(error) => refused(error),
+        ReceiverAttachError::SessionStopped(reason) => stopped(reason),
+        ReceiverAttachError::IncomingSourceIsNone => Refused::Denied("the broker attached no source".to_owned()),
+        error => Refused::Lost(error.to_string()),
+    }
+}
+
+/// How a link ended, as one sentence.
+pub(crate) fn link_end(error: &LinkStateError) -> String {
+    match error {
+        LinkStateError::RemoteDetachedWithError(error) | LinkStateError::RemoteClosedWithError(error) => said(error),
+        LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(error)) => said(error),
+        error => error.to_string(),
+    }
+}
+
+/// What became of a message: `Ok(true)` if somebody takes care of it, `Ok(false)` if nobody is there.
+///
+/// # Errors
+///
+/// [`TransportError::Rejected`].
+pub(crate) fn outcome(address: &str, outcome: &Outcome) -> Result<bool, TransportError> {
+    let rejected = |reason: String| TransportError::Rejected { routing_key: address.to_owned(), reason };
+    match outcome {
+        Outcome::Accepted(_) => Ok(true),
+        Outcome::Released(_) => Ok(false),
+        Outcome::Rejected(why) => Err(rejected(why.error.as_ref().map_or_else(|| "no reason given".to_owned(), said))),
+        Outcome::Modified(how) if how.delivery_failed != Some(true) && how.undeliverable_here != Some(true) => {
+            Ok(false)
+        }
+        Outcome::Modified(_) => Err(rejected("it could not be delivered".to_owned())),
+        #[allow(unreachable_patterns)]
+        _ => Err(rejected("it was not accepted".to_owned())),
+    }
+}

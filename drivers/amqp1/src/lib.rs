@@ -1,0 +1,43 @@
+//! AMQP 1.0 for oxlo, by fe2o3-amqp: `amqp://` and `amqps://`, wire-compatible with the AMQP 1.0 driver that Python's
+//! oslo.messaging had up to 14.9.
+//!
+//! Users need only [`Amqp1Driver`]. The files, by what happens in them:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
+//! | `scan`, `stream` | encoded values without recursion; the socket under fe2o3-amqp with the guard against hostile messages |
+//! | `connection` | a supervised connection |
+//! | `publish` | sending, and knowing what became of it |
+//! | `consume`, `receive`, `request` | taking messages, settling and answering them |
+//! | `reply` | the replies to our own calls |
+//! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//!
+//! # Brokers
+//!
+//! The broker says what it is when it opens the connection, and that decides how addresses are written; the option
+//! `address_profile` decides instead (`qpid`, `router`, `activemq`, `rabbitmq`), and `addressing_mode` (`legacy`,
+//! `routable`) asks for oslo's own addresses, to meet Python peers that have the same option. On ActiveMQ that is
+//! `addressing_mode=legacy&broadcast_prefix=topic://broadcast`, which is what the profile `activemq` comes to.
+//!
+//! On RabbitMQ, by its addresses of version 1, queues are never deleted: give them a policy that lets them expire,
+//! `rabbitmqctl set_policy expire '.*' '{"expires":1800000}' --apply-to queues`.
+//!
+//! Beside the TTL nothing tells a server how long its caller waits: `absolute-expiry-time`, which the Python driver fills
+//! with a time in 1970, is neither written nor read.
+
+mod address;
+mod config;
+mod connection;
+mod consume;
+mod error;
+mod message;
+mod publish;
+mod receive;
+mod reply;
+mod request;
+mod scan;
+mod stream;
+mod transport;
+
+pub use transport::Amqp1Driver;

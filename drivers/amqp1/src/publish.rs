@@ -1,0 +1,456 @@
+//! Sending: one task and one link for each address, any number of messages on their way.
+//!
+//! fe2o3-amqp's sender belongs to one task, waits without end for credit, and says what became of a message only when its
+//! receiver has said so. So whoever sends hands the message to the address's task and waits there for the outcome, with
+//! a time limit on everything.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use fe2o3_amqp::{Sendable, Sender, session::SessionHandle, types::messaging::Body};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use oxlo_transport::{Retry, TransportError, parts::backoff::Backoff};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+use tracing::{debug, trace};
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    connection::{Connected, Link, LinkState, unreachable_after},
+    error::{self, Refused, Said},
+    message::Outgoing,
+};
+
+/// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
+const ROOM: u32 = 64 * 1024;
+/// What a small message takes of it, in KiB; so at most 4096 are on their way.
+const LEAST: u32 = 16;
+/// How long the broker may take to attach a link.
+const ATTACH_LIMIT: Duration = Duration::from_secs(5);
+/// How long closing waits for what is on its way.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How many messages may wait for one address's task.
+const QUEUE: usize = 64;
+
+/// What one send may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) begun: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) retry: Retry,
+}
+
+impl Patience {
+    pub(crate) fn new(timeout: Duration, retry: Retry) -> Self {
+        let begun = Instant::now();
+        // A timeout beyond what a clock can hold is as good as a year.
+        let deadline = begun.checked_add(timeout).unwrap_or(begun + Duration::from_secs(365 * 24 * 3600));
+        Self { begun, deadline, retry }
+    }
+}
+
+/// What a message is on its way to an address.
+struct Job {
+    message: Arc<Sendable<Body<String>>>,
+    connected: Arc<Connected>,
+    deadline: Instant,
+    told: oneshot::Sender<Told>,
+    /// Its share of the room, given back when its outcome is known.
+    _room: Arc<OwnedSemaphorePermit>,
+}
+
+/// What became of it.
+enum Told {
+    /// `false`: nobody is there.
+    Outcome(Result<bool, TransportError>),
+    /// It was not sent, for a reason that may pass.
+    NotSent(String),
+    /// It was sent, and the link ended before its outcome was known.
+    Lost(String),
+}
+
+type Senders = Mutex<HashMap<Arc<str>, mpsc::Sender<Job>>>;
+
+/// Sends for any number of tasks over one connection.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    config: Arc<Config>,
+    link: Arc<Link>,
+    senders: Arc<Senders>,
+    room: Arc<Semaphore>,
+}
+
+impl Publisher {
+    /// Sends over a link.
+    pub(crate) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
+        Self { config, link, senders: Arc::default(), room: Arc::new(Semaphore::new(ROOM as usize)) }
+    }
+
+    /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable` or `Blocked` if it could not be sent in time, `Closed`; nothing was sent then. `Undeliverable`,
+    /// `Rejected`, `ConnectionLost`, `Unconfirmed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the message; it is sent or not, and never in half.
+    pub(crate) async fn send(
+        &self,
+        address: &str,
+        message: Outgoing,
+        mandatory: bool,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        self.hand_over(address, Sendable::builder().message(message).build(), mandatory, patience).await
+    }
+
+    /// Sends a message whose outcome nobody wants to know. Returns when it is on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub(crate) async fn send_settled(
+        &self,
+        address: &str,
+        message: Outgoing,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        self.hand_over(address, Sendable::builder().message(message).settled(true).build(), false, patience).await
+    }
+
+    async fn hand_over(
+        &self,
+        address: &str,
+        message: Sendable<Body<String>>,
+        mandatory: bool,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        let size = match &message.message.body {
+            Body::Value(text) => text.0.len(),
+            _ => 0,
+        };
+        let room = Arc::new(self.room(size, patience).await?);
+        let message = Arc::new(message);
+        let mut backoff = Backoff::default();
+        loop {
+            let connected = self.connected(patience).await?;
+            let (told, outcome) = oneshot::channel();
+            let job = Job {
+                message: message.clone(),
+                connected: connected.clone(),
+                deadline: patience.deadline,
+                told,
+                _room: room.clone(),
+            };
+            let handed = timeout_at(patience.deadline, self.queue(address).send(job)).await;
+            let told = match handed {
+                Ok(Ok(())) => match timeout_at(patience.deadline, outcome).await {
+                    Ok(Ok(told)) => told,
+                    Ok(Err(_)) => Told::NotSent("the link was closed".to_owned()),
+                    // The task notices the same deadline, and knows whether the message was written.
+                    Err(_) => return Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
+                },
+                Ok(Err(_)) => Told::NotSent("the link was idle, and was closed".to_owned()),
+                Err(_) => return Err(blocked(address, patience.begun)),
+            };
+            match told {
+                Told::Outcome(Ok(true)) => return Ok(()),
+                Told::Outcome(Ok(false)) if mandatory => {
+                    return Err(TransportError::Undeliverable {
+                        exchange: String::new(),
+                        routing_key: address.to_owned(),
+                    });
+                }
+                Told::Outcome(Ok(false)) => return Ok(()),
+                Told::Outcome(Err(TransportError::Blocked { reason, .. })) => {
+                    return Err(TransportError::Blocked { reason, waited: patience.begun.elapsed() });
+                }
+                Told::Outcome(Err(error)) => return Err(error),
+                Told::Lost(cause) => {
+                    return Err(TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) });
+                }
+                Told::NotSent(cause) => {
+                    debug!(%address, %cause, "not sent, and tried again");
+                    let pause = Instant::now() + backoff.next(&mut rand::rng());
+                    if pause >= patience.deadline {
+                        let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                        return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
+                    }
+                    sleep_until(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing is on its way, or a few seconds.
+    pub(crate) async fn flush(&self) {
+        let _ = tokio::time::timeout(FLUSH_LIMIT, self.room.acquire_many(ROOM)).await;
+    }
+
+    async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM);
+        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(kib)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => Err(TransportError::Blocked {
+                reason: "too many messages are on their way".to_owned(),
+                waited: patience.begun.elapsed(),
+            }),
+        }
+    }
+
+    async fn connected(&self, patience: &Patience) -> Result<Arc<Connected>, TransportError> {
+        let mut state = self.link.state();
+        loop {
+            let cause = match &*state.borrow_and_update() {
+                LinkState::Up(connected) => return Ok(connected.clone()),
+                LinkState::Closed => return Err(TransportError::Closed),
+                LinkState::Down(down) => match patience.retry {
+                    Retry::Times(times) if down.attempts > times => {
+                        return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
+                    }
+                    _ => down.cause.clone(),
+                },
+            };
+            match timeout_at(patience.deadline, state.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(TransportError::Closed),
+                Err(_) => return Err(unreachable_after(&self.config, patience.begun, cause)),
+            }
+        }
+    }
+
+    /// The queue of an address's task, which is started if there is none.
+    fn queue(&self, address: &str) -> mpsc::Sender<Job> {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = senders.get(address)
+            && !queue.is_closed()
+        {
+            return queue.clone();
+        }
+        let address: Arc<str> = address.into();
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        senders.insert(address.clone(), queue.clone());
+        let task = Task {
+            address,
+            idle: self.config.sender_idle,
+            senders: Arc::downgrade(&self.senders),
+            jobs,
+            attached: None,
+            under_way: FuturesUnordered::new(),
+        };
+        tokio::spawn(task.run());
+        queue
+    }
+}
+
+fn blocked(address: &str, begun: Instant) -> TransportError {
+    let reason = format!("the broker gives no credit to send to {address}");
+    TransportError::Blocked { reason, waited: begun.elapsed() }
+}
+
+type UnderWay = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Sends to one address.
+struct Task {
+    address: Arc<str>,
+    idle: Duration,
+    senders: Weak<Senders>,
+    jobs: mpsc::Receiver<Job>,
+    attached: Option<Attached>,
+    /// Messages whose outcome is awaited; they survive the link, and then learn that it ended.
+    under_way: FuturesUnordered<UnderWay>,
+}
+
+struct Attached {
+    sender: Sender,
+    session: SessionHandle<()>,
+    connected: Arc<Connected>,
+}
+
+enum Next {
+    Job(Job),
+    Detached(String),
+    Idle,
+    Over,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Next::Job(job) => self.send(job).await,
+                Next::Detached(cause) => {
+                    debug!(address = %self.address, %cause, "a link that sends has ended");
+                    self.attached = None;
+                }
+                Next::Idle => {
+                    trace!(address = %self.address, "a link that sends is idle");
+                    self.leave();
+                    self.jobs.close();
+                    while let Some(job) = self.jobs.recv().await {
+                        let _ = job.told.send(Told::NotSent("the link was idle, and was closed".to_owned()));
+                    }
+                    break;
+                }
+                Next::Over => break,
+            }
+        }
+        while self.under_way.next().await.is_some() {}
+        if let Some(mut attached) = self.attached.take() {
+            let _ = tokio::time::timeout(ATTACH_LIMIT, attached.session.end()).await;
+        }
+    }
+
+    /// Takes this task's queue out, unless another one has taken its place.
+    fn leave(&self) {
+        let Some(senders) = self.senders.upgrade() else { return };
+        let mut senders = senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.remove(&self.address);
+    }
+
+    async fn next(&mut self) -> Next {
+        let idle_at = Instant::now() + self.idle;
+        loop {
+            let busy = !self.under_way.is_empty();
+            tokio::select! {
+                Some(()) = self.under_way.next(), if busy => {}
+                cause = ended(&mut self.attached) => return Next::Detached(cause),
+                job = self.jobs.recv() => return job.map_or(Next::Over, Next::Job),
+                () = sleep_until(idle_at), if !busy => return Next::Idle,
+            }
+        }
+    }
+
+    async fn send(&mut self, mut job: Job) {
+        if job.told.is_closed() {
+            return;
+        }
+        if self.attached.as_ref().is_some_and(|attached| !Arc::ptr_eq(&attached.connected, &job.connected)) {
+            self.attached = None;
+        }
+        if self.attached.is_none() {
+            match self.attach(&job).await {
+                Ok(attached) => self.attached = Some(attached),
+                Err(told) => return drop(job.told.send(told)),
+            }
+        }
+        let Some(attached) = &mut self.attached else { return };
+        let sent = {
+            let mut sending = std::pin::pin!(attached.sender.send_batchable_ref(&job.message));
+            loop {
+                let busy = !self.under_way.is_empty();
+                tokio::select! {
+                    sent = &mut sending => break Some(sent),
+                    Some(()) = self.under_way.next(), if busy => {}
+                    () = sleep_until(job.deadline) => break None,
+                    () = job.told.closed() => break None,
+                    () = job.connected.ended() => break None,
+                }
+            }
+        };
+        match sent {
+            Some(Ok(outcome)) => {
+                let (address, told, room) = (self.address.clone(), job.told, job._room);
+                self.under_way.push(Box::pin(async move {
+                    let _ = told.send(match outcome.await {
+                        Ok(outcome) => Told::Outcome(error::outcome(&address, &outcome)),
+                        Err(fe2o3_amqp::link::SendError::LinkStateError(state)) => Told::Lost(error::link_end(&state)),
+                        Err(error) => Told::Lost(error.to_string()),
+                    });
+                    drop(room);
+                }));
+            }
+            Some(Err(error)) => {
+                self.attached = None;
+                let cause = match &error {
+                    fe2o3_amqp::link::SendError::LinkStateError(state) => error::link_end(state),
+                    error => error.to_string(),
+                };
+                let told = match error {
+                    fe2o3_amqp::link::SendError::MessageSizeExceeded(sizes) => {
+                        let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+                        Told::Outcome(Err(TransportError::TooLarge {
+                            size: narrow(sizes.size),
+                            limit: narrow(sizes.max_size),
+                        }))
+                    }
+                    _ => Told::NotSent(cause),
+                };
+                let _ = job.told.send(told);
+            }
+            None => {
+                // Part of a large message may have been written: the link takes it back by ending.
+                self.attached = None;
+                let told = if Instant::now() < job.deadline {
+                    Told::NotSent("the connection was lost".to_owned())
+                } else {
+                    Told::Outcome(Err(blocked(&self.address, job.deadline)))
+                };
+                let _ = job.told.send(told);
+            }
+        }
+    }
+
+    async fn attach(&mut self, job: &Job) -> Result<Attached, Told> {
+        let limit = job.deadline.min(Instant::now() + ATTACH_LIMIT);
+        let address = self.address.clone();
+        let attaching = async {
+            let mut session = job.connected.session().await.map_err(|error| Told::NotSent(error.to_string()))?;
+            let sender = Sender::builder()
+                .name(format!("openstack.org/om/sender/[{address}]/{}", Uuid::new_v4().simple()))
+                .source(address.to_string())
+                .target(address.to_string())
+                .attach(&mut session)
+                .await
+                .map_err(|refusal| match error::sender_refused(&refusal) {
+                    Refused::Missing(reason) => {
+                        debug!(%address, %reason, "nothing is at an address");
+                        Told::Outcome(Err(TransportError::Undeliverable {
+                            exchange: String::new(),
+                            routing_key: address.to_string(),
+                        }))
+                    }
+                    Refused::Denied(reason) => {
+                        Told::Outcome(Err(TransportError::Topology { object: format!("address `{address}`"), reason }))
+                    }
+                    Refused::Lost(cause) => Told::NotSent(cause),
+                })?;
+            Ok(Attached { sender, session, connected: job.connected.clone() })
+        };
+        let mut attaching = std::pin::pin!(timeout_at(limit, attaching));
+        loop {
+            let busy = !self.under_way.is_empty();
+            tokio::select! {
+                attached = &mut attaching => {
+                    return attached.unwrap_or_else(|_| Err(Told::NotSent("the broker attached no link in time".to_owned())));
+                }
+                Some(()) = self.under_way.next(), if busy => {}
+            }
+        }
+    }
+}
+
+/// Waits for the end of the link, if there is one.
+async fn ended(attached: &mut Option<Attached>) -> String {
+    match attached {
+        Some(attached) => tokio::select! {
+            end = attached.sender.on_detach() => end.to_string(),
+            () = attached.connected.ended() => {
+                // What is under way learns it from fe2o3-amqp; this only keeps the next message off the old link.
+                sleep(Duration::ZERO).await;
+                "the connection was lost".to_owned()
+            }
+        },
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,269 @@
+//! One link that receives: credit, deliveries, settlements.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use fe2o3_amqp::{
+    Receiver,
+    link::{RecvError, delivery::DeliveryInfo, receiver::CreditMode},
+    session::SessionHandle,
+    types::{
+        messaging::{Accepted, Body, Modified, Released, Source},
+        primitives::Value,
+    },
+};
+use oxlo_transport::{Delivery, Settle, Settlement, TransportError, wire::envelope::Poison};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    consume::{Failed, Reader},
+    error::{self, Refused},
+    message::{self, Incoming},
+    stream::NO_CREDIT,
+};
+
+/// What the links of a subscription are to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Orders {
+    /// Take messages.
+    Take,
+    /// Take none, give back what comes, and settle what was handed out; a permit is added when the broker was told.
+    Stop(Arc<Semaphore>),
+    /// The same; a permit is added when everything that was handed out is settled.
+    Finish(Arc<Semaphore>),
+    /// Send what is settled, and hand the link back: it ends with its session. RabbitMQ 3 and fe2o3-amqp do not agree on
+    /// how a link is closed.
+    End,
+}
+
+/// What the links of a subscription share.
+pub(crate) struct Receiving<R: Reader> {
+    pub(crate) reader: R,
+    pub(crate) outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
+    /// How many messages of a link may be unsettled.
+    pub(crate) prefetch: u32,
+    pub(crate) message_max: usize,
+    pub(crate) counts_deliveries: bool,
+    /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
+    /// send the same messages again.
+    pub(crate) leaving: Arc<AtomicBool>,
+}
+
+/// Attaches a link that takes messages from an address, as oslo does.
+///
+/// # Errors
+///
+/// What the broker says.
+pub(crate) async fn attach(session: &mut SessionHandle<()>, address: &str, credit: u32) -> Result<Receiver, Failed> {
+    attach_source(session, address, Source::builder().address(address.to_owned()).build(), credit).await
+}
+
+/// Attaches a link that takes messages from a source; `name` is what the link is for.
+pub(crate) async fn attach_source(
+    session: &mut SessionHandle<()>,
+    name: &str,
+    source: Source,
+    credit: u32,
+) -> Result<Receiver, Failed> {
+    let mut receiver = Receiver::builder()
+        .name(format!("openstack.org/om/receiver/[{name}]/{}", Uuid::new_v4().simple()))
+        .source(source)
+        .target(name.to_owned())
+        .credit_mode(CreditMode::Manual)
+        .attach(session)
+        .await
+        .map_err(|refusal| match error::receiver_refused(&refusal) {
+            Refused::Missing(reason) | Refused::Denied(reason) => {
+                Failed::Refused(TransportError::Topology { object: format!("address `{name}`"), reason })
+            }
+            Refused::Lost(cause) => Failed::Lost(cause),
+        })?;
+    receiver.set_credit(credit).await.map_err(|error| Failed::Lost(error.to_string()))?;
+    Ok(receiver)
+}
+
+/// The text of a received message, as the [guard](crate::stream) hands it over: in data sections.
+pub(crate) fn bytes(body: Body<Value>) -> Bytes {
+    match body {
+        Body::Data(sections) => {
+            let mut sections = sections.into_iter();
+            let first = sections.next().map(|data| data.0.into_vec()).unwrap_or_default();
+            let rest = sections.fold(first, |mut all, data| {
+                all.extend_from_slice(&data.0);
+                all
+            });
+            rest.into()
+        }
+        _ => Bytes::new(),
+    }
+}
+
+/// Reads a message that was handed over.
+///
+/// # Errors
+///
+/// [`Poison`] if nobody can make anything of it.
+pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Poison> {
+    let bytes = bytes(body);
+    // What is longer was cut, and is not to be taken for malformed.
+    if bytes.len() > message_max && message::read(&bytes).is_err() {
+        return Err(Poison::TooLarge { size: bytes.len(), limit: message_max });
+    }
+    message::read(&bytes)
+}
+
+type Settled = (DeliveryInfo, Settlement);
+
+struct LinkTask<R: Reader> {
+    receiver: Receiver,
+    shared: Arc<Receiving<R>>,
+    settle: mpsc::UnboundedSender<Settled>,
+    settled: mpsc::UnboundedReceiver<Settled>,
+    /// Deliveries that the broker may still send.
+    credit: u32,
+    /// Deliveries that were handed out and not settled.
+    unsettled: u32,
+    taking: bool,
+}
+
+/// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
+pub(crate) async fn run<R: Reader>(
+    receiver: Receiver,
+    shared: Arc<Receiving<R>>,
+    orders: watch::Receiver<Orders>,
+) -> Result<Receiver, String> {
+    let (settle, settled) = mpsc::unbounded_channel();
+    let credit = shared.prefetch;
+    let task = LinkTask { receiver, shared, settle, settled, credit, unsettled: 0, taking: true };
+    task.run(orders).await
+}
+
+impl<R: Reader> LinkTask<R> {
+    async fn run(mut self, mut orders: watch::Receiver<Orders>) -> Result<Receiver, String> {
+        let mut finishing: Option<Arc<Semaphore>> = None;
+        loop {
+            if self.unsettled == 0
+                && let Some(finished) = finishing.take()
+            {
+                finished.add_permits(1);
+            }
+            tokio::select! {
+                // What is settled goes first: it makes room.
+                biased;
+                settled = self.settled.recv() => if let Some((delivery, settlement)) = settled {
+                    if self.shared.leaving.load(Ordering::Acquire) {
+                        self.stop().await?;
+                    }
+                    self.unsettled = self.unsettled.saturating_sub(1);
+                    self.dispose(delivery, settlement).await?;
+                    self.top_up().await?;
+                },
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        return Ok(self.receiver);
+                    }
+                    let order = orders.borrow_and_update().clone();
+                    match order {
+                        Orders::Take => {}
+                        Orders::Stop(heard) => {
+                            self.stop().await?;
+                            heard.add_permits(1);
+                        }
+                        Orders::Finish(finished) => {
+                            self.stop().await?;
+                            finishing = Some(finished);
+                        }
+                        Orders::End => {
+                            self.settled.close();
+                            while let Some((delivery, settlement)) = self.settled.recv().await {
+                                self.dispose(delivery, settlement).await?;
+                            }
+                            return Ok(self.receiver);
+                        }
+                    }
+                }
+                delivery = self.receiver.recv::<Body<Value>>() => match delivery {
+                    Ok(delivery) => {
+                        let (info, message) = delivery.into_parts();
+                        self.credit = self.credit.saturating_sub(1);
+                        self.take(info, message.body).await?;
+                    }
+                    Err(RecvError::LinkStateError(state)) => return Err(error::link_end(&state)),
+                    Err(error) => return Err(error.to_string()),
+                },
+            }
+        }
+    }
+
+    /// Hands a delivery out, or settles it at once if nobody should see it.
+    async fn take(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
+        if !self.taking {
+            return self.dispose(info, Settlement::Requeue).await;
+        }
+        let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
+            let redelivered = incoming.redelivered;
+            self.shared.reader.read(incoming).map(|read| (redelivered, read))
+        });
+        let (redelivered, read) = match redelivered_and_read {
+            Ok(read) => read,
+            Err(poison) => {
+                warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
+                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
+                self.dispose(info, Settlement::Reject).await?;
+                return self.top_up().await;
+            }
+        };
+        if redelivered {
+            metrics::counter!("oxlo_redeliveries_total").increment(1);
+        }
+        let settler = self.settle.clone();
+        // The link may be gone by then; the broker then gives the message to another.
+        let settle = Settle::new(move |settlement| drop(settler.send((info, settlement))));
+        let mut taken = Delivery::new(read.message, settle);
+        taken.replier = read.replier;
+        taken.deadline = read.deadline;
+        taken.redelivered = redelivered;
+        self.unsettled += 1;
+        // A listener that is gone gives it back by dropping it.
+        let _ = self.shared.outbox.send(taken);
+        Ok(())
+    }
+
+    async fn dispose(&self, delivery: DeliveryInfo, settlement: Settlement) -> Result<(), String> {
+        let disposed = match settlement {
+            Settlement::Ack => self.receiver.dispose(delivery, Accepted {}).await,
+            Settlement::Requeue if self.shared.counts_deliveries => {
+                let failed =
+                    Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None };
+                self.receiver.dispose(delivery, failed).await
+            }
+            Settlement::Requeue => self.receiver.dispose(delivery, Released {}).await,
+            Settlement::Reject => self.receiver.reject(delivery, None).await,
+        };
+        disposed.map_err(|error| error.to_string())
+    }
+
+    /// Gives the broker as much credit as there is room, once half of it is used up: as oslo does, when something was
+    /// settled.
+    async fn top_up(&mut self) -> Result<(), String> {
+        let room = self.shared.prefetch.saturating_sub(self.unsettled);
+        if !self.taking || room <= self.credit || self.credit > self.shared.prefetch.div_ceil(2) {
+            return Ok(());
+        }
+        self.credit = room;
+        self.receiver.set_credit(room).await.map_err(|error| error.to_string())
+    }
+
+    async fn stop(&mut self) -> Result<(), String> {
+        if self.taking {
+            self.taking = false;
+            self.receiver.set_credit(NO_CREDIT).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}

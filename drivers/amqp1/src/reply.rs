@@ -1,0 +1,248 @@
+//! Where the replies to our own calls come to.
+//!
+//! On most brokers that is a node which the broker makes for us and which goes with the connection: the calls that wait
+//! for a reply there end as `ReplyLost` as soon as it is gone. RabbitMQ makes none; there it is a queue of our own that
+//! outlives a lost connection, and so do the replies in it.
+
+use std::{sync::Arc, time::Duration};
+
+use fe2o3_amqp::{
+    Receiver,
+    link::RecvError,
+    session::SessionHandle,
+    types::messaging::{Accepted, Body, Source},
+    types::primitives::Value,
+};
+use oxlo_transport::{
+    TransportError,
+    parts::{
+        backoff::Backoff,
+        pending::{PendingCalls, ReplyPart},
+    },
+    wire::{amqp1, json::Limits},
+};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    address::ReplyNode,
+    config::Config,
+    connection::{Connected, LinkState, connected, unreachable_after},
+    consume::Failed,
+    error,
+    message::Id,
+    publish::Patience,
+    receive,
+};
+
+/// How long the broker may take to attach the link.
+const ATTACH_LIMIT: Duration = Duration::from_secs(5);
+/// How long the broker may take to end it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Whether replies can come, and to which address.
+#[derive(Clone, Debug)]
+enum State {
+    Ready(Arc<str>),
+    NotReady(Option<TransportError>),
+}
+
+/// Our reply link, attached for as long as the transport lives.
+#[derive(Debug)]
+pub(crate) struct ReplyLink {
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+    stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl ReplyLink {
+    /// Starts to attach it.
+    pub(crate) fn spawn(
+        config: &Config,
+        link: watch::Receiver<LinkState>,
+        node: ReplyNode,
+        pending: PendingCalls,
+        limits: Limits,
+    ) -> Self {
+        let (sender, state) = watch::channel(State::NotReady(None));
+        let stop = CancellationToken::new();
+        let (done, stopped) = oneshot::channel();
+        let credit = config.reply_credit;
+        let keeper = Keeper { node, link, pending, limits, credit, state: sender, stop: stop.clone() };
+        tokio::spawn(async move {
+            keeper.run().await;
+            let _ = done.send(());
+        });
+        Self { state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+    }
+
+    /// Its address, once replies can come.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be attached in time, `Closed`.
+    pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<Arc<str>, TransportError> {
+        let mut state = self.state.clone();
+        let settled = |state: &State| !matches!(state, State::NotReady(None));
+        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+            Ok(Ok(state)) => match &*state {
+                State::Ready(address) => Ok(address.clone()),
+                State::NotReady(error) => Err(error.clone().unwrap_or(TransportError::Closed)),
+            },
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => Err(unreachable_after(config, patience.begun, None)),
+        }
+    }
+
+    /// Detaches and ends.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        if let Some(stopped) = self.stopped.lock().await.take() {
+            let _ = stopped.await;
+        }
+    }
+}
+
+impl Drop for ReplyLink {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Keeper {
+    node: ReplyNode,
+    link: watch::Receiver<LinkState>,
+    pending: PendingCalls,
+    limits: Limits,
+    credit: u32,
+    state: watch::Sender<State>,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let up = self.stop.run_until_cancelled(connected(&mut self.link)).await;
+            let Some(Some(up)) = up else { return };
+            let attached = self.stop.run_until_cancelled(timeout(ATTACH_LIMIT, self.attach(&up))).await;
+            let cause = match attached {
+                None => return,
+                Some(Ok(Ok((mut session, mut receiver, address)))) => {
+                    self.state.send_replace(State::Ready(address.clone()));
+                    let begun = Instant::now();
+                    let ended = self.serve(&up, &mut receiver).await;
+                    let Some(cause) = ended else {
+                        let _ = timeout(FAREWELL, session.end()).await;
+                        return;
+                    };
+                    debug!(%address, %cause, "the reply link ended");
+                    self.state.send_replace(State::NotReady(None));
+                    if self.node == ReplyNode::Dynamic {
+                        let lost = self.pending.fail_all(&TransportError::ReplyLost { queue: address.to_string() });
+                        if lost > 0 {
+                            warn!(%address, calls = lost, "the reply address is gone, and with it the replies");
+                        }
+                    }
+                    if begun.elapsed() > Duration::from_secs(1) {
+                        backoff.reset();
+                    }
+                    None
+                }
+                Some(Ok(Err(Failed::Refused(error)))) => {
+                    warn!(%error, "replies cannot come; it is tried on");
+                    Some(error)
+                }
+                Some(Ok(Err(Failed::Lost(cause)))) => {
+                    debug!(%cause, "the reply link cannot be attached");
+                    None
+                }
+                Some(Err(_)) => None,
+            };
+            self.state.send_replace(State::NotReady(cause));
+            let pause = sleep(backoff.next(&mut rand::rng()));
+            if self.stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn attach(&self, up: &Connected) -> Result<(SessionHandle<()>, Receiver, Arc<str>), Failed> {
+        let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
+        let source = match &self.node {
+            ReplyNode::Dynamic => Source::builder().dynamic(true).build(),
+            ReplyNode::Named(address) => Source::builder().address(address.clone()).build(),
+        };
+        let receiver = receive::attach_source(&mut session, "rpc-response", source, self.credit).await?;
+        let address = match &self.node {
+            ReplyNode::Named(address) => Some(address.clone()),
+            ReplyNode::Dynamic => receiver.source().as_ref().and_then(|source| source.address.clone()),
+        };
+        match address {
+            Some(address) => Ok((session, receiver, address.into())),
+            None => Err(Failed::Refused(TransportError::Topology {
+                object: "reply address".to_owned(),
+                reason: "the broker made none; see the option address_profile".to_owned(),
+            })),
+        }
+    }
+
+    /// Hands replies to their calls; why the link ended, or nothing when told to stop.
+    async fn serve(&self, up: &Connected, receiver: &mut Receiver) -> Option<String> {
+        let mut left = self.credit;
+        loop {
+            let delivery = tokio::select! {
+                delivery = receiver.recv::<Body<Value>>() => delivery,
+                () = up.ended() => return Some("the connection was lost".to_owned()),
+                () = self.stop.cancelled() => return None,
+            };
+            let (info, message) = match delivery {
+                Ok(delivery) => delivery.into_parts(),
+                Err(RecvError::LinkStateError(state)) => return Some(error::link_end(&state)),
+                Err(error) => return Some(error.to_string()),
+            };
+            self.take(message.body);
+            left = left.saturating_sub(1);
+            if let Err(error) = receiver.dispose(info, Accepted {}).await {
+                return Some(error.to_string());
+            }
+            if left <= self.credit / 2 {
+                left = self.credit;
+                if let Err(error) = receiver.set_credit(left).await {
+                    return Some(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
+    /// of no use at the broker either.
+    fn take(&self, body: Body<Value>) {
+        let incoming = match receive::read(body, self.limits.max_bytes) {
+            Ok(incoming) => incoming,
+            Err(poison) => {
+                warn!(%poison, "a reply was dropped that cannot be read");
+                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
+                return;
+            }
+        };
+        let Some(Id::String(message_id)) = incoming.correlation_id else {
+            warn!("a reply was dropped that does not say which call it is for");
+            metrics::counter!("oxlo_poison_total", "kind" => "missing_key").increment(1);
+            return;
+        };
+        let awaited = match incoming.body.map(|body| amqp1::decode_reply(&body, self.limits)) {
+            None => self.pending.deliver(&message_id, ReplyPart::Heartbeat),
+            Some(Ok(reply)) => self.pending.deliver(&message_id, ReplyPart::Final(Some(reply))),
+            Some(Err(reason)) => self.pending.fail(&message_id, TransportError::MalformedReply { reason }),
+        };
+        if !awaited {
+            debug!(%message_id, "a reply came that nobody waits for");
+            metrics::counter!("oxlo_late_replies_total").increment(1);
+        }
+    }
+}

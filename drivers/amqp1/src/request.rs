@@ -1,0 +1,158 @@
+//! Requests and notifications that come in, and the replies that go out.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oxlo_transport::{
+    Failure, Notification, Replier, Reply, Request, Retry, TransportError,
+    listener::ReplySink,
+    wire::{amqp1, envelope::Poison, json::Limits},
+};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    address::Profile,
+    consume::{Read, Reader},
+    message::{self, Id, Incoming},
+    publish::{Patience, Publisher},
+};
+
+/// How long until a reply is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// How long a reply is tried whose caller did not say how long it waits: oslo's `default_reply_timeout`.
+const REPLY_LIMIT: Duration = Duration::from_secs(30);
+/// The longest address that is answered to.
+const LONGEST: usize = 1024;
+
+/// Reads requests, and knows how to answer them.
+#[derive(Debug)]
+pub(crate) struct RequestReader {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) limits: Limits,
+    pub(crate) max_size: usize,
+    pub(crate) profile: Profile,
+}
+
+impl Reader for RequestReader {
+    type Message = Request;
+
+    fn read(&self, incoming: Incoming) -> Result<Read<Request>, Poison> {
+        let inbound = amqp1::decode_request(&incoming.body.unwrap_or_else(Bytes::new), self.limits)?;
+        let caller = incoming.reply_to.zip(incoming.message_id);
+        let deadline = match &caller {
+            Some(_) => incoming.ttl.and_then(|left| Instant::now().checked_add(left)),
+            None => None,
+        };
+        let replier = caller
+            .map(|(address, message_id)| {
+                if !is_reply_address(&address, self.profile) {
+                    return Err(Poison::WrongType { key: "reply-to", wanted: "address of replies" });
+                }
+                let interval = inbound.heartbeat_interval;
+                let answer = Answer {
+                    publisher: self.publisher.clone(),
+                    address,
+                    message_id,
+                    interval,
+                    deadline,
+                    max_size: self.max_size,
+                };
+                Ok(Replier::new(Box::new(answer), interval))
+            })
+            .transpose()?;
+        Ok(Read { message: inbound.request, replier, deadline })
+    }
+}
+
+/// Whether an address can be that of replies. On RabbitMQ replies go to a queue by its name, so a forged address could
+/// lead to any queue of the broker; elsewhere the broker gives each caller an address that it made itself.
+fn is_reply_address(address: &str, profile: Profile) -> bool {
+    let plain = !address.is_empty() && address.len() <= LONGEST && !address.chars().any(char::is_control);
+    let expected = profile != Profile::RabbitMq || address.starts_with("/queue/reply_");
+    plain && expected
+}
+
+/// Answers one call.
+struct Answer {
+    publisher: Arc<Publisher>,
+    address: String,
+    message_id: Id,
+    interval: Option<Duration>,
+    deadline: Option<Instant>,
+    max_size: usize,
+}
+
+#[async_trait]
+impl ReplySink for Answer {
+    async fn heartbeat(&self) -> Result<(), TransportError> {
+        let interval = self.interval.unwrap_or(Duration::from_secs(1));
+        let beat = message::reply(&self.address, None, self.message_id.clone(), Some(interval * 2));
+        self.publisher.send_settled(&self.address, beat, &Patience::new(interval, Retry::Forever)).await
+    }
+
+    async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
+        let unwritable = |error: serde_json::Error| TransportError::MalformedReply {
+            reason: format!("it cannot be written: {error}"),
+        };
+        let mut json = amqp1::encode_reply(&reply).map_err(unwritable)?;
+        if json.len() > self.max_size {
+            let reason = format!("the reply has {} bytes, the limit is {}", json.len(), self.max_size);
+            let failure = Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)));
+            json = amqp1::encode_reply(&failure).map_err(unwritable)?;
+        }
+        let begun = Instant::now();
+        let give_up = self.deadline.unwrap_or(begun + REPLY_LIMIT).max(begun + AGAIN);
+        let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
+        loop {
+            let message = message::reply(&self.address, Some(json.clone()), self.message_id.clone(), None);
+            match self.publisher.send(&self.address, message, true, &patience).await {
+                // A reply that comes twice finds nobody waiting the second time.
+                Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
+                    if Instant::now() + AGAIN < give_up =>
+                {
+                    sleep_until(Instant::now() + AGAIN).await;
+                }
+                Err(undeliverable @ TransportError::Undeliverable { .. }) => {
+                    metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
+                    return Err(undeliverable);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Reads notifications.
+#[derive(Debug)]
+pub(crate) struct NotificationReader {
+    pub(crate) limits: Limits,
+}
+
+impl Reader for NotificationReader {
+    type Message = Notification;
+
+    fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
+        let message = amqp1::decode_notification(&incoming.body.unwrap_or_else(Bytes::new), self.limits)?;
+        Ok(Read { message, replier: None, deadline: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reply_addresses_are_answered_to() {
+        for address in ["temp-queue://ID:host-1", "amqp:/_topo/0/om1/temp.X", "/queue/other"] {
+            assert!(is_reply_address(address, Profile::Qpid), "{address}");
+        }
+        assert!(is_reply_address("/queue/reply_1", Profile::RabbitMq));
+        for address in ["/queue/other", "/exchange/amq.fanout/", "reply_1"] {
+            assert!(!is_reply_address(address, Profile::RabbitMq), "{address}");
+        }
+        for address in ["", "a\nb", "x".repeat(LONGEST + 1).as_str()] {
+            assert!(!is_reply_address(address, Profile::Qpid), "{address:?}");
+        }
+    }
+}

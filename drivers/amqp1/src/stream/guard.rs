@@ -1,0 +1,283 @@
+//! What stands between the peer's bytes and fe2o3-amqp's parser, which recurses as deep as a value is nested: a few
+//! kilobytes of nested lists overflow its stack, and the process is gone.
+//!
+//! Frames are let through one by one (AMQP 1.0, part 2.3). A performative that is nested too deeply, or that contradicts
+//! itself, ends the connection: only the broker itself can write one. A message is anybody's, so it is not looked at here:
+//! the payload of each transfer is wrapped into a data section, `fe2o3-amqp` delivers it as bytes, and
+//! [`message`](crate::message) reads those without recursion.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::scan::{Malformed, Raw};
+
+/// How much a payload grows when it is wrapped.
+pub(crate) const GROWTH: u32 = 8;
+
+const HEADER: usize = 8;
+const SASL: u8 = 3;
+const SASL_OUTCOME: u64 = 0x44;
+const OPEN: u64 = 0x10;
+const ATTACH: u64 = 0x12;
+const TRANSFER: u64 = 0x14;
+
+/// Why a peer's bytes are not let through.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum GuardError {
+    /// It speaks something else.
+    #[error("{0}")]
+    OtherProtocol(Arc<str>),
+    /// A frame that cannot be one.
+    #[error("the broker sent a frame that cannot be read: {0}")]
+    Frame(&'static str),
+    /// A performative that cannot be one.
+    #[error("the broker sent a performative that cannot be read: {0}")]
+    Performative(#[from] Malformed),
+}
+
+impl GuardError {
+    /// Whether another attempt must end the same way.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::OtherProtocol(_))
+    }
+}
+
+/// What the peer said of itself when it opened the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) product: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+/// The state of one connection's inbound bytes.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    stage: Stage,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    /// The largest frame that we allowed the peer.
+    frame_max: usize,
+    /// The largest message that is let through whole.
+    message_max: usize,
+    /// Bytes so far of messages whose transfers are not complete, by channel and handle.
+    partial: HashMap<(u16, u64), usize>,
+    opened: Option<Opened>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A protocol header is due; the first one of the connection, or a later one.
+    Header {
+        first: bool,
+    },
+    Sasl,
+    Amqp,
+}
+
+impl Guard {
+    pub(crate) fn new(frame_max: u32, message_max: usize) -> Self {
+        Self {
+            stage: Stage::Header { first: true },
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            frame_max: frame_max as usize,
+            message_max,
+            partial: HashMap::new(),
+            opened: None,
+        }
+    }
+
+    /// Where received bytes are to be put.
+    pub(crate) fn inbox(&mut self) -> &mut BytesMut {
+        &mut self.inbox
+    }
+
+    /// What may be handed on.
+    pub(crate) fn outbox(&mut self) -> &mut BytesMut {
+        &mut self.outbox
+    }
+
+    /// What the peer said of itself, once.
+    pub(crate) fn opened(&mut self) -> Option<Opened> {
+        self.opened.take()
+    }
+
+    /// Moves what is complete from the inbox to the outbox.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardError`]; nothing must be read any more.
+    pub(crate) fn work(&mut self) -> Result<(), GuardError> {
+        loop {
+            match self.stage {
+                Stage::Header { first } => {
+                    if self.inbox.len() < HEADER {
+                        return match self.inbox.first() {
+                            Some(b'A') | None => Ok(()),
+                            Some(_) => Err(self.other_protocol()),
+                        };
+                    }
+                    self.stage = match &self.inbox[..HEADER] {
+                        [b'A', b'M', b'Q', b'P', 0, 1, 0, 0] => Stage::Amqp,
+                        [b'A', b'M', b'Q', b'P', SASL, 1, 0, 0] => Stage::Sasl,
+                        _ if first => return Err(self.other_protocol()),
+                        _ => return Err(GuardError::Frame("a protocol header was due")),
+                    };
+                    let header = self.inbox.split_to(HEADER);
+                    self.outbox.extend_from_slice(&header);
+                }
+                Stage::Sasl | Stage::Amqp => {
+                    let Some(frame) = self.frame()? else { return Ok(()) };
+                    self.pass(&frame)?;
+                }
+            }
+        }
+    }
+
+    /// What the peer's end of the stream means; `None` if it is an end like any other.
+    pub(crate) fn ended(&self) -> Option<GuardError> {
+        let cut_short = self.stage == Stage::Header { first: true } && !self.inbox.is_empty();
+        cut_short.then(|| self.other_protocol())
+    }
+
+    fn other_protocol(&self) -> GuardError {
+        let says = match &self.inbox[..] {
+            [b'A', b'M', b'Q', b'P', _, 0, 9, _, ..] | [b'A', b'M', b'Q', b'P', 1, 1, ..] => {
+                "this broker speaks AMQP 0-9-1, use rabbit:// (or switch on its AMQP 1.0 plugin)".to_owned()
+            }
+            [b'A', b'M', b'Q', b'P', id, major, minor, revision, ..] => {
+                format!("the peer refuses AMQP 1.0 and offers the protocol header AMQP {id}.{major}.{minor}.{revision}")
+            }
+            // Content types change_cipher_spec to heartbeat, then the record's version 3.x.
+            [0x14..=0x18, 3, ..] => "the peer answers in TLS: use amqps:// for this port".to_owned(),
+            bytes if bytes.starts_with(b"HTTP/") => "the peer answers in HTTP: this is no AMQP port".to_owned(),
+            bytes if bytes.starts_with(b"SSH-") => "the peer answers in SSH: this is no AMQP port".to_owned(),
+            bytes => {
+                let first = bytes.get(..5).unwrap_or(bytes);
+                format!("the peer does not speak AMQP 1.0: it began with {}", first.escape_ascii())
+            }
+        };
+        GuardError::OtherProtocol(says.into())
+    }
+
+    /// The next frame, once it is complete.
+    fn frame(&mut self) -> Result<Option<Bytes>, GuardError> {
+        let Some(size) = self.inbox.get(..4).and_then(|size| <[u8; 4]>::try_from(size).ok()) else { return Ok(None) };
+        let size = u32::from_be_bytes(size) as usize;
+        if size < HEADER {
+            return Err(GuardError::Frame("it is smaller than its own header"));
+        }
+        if size > self.frame_max {
+            return Err(GuardError::Frame("it is larger than what was agreed"));
+        }
+        if self.inbox.len() < size {
+            self.inbox.reserve(size - self.inbox.len());
+            return Ok(None);
+        }
+        Ok(Some(self.inbox.split_to(size).freeze()))
+    }
+
+    fn pass(&mut self, frame: &Bytes) -> Result<(), GuardError> {
+        let kind = u8::from(self.stage == Stage::Sasl);
+        // Nobody extends the header of a frame, and fe2o3-amqp does not expect it.
+        if frame[4] != 2 || frame[5] != kind {
+            return Err(GuardError::Frame("it has an extended header or is of an unknown type"));
+        }
+        let body = &frame[HEADER..];
+        if body.is_empty() {
+            self.outbox.extend_from_slice(frame);
+            return Ok(());
+        }
+        let (performative, payload) = Raw::first(body)?;
+        let (code, fields) = self.performative(performative)?;
+        let channel = u16::from_be_bytes([frame[6], frame[7]]);
+        match code {
+            TRANSFER if kind == 0 => {
+                let payload = self.admitted(channel, fields, payload);
+                self.wrap(&frame[4..HEADER], performative, payload);
+                return Ok(());
+            }
+            _ if !payload.is_empty() => return Err(GuardError::Frame("bytes follow where none belong")),
+            SASL_OUTCOME if kind == 1 => self.stage = Stage::Header { first: false },
+            OPEN => self.opened = Some(opened(fields)),
+            ATTACH => {
+                let handle = fields.elements().nth(1).and_then(Raw::unsigned).unwrap_or(0);
+                self.partial.remove(&(channel, handle));
+            }
+            _ => {}
+        }
+        self.outbox.extend_from_slice(frame);
+        Ok(())
+    }
+
+    fn performative<'a>(&self, value: Raw<'a>) -> Result<(u64, Raw<'a>), GuardError> {
+        if let Some(described) = value.described() {
+            return Ok(described);
+        }
+        // Nobody writes the long names, but a parser may read them.
+        match value.described_by_symbol() {
+            Some((b"amqp:transfer:list", fields)) => Ok((TRANSFER, fields)),
+            Some((b"amqp:open:list", fields)) => Ok((OPEN, fields)),
+            Some((_, fields)) => Ok((0, fields)),
+            None => Err(GuardError::Frame("it does not begin with a performative")),
+        }
+    }
+
+    /// The part of a transfer's payload that is let through: all of it, or none beyond the largest message. A message that
+    /// is cut cannot be read and is refused as too large.
+    fn admitted<'a>(&mut self, channel: u16, fields: Raw<'_>, payload: &'a [u8]) -> &'a [u8] {
+        let mut fields = fields.elements();
+        let handle = fields.next().and_then(Raw::unsigned).unwrap_or(0);
+        let more = fields.nth(4).and_then(Raw::boolean).unwrap_or(false);
+        let aborted = fields.nth(3).and_then(Raw::boolean).unwrap_or(false);
+        let before = self.partial.get(&(channel, handle)).copied().unwrap_or(0);
+        let admitted = payload.len().min(self.message_max.saturating_sub(before));
+        if more && !aborted {
+            self.partial.insert((channel, handle), before + admitted);
+        } else {
+            self.partial.remove(&(channel, handle));
+        }
+        &payload[..admitted]
+    }
+
+    fn wrap(&mut self, header: &[u8], performative: Raw<'_>, payload: &[u8]) {
+        let performative = performative.encoded();
+        let growth = if payload.is_empty() { 0 } else { GROWTH as usize };
+        let size = HEADER + performative.len() + growth + payload.len();
+        self.outbox.reserve(size);
+        // Both numbers are below the agreed frame size.
+        self.outbox.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
+        self.outbox.extend_from_slice(header);
+        self.outbox.extend_from_slice(performative);
+        if !payload.is_empty() {
+            self.outbox.extend_from_slice(&[0x00, 0x53, 0x75, 0xb0]);
+            self.outbox.put_u32(u32::try_from(payload.len()).unwrap_or(u32::MAX));
+            self.outbox.extend_from_slice(payload);
+        }
+    }
+}
+
+/// The product and version in the properties of an open.
+fn opened(fields: Raw<'_>) -> Opened {
+    let mut opened = Opened::default();
+    let Some(properties) = fields.elements().nth(9) else { return opened };
+    let mut entries = properties.elements();
+    while let (Some(key), Some(value)) = (entries.next(), entries.next()) {
+        let text = || value.text().map(|text| text.chars().take(200).collect());
+        match key.text() {
+            Some("product") => opened.product = text(),
+            Some("version") => opened.version = text(),
+            _ => {}
+        }
+    }
+    opened
+}
+
+/// Takes as much of what may be handed on as fits.
+pub(crate) fn take(outbox: &mut BytesMut, room: &mut tokio::io::ReadBuf<'_>) -> bool {
+    let bytes = outbox.len().min(room.remaining());
+    room.put_slice(&outbox[..bytes]);
+    outbox.advance(bytes);
+    bytes > 0
+}

@@ -1,0 +1,311 @@
+//! The stream under fe2o3-amqp: dialled by us, with TLS, a guard against what would kill the process, and a kill switch.
+
+mod guard;
+mod outbound;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use futures_util::task::AtomicWaker;
+use oxlo_driver_net::{
+    dial::{self, DialError},
+    tls::{self, Tls, TlsError},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::client::TlsStream;
+
+pub(crate) use self::guard::{GROWTH, GuardError, Opened};
+pub(crate) use self::outbound::NO_CREDIT;
+use self::{
+    guard::Guard,
+    outbound::{Outbound, Piece},
+};
+
+/// What is asked of the socket at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Where a stream goes and what it is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// A DNS name or an IP address (IPv6 without brackets).
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// TLS, or plain TCP if absent. There is no falling back from one to the other.
+    pub(crate) tls: Option<Tls>,
+    /// How long sent data may stay unacknowledged by the peer's kernel. `None`: the system's default.
+    pub(crate) user_timeout: Option<Duration>,
+    /// The largest frame that the peer may send; fe2o3-amqp must be told [`GROWTH`] more.
+    pub(crate) frame_max: u32,
+    /// The largest message that is let through whole.
+    pub(crate) message_max: usize,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// No TCP connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// TCP, but no TLS.
+    #[error("TLS failed: {0}")]
+    Tls(#[source] TlsError),
+    /// The peer accepted TCP and then left the TLS handshake unanswered.
+    #[error("TLS failed: no answer within {0:?}")]
+    TlsTimeout(Duration),
+}
+
+impl ConnectError {
+    /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::Tls(error) if error.is_permanent())
+    }
+}
+
+/// Dials a peer and speaks TLS with it if it shall, all within `limit`. No byte of AMQP is sent yet.
+///
+/// # Errors
+///
+/// See [`ConnectError`].
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what it had opened.
+pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStream, ConnectError> {
+    let deadline = Instant::now() + limit;
+    let tcp = dial::dial(&peer.host, peer.port, limit, peer.user_timeout).await?;
+    let socket = match &peer.tls {
+        None => Socket::Plain(tcp),
+        Some(tls) => match timeout_at(deadline, tls.handshake(&peer.host, tcp)).await {
+            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
+            Ok(Err(error)) => return Err(ConnectError::Tls(error)),
+            Err(_) => return Err(ConnectError::TlsTimeout(limit)),
+        },
+    };
+    Ok(GuardedStream::new(socket, peer.frame_max, peer.message_max))
+}
+
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection to a broker as fe2o3-amqp sees it: only bytes that it survives come out of it. Dropping it closes the
+/// connection.
+pub(crate) struct GuardedStream {
+    socket: Socket,
+    guard: Guard,
+    outbound: Outbound,
+    /// Frames that were changed and are still to be written.
+    outbox: BytesMut,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for GuardedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream")
+            .field("tls", &matches!(self.socket, Socket::Tls(_)))
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a stream's owner can do with it and learn of it. Dropping it does nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamHandle(Arc<Shared>);
+
+impl StreamHandle {
+    /// Ends the stream at once in both directions.
+    pub(crate) fn kill(&self) {
+        self.0.killed.store(true, Ordering::Release);
+        self.0.reader.wake();
+        self.0.writer.wake();
+    }
+
+    /// What the peer said of itself; nothing before it opened.
+    pub(crate) fn opened(&self) -> Opened {
+        self.0.opened.get().cloned().unwrap_or_default()
+    }
+
+    /// The first thing that went wrong.
+    pub(crate) fn failure(&self) -> Option<Arc<io::Error>> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    killed: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    opened: OnceLock<Opened>,
+    failure: Mutex<Option<Arc<io::Error>>>,
+}
+
+impl Shared {
+    /// Notes an error, and hands a copy on: fe2o3-amqp keeps none of its cause.
+    fn failed(&self, error: io::Error) -> io::Error {
+        let copy = io::Error::new(error.kind(), error.to_string());
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Arc::new(error));
+        copy
+    }
+
+    fn alive(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
+        // Register first, look second: a kill in between wakes.
+        waker.register(cx.waker());
+        if self.killed.load(Ordering::Acquire) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was given up"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error of a stream is a permanent one: a peer that speaks another protocol, or TLS trouble that a retry does
+/// not heal.
+pub(crate) fn is_permanent(error: &io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    inner.downcast_ref::<GuardError>().is_some_and(GuardError::is_permanent)
+        || inner.downcast_ref::<TlsError>().is_some_and(TlsError::is_permanent)
+}
+
+impl GuardedStream {
+    fn new(socket: Socket, frame_max: u32, message_max: usize) -> Self {
+        Self {
+            socket,
+            guard: Guard::new(frame_max, message_max),
+            outbound: Outbound::default(),
+            outbox: BytesMut::new(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// A handle that outlives the stream.
+    pub(crate) fn handle(&self) -> StreamHandle {
+        StreamHandle(self.shared.clone())
+    }
+
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            let sent = ready!(self.socket.poll_write(cx, &self.outbox))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbox.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn failed(&self, error: io::Error) -> io::Error {
+        self.shared.failed(tls::classified(error))
+    }
+
+    fn refused(&self, error: GuardError) -> io::Error {
+        self.shared.failed(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+impl AsyncRead for GuardedStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.shared.alive(&this.shared.reader, cx)?;
+        loop {
+            if room.remaining() == 0 || guard::take(this.guard.outbox(), room) {
+                return Poll::Ready(Ok(()));
+            }
+            let inbox = this.guard.inbox();
+            let before = inbox.len();
+            inbox.resize(before + CHUNK, 0);
+            let mut space = ReadBuf::new(&mut inbox[before..]);
+            let polled = this.socket.poll_read(cx, &mut space);
+            let bytes = space.filled().len();
+            inbox.truncate(before + bytes);
+            ready!(polled).map_err(|error| this.failed(error))?;
+            if bytes == 0 {
+                return Poll::Ready(match this.guard.ended() {
+                    Some(error) => Err(this.refused(error)),
+                    None => Ok(()),
+                });
+            }
+            this.guard.work().map_err(|error| this.refused(error))?;
+            if let Some(opened) = this.guard.opened() {
+                let _ = this.shared.opened.set(opened);
+            }
+        }
+    }
+}
+
+impl AsyncWrite for GuardedStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.shared.alive(&this.shared.writer, cx)?;
+        ready!(this.poll_outbox(cx)).map_err(|error| this.failed(error))?;
+        let piece = this.outbound.next(bytes, &mut this.outbox).map_err(|error| this.refused(error))?;
+        let written = match piece {
+            // It is flushed with what follows, or by the flush that fe2o3-amqp asks for after each batch.
+            Piece::Changed(written) => written,
+            Piece::Plain(most) => {
+                ready!(this.socket.poll_write(cx, &bytes[..most])).map_err(|error| this.failed(error))?
+            }
+        };
+        this.outbound.wrote(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.shared.alive(&this.shared.writer, cx)?;
+        ready!(this.poll_outbox(cx)).map_err(|error| this.failed(error))?;
+        this.socket.poll_flush(cx).map_err(|error| this.failed(error))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.shared.alive(&this.shared.writer, cx)?;
+        this.socket.poll_shutdown(cx)
+    }
+}
+
+impl Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, room),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

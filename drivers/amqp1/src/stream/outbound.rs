@@ -1,0 +1,113 @@
+//! What fe2o3-amqp writes, with two numbers changed on the way.
+//!
+//! * Its open asks for smaller frames than it accepts, so that a frame still fits when the guard has wrapped its payload.
+//! * A link's credit above [`NO_CREDIT`] is sent as none. fe2o3-amqp counts every delivery against the credit that it last
+//!   sent, and takes those that were on their way when the credit was taken back for an offence; so it is told of a large
+//!   credit, and the broker of none.
+
+use bytes::BytesMut;
+
+use super::guard::{GROWTH, GuardError};
+use crate::scan::Raw;
+
+/// The credit that takes a link's credit back.
+pub(crate) const NO_CREDIT: u32 = 1 << 30;
+
+const HEADER: usize = 8;
+const OPEN: u64 = 0x10;
+const FLOW: u64 = 0x13;
+/// Places of the maximum frame size in an open, of the credit in a flow.
+const MAX_FRAME_SIZE: usize = 2;
+const LINK_CREDIT: usize = 6;
+
+/// Follows the frames that are written.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    /// Bytes of a frame whose beginning was written that are still to come.
+    rest: usize,
+}
+
+/// What is to be done with the beginning of what is to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// That many bytes go as they are.
+    Plain(usize),
+    /// That many bytes are replaced.
+    Changed(usize),
+}
+
+impl Outbound {
+    /// Says what to do with the beginning of `bytes`, which hold whole frames but for the rest of the first one. A frame that
+    /// is replaced is appended to `outbox`.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardError`] if an open is not written as it always was.
+    pub(crate) fn next(&self, bytes: &[u8], outbox: &mut BytesMut) -> Result<Piece, GuardError> {
+        let mut at = self.rest.min(bytes.len());
+        while let Some(size) = unit(&bytes[at..]) {
+            let end = (at + size).min(bytes.len());
+            let frame = &bytes[at..end];
+            if let Some((place, number)) = changed(frame)? {
+                if at > 0 {
+                    break;
+                }
+                let begins = outbox.len();
+                outbox.extend_from_slice(frame);
+                outbox[begins + place..begins + place + 4].copy_from_slice(&number.to_be_bytes());
+                return Ok(Piece::Changed(frame.len()));
+            }
+            at = end;
+        }
+        Ok(Piece::Plain(if at == 0 { bytes.len() } else { at }))
+    }
+
+    /// Notes that `bytes` were written.
+    pub(crate) fn wrote(&mut self, mut bytes: &[u8]) {
+        let rest = self.rest.min(bytes.len());
+        self.rest -= rest;
+        bytes = &bytes[rest..];
+        while let Some(size) = unit(bytes) {
+            if size > bytes.len() {
+                self.rest = size - bytes.len();
+                return;
+            }
+            bytes = &bytes[size..];
+        }
+    }
+}
+
+/// How long the protocol header or frame is that begins here.
+fn unit(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'A', b'M', b'Q', b'P', ..] => Some(HEADER),
+        [a, b, c, d, ..] => Some((u32::from_be_bytes([*a, *b, *c, *d]) as usize).max(HEADER)),
+        _ => None,
+    }
+}
+
+/// The place of the number in a frame that must be changed, and what it must be.
+fn changed(frame: &[u8]) -> Result<Option<(usize, u32)>, GuardError> {
+    // Type AMQP; the descriptors of open and flow are small numbers.
+    let wanted = match frame {
+        [_, _, _, _, _, 0, _, _, 0, 0x53, 0x10, ..] => OPEN,
+        [_, _, _, _, _, 0, _, _, 0, 0x53, 0x13, ..] => FLOW,
+        _ => return Ok(None),
+    };
+    let (performative, _) = Raw::first(&frame[HEADER..])?;
+    let fields = performative.described().map(|(_, fields)| fields.elements());
+    let place = if wanted == OPEN { MAX_FRAME_SIZE } else { LINK_CREDIT };
+    let field = fields.and_then(|mut fields| fields.nth(place)).map(Raw::encoded);
+    let (field, number) = match field {
+        Some(field @ &[0x70, a, b, c, d]) => (field, u32::from_be_bytes([a, b, c, d])),
+        // Small numbers, and none, have shorter encodings.
+        _ if wanted == FLOW => return Ok(None),
+        _ => return Err(GuardError::Frame("our own open has no maximum frame size")),
+    };
+    let place = field.as_ptr() as usize - frame.as_ptr() as usize + 1;
+    Ok(match wanted {
+        OPEN => Some((place, number.saturating_sub(GROWTH))),
+        _ if number >= NO_CREDIT / 2 => Some((place, 0)),
+        _ => None,
+    })
+}

@@ -1,0 +1,344 @@
+//! The driver's [`Transport`]: it composes what the other files do.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use oxlo_driver_net::tls::{Tls, TlsOptions};
+use oxlo_transport::{
+    CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
+    Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
+    parts::pending::PendingCalls,
+    wire::{amqp1, json::Limits},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    address::{Addresses, Profile},
+    config::Config,
+    connection::{Link, LinkState, Role, unreachable_after},
+    consume::{Order, Reader, Subscriber},
+    message,
+    publish::{Patience, Publisher},
+    reply::ReplyLink,
+    request::{NotificationReader, RequestReader},
+};
+
+/// The driver for `amqp://` and `amqps://` (TLS).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amqp1Driver;
+
+#[async_trait]
+impl Driver for Amqp1Driver {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["amqp", "amqps"]
+    }
+
+    async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError> {
+        let config = Config::from_url(url)?;
+        Ok(Arc::new(Amqp1Transport::connect(config, settings).await?))
+    }
+}
+
+/// A transport on AMQP 1.0: one connection that sends, and one that receives once something is to be received.
+struct Amqp1Transport {
+    config: Arc<Config>,
+    settings: Settings,
+    addresses: Addresses,
+    publishing: Arc<Link>,
+    consuming: Arc<Link>,
+    publisher: Arc<Publisher>,
+    pending: PendingCalls,
+    reply_link: OnceLock<ReplyLink>,
+    state: watch::Receiver<ConnectionState>,
+}
+
+impl Amqp1Transport {
+    async fn connect(config: Config, settings: Settings) -> Result<Self, TransportError> {
+        let tls = match config.tls.clone() {
+            None => None,
+            Some(options) => Some(load(options).await?),
+        };
+        let config = Arc::new(config);
+        let max = settings.max_message_size;
+        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish, max));
+        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume, max));
+        publishing.begin();
+        let connected = publishing.first_connection(&config, settings.connect_retry).await?;
+        // The hosts of one URL are one broker: what the first says of itself holds for all.
+        let addresses = config.addresses.on(connected.product(), &settings.control_exchange);
+        let publisher = Arc::new(Publisher::new(config.clone(), publishing.clone()));
+        let state = observe(publishing.state(), consuming.state());
+        Ok(Self {
+            config,
+            settings,
+            addresses,
+            publishing,
+            consuming,
+            publisher,
+            pending: PendingCalls::new(),
+            reply_link: OnceLock::new(),
+            state,
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default().with_max_bytes(self.settings.max_message_size).with_max_depth(self.settings.max_depth)
+    }
+
+    fn reply_link(&self) -> &ReplyLink {
+        self.reply_link.get_or_init(|| {
+            self.consuming.begin();
+            let node = self.addresses.reply_node();
+            ReplyLink::spawn(&self.config, self.consuming.state(), node, self.pending.clone(), self.limits())
+        })
+    }
+
+    fn fits(&self, json: String) -> Result<String, TransportError> {
+        let limit = self.settings.max_message_size;
+        if json.len() > limit {
+            return Err(TransportError::TooLarge { size: json.len(), limit });
+        }
+        Ok(json)
+    }
+
+    async fn subscribe<R: Reader>(
+        &self,
+        addresses: Vec<String>,
+        prefetch: u16,
+        reader: R,
+    ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
+        self.consuming.begin();
+        let order = Order {
+            link: self.consuming.clone(),
+            addresses,
+            prefetch: prefetch.clamp(1, MOST_PREFETCH),
+            message_max: self.settings.max_message_size,
+            counts_deliveries: self.addresses.profile != Profile::RabbitMq,
+            reader,
+        };
+        let begun = Instant::now();
+        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
+            Ok(subscribed) => Ok(Box::new(subscribed?)),
+            Err(_) => Err(unreachable_after(&self.config, begun, None)),
+        }
+    }
+}
+
+/// More would let a listener's settlements fill the queues between fe2o3-amqp's tasks.
+const MOST_PREFETCH: u16 = 1000;
+
+#[async_trait]
+impl Transport for Amqp1Transport {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::FULL;
+        capabilities.isolates_exchanges = true;
+        capabilities.notification_pools = false;
+        // Brokers make a queue of every address that is named; routers tell, but not in every case at once.
+        capabilities.detects_undeliverable = false;
+        // A router stores nothing.
+        capabilities.redelivers = self.addresses.profile != Profile::Router;
+        capabilities
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.state.clone()
+    }
+
+    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
+        let address = self.addresses.request(to)?;
+        let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
+        let mandatory = options.mandatory && !to.fanout;
+        let patience = Patience::new(options.timeout, options.retry);
+        self.publisher.send(&address, message::cast(&address, json), mandatory, &patience).await
+    }
+
+    async fn start(
+        &self,
+        to: &Target,
+        request: Request,
+        options: &CallOptions,
+    ) -> Result<PendingReply, TransportError> {
+        if to.fanout {
+            return Err(TransportError::InvalidTarget {
+                reason: "a call goes to one server; use cast for fanout".into(),
+            });
+        }
+        let address = self.addresses.request(to)?;
+        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
+        let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
+        let patience = Patience::new(options.timeout, options.retry);
+        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
+        let left = patience.deadline.saturating_duration_since(Instant::now());
+        let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
+        self.publisher.send(&address, message, options.mandatory, &patience).await?;
+        pending.sent();
+        Ok(pending)
+    }
+
+    /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.
+    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
+        if to.fanout {
+            return self.start(to, request, options).await?.await;
+        }
+        let address = self.addresses.request(to)?;
+        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
+        let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
+        let patience = Patience::new(options.timeout, options.retry);
+        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
+        let left = patience.deadline.saturating_duration_since(Instant::now());
+        let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
+        let mut sending = std::pin::pin!(self.publisher.send(&address, message, options.mandatory, &patience));
+        let mut pending = std::pin::pin!(pending);
+        tokio::select! {
+            biased;
+            reply = &mut pending => reply,
+            sent = &mut sending => {
+                sent?;
+                pending.sent();
+                pending.await
+            }
+        }
+    }
+
+    async fn notify(
+        &self,
+        to: &Target,
+        notification: Notification,
+        options: &SendOptions,
+    ) -> Result<(), TransportError> {
+        let address = self.addresses.notification(to, notification.priority)?;
+        let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
+        let patience = Patience::new(options.timeout, options.retry);
+        self.publisher.send(&address, message::cast(&address, json), options.mandatory, &patience).await
+    }
+
+    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
+        let addresses = self.addresses.rpc_server(on)?;
+        let reader = RequestReader {
+            publisher: self.publisher.clone(),
+            limits: self.limits(),
+            max_size: self.settings.max_message_size,
+            profile: self.addresses.profile,
+        };
+        let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
+        self.subscribe(addresses, prefetch, reader).await
+    }
+
+    async fn listen_for_notifications(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
+        if on.is_empty() {
+            return Err(TransportError::InvalidTarget { reason: "a listener needs at least one topic".into() });
+        }
+        if pool.is_some() {
+            return Err(TransportError::InvalidTarget {
+                reason:
+                    "there are no pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://"
+                        .into(),
+            });
+        }
+        let mut addresses = Vec::new();
+        for (target, priority) in on {
+            let address = self.addresses.notification(target, *priority)?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
+        self.subscribe(addresses, prefetch, NotificationReader { limits: self.limits() }).await
+    }
+
+    async fn close(&self) {
+        self.pending.close();
+        self.publisher.flush().await;
+        if let Some(reply_link) = self.reply_link.get() {
+            reply_link.close().await;
+        }
+        tokio::join!(self.publishing.close(), self.consuming.close());
+        let mut state = self.state.clone();
+        let _ = timeout(Duration::from_secs(1), state.wait_for(|state| *state == ConnectionState::Closed)).await;
+    }
+}
+
+impl fmt::Debug for Amqp1Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Amqp1Transport")
+            .field("hosts", &self.config.places())
+            .field("profile", &self.addresses.profile)
+            .field("state", &*self.state.borrow())
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the TLS material, away from the runtime's threads.
+async fn load(options: TlsOptions) -> Result<Tls, TransportError> {
+    match tokio::task::spawn_blocking(move || Tls::load(&options)).await {
+        Ok(Ok(tls)) => Ok(tls),
+        Ok(Err(error)) => {
+            let (option, reason) = error.into_parts();
+            Err(TransportError::Config { option: option.to_owned(), reason })
+        }
+        Err(_) => Err(TransportError::Closed),
+    }
+}
+
+fn unwritable(error: &serde_json::Error) -> TransportError {
+    TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
+}
+
+/// One state of the two connections.
+fn observe(
+    mut publishing: watch::Receiver<LinkState>,
+    mut consuming: watch::Receiver<LinkState>,
+) -> watch::Receiver<ConnectionState> {
+    let disconnected = |cause: Option<&TransportError>| {
+        let text = match cause {
+            Some(cause) => match std::error::Error::source(cause) {
+                Some(source) => format!("{cause}: {source}"),
+                None => cause.to_string(),
+            },
+            None => "connecting".to_owned(),
+        };
+        ConnectionState::Disconnected(text.into())
+    };
+    let joined = move |publishing: &LinkState, consuming: &LinkState| match (publishing, consuming) {
+        (LinkState::Closed, _) => ConnectionState::Closed,
+        (LinkState::Down(down), _) => disconnected(down.cause.as_ref()),
+        // Without a cause it was never asked to connect.
+        (_, LinkState::Down(down)) if down.cause.is_some() => disconnected(down.cause.as_ref()),
+        (LinkState::Up(_), _) => ConnectionState::Connected,
+    };
+    let (sender, state) = watch::channel(ConnectionState::Connected);
+    tokio::spawn(async move {
+        loop {
+            let now = joined(&publishing.borrow_and_update(), &consuming.borrow_and_update());
+            sender.send_if_modified(|state| std::mem::replace(state, now.clone()) != now);
+            if now == ConnectionState::Closed {
+                break;
+            }
+            tokio::select! {
+                changed = publishing.changed() => if changed.is_err() { break },
+                changed = consuming.changed() => if changed.is_err() { break },
+            }
+        }
+        sender.send_replace(ConnectionState::Closed);
+    });
+    state
+}
