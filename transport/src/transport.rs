@@ -32,6 +32,12 @@ pub struct Capabilities {
     pub isolates_exchanges: bool,
     /// Extra request queues can be declared, listened on and removed, and publishing can be paused.
     pub request_queues: bool,
+    /// A message that was given back goes to any listener. If not, it comes to the same one again as long as that one is
+    /// there.
+    pub requeues_to_anyone: bool,
+    /// It can be counted how often a message came back, if [`count_redeliveries`](crate::ListenOptions::count_redeliveries)
+    /// asks for it.
+    pub counts_redeliveries: bool,
     /// Notification listeners can form pools. If not, asking for one is refused.
     pub notification_pools: bool,
 }
@@ -44,6 +50,8 @@ impl Capabilities {
         redelivers: true,
         isolates_exchanges: false,
         request_queues: false,
+        requeues_to_anyone: true,
+        counts_redeliveries: true,
         notification_pools: true,
     };
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use oxlo_transport::{Priority, Target, TransportError};
+use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
 use uuid::Uuid;
 
 /// `addressing_mode`: how oslo writes addresses.
@@ -153,15 +153,23 @@ impl Addresses {
         Ok(self.rpc(to.exchange.as_deref(), topic, whom))
     }
 
-    /// What an RPC server takes messages from: its own address, everyone's, anyone's.
+    /// What an RPC server takes messages from: its own address, everyone's, anyone's, as far as `scope` goes.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic or server.
-    pub(crate) fn rpc_server(&self, on: &Target) -> Result<Vec<String>, TransportError> {
-        let (topic, server) = on.require_topic_and_server()?;
+    /// [`TransportError::InvalidTarget`] without topic or server, and for an extra queue.
+    pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<String>, TransportError> {
+        let topic = on.require_topic()?;
         let address = |whom| self.rpc(on.exchange.as_deref(), topic, whom);
-        Ok(vec![address(Whom::Server(server)), address(Whom::Every), address(Whom::Any)])
+        let named = || on.require_topic_and_server().map(|(_, server)| address(Whom::Server(server)));
+        match scope {
+            ListenScope::Server => Ok(vec![named()?, address(Whom::Every), address(Whom::Any)]),
+            ListenScope::Topic => Ok(vec![address(Whom::Any)]),
+            ListenScope::Named => Ok(vec![named()?]),
+            _ => Err(TransportError::InvalidTarget {
+                reason: "there are no extra request queues over AMQP 1.0; listen for a topic, or use rabbit://".into(),
+            }),
+        }
     }
 
     /// Where a notification goes, and where it is taken from. The target's exchange does not count, as in oslo.
@@ -311,10 +319,13 @@ mod tests {
     fn a_server_listens_to_itself_everyone_and_anyone_in_oslos_order() {
         let plain = addresses(&AddressOptions::default(), None);
         assert_eq!(
-            plain.rpc_server(&target().server("srv")).unwrap(),
+            plain.rpc_server(&target().server("srv"), &ListenScope::Server).unwrap(),
             ["exclusive.openstack.tpc.srv", "broadcast.openstack.tpc.all", "unicast.openstack.tpc"]
         );
-        assert!(plain.rpc_server(&target()).is_err());
+        assert!(plain.rpc_server(&target(), &ListenScope::Server).is_err());
+        assert_eq!(plain.rpc_server(&target(), &ListenScope::Topic).unwrap(), ["unicast.openstack.tpc"]);
+        let named = plain.rpc_server(&target().server("srv"), &ListenScope::Named).unwrap();
+        assert_eq!(named, ["exclusive.openstack.tpc.srv"]);
     }
 
     #[test]

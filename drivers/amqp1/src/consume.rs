@@ -18,7 +18,7 @@ use oxlo_transport::{
     Delivery, Listener, TransportError, listener::Replier, parts::backoff::Backoff, wire::envelope::Poison,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use crate::{
     connection::{Connected, Link, connected},
     message::Incoming,
-    receive::{self, Orders, Receiving},
+    receive::{self, Orders, Receiving, Stopping},
 };
 
 /// How long the broker may take to attach the links of a subscription.
@@ -263,7 +263,7 @@ impl<R: Reader> Keeper<R> {
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
-        let finished = Arc::new(Semaphore::new(0));
+        let stopping = Stopping::new();
         let links = permits(&live);
         let mut abandoned = false;
         loop {
@@ -275,8 +275,8 @@ impl<R: Reader> Keeper<R> {
                 }),
                 command = self.commands.recv(), if !abandoned => match command {
                     Some(Command::Stop(done)) => {
-                        self.stopped = true;
-                        self.stop(&live).await;
+                        self.stop(&live, &stopping);
+                        let _ = timeout(FAREWELL, stopping.told.acquire_many(links)).await;
                         let _ = done.send(());
                     }
                     Some(Command::Close(done)) => {
@@ -284,28 +284,25 @@ impl<R: Reader> Keeper<R> {
                         return End::Closed(Some(done));
                     }
                     None => {
-                        // What was handed out before the listener was dropped can still be settled.
-                        self.stopped = true;
-                        self.subscribed.send_replace(false);
-                        live.orders.send_replace(Orders::Finish(finished.clone()));
+                        self.stop(&live, &stopping);
                         abandoned = true;
                     }
                 },
-                _ = finished.acquire_many(links), if abandoned => {
+                // Until then what was handed out can still be settled. Some brokers give nothing back before the end.
+                _ = stopping.drained.acquire_many(links), if self.stopped => {
                     end(live).await;
-                    return End::Closed(None);
+                    return if abandoned { End::Closed(None) } else { End::Lost("it was stopped".to_owned()) };
                 }
                 () = live.connected.ended() => return End::Lost("the connection was lost".to_owned()),
             }
         }
     }
 
-    /// Takes the credit back, and waits until each link has heard it.
-    async fn stop(&self, live: &Live) {
+    /// Takes the credit back, for good.
+    fn stop(&mut self, live: &Live, stopping: &Stopping) {
+        self.stopped = true;
         self.subscribed.send_replace(false);
-        let heard = Arc::new(Semaphore::new(0));
-        live.orders.send_replace(Orders::Stop(heard.clone()));
-        let _ = timeout(FAREWELL, heard.acquire_many(permits(live))).await;
+        live.orders.send_replace(Orders::Stop(stopping.clone()));
     }
 
     /// Waits for the listener to be done while there is no subscription.

@@ -65,6 +65,8 @@ pub(crate) struct Incoming {
     pub(crate) ttl: Option<Duration>,
     /// Whether the broker knows that somebody had it before.
     pub(crate) redelivered: bool,
+    /// How often it came back, as far as the broker counts that.
+    pub(crate) redeliveries: u32,
     pub(crate) message_id: Option<Id>,
     pub(crate) reply_to: Option<String>,
     pub(crate) correlation_id: Option<Id>,
@@ -115,6 +117,7 @@ fn read_header(message: &mut Incoming, value: Raw<'_>) {
     let first_acquirer = fields.next().and_then(Raw::boolean);
     let delivery_count = fields.next().and_then(Raw::unsigned).unwrap_or(0);
     message.redelivered = first_acquirer.is_some_and(|first| !first) || delivery_count > 0;
+    message.redeliveries = u32::try_from(delivery_count).unwrap_or(u32::MAX).max(u32::from(message.redelivered));
 }
 
 fn read_properties(message: &mut Incoming, value: Raw<'_>) {

@@ -32,13 +32,26 @@ use crate::{
 pub(crate) enum Orders {
     /// Take messages.
     Take,
-    /// Take none, give back what comes, and settle what was handed out; a permit is added when the broker was told.
-    Stop(Arc<Semaphore>),
-    /// The same; a permit is added when everything that was handed out is settled.
-    Finish(Arc<Semaphore>),
+    /// Take none, give back what comes, and settle what was handed out.
+    Stop(Stopping),
     /// Send what is settled, and hand the link back: it ends with its session. RabbitMQ 3 and fe2o3-amqp do not agree on
     /// how a link is closed.
     End,
+}
+
+/// Where links that stop say how far they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopping {
+    /// A permit for each link that has told the broker.
+    pub(crate) told: Arc<Semaphore>,
+    /// A permit for each link of which everything that was handed out is settled.
+    pub(crate) drained: Arc<Semaphore>,
+}
+
+impl Stopping {
+    pub(crate) fn new() -> Self {
+        Self { told: Arc::new(Semaphore::new(0)), drained: Arc::new(Semaphore::new(0)) }
+    }
 }
 
 /// What the links of a subscription share.
@@ -145,12 +158,12 @@ pub(crate) async fn run<R: Reader>(
 
 impl<R: Reader> LinkTask<R> {
     async fn run(mut self, mut orders: watch::Receiver<Orders>) -> Result<Receiver, String> {
-        let mut finishing: Option<Arc<Semaphore>> = None;
+        let mut draining: Option<Arc<Semaphore>> = None;
         loop {
             if self.unsettled == 0
-                && let Some(finished) = finishing.take()
+                && let Some(drained) = draining.take()
             {
-                finished.add_permits(1);
+                drained.add_permits(1);
             }
             tokio::select! {
                 // What is settled goes first: it makes room.
@@ -170,13 +183,10 @@ impl<R: Reader> LinkTask<R> {
                     let order = orders.borrow_and_update().clone();
                     match order {
                         Orders::Take => {}
-                        Orders::Stop(heard) => {
+                        Orders::Stop(stopping) => {
                             self.stop().await?;
-                            heard.add_permits(1);
-                        }
-                        Orders::Finish(finished) => {
-                            self.stop().await?;
-                            finishing = Some(finished);
+                            stopping.told.add_permits(1);
+                            draining = Some(stopping.drained);
                         }
                         Orders::End => {
                             self.settled.close();
@@ -206,10 +216,10 @@ impl<R: Reader> LinkTask<R> {
             return self.dispose(info, Settlement::Requeue).await;
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
-            let redelivered = incoming.redelivered;
-            self.shared.reader.read(incoming).map(|read| (redelivered, read))
+            let again = (incoming.redelivered, incoming.redeliveries);
+            self.shared.reader.read(incoming).map(|read| (again, read))
         });
-        let (redelivered, read) = match redelivered_and_read {
+        let ((redelivered, redeliveries), read) = match redelivered_and_read {
             Ok(read) => read,
             Err(poison) => {
                 warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
@@ -228,6 +238,7 @@ impl<R: Reader> LinkTask<R> {
         taken.replier = read.replier;
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
+        taken.redeliveries = redeliveries;
         self.unsettled += 1;
         // A listener that is gone gives it back by dropping it.
         let _ = self.shared.outbox.send(taken);

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
     listener::ReplySink,
@@ -38,7 +37,7 @@ impl Reader for RequestReader {
     type Message = Request;
 
     fn read(&self, incoming: Incoming) -> Result<Read<Request>, Poison> {
-        let inbound = amqp1::decode_request(&incoming.body.unwrap_or_else(Bytes::new), self.limits)?;
+        let inbound = amqp1::decode_request(&incoming.body.unwrap_or_default(), self.limits)?;
         let caller = incoming.reply_to.zip(incoming.message_id);
         let deadline = match &caller {
             Some(_) => incoming.ttl.and_then(|left| Instant::now().checked_add(left)),
@@ -133,7 +132,7 @@ impl Reader for NotificationReader {
     type Message = Notification;
 
     fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
-        let message = amqp1::decode_notification(&incoming.body.unwrap_or_else(Bytes::new), self.limits)?;
+        let message = amqp1::decode_notification(&incoming.body.unwrap_or_default(), self.limits)?;
         Ok(Read { message, replier: None, deadline: None })
     }
 }

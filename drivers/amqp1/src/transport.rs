@@ -142,6 +142,9 @@ impl Transport for Amqp1Transport {
         capabilities.notification_pools = false;
         // Brokers make a queue of every address that is named; routers tell, but not in every case at once.
         capabilities.detects_undeliverable = false;
+        // ActiveMQ hands what came back to the same link again, for as long as there is one.
+        capabilities.requeues_to_anyone = self.addresses.profile != Profile::ActiveMq;
+        capabilities.counts_redeliveries = self.addresses.profile != Profile::RabbitMq;
         // A router stores nothing.
         capabilities.redelivers = self.addresses.profile != Profile::Router;
         capabilities
@@ -226,7 +229,7 @@ impl Transport for Amqp1Transport {
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let addresses = self.addresses.rpc_server(on)?;
+        let addresses = self.addresses.rpc_server(on, &options.scope)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
             limits: self.limits(),

@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod admin;
+mod amqp1;
 mod broker;
 mod builder;
 mod control;
@@ -23,6 +24,7 @@ mod vhost;
 mod wait;
 
 pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin};
+pub use amqp1::{Amqp1Broker, Amqp1Product};
 pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
 pub use control::Control;

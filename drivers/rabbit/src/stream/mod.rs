@@ -21,10 +21,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use oxlo_driver_net::dial::{self, DialError};
 use guard::{Guard, GuardError};
 use handle::Shared;
 use inbound::Inbound;
+use oxlo_driver_net::dial::{self, DialError};
 use oxlo_driver_net::tls::{self, Tls, TlsError};
 
 pub(crate) use handle::{StreamEnd, StreamHandle};

@@ -7,8 +7,8 @@ use lapin::{ConnectionProperties, ErrorKind};
 use oxlo_test_support::{Broker, TlsMaterial};
 
 use super::tls::{Authority, Files};
-use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
 use crate::stream::{ConnectError, Peer, connect, is_permanent, runtime};
+use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(20);
 

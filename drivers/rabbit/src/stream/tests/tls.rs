@@ -16,8 +16,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::wire;
-use oxlo_driver_net::tls::{Failure, MaterialError, MinVersion, Tls, TlsError, TlsOptions};
 use crate::stream::{ConnectError, GuardedStream, Peer, StreamEnd, connect, is_permanent};
+use oxlo_driver_net::tls::{Failure, MaterialError, MinVersion, Tls, TlsError, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(10);
 
