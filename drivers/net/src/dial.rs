@@ -34,6 +34,7 @@ enum DialCause {
 
 impl DialError {
     /// Whether the host is there and nobody listens on the port, at any of its addresses.
+    #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(&self.cause, DialCause::Addresses(attempts)
             if attempts.iter().all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused))
