@@ -43,16 +43,19 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use oxlo_client::{CallError, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
 pub use oxlo_macros::{RemoteError, contract, endpoint};
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Ended, Endpoint, HandlerError, Method,
-    RPCServer, RPCServerBuilder, Redelivered, RunningServer, ServeError, ServeReport, State, no_such_method,
+    AccessPolicy, AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Ended, Ending, Endpoint, HandlerError, Method,
+    RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer, ServeError, ServeReport, State, no_such_method,
 };
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,
-    Removal, RequestQueue, Retry, Settings, Target, Transport, TransportBuilder, TransportError, TransportUrl, Version,
-    settings::RemoteError,
+    Removal, RequestContext, RequestQueue, Retry, Serializer, SerializerError, Settings, Target, Transport,
+    TransportBuilder, TransportError, TransportUrl, Version, serialized, settings::RemoteError,
 };
 
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.

@@ -52,6 +52,7 @@ mod outcome;
 mod pending;
 mod prepare;
 mod remote;
+mod routing;
 mod rpc_client;
 mod site;
 

@@ -75,9 +75,10 @@ pub use crate::{
     outcome::{Answer, HandlerError},
     ping::PING_METHOD,
     policy::{AccessPolicy, AckPolicy},
-    report::{Abandoned, Ended, ServeReport},
+    report::{Abandoned, Ended, Ran, ServeReport},
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
+    telemetry::Ending,
 };
 pub use oxlo_macros::{
     RemoteErrorOfServer as RemoteError, contract_of_server as contract, endpoint_of_server as endpoint,

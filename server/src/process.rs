@@ -17,12 +17,16 @@ use crate::{
     heartbeat::Heartbeats,
     outcome::{self, HandlerError},
     policy::AckPolicy,
+    report::Ran,
     telemetry::{Ending, InFlight, Telemetry, shown},
 };
 
 /// How long a request that was refused before is held until it goes back again. The first refusal goes back at once,
 /// because another server may be idle; without a pause a request that nobody wants would spin.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Is told of every request that ended.
+pub(crate) type Observer = Arc<dyn Fn(Ran) + Send + Sync>;
 
 /// What all requests of one run share.
 pub(crate) struct Shared {
@@ -31,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) policy: AckPolicy,
     /// How often a request may come back.
     pub(crate) redelivery_limit: Option<u32>,
+    pub(crate) observer: Option<Observer>,
     /// How many replies may be on their way without a handler's place.
     pub(crate) replies: Semaphore,
     pub(crate) max_message_size: usize,
@@ -103,6 +108,7 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     }
 
     let method = request.method.clone();
+    let context = shared.observer.as_ref().map(|_| request.context.clone());
     let found = shared.dispatcher.find(request.namespace.as_deref(), request.version.as_deref(), &method);
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
@@ -123,6 +129,9 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     }
     let ending = outcome.ending();
     metrics.ended(ending);
+    if let (Some(observer), Some(context)) = (&shared.observer, context) {
+        observer(Ran { method: method.clone(), context, ending, redeliveries });
+    }
     let mut ended = Ended { ending: Some(ending), reply_lost: false };
     let reply = match outcome {
         Outcome::Ignore => {

@@ -2,6 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oxlo_transport::Context;
+
+use crate::telemetry::Ending;
+
 /// What a server did until it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,6 +45,20 @@ pub enum Ended {
     Deadline,
     /// Its transport was closed, or its listener failed.
     Closed,
+}
+
+/// A request that ended, as an [observer](crate::RPCServerBuilder::observe) sees it: before its reply leaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ran {
+    /// The method that was asked for.
+    pub method: Arc<str>,
+    /// The request's context.
+    pub context: Context,
+    /// How it ended.
+    pub ending: Ending,
+    /// How often it had come back before.
+    pub redeliveries: u32,
 }
 
 /// A method that did not finish in time.

@@ -21,8 +21,8 @@ use crate::{
     endpoint::Endpoint,
     error::{BuildError, ServeError},
     policy::AckPolicy,
-    process::Shared,
-    report::ServeReport,
+    process::{Observer, Shared},
+    report::{Ran, ServeReport},
     run::Run,
     running::{self, RunningServer},
     signals,
@@ -56,6 +56,7 @@ pub struct RPCServer {
     scope: ListenScope,
     bounds: Bounds,
     redelivery_limit: Option<u32>,
+    observer: Option<Observer>,
 }
 
 impl RPCServer {
@@ -74,6 +75,7 @@ impl RPCServer {
             scope: ListenScope::default(),
             bounds: Bounds::default(),
             redelivery_limit: None,
+            observer: None,
         }
     }
 
@@ -203,6 +205,7 @@ impl RPCServer {
             topic: self.topic.clone(),
             policy: self.policy,
             redelivery_limit: self.redelivery_limit,
+            observer: self.observer.clone(),
             replies: Semaphore::new(self.concurrency.saturating_mul(REPLIES_PER_SLOT).min(Semaphore::MAX_PERMITS)),
             max_message_size: self.transport.settings().max_message_size,
             stopping: CancellationToken::new(),
@@ -247,7 +250,6 @@ impl fmt::Debug for RPCServer {
 }
 
 /// Sets what a server is made of.
-#[derive(Debug)]
 #[must_use = "a builder does nothing until it serves"]
 pub struct RPCServerBuilder {
     transport: Arc<dyn Transport>,
@@ -261,6 +263,16 @@ pub struct RPCServerBuilder {
     scope: ListenScope,
     bounds: Bounds,
     redelivery_limit: Option<u32>,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for RPCServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RPCServerBuilder")
+            .field("target", &self.target)
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RPCServerBuilder {
@@ -332,6 +344,13 @@ impl RPCServerBuilder {
         self
     }
 
+    /// Has `observer` told of every request that was dispatched and ended, before its reply leaves; for tests, audits and
+    /// statistics. It must not block. A second one replaces the first.
+    pub fn observe(mut self, observer: impl Fn(Ran) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Sets whether the method [`oslo_rpc_server_ping`](crate::PING_METHOD) answers `"pong"`, in the null namespace,
     /// for any version and any arguments. Default `false`, oslo's `rpc_ping_enabled`. An endpoint that defines the
     /// method keeps it.
@@ -384,6 +403,7 @@ impl RPCServerBuilder {
             scope: self.scope,
             bounds: self.bounds,
             redelivery_limit: self.redelivery_limit,
+            observer: self.observer,
         })
     }
 

@@ -9,14 +9,21 @@ use crate::dispatch::Dispatcher;
 /// Label of methods that no endpoint has, so that strangers cannot invent label values.
 const UNKNOWN: &str = "(unknown)";
 
-/// How a request ended, as the label says it.
+/// How a request ended, as the label of the metric says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+#[non_exhaustive]
+pub enum Ending {
+    /// With a result.
     Result,
+    /// With a failure: refused, failed, panicked, given up.
     Failure,
+    /// Its handler gave it back for another server.
     Requeue,
+    /// Its handler ended it without a reply.
     Ignore,
+    /// It did not finish within the grace.
     Abandoned,
+    /// With a failure that is part of what the method may say.
     Expected,
 }
 

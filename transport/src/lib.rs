@@ -26,13 +26,16 @@ pub mod parts;
 pub mod payload;
 pub mod process_config;
 pub mod registry;
+pub mod request_context;
 pub mod request_queue;
+pub mod serializer;
 pub mod settings;
 pub mod target;
 pub mod transport;
 pub mod url;
 pub mod version;
 pub mod wire;
+pub mod wrap;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -48,7 +51,9 @@ pub use crate::{
     payload::Payload,
     process_config::{ProcessConfig, ProcessConfigError},
     registry::{Driver, Registry, TransportBuilder},
+    request_context::RequestContext,
     request_queue::{Removal, RequestQueue},
+    serializer::{Serializer, SerializerError, serialized},
     settings::Settings,
     target::Target,
     transport::{Capabilities, ConnectionState, PendingReply, Transport},

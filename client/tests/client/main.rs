@@ -10,6 +10,7 @@ mod memory;
 mod passing_on;
 mod prepare;
 mod refusals;
+mod routing;
 mod remote;
 mod tracing;
 mod version_cap;

@@ -85,6 +85,7 @@ impl PendingCalls {
             deadline: now.checked_add(timeout).unwrap_or_else(|| now + FAR_AWAY),
             monitor,
             timer: None,
+            change: None,
         })
     }
 
@@ -177,7 +178,10 @@ pub struct PendingReply {
     deadline: Instant,
     monitor: Option<Monitor>,
     timer: Option<Pin<Box<Sleep>>>,
+    change: Option<Change>,
 }
+
+type Change = Box<dyn FnOnce(Reply) -> Outcome + Send>;
 
 struct Entry {
     id: u128,
@@ -218,6 +222,15 @@ impl PendingReply {
         }
     }
 
+    /// Changes the reply when it comes, or makes an error of it; for what stands around a transport.
+    pub fn map(mut self, change: impl FnOnce(Reply) -> Result<Reply, TransportError> + Send + 'static) -> Self {
+        self.change = Some(match self.change.take() {
+            None => Box::new(change),
+            Some(before) => Box::new(move |reply| before(reply).and_then(change)),
+        });
+        self
+    }
+
     fn wake_at(&self) -> Instant {
         match &self.monitor {
             Some(monitor) => self.deadline.min(*lock(&monitor.heard) + monitor.silence),
@@ -241,7 +254,11 @@ impl Future for PendingReply {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
         if let Poll::Ready(outcome) = Pin::new(&mut this.reply).poll(cx) {
-            return Poll::Ready(outcome.unwrap_or(Err(TransportError::ClosedWaiting)));
+            let outcome = outcome.unwrap_or(Err(TransportError::ClosedWaiting));
+            return Poll::Ready(match this.change.take() {
+                Some(change) => outcome.and_then(change),
+                None => outcome,
+            });
         }
         let wake_at = this.wake_at();
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(wake_at)));

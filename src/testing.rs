@@ -1,0 +1,239 @@
+//! Testing a service without a broker: its endpoints on a bus of their own within the process.
+//!
+//! ```
+//! use oxlo::{Args, Context, Endpoint, Failure, testing::TestService};
+//! use serde_json::json;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Add {
+//!     a: i64,
+//!     b: i64,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = Endpoint::new("1.0").method("add", async |Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b));
+//! let service = TestService::start(endpoint).await?;
+//!
+//! let ctxt = Context::new().with("user_id", "alice");
+//! let sum: i64 = service.fire(&ctxt, "add", json!({"a": 1, "b": 2})).await?;
+//! assert_eq!(sum, 3);
+//! # Ok(()) }
+//! ```
+//!
+//! What nobody waits for is waited for by [`wait_for`](TestService::wait_for):
+//!
+//! ```
+//! # use oxlo::{Context, Endpoint, Ending, Failure, testing::TestService};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let endpoint = Endpoint::new("1.0").method("reload", async || Ok::<_, Failure>(()));
+//! let service = TestService::start(endpoint).await?;
+//! service.cast(&Context::new().with("request_id", "req-1"), "reload", ()).await?;
+//! let ran = service.wait_for("reload").await;
+//! assert_eq!((ran.ending, ran.context.get_str("request_id")), (Ending::Result, Some("req-1")));
+//! # Ok(()) }
+//! ```
+//!
+//! Faults are scripted, and time is frozen, so that what takes a minute is over at once:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use oxlo::{CallError, memory::{Fault, Traffic}};
+//! # use oxlo::{Context, Endpoint, Failure, testing::{TestService, freeze_time}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let endpoint = Endpoint::new("1.0").method("add", async || Ok::<_, Failure>(3));
+//! let service = TestService::start(endpoint).await?;
+//! freeze_time();
+//! service.faults().inject(Traffic::Replies, 1, Fault::Drop);
+//! let lost = service.fire::<i64>(&Context::new(), "add", ()).await.unwrap_err();
+//! assert!(matches!(lost, CallError::TimedOut { .. }) && lost.may_have_run());
+//! # Ok(()) }
+//! ```
+//!
+//! A service with a server's options, or with clients of its own, is started by [`TestService::with`].
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use oxlo_client::{CallError, RPCClient};
+use oxlo_driver_memory::{Faults, MemoryBus};
+use oxlo_server::{Endpoint, RPCServer, RPCServerBuilder, Ran, RunningServer, ServeError, ServeReport};
+use oxlo_transport::{Context, Settings, Target, Transport};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{sync::watch, time::timeout};
+
+/// Topic of the service under test.
+pub const TOPIC: &str = "service";
+/// Name of its server.
+pub const SERVER: &str = "under-test";
+
+/// How long a test waits for what must come, in tokio's time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A service that runs on a bus of its own, and a client for it. Dropping it stops the service.
+#[derive(Debug)]
+pub struct TestService {
+    running: RunningServer,
+    client: RPCClient,
+    transport: Arc<dyn Transport>,
+    bus: MemoryBus,
+    ran: watch::Receiver<Vec<Ran>>,
+    /// How many ends of each method were waited for.
+    seen: Mutex<HashMap<String, usize>>,
+}
+
+impl TestService {
+    /// Starts a service that has this endpoint, under a server's defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`] for an endpoint that cannot be served.
+    pub async fn start(endpoint: impl Into<Endpoint>) -> Result<Self, ServeError> {
+        let endpoint = endpoint.into();
+        Self::with(|_, builder| builder.endpoint(endpoint)).await
+    }
+
+    /// Starts a service that `build` makes: it gets the transport, for the clients that the service itself has, and the
+    /// builder of its server.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Build`] for what cannot be built.
+    pub async fn with(
+        build: impl FnOnce(Arc<dyn Transport>, RPCServerBuilder) -> RPCServerBuilder,
+    ) -> Result<Self, ServeError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let bus = MemoryBus::named(&format!("oxlo-testing-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let ours: Arc<dyn Transport> = Arc::new(bus.connect(Some("service"), Settings::default()));
+        let theirs: Arc<dyn Transport> = Arc::new(bus.connect(Some("caller"), Settings::default()));
+        let (note, ran) = watch::channel(Vec::new());
+        let builder = RPCServer::builder(ours.clone(), Target::topic(TOPIC).server(SERVER));
+        let running = build(ours, builder).observe(move |it| note.send_modify(|ran| ran.push(it))).start().await?;
+        let client = RPCClient::new(theirs.clone(), Target::topic(TOPIC));
+        Ok(Self { running, client, transport: theirs, bus, ran, seen: Mutex::default() })
+    }
+
+    /// Calls a method as a caller elsewhere would, and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// Any [`CallError`], as a caller elsewhere would get it.
+    pub async fn fire<R: DeserializeOwned>(
+        &self,
+        ctxt: &Context,
+        method: &str,
+        args: impl Serialize,
+    ) -> Result<R, CallError> {
+        self.client.call(ctxt, method, args).await
+    }
+
+    /// Casts to a method, to be [waited for](Self::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// Any [`CallError`] of a cast.
+    pub async fn cast(&self, ctxt: &Context, method: &str, args: impl Serialize) -> Result<(), CallError> {
+        self.client.cast(ctxt, method, args).await
+    }
+
+    /// Waits until a method has run, and says how that ended: the first time since the service was started, then the
+    /// second, and so on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run within a minute, naming what ran instead.
+    pub async fn wait_for(&self, method: &str) -> Ran {
+        let nth = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = seen.entry(method.to_owned()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let find = |ran: &[Ran]| ran.iter().filter(|it| &*it.method == method).nth(nth).cloned();
+        let mut ran = self.ran.clone();
+        let found = timeout(PATIENCE, ran.wait_for(|ran| find(ran).is_some())).await;
+        match found {
+            Ok(Ok(ran)) => find(&ran),
+            _ => None,
+        }
+        .unwrap_or_else(|| {
+            let others: Vec<Arc<str>> = self.ran().into_iter().map(|it| it.method).collect();
+            panic!("{method} did not run {} times within {PATIENCE:?}; what ran: {others:?}", nth + 1)
+        })
+    }
+
+    /// Everything that has run, oldest first.
+    #[must_use]
+    pub fn ran(&self) -> Vec<Ran> {
+        self.ran.borrow().clone()
+    }
+
+    /// What can be made to go wrong between the caller and the service. Their connections are called `caller` and
+    /// `service`.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.bus.faults()
+    }
+
+    /// The bus that they share.
+    #[must_use]
+    pub fn bus(&self) -> &MemoryBus {
+        &self.bus
+    }
+
+    /// The client, to be prepared for other namespaces, versions and timeouts.
+    #[must_use]
+    pub fn client(&self) -> &RPCClient {
+        &self.client
+    }
+
+    /// The caller's transport, for typed clients of the service.
+    #[must_use]
+    pub fn transport(&self) -> Arc<dyn Transport> {
+        self.transport.clone()
+    }
+
+    /// The server, to be paused, reset, pinged.
+    #[must_use]
+    pub fn server(&self) -> &RunningServer {
+        &self.running
+    }
+
+    /// Stops the service in order, and says what it did.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunningServer::wait`].
+    pub async fn stop(self) -> Result<ServeReport, ServeError> {
+        self.running.stop();
+        self.running.wait().await
+    }
+}
+
+/// Freezes tokio's time for the rest of the test: it moves on by itself, at once, whenever everything waits, and by
+/// [`advance_time`].
+///
+/// # Panics
+///
+/// When it is frozen already, or the runtime has more than one thread.
+pub fn freeze_time() {
+    tokio::time::pause();
+}
+
+/// Moves frozen time on.
+///
+/// # Panics
+///
+/// When time is not frozen.
+pub async fn advance_time(by: Duration) {
+    tokio::time::advance(by).await;
+}

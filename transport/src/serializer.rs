@@ -1,0 +1,282 @@
+//! Serializers: what arguments, results, payloads and contexts look like on their way, as oslo's.
+
+use std::{error::Error, sync::Arc};
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::{
+    context::Context,
+    error::TransportError,
+    failure::Failure,
+    listener::{Delivery, Listener, Replier, ReplySink},
+    message::{Notification, Priority, Reply, Request},
+    options::{CallOptions, ListenOptions, SendOptions},
+    payload::Payload,
+    target::Target,
+    transport::{PendingReply, Transport},
+    wrap::{Wrap, wrap},
+};
+
+/// Why a serializer cannot write or read something.
+pub type SerializerError = Box<dyn Error + Send + Sync>;
+
+/// Changes what is sent to a form of its own, and back: oslo's `Serializer`. The form is JSON again, because the
+/// message around it is; bytes travel as text.
+///
+/// An entity is one argument of a request, its result, or the payload of a notification. Both ends need the same
+/// serializer. Without one, entities travel as the JSON that they are.
+pub trait Serializer: std::fmt::Debug + Send + Sync + 'static {
+    /// An entity as it is to travel.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. Nothing is sent then; of a result, the caller gets a failure.
+    fn serialize_entity(&self, ctxt: &Context, entity: Value) -> Result<Value, SerializerError>;
+
+    /// An entity that came, as it was before.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. The caller gets a failure; of a result, the call fails as `MalformedReply`.
+    fn deserialize_entity(&self, ctxt: &Context, entity: Value) -> Result<Value, SerializerError>;
+
+    /// A context as it is to travel; as it is unless written otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`serialize_entity`](Self::serialize_entity).
+    fn serialize_context(&self, ctxt: Context) -> Result<Context, SerializerError> {
+        Ok(ctxt)
+    }
+
+    /// A context that came, as it was before.
+    ///
+    /// # Errors
+    ///
+    /// As [`deserialize_entity`](Self::deserialize_entity).
+    fn deserialize_context(&self, ctxt: Context) -> Result<Context, SerializerError> {
+        Ok(ctxt)
+    }
+}
+
+/// A transport that sends and receives by a serializer; for clients, servers, notifiers and their listeners alike.
+///
+/// Entities become `serde_json::Value`s on their way through, which the plain way avoids; what strict JSON cannot hold
+/// (`NaN`) does not pass.
+pub fn serialized(transport: Arc<dyn Transport>, serializer: impl Serializer) -> Arc<dyn Transport> {
+    wrap(Serialized { inner: transport, serializer: Arc::new(serializer) })
+}
+
+#[derive(Debug)]
+struct Serialized {
+    inner: Arc<dyn Transport>,
+    serializer: Arc<dyn Serializer>,
+}
+
+type Change = dyn Fn(Value) -> Result<Value, SerializerError>;
+
+fn changed(payload: &Payload, change: &Change) -> Result<Payload, SerializerError> {
+    Ok(Payload::encode(&change(payload.decode::<Value>()?)?)?)
+}
+
+fn changed_arguments(args: &Payload, change: &Change) -> Result<Payload, SerializerError> {
+    let args: IndexMap<String, Value> = args.decode()?;
+    let args: Result<IndexMap<_, _>, SerializerError> =
+        args.into_iter().map(|(name, value)| Ok((name, change(value)?))).collect();
+    Ok(Payload::encode(&args?)?)
+}
+
+fn unwritable(what: &str, error: &SerializerError) -> TransportError {
+    TransportError::InvalidTarget { reason: format!("the serializer cannot write the {what}: {error}") }
+}
+
+impl Serialized {
+    fn request(&self, mut request: Request) -> Result<Request, TransportError> {
+        let (serializer, context) = (&self.serializer, request.context.clone());
+        let write = {
+            let (serializer, context) = (serializer.clone(), context.clone());
+            move |value| serializer.serialize_entity(&context, value)
+        };
+        request.args = changed_arguments(&request.args, &write).map_err(|error| unwritable("arguments", &error))?;
+        request.context = serializer.serialize_context(context).map_err(|error| unwritable("context", &error))?;
+        Ok(request)
+    }
+}
+
+fn read_reply(serializer: &dyn Serializer, ctxt: &Context, reply: Reply) -> Result<Reply, TransportError> {
+    let Reply::Result(result) = reply else { return Ok(reply) };
+    let read = result
+        .decode::<Value>()
+        .map_err(SerializerError::from)
+        .and_then(|value| serializer.deserialize_entity(ctxt, value))
+        .and_then(|value| Ok(Payload::encode(&value)?));
+    read.map(Reply::Result)
+        .map_err(|error| TransportError::MalformedReply { reason: format!("the serializer cannot read it: {error}") })
+}
+
+#[async_trait]
+impl Wrap for Serialized {
+    fn inner(&self) -> &Arc<dyn Transport> {
+        &self.inner
+    }
+
+    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
+        self.inner.cast(to, self.request(request)?, options).await
+    }
+
+    async fn start(
+        &self,
+        to: &Target,
+        request: Request,
+        options: &CallOptions,
+    ) -> Result<PendingReply, TransportError> {
+        let (serializer, context) = (self.serializer.clone(), request.context.clone());
+        let pending = self.inner.start(to, self.request(request)?, options).await?;
+        Ok(pending.map(move |reply| read_reply(&*serializer, &context, reply)))
+    }
+
+    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
+        let context = request.context.clone();
+        let reply = self.inner.call(to, self.request(request)?, options).await?;
+        read_reply(&*self.serializer, &context, reply)
+    }
+
+    async fn notify(&self, to: &Target, mut it: Notification, options: &SendOptions) -> Result<(), TransportError> {
+        let (serializer, context) = (self.serializer.clone(), it.context.clone());
+        let write = move |value| serializer.serialize_entity(&context, value);
+        it.payload = changed(&it.payload, &write).map_err(|error| unwritable("payload", &error))?;
+        it.context = self.serializer.serialize_context(it.context).map_err(|error| unwritable("context", &error))?;
+        self.inner.notify(to, it, options).await
+    }
+
+    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
+        let inner = self.inner.listen(on, options).await?;
+        Ok(Box::new(Reading { inner, serializer: self.serializer.clone() }))
+    }
+
+    async fn listen_for_notifications(
+        &self,
+        on: &[(Target, Priority)],
+        pool: Option<&str>,
+        options: &ListenOptions,
+    ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
+        let inner = self.inner.listen_for_notifications(on, pool, options).await?;
+        Ok(Box::new(Reading { inner, serializer: self.serializer.clone() }))
+    }
+}
+
+/// A message that a serializer can read.
+trait Readable: std::fmt::Debug + Send + Sized + 'static {
+    fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError>;
+    fn context(&self) -> &Context;
+}
+
+impl Readable for Request {
+    fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError> {
+        self.context = serializer.deserialize_context(std::mem::take(&mut self.context))?;
+        let (serializer, context) = (serializer.clone(), self.context.clone());
+        self.args = changed_arguments(&self.args, &move |value| serializer.deserialize_entity(&context, value))?;
+        Ok(())
+    }
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Readable for Notification {
+    fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError> {
+        self.context = serializer.deserialize_context(std::mem::take(&mut self.context))?;
+        let (serializer, context) = (serializer.clone(), self.context.clone());
+        self.payload = changed(&self.payload, &move |value| serializer.deserialize_entity(&context, value))?;
+        Ok(())
+    }
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+#[derive(Debug)]
+struct Reading<M: Send + std::fmt::Debug + 'static> {
+    inner: Box<dyn Listener<M>>,
+    serializer: Arc<dyn Serializer>,
+}
+
+#[async_trait]
+impl<M: Readable> Listener<M> for Reading<M> {
+    async fn recv(&mut self) -> Result<Delivery<M>, TransportError> {
+        loop {
+            let mut delivery = self.inner.recv().await?;
+            match delivery.message.read(&self.serializer) {
+                Ok(()) => {
+                    let context = delivery.message.context().clone();
+                    delivery.replier = delivery.replier.map(|inner| answering(inner, &self.serializer, context));
+                    return Ok(delivery);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a message was refused that the serializer cannot read");
+                    delivery.settle.reject();
+                    if let Some(replier) = delivery.replier {
+                        let failure = Failure::builtin("ValueError", format!("the serializer cannot read it: {error}"));
+                        // In a task of its own, so that dropping this future drops no answer.
+                        tokio::spawn(async move { drop(replier.reply(Reply::Failure(Box::new(failure))).await) });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.inner.stop().await;
+    }
+
+    async fn close(self: Box<Self>) {
+        self.inner.close().await;
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.inner.is_subscribed()
+    }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        self.inner.subscribed()
+    }
+}
+
+fn answering(inner: Replier, serializer: &Arc<dyn Serializer>, context: Context) -> Replier {
+    let interval = inner.heartbeat_interval();
+    Replier::new(Box::new(Answering { inner, serializer: serializer.clone(), context }), interval)
+}
+
+struct Answering {
+    inner: Replier,
+    serializer: Arc<dyn Serializer>,
+    context: Context,
+}
+
+#[async_trait]
+impl ReplySink for Answering {
+    async fn heartbeat(&self) -> Result<(), TransportError> {
+        self.inner.heartbeat().await
+    }
+
+    async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
+        let Self { inner, serializer, context } = *self;
+        let write = move |value| serializer.serialize_entity(&context, value);
+        let reply = match reply {
+            Reply::Result(result) => match changed(&result, &write) {
+                Ok(result) => Reply::Result(result),
+                Err(error) => {
+                    let message = format!("the serializer cannot write the result: {error}");
+                    Reply::Failure(Box::new(Failure::builtin("TypeError", message)))
+                }
+            },
+            failure @ Reply::Failure(_) => failure,
+        };
+        inner.reply(reply).await
+    }
+}
