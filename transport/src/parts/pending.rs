@@ -181,7 +181,7 @@ pub struct PendingReply {
     change: Option<Change>,
 }
 
-type Change = Box<dyn FnOnce(Reply) -> Outcome + Send>;
+type Change = Box<dyn FnOnce(Reply) -> Outcome + Send + Sync>;
 
 struct Entry {
     id: u128,
@@ -223,7 +223,7 @@ impl PendingReply {
     }
 
     /// Changes the reply when it comes, or makes an error of it; for what stands around a transport.
-    pub fn map(mut self, change: impl FnOnce(Reply) -> Result<Reply, TransportError> + Send + 'static) -> Self {
+    pub fn map(mut self, change: impl FnOnce(Reply) -> Result<Reply, TransportError> + Send + Sync + 'static) -> Self {
         self.change = Some(match self.change.take() {
             None => Box::new(change),
             Some(before) => Box::new(move |reply| before(reply).and_then(change)),
