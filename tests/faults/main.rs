@@ -4,6 +4,9 @@
 
 mod admin;
 mod broker;
+mod child;
 mod connect;
+mod hostile;
 mod kit;
 mod network;
+mod process;

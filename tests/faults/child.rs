@@ -1,0 +1,167 @@
+//! Processes of our own that can be killed: this test binary again, playing one part.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oxlo::{AckPolicy, Context, Endpoint, RPCServer, Target};
+use oxlo_test_support::{Event, History, Outcome, eventually};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::kit::{Caller, SOON, TOPIC, service};
+
+const URL: &str = "OXLO_FAULTS_URL";
+const POLICY: &str = "OXLO_FAULTS_POLICY";
+const MARK: &str = "oxlo-child ";
+
+/// A child; killed when dropped. What it says it ran is recorded here.
+pub(crate) struct Child {
+    child: std::process::Child,
+    lines: Arc<AtomicUsize>,
+    ready: Arc<AtomicUsize>,
+}
+
+impl Child {
+    /// A server of the topic, named `child`. Returns when it serves.
+    pub(crate) async fn serve(url: &str, policy: &str, history: &History) -> Self {
+        Self::start("child::serves", &[(URL, url), (POLICY, policy)], history).await
+    }
+
+    /// A caller with a call under way that takes a minute.
+    pub(crate) async fn call(url: &str, history: &History) -> Self {
+        Self::start("child::calls", &[(URL, url)], history).await
+    }
+
+    async fn start(part: &str, environment: &[(&str, &str)], history: &History) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", part, "--ignored", "--nocapture", "--test-threads=1"]);
+        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (lines, ready) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (ran, is_ready, history) = (lines.clone(), ready.clone(), history.clone());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // The harness may have written before it on the same line.
+                let Some((_, said)) = line.split_once(MARK) else { continue };
+                match said.split_once(' ') {
+                    Some(("ran", id)) => {
+                        history.executed(id);
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(("called", id)) => {
+                        // Nobody will be there to learn how it ends.
+                        history.record(Event::Called { id: id.into(), timeout: Duration::from_secs(60) });
+                        history.record(Event::Ended { id: id.into(), outcome: Outcome::Dropped });
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    _ => {
+                        is_ready.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        let this = Self { child, lines, ready };
+        eventually(SOON, "the child is ready", async || this.ready.load(Ordering::SeqCst), |count| *count > 0).await;
+        this
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it said that it ran or called something.
+    pub(crate) async fn runs_something(&mut self) {
+        eventually(SOON, "the child runs a method", async || self.lines.load(Ordering::SeqCst), |count| *count > 0).await;
+    }
+
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) {
+        eventually(SOON, "the child ends", async || self.lives(), |lives| !lives).await;
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "\n{MARK}{text}").and_then(|()| out.flush());
+}
+
+/// A part of [`Child`], not a test: without its environment it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn serves() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let policy = match std::env::var(POLICY).as_deref() {
+        Ok("AfterReply") => AckPolicy::AfterReply,
+        _ => AckPolicy::BeforeDispatch,
+    };
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let history = History::new();
+    let transport = oxlo::connect(url).await.unwrap();
+    let deadly = Endpoint::new("1.0").method("abort", async |_: Context| -> Result<(), oxlo::Failure> {
+        std::process::abort()
+    });
+    let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("child"))
+        .endpoint(service(&history))
+        .endpoint(deadly)
+        .ack_policy(policy)
+        .start()
+        .await
+        .unwrap();
+    say("ready");
+    let mut told = 0;
+    let tell = async {
+        loop {
+            for record in history.records().iter().skip(told) {
+                if let Event::Executed { id } = &record.event {
+                    say(&format!("ran {id}"));
+                }
+                told += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = tell => {}
+        _ = terminate.recv() => {}
+    }
+    server.stop();
+    server.wait().await.unwrap();
+    for record in history.records().iter().skip(told) {
+        if let Event::Executed { id } = &record.event {
+            say(&format!("ran {id}"));
+        }
+    }
+    transport.close().await;
+}
+
+/// As [`serves`].
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn calls() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let caller = Caller::new(oxlo::connect(url).await.unwrap(), &History::new());
+    say("ready");
+    let id = format!("child-{}", std::process::id());
+    say(&format!("called {id}"));
+    let _ = caller.call_as("echo", &id, 3000, Duration::from_secs(60)).await;
+}

@@ -1,0 +1,253 @@
+//! Rows 15, 16, 28, 29, 30, 37 to 41: what processes do, ours and others'.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxlo::{AckPolicy, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
+use oxlo_test_support::{Event, Rules, TestVhost, eventually};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::child::Child;
+use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, io_threads, pending_calls, resident};
+
+/// A server that is slower than its callers holds as much as its prefetch says, and the broker the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_15_slow_consumer() {
+    const BODY: usize = 1 << 20;
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let slow = Endpoint::new("1.0").method("keep", async |_: Context| {
+        sleep(Duration::from_secs(3600)).await;
+        Ok::<_, Failure>(())
+    });
+    let target = Target::topic("slow");
+    let server = RPCServer::builder(stage.servers.clone(), target.clone().server("one"))
+        .endpoint(slow)
+        .concurrency(1)
+        .prefetch(4)
+        .grace(Duration::ZERO)
+        .start()
+        .await
+        .unwrap();
+    let client = RPCClient::new(stage.client.clone(), target);
+    let before = resident();
+    for _ in 0..100 {
+        client.cast(&Context::new(), "keep", json!({"x": "x".repeat(BODY)})).await.unwrap();
+    }
+    stage.history.record(Event::Memory { before, after: resident(), bound: 48 << 20 });
+    let queue = vhost.queue("slow").await.unwrap();
+    assert!(queue.messages_ready >= 90, "of 100 messages most wait at the broker: {queue:?}");
+    server.stop();
+    server.wait().await.unwrap();
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_37_panicking_endpoint() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    for _ in 0..3 {
+        let error = stage.caller.call_as("panic", &Caller::fresh_id(), 0, SOON).await.unwrap_err();
+        assert!(matches!(error, CallError::Remote(_) | CallError::RemoteError { .. }), "{error}");
+    }
+    stage.caller.call(0, SOON).await.unwrap();
+    stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+}
+
+/// Blocking methods run beside the runtime: heartbeats are kept, and other calls answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_38_blocking_endpoint() {
+    let vhost = TestVhost::new().await;
+    let url = vhost.url() + "?heartbeat_timeout_threshold=1";
+    let stage = Stage::on(&vhost, &url).await;
+    let blocking = Endpoint::new("1.0").blocking_method("block", |_: Context| {
+        std::thread::sleep(Duration::from_millis(3500));
+        Ok::<_, Failure>(())
+    });
+    let target = Target::topic("blocking");
+    let builder = RPCServer::builder(stage.servers.clone(), target.clone().server("one"));
+    let server = builder.endpoint(blocking).start().await.unwrap();
+    let client = RPCClient::new(stage.client.clone(), target).timeout(SOON);
+    let before: Vec<String> = vhost.connections().await.into_iter().map(|connection| connection.name).collect();
+    let mut blocked = JoinSet::new();
+    for _ in 0..4 {
+        let client = client.clone();
+        blocked.spawn(async move { client.call::<()>(&Context::new(), "block", ()).await });
+    }
+    for _ in 0..10 {
+        stage.caller.call(0, SECOND).await.unwrap();
+        sleep(Duration::from_millis(300)).await;
+    }
+    while let Some(ended) = blocked.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    let after: Vec<String> = vhost.connections().await.into_iter().map(|connection| connection.name).collect();
+    assert_eq!(before, after, "no connection was lost over more than three heartbeats");
+    server.stop();
+    server.wait().await.unwrap();
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_39_a_hundred_thousand_dropped_calls() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC).version("1.0"));
+    let mut before = 0;
+    for round in 0..100 {
+        let mut calls = JoinSet::new();
+        for _ in 0..1000 {
+            let client = client.clone();
+            // The method is unknown: what is measured is the caller, not the service.
+            calls.spawn(async move {
+                let ctxt = Context::new();
+                let call = client.call::<()>(&ctxt, "nothing", ());
+                let _ = timeout(Duration::from_micros(200), call).await;
+            });
+        }
+        calls.join_all().await;
+        if round == 19 {
+            // The allocator and the pools have their size by now.
+            before = resident();
+        }
+    }
+    eventually(SOON, "no call is pending", async || pending_calls(&stage.client), |count| *count == 0).await;
+    let after = resident();
+    println!("figures: 100 000 dropped calls, {} KiB more resident over the last 80 000", after.saturating_sub(before) / 1024);
+    stage.history.record(Event::Memory { before, after, bound: 24 << 20 });
+    stage.caller.call(0, SOON).await.unwrap();
+    stage.close().await;
+}
+
+/// The process that serves is killed while it runs the method, before it acknowledged: another one runs it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_28_server_killed_before_it_acknowledged() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::with(&vhost, &vhost.url(), &vhost.url(), AckPolicy::AfterReply).await;
+    let mut child = Child::serve(&vhost.url(), "AfterReply", &stage.history).await;
+    // Whoever of the two takes it: calls are made until the child has one.
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let caller = stage.caller.clone();
+        calls.spawn(async move { caller.call(1500, SOON).await });
+    }
+    child.runs_something().await;
+    stage.history.record(Event::Disrupted);
+    child.kill();
+    while let Some(ended) = calls.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    let summary = stage.close().await;
+    assert!(summary.repeated > 0, "what the child ran was run again: {summary:?}");
+}
+
+/// The same under the other policy: the call is lost with its server and ends by its timeout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_29_server_killed_between_run_and_reply() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let mut child = Child::serve(&vhost.url(), "BeforeDispatch", &stage.history).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let caller = stage.caller.clone();
+        calls.spawn(async move { caller.call(1500, 4 * SECOND).await });
+    }
+    child.runs_something().await;
+    stage.history.record(Event::Disrupted);
+    child.kill();
+    let mut lost = 0;
+    while let Some(ended) = calls.join_next().await {
+        if let Err(error) = ended.unwrap() {
+            assert!(matches!(&error, CallError::TimedOut { .. }) && error.may_have_run(), "{error}");
+            lost += 1;
+        }
+    }
+    assert!(lost > 0);
+    stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+}
+
+/// A message that kills whoever runs it: it takes one server with it under `BeforeDispatch`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_16_poison_message() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let mut child = Child::serve(&vhost.url(), "BeforeDispatch", &stage.history).await;
+    let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC).server("child").version("1.0"));
+    client.cast(&Context::new(), "abort", ()).await.unwrap();
+    child.ended().await;
+    let mut next = Child::serve(&vhost.url(), "BeforeDispatch", &stage.history).await;
+    sleep(Duration::from_millis(500)).await;
+    assert!(next.lives(), "the message came back");
+    next.kill();
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_30_client_killed_with_calls_pending() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let url = vhost.url() + "?rabbit_transient_queues_ttl=1";
+    let mut child = Child::call(&url, &stage.history).await;
+    child.runs_something().await;
+    let own = stage.reply_queue().await;
+    child.kill();
+    let begun = Instant::now();
+    let others = async || {
+        let queues = Stage::own_queues(&vhost).await;
+        queues.into_iter().filter(|name| name.starts_with("reply_") && *name != own).count()
+    };
+    // Which of the two queues is ours is not known here: one of them goes.
+    eventually(SOON, "its reply queue expires", async || others().await, |count| *count <= 1).await;
+    println!("figures: the reply queue of a killed client was gone after {:?} (expiry 1 s)", begun.elapsed());
+    stage.close_by(Rules { late_runs_allowed: true, ..Rules::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_40_sigterm_with_calls_in_flight() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let mut child = Child::serve(&vhost.url(), "BeforeDispatch", &stage.history).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let caller = stage.caller.clone();
+        calls.spawn(async move { caller.call(1000, SOON).await });
+    }
+    child.runs_something().await;
+    let told = Command::new("kill").args(["-TERM", &child.pid().to_string()]).status().unwrap();
+    assert!(told.success());
+    while let Some(ended) = calls.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    child.ended().await;
+    stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+}
+
+/// A runtime that is dropped under a connected transport: nothing hangs, and lapin's threads end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_41_runtime_dropped() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let (before, url) = (io_threads(), vhost.url());
+    let dropped = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let transport = runtime.block_on(async {
+            let transport = oxlo::connect(url).await.unwrap();
+            let client = RPCClient::new(transport.clone(), Target::topic(TOPIC));
+            let _ = client.call::<()>(&Context::new(), "nothing", ()).await;
+            transport
+        });
+        let begun = std::time::Instant::now();
+        drop(runtime);
+        let took = begun.elapsed();
+        drop(Arc::clone(&transport));
+        took
+    });
+    let took = timeout(SOON, dropped).await.expect("dropping the runtime hangs").unwrap();
+    println!("figures: dropping a runtime with a connected transport took {took:?}");
+    assert!(took < SECOND, "{took:?}");
+    eventually(SOON, "lapin's threads end", async || io_threads(), |count| *count <= before).await;
+    stage.close().await;
+}
