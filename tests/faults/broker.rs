@@ -89,7 +89,8 @@ async fn row_02_broker_frozen_and_thawed() {
 async fn row_07_delivery_ack_timeout() {
     // The broker looks once per tick.
     let broker = Broker::start().await;
-    let limits = "application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 500).";
+    let limits =
+        "application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 500).";
     broker.control().eval::<String>(limits).await;
     let stage = Stage::with(&broker, &broker.url(), &broker.url(), AckPolicy::AfterReply).await;
     stage.caller.call(4000, 10 * SECOND).await.unwrap();

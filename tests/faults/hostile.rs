@@ -37,7 +37,8 @@ fn request(id: &str) -> Value {
 
 /// The service took everything out of its queue and still serves, on the same connections.
 async fn unharmed(vhost: &TestVhost, stage: &Stage) {
-    let drained = |queue: &Option<oxlo_test_support::QueueInfo>| queue.as_ref().is_some_and(|queue| queue.messages == 0);
+    let drained =
+        |queue: &Option<oxlo_test_support::QueueInfo>| queue.as_ref().is_some_and(|queue| queue.messages == 0);
     eventually(SOON, "the queue is empty", async || vhost.queue(TOPIC).await, drained).await;
     stage.caller.call(0, 5 * SECOND).await.unwrap();
     assert_eq!(vhost.connections().await.len(), 4);
@@ -107,9 +108,9 @@ async fn row_19_json_bomb() {
     let vhost = TestVhost::new().await;
     let stage = Stage::on(&vhost, &vhost.url()).await;
     let before = resident();
-    let head = b"{\"oslo.version\": \"2.0\", \"oslo.message\": \"{\\\"method\\\": \\\"echo\\\", \\\"args\\\": {\\\"id\\\": [";
-    let body =
-        format!("<<{}/binary, (binary:copy(<<\"0,\">>, 7000000))/binary, \"0]}}}}\\\"}}\">>", erlang(head));
+    let head =
+        b"{\"oslo.version\": \"2.0\", \"oslo.message\": \"{\\\"method\\\": \\\"echo\\\", \\\"args\\\": {\\\"id\\\": [";
+    let body = format!("<<{}/binary, (binary:copy(<<\"0,\">>, 7000000))/binary, \"0]}}}}\\\"}}\">>", erlang(head));
     inject(&vhost, TOPIC, JSON, &body).await;
     let begun = Instant::now();
     unharmed(&vhost, &stage).await;
@@ -123,7 +124,8 @@ async fn row_19_json_bomb() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_20_deep_json() {
     let deep = |depth: usize| {
-        let inner = format!("{{\"method\": \"echo\", \"args\": {{\"id\": {}{}}}}}", "[".repeat(depth), "]".repeat(depth));
+        let inner =
+            format!("{{\"method\": \"echo\", \"args\": {{\"id\": {}{}}}}}", "[".repeat(depth), "]".repeat(depth));
         json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes()
     };
     rejected(&[deep(200), deep(10_000), "[".repeat(50_000).into_bytes(), "{\"a\":".repeat(20_000).into_bytes()]).await;
