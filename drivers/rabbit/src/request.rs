@@ -164,8 +164,7 @@ impl ReplySink for Answer {
 impl Answer {
     async fn publish(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
         let route = TopologyOptions::reply_route(&self.caller.reply_queue);
-        let outgoing =
-            Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, patience).await
     }
 }

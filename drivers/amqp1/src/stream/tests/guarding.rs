@@ -1,0 +1,133 @@
+//! The guard alone: what it lets through, and as what.
+
+use bytes::BytesMut;
+
+use super::wire;
+use crate::stream::{
+    guard::{Guard, GuardError, Opened},
+    outbound::{NO_CREDIT, Outbound, Piece},
+};
+
+fn guard(message_max: usize) -> Guard {
+    let mut guard = Guard::new(65_536, message_max);
+    assert_eq!(passed(&mut guard, wire::AMQP_HEADER).unwrap(), wire::AMQP_HEADER);
+    guard
+}
+
+fn passed(guard: &mut Guard, bytes: &[u8]) -> Result<Vec<u8>, GuardError> {
+    guard.inbox().extend_from_slice(bytes);
+    guard.work()?;
+    Ok(guard.outbox().split().to_vec())
+}
+
+fn refused(bytes: &[u8]) -> String {
+    passed(&mut guard(1 << 20), bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn messages_come_as_bytes_whatever_is_in_them() {
+    for message in [wire::text("hello"), wire::section(0x77, &wire::nested(5_000)), wire::section(0x72, &[0xff; 9])] {
+        let got = passed(&mut guard(1 << 20), &wire::transfer(0, false, &message)).unwrap();
+        let wrapped =
+            [&[0, 0x53, 0x75, 0xb0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+        assert!(got.ends_with(&wrapped));
+        assert_eq!(usize::try_from(u32::from_be_bytes(got[..4].try_into().unwrap())).unwrap(), got.len());
+    }
+}
+
+#[test]
+fn frames_may_come_in_any_pieces() {
+    let bytes = [wire::transfer(0, true, b"one"), wire::frame(0, &[]), wire::transfer(0, false, b"two")].concat();
+    let whole = passed(&mut guard(1 << 20), &bytes).unwrap();
+    let mut piecewise = guard(1 << 20);
+    let pieces: Vec<u8> = bytes.iter().flat_map(|byte| passed(&mut piecewise, &[*byte]).unwrap()).collect();
+    assert_eq!(pieces, whole);
+}
+
+#[test]
+fn a_message_beyond_the_limit_is_cut() {
+    let mut guard = guard(10);
+    let first = passed(&mut guard, &wire::transfer(0, true, b"12345678")).unwrap();
+    let second = passed(&mut guard, &wire::transfer(0, true, b"abcdefgh")).unwrap();
+    let third = passed(&mut guard, &wire::transfer(0, false, b"ABC")).unwrap();
+    assert!(first.ends_with(b"12345678") && second.ends_with(b"\x00\x00\x00\x02ab") && !third.ends_with(b"ABC"));
+    let next = passed(&mut guard, &wire::transfer(1, false, b"whole")).unwrap();
+    assert!(next.ends_with(b"whole"), "the next message counts anew");
+}
+
+#[test]
+fn a_performative_that_is_nested_too_deeply_ends_the_connection() {
+    let properties = wire::nested(40);
+    assert!(refused(&wire::frame(0, &wire::described(0x12, 1, &properties))).contains("nested deeper"));
+    assert!(refused(&wire::frame(0, &[0, 0x53, 0x12, 0xc0, 9, 9, 0x40])).contains("cut short"));
+    assert!(refused(&wire::frame(0, &[wire::described(0x17, 0, &[]), vec![1]].concat())).contains("bytes follow"));
+}
+
+#[test]
+fn frames_that_would_make_a_parser_panic_are_refused() {
+    assert!(refused(&[0, 0, 0, 5, 2]).contains("smaller than its own header"));
+    assert!(refused(&[0xff, 0xff, 0xff, 0xff, 2]).contains("larger than what was agreed"));
+    let mut extended = wire::frame(0, &wire::described(0x17, 0, &[]));
+    extended[4] = 3;
+    assert!(refused(&extended).contains("extended header"));
+}
+
+#[test]
+fn other_protocols_are_named() {
+    for (first, says) in [
+        (&b"AMQP\x00\x00\x09\x01"[..], "this broker speaks AMQP 0-9-1, use rabbit://"),
+        (b"AMQP\x02\x01\x00\x00", "offers the protocol header AMQP 2.1.0.0"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "use amqps://"),
+        (b"HTTP/1.1 400 Bad Request", "answers in HTTP"),
+        (b"-ERR unknown", "does not speak AMQP 1.0"),
+    ] {
+        let error = passed(&mut Guard::new(65_536, 1), first).unwrap_err();
+        assert!(error.is_permanent() && error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn the_product_is_read_from_the_open() {
+    let properties = b"\xc1\x12\x02\xa3\x07product\xa1\x06Rabbit";
+    let fields = [b"\xa1\x01c".as_slice(), &[0x40; 8], properties].concat();
+    let mut guard = guard(1);
+    passed(&mut guard, &wire::frame(0, &wire::described(0x10, 10, &fields))).unwrap();
+    assert_eq!(guard.opened(), Some(Opened { product: Some("Rabbit".into()), version: None }));
+}
+
+#[test]
+fn our_open_asks_for_frames_that_fit_when_wrapped() {
+    let open = wire::frame(0, &wire::described(0x10, 3, b"\xa1\x01c\x40\x70\x00\x01\x00\x08"));
+    let bytes = [wire::AMQP_HEADER, &open].concat();
+    let (mut outbound, mut outbox) = (Outbound::default(), BytesMut::new());
+    assert_eq!(outbound.next(&bytes, &mut outbox).unwrap(), Piece::Plain(8));
+    outbound.wrote(&bytes[..8]);
+    assert_eq!(outbound.next(&bytes[8..], &mut outbox).unwrap(), Piece::Changed(open.len()));
+    assert!(outbox.ends_with(b"\x70\x00\x01\x00\x00"));
+}
+
+#[test]
+fn a_credit_that_means_none_is_sent_as_none() {
+    let flow = |credit: u32| {
+        let fields = [&[0x43, 0x52, 9, 0x43, 0x52, 9, 0x43, 0x43, 0x70][..], &credit.to_be_bytes()].concat();
+        wire::frame(0, &wire::described(0x13, 7, &fields))
+    };
+    let (outbound, mut outbox) = (Outbound::default(), BytesMut::new());
+    let usual = flow(1_000);
+    assert_eq!(outbound.next(&usual, &mut outbox).unwrap(), Piece::Plain(usual.len()));
+    let none = flow(NO_CREDIT - 7);
+    assert_eq!(outbound.next(&none, &mut outbox).unwrap(), Piece::Changed(none.len()));
+    assert!(outbox.ends_with(&[0x70, 0, 0, 0, 0]));
+}
+
+#[test]
+fn frames_are_followed_through_partial_writes() {
+    let frames =
+        [wire::transfer(0, false, &[7; 100]), wire::frame(0, &[]), wire::transfer(1, false, &[8; 50])].concat();
+    for cut in 0..frames.len() {
+        let mut outbound = Outbound::default();
+        outbound.wrote(&frames[..cut.min(100)]);
+        let rest = &frames[cut.min(100)..];
+        assert_eq!(outbound.next(rest, &mut BytesMut::new()).unwrap(), Piece::Plain(rest.len()), "{cut}");
+    }
+}
