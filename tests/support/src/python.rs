@@ -38,7 +38,7 @@ impl PythonPeer {
     ///
     /// When the venv is missing, naming `./tests/run`, which makes it.
     pub fn spawn<S: AsRef<str>>(program: &str, arguments: &[S]) -> Self {
-        let python = python();
+        let python = python(program);
         let script = repository().join("tests/interop").join(program);
         assert!(script.is_file(), "there is no {}", script.display());
         let folder = tempfile::Builder::new().prefix("oxlo-python-").tempdir().expect("cannot create a folder");
@@ -174,8 +174,10 @@ fn repository() -> PathBuf {
         .unwrap_or_else(|error: io::Error| panic!("no repository: {error}"))
 }
 
-fn python() -> PathBuf {
-    let python = repository().join(".build/venv/bin/python");
+/// Programs for AMQP 1.0 need the last oslo.messaging that had it, in a venv of its own.
+fn python(program: &str) -> PathBuf {
+    let venv = if program.starts_with("amqp1_") { "venv-amqp1" } else { "venv" };
+    let python = repository().join(".build").join(venv).join("bin/python");
     assert!(python.exists(), "{} is missing: ./tests/run makes it and installs oslo.messaging in it", python.display());
     python
 }

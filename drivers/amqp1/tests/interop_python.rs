@@ -1,0 +1,137 @@
+//! Python's oslo.messaging 14.9 with its AMQP 1.0 driver, both ways, on ActiveMQ.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{sync::Arc, time::Duration};
+
+use oxlo_driver_amqp1::Amqp1Driver;
+use oxlo_test_support::{Amqp1Product, PythonPeer, eventually};
+use oxlo_transport::{
+    CallOptions, Context, ListenOptions, Notification, Payload, Priority, Registry, Reply, Request, SendOptions,
+    Target, Transport, message::NotificationFormat,
+};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(30);
+
+struct Pair {
+    oxlo: Arc<dyn Transport>,
+    python: PythonPeer,
+    /// Where Python serves; it takes notifications at the topic with `-notes`.
+    topic: String,
+}
+
+async fn pair(name: &str) -> Pair {
+    let url = Amqp1Product::ActiveMq.shared_url().await;
+    let topic = format!("{name}-{}", std::process::id());
+    // Without a user Python's driver says no SASL at all, which ActiveMQ does not let in; any user is let in.
+    let with_user = url.replace("amqp://", "amqp://python:python@");
+    let python_arguments = ["--url", &with_user, "--topic", &topic, "--server", "python"];
+    let mut python = PythonPeer::spawn("amqp1_peer.py", &python_arguments);
+    python.expect_ready().await;
+    let oxlo = Registry::new().with(Amqp1Driver).transport(&url).connect().await.unwrap();
+    Pair { oxlo, python, topic }
+}
+
+fn request(method: &str, args: &Value) -> Request {
+    Request {
+        context: Context::new().with("user", "oxlo"),
+        version: Some("1.2".into()),
+        ..Request::new(method, Payload::encode(args).unwrap())
+    }
+}
+
+fn patient() -> CallOptions {
+    CallOptions::new().with_timeout(SOON)
+}
+
+#[tokio::test]
+async fn oxlo_calls_python() {
+    let mut it = pair("called").await;
+    let to = Target::topic(it.topic.as_str());
+    // A Python server says that it is ready before its links are attached.
+    let first = it.oxlo.call(&to, request("echo", &json!({"value": "Zoë"})), &patient()).await.unwrap();
+    let Reply::Result(result) = first else { panic!("{first:?}") };
+    assert_eq!(result.decode::<Value>().unwrap(), json!(["oxlo", "Zoë"]));
+    let failed =
+        it.oxlo.call(&to.clone().server("python"), request("fail", &json!({"message": "no"})), &patient()).await;
+    let Reply::Failure(failure) = failed.unwrap() else { panic!("it did not fail") };
+    assert_eq!((failure.class.as_str(), failure.args), ("ValueError", vec![json!("no"), json!(42)]));
+    let monitored = patient().with_monitor_timeout(Some(Duration::from_secs(2)));
+    let slow = it.oxlo.call(&to, request("slow", &json!({"seconds": 4})), &monitored).await.unwrap();
+    assert!(matches!(&slow, Reply::Result(result) if result.as_bytes() == "\"slept\""), "{slow:?}");
+    it.oxlo.cast(&to.clone().fanout(true), request("note", &json!({"value": 1})), &SendOptions::new()).await.unwrap();
+    it.oxlo.cast(&to, request("note", &json!({"value": 2})), &SendOptions::new()).await.unwrap();
+    let notification = Notification {
+        context: Context::new(),
+        message_id: "eeb3f9e5-8738-42f5-9121-35de9d0c26e7".into(),
+        publisher_id: "oxlo.host".into(),
+        event_type: "it.happened".into(),
+        priority: Priority::Info,
+        payload: Payload::encode(&json!({"k": 1})).unwrap(),
+        timestamp: "2026-01-02 03:04:05.678901".into(),
+        format: NotificationFormat::V2,
+    };
+    let notes = Target::topic(format!("{}-notes", it.topic));
+    it.oxlo.notify(&notes, notification, &SendOptions::new()).await.unwrap();
+    let everything = [json!(1), json!(2), json!(["oxlo.host", "it.happened", {"k": 1}])];
+    eventually(
+        SOON,
+        "Python has seen the casts and the notification",
+        async || it.python.request(json!({"op": "seen"})).await["ok"].as_array().cloned().unwrap_or_default(),
+        |seen| everything.iter().all(|wanted| seen.contains(wanted)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn python_calls_oxlo() {
+    let mut it = pair("calling").await;
+    let topic = format!("{}-oxlo", it.topic);
+    let on = Target::topic(topic.as_str()).server("oxlo");
+    let mut listener = it.oxlo.listen(&on, &ListenOptions::new()).await.unwrap();
+    let (noted, mut notes) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok(delivery) = listener.recv().await {
+            delivery.settle.ack();
+            let noted = noted.clone();
+            tokio::spawn(async move {
+                let message = delivery.message;
+                let Some(replier) = delivery.replier else {
+                    return drop(noted.send(message.args.decode::<Value>().unwrap()));
+                };
+                let reply = match &*message.method {
+                    "echo" => Reply::Result(message.args),
+                    "slow" => {
+                        for _ in 0..4 {
+                            tokio::time::sleep(replier.heartbeat_interval().expect("it is monitored")).await;
+                            replier.heartbeat().await.unwrap();
+                        }
+                        Reply::Result(Payload::encode("slept").unwrap())
+                    }
+                    _ => Reply::Failure(Box::new(oxlo_transport::Failure::builtin("ValueError", "refused"))),
+                };
+                replier.reply(reply).await.unwrap();
+            });
+        }
+    });
+    let call = |method: &str, monitor: Value| json!({"op": "call", "topic": topic, "server": "oxlo", "method": method, "args": {"a": "é"}, "monitor": monitor});
+    assert_eq!(it.python.request(call("echo", json!(null))).await, json!({"ok": {"a": "é"}}));
+    assert_eq!(it.python.request(call("slow", json!(2))).await, json!({"ok": "slept"}));
+    let failed = it.python.request(call("fail", json!(null))).await;
+    assert!(failed["error"]["message"].as_str().unwrap().contains("refused"), "{failed}");
+    for fanout in [true, false] {
+        let cast =
+            json!({"op": "cast", "topic": topic, "fanout": fanout, "method": "note", "args": {"fanout": fanout}});
+        assert_eq!(it.python.request(cast).await, json!({"ok": null}));
+        let note = tokio::time::timeout(SOON, notes.recv()).await.expect("the cast did not come").unwrap();
+        assert_eq!(note, json!({"fanout": fanout}));
+    }
+    let told = Target::topic(format!("{topic}-told"));
+    let on = [(told, Priority::Info)];
+    let mut listener = it.oxlo.listen_for_notifications(&on, None, &ListenOptions::new()).await.unwrap();
+    let notify = json!({"op": "notify", "topic": format!("{topic}-told"), "event": "it.happened", "payload": {"k": 1}});
+    assert_eq!(it.python.request(notify).await, json!({"ok": null}));
+    let got = tokio::time::timeout(SOON, listener.recv()).await.expect("the notification did not come").unwrap();
+    got.settle.ack();
+    assert_eq!((&*got.message.event_type, &*got.message.publisher_id), ("it.happened", "python.host"));
+}
