@@ -1,7 +1,9 @@
 //! What each option of `oslo_messaging_rabbit` leaves at the broker, beside what a Python server leaves with the same.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::large_futures)]
 
+mod delivery;
 mod names;
+mod retry;
 mod streams;
 mod topology;
 

@@ -2,6 +2,8 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod serializer;
+
 use std::time::Duration;
 
 use oxlo::{
