@@ -13,7 +13,7 @@ use lapin::{
     types::FieldTable,
 };
 use oxlo_transport::{
-    TransportError,
+    Retry, TransportError,
     parts::{backoff::Backoff, pending::PendingCalls},
     wire::{json::Limits, reply},
 };
@@ -53,6 +53,7 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct ReplyQueue {
     name: Arc<str>,
+    link: watch::Receiver<LinkState>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
@@ -69,6 +70,7 @@ impl ReplyQueue {
     ) -> Self {
         let name: Arc<str> = format!("reply_{}", own_name.suffix).into();
         let (sender, state) = watch::channel(State::NotReady(None));
+        let ours = link.clone();
         let stop = CancellationToken::new();
         let (done, stopped) = oneshot::channel();
         let keeper =
@@ -77,7 +79,7 @@ impl ReplyQueue {
             keeper.run().await;
             let _ = done.send(());
         });
-        Self { name, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+        Self { name, link: ours, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
     }
 
     /// Its name, once replies can come.
@@ -92,7 +94,12 @@ impl ReplyQueue {
         let mut state = self.state.clone();
         let settled =
             |state: &State| matches!(state, State::Ready | State::NotReady(Some(TransportError::Topology { .. })));
-        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+        let ready = timeout_at(patience.deadline, state.wait_for(settled));
+        let outcome = tokio::select! {
+            outcome = ready => outcome,
+            error = exhausted(self.link.clone(), config, patience) => return Err(error),
+        };
+        match outcome {
             Ok(Ok(state)) => match &*state {
                 State::NotReady(Some(error)) => Err(error.clone()),
                 _ => Ok(&self.name),
@@ -115,6 +122,20 @@ impl Drop for ReplyQueue {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Resolves when connecting has failed as often as the caller wants it tried; never for one that wants it tried on.
+async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patience: &Patience) -> TransportError {
+    if let Retry::Times(times) = patience.retry
+        && let Ok(state) = link.wait_for(|state| matches!(state, LinkState::Down(down) if down.attempts > times)).await
+    {
+        let cause = match &*state {
+            LinkState::Down(down) => down.cause.clone(),
+            _ => None,
+        };
+        return unreachable_after(config, patience.begun, cause);
+    }
+    std::future::pending().await
 }
 
 struct Keeper {
