@@ -203,7 +203,6 @@ impl TestService {
     }
 
     /// The server, to be paused, reset, pinged.
-    #[must_use]
     pub fn server(&self) -> &RunningServer {
         &self.running
     }
