@@ -46,17 +46,24 @@ use std::sync::Arc;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use oxlo_client::{CallError, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
 pub use oxlo_macros::{RemoteError, contract, endpoint};
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Ctxt, Deadline, Ended, Ending, Endpoint, HandlerError, Method,
-    RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer, ServeError, ServeReport, State, no_such_method,
+    AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
+    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer, ServeError,
+    ServeReport, State, no_such_method,
 };
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,
     Removal, RequestContext, RequestQueue, Retry, Serializer, SerializerError, Settings, Target, Transport,
     TransportBuilder, TransportError, TransportUrl, Version, serialized, settings::RemoteError,
 };
+
+/// The client's crate, for what only layers name: `CallService`, `BoxError`.
+pub use oxlo_client as client;
+
+/// The server's crate, for what only layers name: `CallService`, `BoxError`.
+pub use oxlo_server as server;
 
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;

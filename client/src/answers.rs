@@ -28,6 +28,7 @@ impl CallError {
             | Self::RemoteError { site, .. }
             | Self::Decode { site, .. }
             | Self::MalformedReply { site, .. }
+            | Self::Middleware { site, .. }
             | Self::Transport { site, .. } => site,
             Self::Remote(remote) => remote.site(),
         }
@@ -57,7 +58,7 @@ impl CallError {
             | Self::MalformedReply { .. } => true,
             // A server that knows no such method, or not in this version, ran nothing.
             Self::Remote(_) | Self::RemoteError { .. } => !self.is_no_such_method() && !self.is_unsupported_version(),
-            Self::Closed { sent, .. } => *sent,
+            Self::Closed { sent, .. } | Self::Middleware { sent, .. } => *sent,
             Self::Transport { source, .. } => source.may_have_run(),
             _ => false,
         }
@@ -153,6 +154,7 @@ impl CallError {
             Self::RemoteError { .. } => "remote_error",
             Self::Decode { .. } => "decode",
             Self::MalformedReply { .. } => "malformed_reply",
+            Self::Middleware { .. } => "middleware",
             Self::Transport { .. } => "transport",
         }
     }

@@ -144,7 +144,7 @@ pub mod private {
 
     use oxlo_transport::{Context, settings::FromFailure};
     use serde::{Serialize, de::DeserializeOwned};
-    use tracing::{Instrument, Span};
+    use tracing::Instrument;
 
     pub use crate::{CallError, MethodError, PendingCall, PendingMethod, RPCClient};
     pub use oxlo_transport::{Target, Transport};
@@ -231,21 +231,16 @@ pub mod private {
         args: impl Serialize,
     ) -> Result<R, MethodError<E>> {
         let rpc = prepared(rpc, spec);
+        let ready = context(&rpc, CallKind::Call, spec, ctxt)
+            .and_then(|ctxt| rpc.ready(CallKind::Call, &ctxt, spec.method, args));
         let span = rpc.span(CallKind::Call, spec.method);
-        let ready =
-            context(&rpc, CallKind::Call, spec, ctxt).and_then(|ctxt| rpc.ready_to_call(&ctxt, spec.method, args));
-        let rpc = &rpc;
-        async move {
-            let site = || rpc.site(CallKind::Call, spec.method);
-            let result = match rpc.reply(ready).await {
-                Ok(reply) => method_outcome(reply, &rpc.transport.settings().remote_errors, site),
-                Err(error) => Err(MethodError::Call(error)),
-            };
-            record_method(&Span::current(), &result);
-            result
-        }
-        .instrument(span)
-        .await
+        let reply = async { rpc.send(ready?.traced(&span)).await }.instrument(span.clone()).await;
+        let site = || rpc.site(CallKind::Call, spec.method);
+        let result = reply
+            .map_err(MethodError::Call)
+            .and_then(|reply| method_outcome(reply, &rpc.transport.settings().remote_errors, site));
+        record_method(&span, &result);
+        result
     }
 
     /// Casts.

@@ -252,6 +252,18 @@ pub enum CallError {
         reason: Box<str>,
     },
 
+    // -- what a layer may add --------------------------------------------------------------------------------------
+    /// A layer of this client failed by itself: it refused the request, or gave up on it.
+    #[error("{site}: {}", if *.sent { "a layer gave up on it" } else { "a layer refused it; nothing was sent" })]
+    Middleware {
+        /// What was asked of whom.
+        site: CallSite,
+        /// Whether the request had been handed to the transport, and with it the method may have run.
+        sent: bool,
+        /// The layer's error.
+        source: Cause,
+    },
+
     // -- what a transport may add ----------------------------------------------------------------------------------
     /// The transport failed in a way that has no variant here.
     #[error("{site}: the transport failed")]

@@ -47,6 +47,7 @@ mod check;
 mod contract;
 mod error;
 mod failure;
+mod middleware;
 pub mod notifier;
 mod outcome;
 mod pending;
@@ -59,6 +60,7 @@ mod site;
 pub use crate::{
     contract::{MethodError, PendingMethod},
     error::CallError,
+    middleware::{BoxError, CallRequest, CallService},
     pending::PendingCall,
     remote::Remote,
     rpc_client::RPCClient,

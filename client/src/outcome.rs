@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxlo_transport::{
-    Failure, Payload, Reply, TransportError,
+    Failure, Payload, Reply,
     error::Cause,
     settings::{FromFailure, RemoteErrors},
 };
@@ -14,24 +14,23 @@ use crate::{contract::MethodError, error::CallError, remote::Remote, site::CallS
 
 /// `site` is only made when there is something to complain about.
 pub(crate) fn outcome<R: DeserializeOwned>(
-    reply: Result<Reply, TransportError>,
+    reply: Reply,
     allowed: &RemoteErrors,
     site: impl FnOnce() -> CallSite,
 ) -> Result<R, CallError> {
     match reply {
-        Ok(Reply::Result(result)) => decode(&result, site),
-        Ok(Reply::Failure(failure)) => Err(failed(*failure, allowed, site())),
-        Err(error) => Err(CallError::of(site(), error)),
+        Reply::Result(result) => decode(&result, site),
+        Reply::Failure(failure) => Err(failed(*failure, allowed, site())),
     }
 }
 
 /// As [`outcome`], for a method whose contract names its error.
 pub(crate) fn method_outcome<R: DeserializeOwned, E: FromFailure>(
-    reply: Result<Reply, TransportError>,
+    reply: Reply,
     allowed: &RemoteErrors,
     site: impl FnOnce() -> CallSite,
 ) -> Result<R, MethodError<E>> {
-    if let Ok(Reply::Failure(failure)) = &reply
+    if let Reply::Failure(failure) = &reply
         && let Some(error) = E::recognise(failure)
     {
         return Err(MethodError::Failed(error));

@@ -9,17 +9,24 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use oxlo_transport::{Reply, Target, Transport, TransportError, settings::FromFailure, transport::PendingReply};
+use oxlo_transport::{Reply, Target, Transport, settings::FromFailure, transport::PendingReply};
 use serde::de::DeserializeOwned;
 use tracing::Span;
 
 use crate::{
     contract::{MethodError, record_method},
     error::CallError,
+    middleware::Layered,
     outcome::{method_outcome, outcome},
     rpc_client::record,
     site::CallSite,
 };
+
+/// Who holds the reply.
+pub(crate) enum OnItsWay {
+    Direct(PendingReply),
+    Layered(Layered),
+}
 
 /// A call whose request is at the broker; resolves to the method's result, within the timeout that began with
 /// [`start`](crate::RPCClient::start).
@@ -30,7 +37,7 @@ use crate::{
 /// is dropped when it comes; the method may still run.
 #[must_use = "dropping it forgets the call"]
 pub struct PendingCall<R> {
-    reply: PendingReply,
+    reply: OnItsWay,
     transport: Arc<dyn Transport>,
     site: CallSite,
     span: Span,
@@ -38,14 +45,18 @@ pub struct PendingCall<R> {
 }
 
 impl<R> PendingCall<R> {
-    pub(crate) fn new(reply: PendingReply, transport: Arc<dyn Transport>, site: CallSite, span: Span) -> Self {
+    pub(crate) fn new(reply: OnItsWay, transport: Arc<dyn Transport>, site: CallSite, span: Span) -> Self {
         Self { reply, transport, site, span, result: PhantomData }
     }
 
-    /// The call's id, as it travels and as a broker's or a Python server's log shows it: 32 hexadecimal digits.
+    /// The call's id, as it travels and as a broker's or a Python server's log shows it: 32 hexadecimal digits. Empty if
+    /// a layer answered by itself and nothing was sent.
     #[must_use]
     pub fn message_id(&self) -> String {
-        self.reply.message_id()
+        match &self.reply {
+            OnItsWay::Direct(reply) => reply.message_id(),
+            OnItsWay::Layered(layered) => layered.message_id.clone(),
+        }
     }
 
     /// Name of the method.
@@ -62,15 +73,23 @@ impl<R> PendingCall<R> {
 }
 
 impl<R: DeserializeOwned> PendingCall<R> {
-    pub(crate) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, TransportError>> {
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
         let _entered = self.span.enter();
-        Pin::new(&mut self.reply).poll(cx)
+        match &mut self.reply {
+            OnItsWay::Direct(reply) => {
+                Pin::new(reply).poll(cx).map_err(|error| CallError::of(self.site.clone(), error))
+            }
+            OnItsWay::Layered(layered) => layered.poll(cx),
+        }
     }
 
     /// As polling it, for a method whose contract names its error.
     pub(crate) fn poll_method<E: FromFailure>(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, MethodError<E>>> {
         let reply = ready!(self.poll_reply(cx));
-        let result = method_outcome(reply, &self.transport.settings().remote_errors, || self.site.clone());
+        let settings = self.transport.settings();
+        let result = reply
+            .map_err(MethodError::Call)
+            .and_then(|reply| method_outcome(reply, &settings.remote_errors, || self.site.clone()));
         record_method(&self.span, &result);
         Poll::Ready(result)
     }
@@ -81,7 +100,8 @@ impl<R: DeserializeOwned> Future for PendingCall<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(self.poll_reply(cx));
-        let result = outcome(reply, &self.transport.settings().remote_errors, || self.site.clone());
+        let settings = self.transport.settings();
+        let result = reply.and_then(|reply| outcome(reply, &settings.remote_errors, || self.site.clone()));
         record(&self.span, &result);
         Poll::Ready(result)
     }

@@ -2,17 +2,16 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use oxlo_transport::{
-    CallOptions, Context, Reply, Request, Retry, SendOptions, Target, Transport, TransportError, Version,
-};
+use oxlo_transport::{CallOptions, Context, Retry, SendOptions, Target, Transport, Version};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     check,
     error::CallError,
+    middleware::{CallRequest, CallService},
     outcome::outcome,
-    pending::PendingCall,
+    pending::{OnItsWay, PendingCall},
     site::{CallKind, CallSite},
 };
 
@@ -37,6 +36,7 @@ pub struct RPCClient {
     pub(crate) call_monitor_timeout: Option<Duration>,
     pub(crate) mandatory: Option<bool>,
     pub(crate) idempotent: bool,
+    pub(crate) layers: Option<CallService>,
 }
 
 impl RPCClient {
@@ -54,6 +54,7 @@ impl RPCClient {
             call_monitor_timeout: None,
             mandatory: None,
             idempotent: false,
+            layers: None,
         }
     }
 
@@ -121,32 +122,23 @@ impl RPCClient {
         method: &str,
         args: impl Serialize,
     ) -> impl Future<Output = Result<R, CallError>> + Send {
-        let span = self.span(CallKind::Call, method);
-        let ready = self.ready_to_call(ctxt, method, args);
+        let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
-            let result = self.call_ready(method, ready).await;
-            record(&Span::current(), &result);
+            let span = self.span(CallKind::Call, method);
+            let ready = ready.map(|request| request.traced(&span));
+            let result = self.call_ready(method, ready).instrument(span.clone()).await;
+            record(&span, &result);
             result
         }
-        .instrument(span)
     }
 
     async fn call_ready<R: DeserializeOwned>(
         &self,
         method: &str,
-        ready: Result<(Request, CallOptions), CallError>,
+        ready: Result<CallRequest, CallError>,
     ) -> Result<R, CallError> {
-        let site = || self.site(CallKind::Call, method);
-        outcome(self.reply(ready).await?, &self.transport.settings().remote_errors, site)
-    }
-
-    /// Sends a call and waits for what comes back.
-    pub(crate) async fn reply(
-        &self,
-        ready: Result<(Request, CallOptions), CallError>,
-    ) -> Result<Result<Reply, TransportError>, CallError> {
-        let (request, options) = ready?;
-        Ok(self.transport.call(&self.target, request, &options).await)
+        let reply = self.send(ready?).await?;
+        outcome(reply, &self.transport.settings().remote_errors, || self.site(CallKind::Call, method))
     }
 
     /// Sends a call and returns when the broker has it, with a future for its result. Several calls can be on their
@@ -198,26 +190,23 @@ impl RPCClient {
         method: &str,
         args: impl Serialize,
     ) -> impl Future<Output = Result<PendingCall<R>, CallError>> + Send {
-        let span = self.span(CallKind::Call, method);
-        let ready = self.ready_to_call(ctxt, method, args);
-        let pending_span = span.clone();
+        let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
+            let span = self.span(CallKind::Call, method);
             let site = self.site(CallKind::Call, method);
             let result = async {
-                let (request, options) = ready?;
-                let started = self.transport.start(&self.target, request, &options).await;
-                started.map_err(|error| CallError::of(site.clone(), error))
-            }
-            .await;
-            match result {
-                Ok(reply) => Ok(PendingCall::new(reply, self.transport.clone(), site, pending_span)),
-                Err(error) => {
-                    pending_span.record("error.type", error.outcome());
-                    Err(error)
+                let ready = ready?.traced(&span);
+                if let Some(layers) = &self.layers {
+                    return self.send_layered(layers, ready).await.map(OnItsWay::Layered);
                 }
+                let started = self.transport.start(&ready.target, ready.request, &ready.options).await;
+                started.map(OnItsWay::Direct).map_err(|error| CallError::of(site.clone(), error))
             }
+            .instrument(span.clone())
+            .await;
+            record(&span, &result);
+            result.map(|reply| PendingCall::new(reply, self.transport.clone(), site, span))
         }
-        .instrument(span)
     }
 
     /// Asks one server to run `method`, or every server with [`fanout`](Self::fanout), and waits for nothing but the
@@ -240,65 +229,39 @@ impl RPCClient {
         method: &str,
         args: impl Serialize,
     ) -> impl Future<Output = Result<(), CallError>> + Send {
-        let span = self.span(CallKind::Cast, method);
-        let ready = self.ready_to_cast(ctxt, method, args);
+        let ready = self.ready(CallKind::Cast, ctxt, method, args);
         async move {
-            let result = self.cast_ready(method, ready).await;
-            record(&Span::current(), &result);
+            let span = self.span(CallKind::Cast, method);
+            let ready = ready.map(|request| request.traced(&span));
+            let result = self.cast_ready(ready).instrument(span.clone()).await;
+            record(&span, &result);
             result
         }
-        .instrument(span)
     }
 
-    async fn cast_ready(
-        &self,
-        method: &str,
-        ready: Result<(Request, SendOptions), CallError>,
-    ) -> Result<(), CallError> {
-        let (request, options) = ready?;
-        let sent = self.transport.cast(&self.target, request, &options).await;
-        sent.map_err(|error| CallError::of(self.site(CallKind::Cast, method), error))
+    async fn cast_ready(&self, ready: Result<CallRequest, CallError>) -> Result<(), CallError> {
+        self.send(ready?).await.map(|_| ())
     }
 
-    pub(crate) fn ready_to_call(
-        &self,
-        ctxt: &Context,
-        method: &str,
-        args: impl Serialize,
-    ) -> Result<(Request, CallOptions), CallError> {
-        let site = || self.site(CallKind::Call, method);
-        let defaults = CallOptions::new();
-        let options = CallOptions::new()
-            .with_timeout(check::timeout(self.effective_timeout(), site)?)
-            .with_monitor_timeout(check::monitor_timeout(self.call_monitor_timeout, site)?)
-            .with_retry(self.retry)
-            .with_mandatory(self.mandatory.unwrap_or(defaults.mandatory));
-        Ok((self.request(CallKind::Call, ctxt, method, args)?, options))
-    }
-
-    fn ready_to_cast(
-        &self,
-        ctxt: &Context,
-        method: &str,
-        args: impl Serialize,
-    ) -> Result<(Request, SendOptions), CallError> {
-        let site = || self.site(CallKind::Cast, method);
-        let defaults = SendOptions::new();
-        let options = SendOptions::new()
-            .with_timeout(check::timeout(self.effective_timeout(), site)?)
-            .with_retry(self.retry)
-            .with_mandatory(self.mandatory.unwrap_or(defaults.mandatory));
-        Ok((self.request(CallKind::Cast, ctxt, method, args)?, options))
-    }
-
-    fn request(
+    pub(crate) fn ready(
         &self,
         kind: CallKind,
         ctxt: &Context,
         method: &str,
         args: impl Serialize,
-    ) -> Result<Request, CallError> {
-        check::request(kind, &self.target, self.version_cap.as_ref(), ctxt, method, args)
+    ) -> Result<CallRequest, CallError> {
+        let site = || self.site(kind, method);
+        let (monitor, mandatory) = match kind {
+            CallKind::Call => (self.call_monitor_timeout, CallOptions::new().mandatory),
+            CallKind::Cast => (None, SendOptions::new().mandatory),
+        };
+        let options = CallOptions::new()
+            .with_timeout(check::timeout(self.effective_timeout(), site)?)
+            .with_monitor_timeout(check::monitor_timeout(monitor, site)?)
+            .with_retry(self.retry)
+            .with_mandatory(self.mandatory.unwrap_or(mandatory));
+        let request = check::request(kind, &self.target, self.version_cap.as_ref(), ctxt, method, args)?;
+        Ok(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent))
     }
 
     fn effective_timeout(&self) -> Duration {
@@ -313,10 +276,12 @@ impl RPCClient {
     pub(crate) fn span(&self, kind: CallKind, method: &str) -> Span {
         tracing::debug_span!(
             "rpc",
+            otel.name = self.target.topic.as_deref().map(|topic| format!("{topic}.{method}")),
             otel.kind = "client",
             rpc.system = "oslo.messaging",
             rpc.service = self.target.topic.as_deref(),
             rpc.method = method,
+            messaging.destination.name = self.target.topic.as_deref(),
             oxlo.kind = kind.as_str(),
             error.type = Empty,
         )
@@ -339,6 +304,7 @@ impl fmt::Debug for RPCClient {
             .field("call_monitor_timeout", &self.call_monitor_timeout)
             .field("mandatory", &self.mandatory)
             .field("idempotent", &self.idempotent)
+            .field("layers", &self.layers.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use oxlo_transport::Request;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use crate::states::States;
+use crate::{handler::ErasedHandler, states::States};
 
-/// One request on its way to a handler: what extractors read.
+/// One request on its way to a handler: what layers see and extractors read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Call {
     /// Method, arguments, context, namespace and version, as they came.
     pub request: Request,
-    /// When the caller stops waiting, as far as that can be known. It had not passed when the handler was started.
+    /// When the caller stops waiting, as far as that can be known. It had not passed when the request was taken.
     pub deadline: Option<Instant>,
     /// Whether the broker delivered the request before, to somebody who did not settle it: it may have run already.
     pub redelivered: bool,
@@ -22,12 +23,74 @@ pub struct Call {
     pub redeliveries: u32,
     /// What the endpoint was given by [`Endpoint::with_state`](crate::Endpoint::with_state).
     pub states: Arc<States>,
+    /// What layers put in, one of each type, for handlers that take it as an [`Extension`](crate::Extension).
+    pub extensions: States,
+    /// Whether anybody still wants the answer.
+    pub cancellation: Cancellation,
+    /// What serves it.
+    pub(crate) handler: Option<ErasedHandler>,
 }
 
 impl Call {
     /// A call that nobody waits for, of an endpoint without state.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self { request, deadline: None, redelivered: false, redeliveries: 0, states: Arc::default() }
+        Self {
+            request,
+            deadline: None,
+            redelivered: false,
+            redeliveries: 0,
+            states: Arc::default(),
+            extensions: States::new(),
+            cancellation: Cancellation::default(),
+            handler: None,
+        }
+    }
+}
+
+/// Whether anybody still wants the answer: not when the caller's deadline has passed, and not when the server's grace
+/// is over. A handler that waits is dropped when the grace is over; one that blocks, or has tasks of its own, asks this.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) abandoned: CancellationToken,
+}
+
+impl Cancellation {
+    /// Whether nobody wants the answer any more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.abandoned.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Resolves when nobody wants the answer any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn cancelled(&self) {
+        match self.deadline {
+            Some(deadline) => tokio::select! {
+                () = self.abandoned.cancelled() => {}
+                () = sleep_until(deadline) => {}
+            },
+            None => self.abandoned.cancelled().await,
+        }
+    }
+
+    /// Whether the server was told to stop: what can be cut short may well be, before the grace is over.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Resolves when the server is told to stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
     }
 }

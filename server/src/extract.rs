@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{
-    call::Call,
+    call::{Call, Cancellation},
     outcome::{HandlerError, wrong_arguments},
     states::States,
 };
@@ -16,7 +16,7 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take a `{Self}`",
     label = "not an extractor",
-    note = "parameters are `Context`, `Ctxt<T>` (the context as a type that is `Deserialize`), `Args<T>` (the named arguments as a type that is `Deserialize`), `State<S>`, `Method`, `Deadline`, `Redelivered`, `Payload` (the arguments as JSON text)",
+    note = "parameters are `Context`, `Ctxt<T>` (the context as a type that is `Deserialize`), `Args<T>` (the named arguments as a type that is `Deserialize`), `State<S>`, `Extension<X>`, `Method`, `Deadline`, `Cancellation`, `Redelivered`, `Payload` (the arguments as JSON text)",
     note = "the arguments come together: write `Args(it): Args<Add>` with `#[derive(Deserialize)] struct Add {{ a: i64, b: i64 }}`"
 )]
 pub trait FromCall: Sized {
@@ -36,6 +36,19 @@ pub trait FromCall: Sized {
     fn missing(states: &States) -> Option<&'static str> {
         let _ = states;
         None
+    }
+}
+
+/// Two at once, for handlers that need more than six.
+impl<A: FromCall, B: FromCall> FromCall for (A, B) {
+    const TAKES_ARGS: bool = A::TAKES_ARGS || B::TAKES_ARGS;
+
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok((A::from_call(call)?, B::from_call(call)?))
+    }
+
+    fn missing(states: &States) -> Option<&'static str> {
+        A::missing(states).or_else(|| B::missing(states))
     }
 }
 
@@ -138,6 +151,37 @@ pub struct Deadline(pub Option<Instant>);
 impl FromCall for Deadline {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         Ok(Self(call.deadline))
+    }
+}
+
+/// Whether anybody still wants the answer.
+impl FromCall for Cancellation {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(call.cancellation.clone())
+    }
+}
+
+/// What a layer put into the call, such as who the caller is. A request that passed no such layer ends with a
+/// `RuntimeError`; take an `Option<Extension<X>>` where that may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extension<X>(pub X);
+
+impl<X: Clone + Send + Sync + 'static> FromCall for Extension<X> {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        call.extensions.get().cloned().map(Self).ok_or_else(|| {
+            tracing::error!(
+                method = &*call.request.method,
+                extension = std::any::type_name::<X>(),
+                "no layer of this server put it in"
+            );
+            Failure::builtin("RuntimeError", format!("{}() is not set up on this server", call.request.method)).into()
+        })
+    }
+}
+
+impl<X: Clone + Send + Sync + 'static> FromCall for Option<Extension<X>> {
+    fn from_call(call: &Call) -> Result<Self, HandlerError> {
+        Ok(call.extensions.get().cloned().map(Extension))
     }
 }
 

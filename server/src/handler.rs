@@ -1,6 +1,6 @@
 //! Handlers: functions and closures that serve a method.
 
-use std::{future::Future, panic, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, panic, pin::Pin, sync::Arc};
 
 use oxlo_transport::{Failure, Request};
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,12 @@ type Missing = fn(&States) -> Option<&'static str>;
 pub(crate) struct ErasedHandler {
     call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
     missing: Missing,
+}
+
+impl fmt::Debug for ErasedHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ErasedHandler")
+    }
 }
 
 impl ErasedHandler {

@@ -26,7 +26,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`endpoint`], [`handler`], [`extract`], [`outcome`] | methods, what they take and what they give |
+//! | [`endpoint`], [`handler`], [`extract`], [`layer`], [`outcome`] | methods, what they take and what they give |
 //! | [`server`], [`policy`], [`running`], [`report`], [`error`] | serving them, and how that ends |
 //! | [`notifications`] | listeners for notifications and events |
 //!
@@ -48,6 +48,7 @@ pub mod endpoint;
 pub mod error;
 pub mod extract;
 pub mod handler;
+pub mod layer;
 pub mod notifications;
 pub mod outcome;
 pub mod policy;
@@ -66,12 +67,13 @@ mod signals;
 mod telemetry;
 
 pub use crate::{
-    call::Call,
+    call::{Call, Cancellation},
     dispatch::no_such_method,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
-    extract::{Args, Ctxt, Deadline, FromCall, Method, Redelivered, State},
+    extract::{Args, Ctxt, Deadline, Extension, FromCall, Method, Redelivered, State},
     handler::{BlockingHandler, Handler},
+    layer::{BoxError, CallService},
     outcome::{Answer, HandlerError},
     ping::PING_METHOD,
     policy::{AccessPolicy, AckPolicy},
@@ -79,6 +81,7 @@ pub use crate::{
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
     telemetry::Ending,
+    states::States,
 };
 pub use oxlo_macros::{
     RemoteErrorOfServer as RemoteError, contract_of_server as contract, endpoint_of_server as endpoint,

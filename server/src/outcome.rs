@@ -16,19 +16,23 @@ pub type Answer = Result<Payload, HandlerError>;
 /// `?` makes one from a [`Failure`], from any [`RemoteError`](oxlo_transport::settings::RemoteError), and from every
 /// type of yours that is `Into<Failure>`. Other errors need a decision which class the caller is to see, for example
 /// `.map_err(|error| Failure::builtin("RuntimeError", error.to_string()))`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandlerError {
     /// The method failed; the caller gets this.
+    #[error("{0}")]
     Failure(Box<Failure>),
     /// The method failed, as it may: the caller gets this as any other failure, the log says it at debug, and the metric
     /// has a label of its own. oslo's `expected_exceptions`; for a whole endpoint there is
     /// [`Endpoint::expects`](crate::Endpoint::expects).
+    #[error("{0}")]
     Expected(Box<Failure>),
     /// Not me: another server shall run it. Needs [`AckPolicy::AfterReply`](crate::AckPolicy::AfterReply); under
     /// `BeforeDispatch` the broker has forgotten the request, and the caller gets a `RuntimeError` that says so.
+    #[error("another server shall run it")]
     Requeue,
     /// It is done, and the caller gets no reply: it runs into its timeout.
+    #[error("the caller gets no reply")]
     Ignore,
 }
 

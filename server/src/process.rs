@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    call::Call,
+    call::{Call, Cancellation},
     dispatch::{Dispatcher, Refusal, Route},
     heartbeat::Heartbeats,
+    layer::CallService,
     outcome::{self, HandlerError},
     policy::AckPolicy,
     report::Ran,
+    states::States,
     telemetry::{Ending, InFlight, Telemetry, shown},
 };
 
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     /// How often a request may come back.
     pub(crate) redelivery_limit: Option<u32>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) layers: Option<CallService>,
     /// How many replies may be on their way without a handler's place.
     pub(crate) replies: Semaphore,
     pub(crate) max_message_size: usize,
@@ -114,7 +117,20 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
             let heartbeats = Heartbeats::start(replier).await;
-            let call = Call { request, deadline, redelivered, redeliveries, states: route.states.clone() };
+            let call = Call {
+                request,
+                deadline,
+                redelivered,
+                redeliveries,
+                states: route.states.clone(),
+                extensions: States::new(),
+                cancellation: Cancellation {
+                    deadline,
+                    stopping: shared.stopping.clone(),
+                    abandoned: shared.abandon.clone(),
+                },
+                handler: None,
+            };
             (run(&shared, route, call).await, heartbeats)
         }
         Err(refusal) => {
@@ -192,14 +208,25 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
         return Outcome::Failure(Box::new(failure));
     }
     let _in_flight = InFlight::enter(&shared.telemetry.in_flight);
-    // As a future, so that a panic in the handler's synchronous part is caught as well.
-    let handler = async { route.handler.call(call).await };
     let span = tracing::debug_span!(
         "dispatch",
         otel.kind = "server",
+        otel.name = format!("{}.{}", shared.topic, route.name),
+        rpc.system = "oslo.messaging",
         rpc.method = &*route.name,
         messaging.destination.name = &*shared.topic,
     );
+    oxlo_transport::trace::adopt(&span, &call.request.context);
+    // As a future, so that a panic in the handler's synchronous part is caught as well.
+    let handler = async {
+        match &shared.layers {
+            None => route.handler.call(call).await,
+            Some(layers) => {
+                let call = Call { handler: Some(route.handler.clone()), ..call };
+                layers.clone().answer(call).await
+            }
+        }
+    };
     let caught = AssertUnwindSafe(handler).catch_unwind().instrument(span);
     let answer = tokio::select! {
         biased;

@@ -7,19 +7,23 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::{ListenOptions, ListenScope, Target, Transport};
+use oxlo_transport::{ListenOptions, ListenScope, Payload, Target, Transport};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tower_layer::Layer;
+use tower_service::Service;
 use tracing::Instrument;
 
 use crate::{
+    call::Call,
     control::{Bounds, Command},
     dispatch::Dispatcher,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
+    layer::{BoxError, CallService},
     policy::AckPolicy,
     process::{Observer, Shared},
     report::{Ran, ServeReport},
@@ -57,6 +61,7 @@ pub struct RPCServer {
     bounds: Bounds,
     redelivery_limit: Option<u32>,
     observer: Option<Observer>,
+    layers: Option<CallService>,
 }
 
 impl RPCServer {
@@ -76,6 +81,7 @@ impl RPCServer {
             bounds: Bounds::default(),
             redelivery_limit: None,
             observer: None,
+            layers: None,
         }
     }
 
@@ -206,6 +212,7 @@ impl RPCServer {
             policy: self.policy,
             redelivery_limit: self.redelivery_limit,
             observer: self.observer.clone(),
+            layers: self.layers.clone(),
             replies: Semaphore::new(self.concurrency.saturating_mul(REPLIES_PER_SLOT).min(Semaphore::MAX_PERMITS)),
             max_message_size: self.transport.settings().max_message_size,
             stopping: CancellationToken::new(),
@@ -264,6 +271,7 @@ pub struct RPCServerBuilder {
     bounds: Bounds,
     redelivery_limit: Option<u32>,
     observer: Option<Observer>,
+    layers: Option<CallService>,
 }
 
 impl fmt::Debug for RPCServerBuilder {
@@ -279,6 +287,45 @@ impl RPCServerBuilder {
     /// Adds an endpoint. They are asked in this order, and the first that offers namespace, version and method serves.
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Wraps the handlers of all endpoints in a layer: any `tower` layer whose service takes a [`Call`] and gives a
+    /// [`Payload`]. The last added sees a request first. Requests that no endpoint serves pass no layer.
+    ///
+    /// What a layer fails with goes to the caller: a [`HandlerError`](crate::HandlerError) or a
+    /// [`Failure`](crate::Failure) as it is, any other error as a `RuntimeError` with its text. A layer that waits
+    /// holds one of the [`concurrency`](Self::concurrency)'s places.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use oxlo_server::{BoxError, Call, Endpoint, Failure, RPCServer, Target};
+    /// use tower::{filter::FilterLayer, timeout::TimeoutLayer};
+    /// # async fn example(transport: std::sync::Arc<dyn oxlo_transport::Transport>) -> Result<(), oxlo_server::BuildError> {
+    ///
+    /// fn with_project(call: Call) -> Result<Call, BoxError> {
+    ///     match call.request.context.get_str("project_id") {
+    ///         Some(_) => Ok(call),
+    ///         None => Err(Failure::builtin("PermissionError", "the context names no project_id").into()),
+    ///     }
+    /// }
+    ///
+    /// let server = RPCServer::builder(transport, Target::topic("calculator").server("node-7"))
+    ///     .endpoint(Endpoint::new("1.0").method("ping", async || Ok::<_, Failure>("pong")))
+    ///     .layer(TimeoutLayer::new(Duration::from_secs(5)))
+    ///     .layer(FilterLayer::new(with_project))
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<CallService>,
+        L::Service: Service<Call, Response = Payload> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<BoxError>,
+        <L::Service as Service<Call>>::Future: Send + 'static,
+    {
+        self.layers = Some(CallService::layered(self.layers.take(), &layer));
         self
     }
 
@@ -404,6 +451,7 @@ impl RPCServerBuilder {
             bounds: self.bounds,
             redelivery_limit: self.redelivery_limit,
             observer: self.observer,
+            layers: self.layers,
         })
     }
 

@@ -31,6 +31,7 @@ pub mod request_queue;
 pub mod serializer;
 pub mod settings;
 pub mod target;
+pub mod trace;
 pub mod transport;
 pub mod url;
 pub mod version;

@@ -1,0 +1,326 @@
+//! Layers around what a client sends: tower's `Layer` and `Service`, on requests.
+
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use oxlo_transport::{CallOptions, Payload, Reply, Request, SendOptions, Target, Transport, TransportError};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::Span;
+
+use crate::{
+    error::CallError,
+    rpc_client::RPCClient,
+    site::{CallKind, CallSite},
+};
+
+/// The error of any layer.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// One request on its way through layers to the transport. A layer may change it, for instance its context.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallRequest {
+    /// Whether a result is awaited.
+    pub kind: CallKind,
+    /// Where it goes.
+    pub target: Target,
+    /// Method, arguments, context, namespace and version.
+    pub request: Request,
+    /// How it is sent. Its timeout began when the method was called; layers that wait use it up.
+    pub options: CallOptions,
+    /// Whether running it twice does no harm, as its contract or [`RPCClient::idempotent`] says.
+    pub idempotent: bool,
+    /// When the client's timeout is over, where layers may use some of it up.
+    deadline: Option<Instant>,
+    progress: Arc<Progress>,
+}
+
+/// What became of a request, for who sees only that a layer failed.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Attempts that may have run: those that were handed to the transport, but for those that surely did not.
+    sent: AtomicUsize,
+    /// Told the message id when the broker has the request, by `start`.
+    started: Mutex<Option<oneshot::Sender<String>>>,
+}
+
+impl CallRequest {
+    pub(crate) fn new(
+        kind: CallKind,
+        target: Target,
+        request: Request,
+        options: CallOptions,
+        idempotent: bool,
+    ) -> Self {
+        Self { kind, target, request, options, idempotent, deadline: None, progress: Arc::default() }
+    }
+
+    /// The same request, which names the span that it is sent in.
+    pub(crate) fn traced(mut self, span: &Span) -> Self {
+        oxlo_transport::trace::inject(span, &mut self.request.context);
+        self
+    }
+
+    fn site(&self) -> CallSite {
+        CallSite::new(self.kind, &self.request.method, &self.target)
+    }
+
+    /// Hands it to the transport, with what is left of its time.
+    pub(crate) async fn transmit(mut self, transport: &dyn Transport) -> Result<Reply, CallError> {
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.progress.out_of_time(self.site(), self.options.timeout));
+            }
+            self.options.timeout = self.options.timeout.min(left);
+        }
+        self.progress.sent.fetch_add(1, Ordering::Relaxed);
+        let site = self.site();
+        let Self { kind, target, request, options, progress, .. } = self;
+        let result = match kind {
+            CallKind::Cast => {
+                let options = SendOptions::new()
+                    .with_timeout(options.timeout)
+                    .with_retry(options.retry)
+                    .with_mandatory(options.mandatory);
+                transport.cast(&target, request, &options).await.map(|()| Reply::Result(Payload::null()))
+            }
+            CallKind::Call => match progress.take_started() {
+                None => transport.call(&target, request, &options).await,
+                Some(started) => match transport.start(&target, request, &options).await {
+                    Ok(pending) => {
+                        let _ = started.send(pending.message_id());
+                        pending.await
+                    }
+                    Err(error) => Err(error),
+                },
+            },
+        };
+        result.map_err(|error: TransportError| {
+            let error = CallError::of(site, error);
+            if !error.may_have_run() {
+                progress.sent.fetch_sub(1, Ordering::Relaxed);
+            }
+            error
+        })
+    }
+}
+
+impl Progress {
+    fn may_have_run(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) > 0
+    }
+
+    fn out_of_time(&self, site: CallSite, timeout: Duration) -> CallError {
+        if self.may_have_run() {
+            return CallError::TimedOut { site, waited: timeout };
+        }
+        let source: BoxError = format!("no layer let it through within {timeout:?}").into();
+        CallError::Middleware { site, sent: false, source: source.into() }
+    }
+
+    fn take_started(&self) -> Option<oneshot::Sender<String>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+type Replying = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send>>;
+
+/// What a layer of a client wraps: it sends a [`CallRequest`] and resolves to the [`Reply`]; that of a cast is `null`.
+///
+/// Its errors are [`CallError`]s, or what a layer below failed with. A method's failure is a reply, not an error.
+pub struct CallService(Box<dyn Erased>);
+
+trait Erased: Send + Sync {
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
+    fn send(&mut self, request: CallRequest) -> Replying;
+    fn clone_box(&self) -> Box<dyn Erased>;
+}
+
+impl<S> Erased for S
+where
+    S: Service<CallRequest, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn send(&mut self, request: CallRequest) -> Replying {
+        let sending = self.call(request);
+        Box::pin(async move { sending.await.map_err(Into::into) })
+    }
+
+    fn clone_box(&self) -> Box<dyn Erased> {
+        Box::new(self.clone())
+    }
+}
+
+impl Service<CallRequest> for CallService {
+    type Response = Reply;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.ready(cx)
+    }
+
+    fn call(&mut self, request: CallRequest) -> Self::Future {
+        self.0.send(request)
+    }
+}
+
+impl Clone for CallService {
+    fn clone(&self) -> Self {
+        Self(self.0.clone_box())
+    }
+}
+
+impl fmt::Debug for CallService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallService")
+    }
+}
+
+/// The innermost service.
+#[derive(Clone)]
+struct Outgoing(Arc<dyn Transport>);
+
+impl Service<CallRequest> for Outgoing {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: CallRequest) -> Self::Future {
+        let transport = self.0.clone();
+        Box::pin(async move { request.transmit(&*transport).await })
+    }
+}
+
+/// # Layers
+impl RPCClient {
+    /// Wraps what this client sends in a layer: any `tower` layer whose service takes a [`CallRequest`] and gives a
+    /// [`Reply`]. The last added sees a request first. Clients prepared from this one keep its layers.
+    ///
+    /// The client's timeout covers the layers: a call ends within it, also where a layer waits or repeats. An error of
+    /// a layer's own arrives as [`CallError::Middleware`], which knows whether the request had left.
+    ///
+    /// ```
+    /// use oxlo_client::{CallRequest, Context, RPCClient, Target};
+    /// use tower::util::MapRequestLayer;
+    /// # use oxlo_driver_memory::MemoryDriver;
+    /// # use oxlo_transport::Registry;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = Registry::new().with(MemoryDriver).transport("memory://layer").connect().await?;
+    ///
+    /// let client = RPCClient::new(transport, Target::topic("calculator")).layer(MapRequestLayer::new(
+    ///     |mut call: CallRequest| {
+    ///         call.request.context.insert("auth_token", "...");
+    ///         call
+    ///     },
+    /// ));
+    /// client.cast(&Context::new(), "reset", ()).await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<CallService>,
+        L::Service: Service<CallRequest, Response = Reply> + Clone + Send + Sync + 'static,
+        <L::Service as Service<CallRequest>>::Error: Into<BoxError>,
+        <L::Service as Service<CallRequest>>::Future: Send + 'static,
+    {
+        let inner = self.layers.take().unwrap_or_else(|| CallService(Box::new(Outgoing(self.transport.clone()))));
+        self.layers = Some(CallService(Box::new(layer.layer(inner))));
+        self
+    }
+
+    /// Sends it through the layers, if there are any, and waits for what comes back.
+    pub(crate) async fn send(&self, request: CallRequest) -> Result<Reply, CallError> {
+        match &self.layers {
+            None => request.transmit(&*self.transport).await,
+            Some(layers) => through(layers.clone(), request).await,
+        }
+    }
+
+    /// Sends a call through the layers and returns when the broker has it: its id, and the future of its reply.
+    pub(crate) async fn send_layered(&self, layers: &CallService, request: CallRequest) -> Result<Layered, CallError> {
+        let (tell, started) = oneshot::channel();
+        *request.progress.started.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+        let mut reply: LayeredReply = Box::pin(through(layers.clone(), request));
+        tokio::select! {
+            biased;
+            Ok(message_id) = started => Ok(Layered::new(message_id, reply)),
+            early = &mut reply => {
+                // A layer answered by itself: there is nothing at the broker, and the result is known.
+                early.map(|early| Layered::new(String::new(), Box::pin(async move { Ok(early) })))
+            }
+        }
+    }
+}
+
+type LayeredReply = Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send>>;
+
+/// A call that is on its way within layers.
+pub(crate) struct Layered {
+    pub(crate) message_id: String,
+    /// Polled by its owner alone; the lock makes it shareable.
+    reply: Mutex<LayeredReply>,
+}
+
+impl Layered {
+    fn new(message_id: String, reply: LayeredReply) -> Self {
+        Self { message_id, reply: Mutex::new(reply) }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
+        self.reply.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+    }
+}
+
+async fn through(mut layers: CallService, mut request: CallRequest) -> Result<Reply, CallError> {
+    let (site, progress) = (request.site(), request.progress.clone());
+    let timeout = request.options.timeout;
+    let deadline = Instant::now().checked_add(timeout);
+    request.deadline = deadline;
+    let sending = async {
+        poll_fn(|cx| layers.poll_ready(cx)).await?;
+        layers.call(request).await
+    };
+    let result = match deadline {
+        Some(deadline) => timeout_at(deadline, sending).await,
+        None => Ok(sending.await),
+    };
+    let sent = progress.may_have_run();
+    match result {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(error)) => Err(match error.downcast::<CallError>() {
+            // What became of the last attempt says nothing about those before it.
+            Ok(error) if error.may_have_run() || !sent => *error,
+            Ok(error) => CallError::Middleware { site, sent, source: Arc::new(*error) },
+            Err(error) => CallError::Middleware { site, sent, source: error.into() },
+        }),
+        Err(_) => Err(progress.out_of_time(site, timeout)),
+    }
+}

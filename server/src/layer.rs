@@ -1,0 +1,139 @@
+//! Layers around the handlers: tower's `Layer` and `Service`, on calls.
+
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use oxlo_transport::{Failure, Payload};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    call::Call,
+    handler::Answering,
+    outcome::{Answer, HandlerError},
+};
+
+/// The error of any layer.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the result, serialised.
+///
+/// Its errors are [`HandlerError`]s, or what a layer below failed with.
+pub struct CallService(Box<dyn Erased>);
+
+type Running = Pin<Box<dyn Future<Output = Result<Payload, BoxError>> + Send>>;
+
+trait Erased: Send + Sync {
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
+    fn run(&mut self, call: Call) -> Running;
+    fn clone_box(&self) -> Box<dyn Erased>;
+}
+
+impl<S> Erased for S
+where
+    S: Service<Call, Response = Payload> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn run(&mut self, call: Call) -> Running {
+        let running = self.call(call);
+        Box::pin(async move { running.await.map_err(Into::into) })
+    }
+
+    fn clone_box(&self) -> Box<dyn Erased> {
+        Box::new(self.clone())
+    }
+}
+
+impl Service<Call> for CallService {
+    type Response = Payload;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Payload, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.0.run(call)
+    }
+}
+
+impl Clone for CallService {
+    fn clone(&self) -> Self {
+        Self(self.0.clone_box())
+    }
+}
+
+impl fmt::Debug for CallService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallService")
+    }
+}
+
+/// The innermost service: the handler that was found for the call.
+#[derive(Clone)]
+struct Handlers;
+
+impl Service<Call> for Handlers {
+    type Response = Payload;
+    type Error = HandlerError;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut call: Call) -> Answering {
+        match call.handler.take() {
+            Some(handler) => handler.call(call),
+            None => {
+                let text = format!("a layer made up a call of {}(), which has no handler", call.request.method);
+                Box::pin(async move { Err(Failure::builtin("RuntimeError", text).into()) })
+            }
+        }
+    }
+}
+
+impl CallService {
+    /// `inner` in one more layer.
+    pub(crate) fn layered<L>(inner: Option<Self>, layer: &L) -> Self
+    where
+        L: Layer<Self>,
+        L::Service: Service<Call, Response = Payload> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<BoxError>,
+        <L::Service as Service<Call>>::Future: Send + 'static,
+    {
+        Self(Box::new(layer.layer(inner.unwrap_or_else(|| Self(Box::new(Handlers))))))
+    }
+
+    /// Runs one call through the layers.
+    pub(crate) async fn answer(mut self, call: Call) -> Answer {
+        let answer = async {
+            poll_fn(|cx| self.poll_ready(cx)).await?;
+            self.call(call).await
+        };
+        answer.await.map_err(refusal)
+    }
+}
+
+/// What a caller gets of a layer's error.
+fn refusal(error: BoxError) -> HandlerError {
+    let error = match error.downcast::<HandlerError>() {
+        Ok(error) => return *error,
+        Err(error) => error,
+    };
+    match error.downcast::<Failure>() {
+        Ok(failure) => HandlerError::Failure(failure),
+        Err(error) => Failure::builtin("RuntimeError", error.to_string()).into(),
+    }
+}

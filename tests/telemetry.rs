@@ -1,0 +1,78 @@
+//! One trace from caller to server, by the request context, on `memory://`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use opentelemetry::trace::{SpanKind, TracerProvider as _};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use oxlo::{Context, Endpoint, Failure, RPCClient, RPCServer, State, Target};
+use tracing::Instrument;
+use tracing_subscriber::layer::SubscriberExt;
+
+fn named<'a>(spans: &'a [SpanData], name: &str, kind: &SpanKind) -> &'a SpanData {
+    let found = spans.iter().find(|span| span.name == name && span.span_kind == *kind);
+    found.unwrap_or_else(|| {
+        panic!("no {kind:?} span `{name}` in {:?}", spans.iter().map(|it| &it.name).collect::<Vec<_>>())
+    })
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn caller_server_and_the_next_server_are_one_trace() {
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+    let subscriber =
+        tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
+    let _installed = tracing::subscriber::set_default(subscriber);
+
+    let transport = oxlo::connect("memory://telemetry").await.unwrap();
+    let back = Endpoint::new("1.0")
+        .method("parent", async |ctxt: Context| Ok::<_, Failure>(ctxt.get_str("traceparent").map(str::to_owned)));
+    let _back = RPCServer::builder(transport.clone(), Target::topic("back").server("b")).endpoint(back).start().await;
+    let front = Endpoint::new("1.0").with_state(RPCClient::new(transport.clone(), Target::topic("back"))).method(
+        "ask",
+        // The context of the request is passed on as it came; the span that this runs in is what counts.
+        async |ctxt: Context, State(back): State<RPCClient>| {
+            back.call::<Option<String>>(&ctxt, "parent", ()).await.map_err(Failure::from)
+        },
+    );
+    let _front =
+        RPCServer::builder(transport.clone(), Target::topic("front").server("f")).endpoint(front).start().await;
+    let client = RPCClient::new(transport, Target::topic("front"));
+    let root = tracing::info_span!("root");
+    let parent: Option<String> = client.call(&Context::new(), "ask", ()).instrument(root.clone()).await.unwrap();
+    drop(root);
+
+    provider.force_flush().unwrap();
+    // The server's span ends when its reply has left, which the caller does not wait for.
+    tokio::time::timeout(std::time::Duration::from_secs(5), async {
+        while exporter.get_finished_spans().unwrap().len() < 5 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("five spans");
+    let spans = exporter.get_finished_spans().unwrap();
+    let chain = [
+        named(&spans, "root", &SpanKind::Internal),
+        named(&spans, "front.ask", &SpanKind::Client),
+        named(&spans, "front.ask", &SpanKind::Server),
+        named(&spans, "back.parent", &SpanKind::Client),
+        named(&spans, "back.parent", &SpanKind::Server),
+    ];
+    for (parent, child) in chain.iter().zip(&chain[1..]) {
+        assert_eq!(child.parent_span_id, parent.span_context.span_id(), "{} under {}", child.name, parent.name);
+        assert_eq!(child.span_context.trace_id(), parent.span_context.trace_id());
+    }
+    let last = chain[3].span_context.clone();
+    assert_eq!(parent.unwrap(), format!("00-{}-{}-01", last.trace_id(), last.span_id()));
+}
+
+#[tokio::test]
+async fn without_an_opentelemetry_layer_the_context_passes_as_it_is() {
+    let transport = oxlo::connect("memory://telemetry-none").await.unwrap();
+    let endpoint = Endpoint::new("1.0").method("echo", async |ctxt: Context| Ok::<_, Failure>(ctxt));
+    let _server =
+        RPCServer::builder(transport.clone(), Target::topic("echo").server("e")).endpoint(endpoint).start().await;
+    let client = RPCClient::new(transport, Target::topic("echo"));
+    let ctxt = Context::new().with("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    assert_eq!(client.call::<Context>(&ctxt, "echo", ()).await.unwrap(), ctxt);
+    assert_eq!(client.call::<Context>(&Context::new(), "echo", ()).await.unwrap(), Context::new());
+}

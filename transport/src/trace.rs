@@ -1,0 +1,119 @@
+//! The W3C trace context within the request context, as Python's oslo.messaging carries it since 18.3: the entries
+//! `traceparent` and `tracestate`, on the wire `_context_traceparent` and `_context_tracestate`.
+//!
+//! With the cargo feature `opentelemetry` the span of `tracing-opentelemetry` that a request is sent in becomes the
+//! parent of the span that serves it, in whatever language. Without it, or where no OpenTelemetry layer is installed,
+//! both functions do nothing, and a handler that passes its context on passes the trace on with it.
+
+use tracing::Span;
+
+use crate::context::Context;
+
+/// The entry of a context that names trace and span.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The entry of a context with what vendors add.
+pub const TRACESTATE: &str = "tracestate";
+
+/// Writes a span into the context of a request that is about to leave. A span that is not sampled by anyone leaves the
+/// context as it is.
+#[cfg(feature = "opentelemetry")]
+pub fn inject(span: &Span, context: &mut Context) {
+    use opentelemetry::trace::TraceContextExt;
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+    let of_span = span.context();
+    let of_span = of_span.span();
+    let span = of_span.span_context();
+    if !span.is_valid() {
+        return;
+    }
+    let flags = span.trace_flags().to_u8();
+    context.insert(TRACEPARENT, format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id()));
+    match span.trace_state().header() {
+        state if state.is_empty() => {
+            context.remove(TRACESTATE);
+        }
+        state => {
+            context.insert(TRACESTATE, state);
+        }
+    }
+}
+
+/// Makes the span that the context of a request names the parent of `span`, which must not have been entered yet. What
+/// is malformed is left alone.
+#[cfg(feature = "opentelemetry")]
+pub fn adopt(span: &Span, context: &Context) {
+    use opentelemetry::trace::TraceContextExt;
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+    if let Some(remote) = context.get_str(TRACEPARENT).and_then(|text| parse(text, context.get_str(TRACESTATE))) {
+        let parent = opentelemetry::Context::new().with_remote_span_context(remote);
+        if let Err(error) = span.set_parent(parent) {
+            tracing::debug!(%error, "the caller's trace cannot be continued");
+        }
+    }
+}
+
+/// `version-trace-span-flags`, all in lower-case hexadecimal digits (W3C Trace Context, section 3.2).
+#[cfg(feature = "opentelemetry")]
+fn parse(text: &str, state: Option<&str>) -> Option<opentelemetry::trace::SpanContext> {
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+    let mut parts = text.trim().split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hexadecimal = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let fits = hexadecimal(version, 2)
+        && version != "ff"
+        && hexadecimal(trace, 32)
+        && hexadecimal(span, 16)
+        && hexadecimal(flags, 2)
+        // Only later versions may add parts.
+        && (version != "00" || parts.next().is_none());
+    if !fits {
+        return None;
+    }
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let state = state.and_then(|state| state.parse::<TraceState>().ok()).unwrap_or_default();
+    let context = SpanContext::new(TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?, flags, true, state);
+    context.is_valid().then_some(context)
+}
+
+/// Does nothing in a build without the feature `opentelemetry`.
+#[cfg(not(feature = "opentelemetry"))]
+pub fn inject(_span: &Span, _context: &mut Context) {}
+
+/// Does nothing in a build without the feature `opentelemetry`.
+#[cfg(not(feature = "opentelemetry"))]
+pub fn adopt(_span: &Span, _context: &Context) {}
+
+#[cfg(all(test, feature = "opentelemetry"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn what_is_malformed_is_no_parent() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let context = parse(good, Some("vendor=1")).unwrap();
+        assert!(context.is_remote() && context.is_sampled());
+        assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(context.trace_state().get("vendor"), Some("1"));
+        assert!(parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-later", None).is_some());
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+        ] {
+            assert!(parse(bad, None).is_none(), "{bad:?}");
+        }
+    }
+}
