@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Leave these peers out, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
+    /// Run oxlo also from this other build of this program, as the peer `before`.
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Write the report as JSON to this file; `-` is standard output, without the text.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -44,9 +47,16 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
+/// A peer, and the executable that its ends are.
+struct Contender {
+    name: &'static str,
+    entry: &'static Entry,
+    build: PathBuf,
+}
+
 /// A pair of ends that runs.
 struct Pair {
-    entry: &'static Entry,
+    name: &'static str,
     client: Worker,
     server: Option<Worker>,
     samples: Vec<Sample>,
@@ -64,7 +74,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
             bail!("there is no scenario `{name}`; there are {}", known.join(", "));
         }
     }
-    let turns: usize = scenarios.iter().map(|scenario| scenario.entries.len() * (rounds + 1)).sum();
+    let more = usize::from(options.before.is_some());
+    let turns: usize = scenarios.iter().map(|scenario| (scenario.entries.len() + more) * (rounds + 1)).sum();
     let progress = ProgressBar::new(turns as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
     progress.set_message("starting RabbitMQ");
@@ -73,7 +84,16 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut tables = Vec::new();
     for scenario in scenarios {
         let wanted = |entry: &&Entry| !options.without.iter().any(|name| name == entry.name);
-        let entries: Vec<&'static Entry> = scenario.entries.iter().filter(wanted).collect();
+        let own = std::env::current_exe()?;
+        let mut entries: Vec<Contender> = scenario
+            .entries
+            .iter()
+            .filter(wanted)
+            .map(|entry| Contender { name: entry.name, entry, build: own.clone() })
+            .collect();
+        if let (Some(before), Some(entry)) = (&options.before, scenario.entries.first()) {
+            entries.insert(1.min(entries.len()), Contender { name: "before", entry, build: before.clone() });
+        }
         let order = Order { seconds, tasks: scenario.tasks, text: TEXT, cast: scenario.cast };
         tables.push(scenario_table(scenario, &entries, order, rounds, &broker, &progress).await?);
     }
@@ -84,23 +104,23 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn scenario_table(
     scenario: &'static Scenario,
-    entries: &[&'static Entry],
+    contenders: &[Contender],
     order: Order,
     rounds: usize,
     broker: &Broker,
     progress: &ProgressBar,
 ) -> anyhow::Result<Table> {
     let mut pairs = Vec::new();
-    for entry in entries {
-        progress.set_message(format!("{}: {} warms up", scenario.name, entry.name));
-        let topic = format!("{}-{}", scenario.name, entry.name);
+    for Contender { name, entry, build } in contenders {
+        progress.set_message(format!("{}: {name} warms up", scenario.name));
+        let topic = format!("{}-{name}", scenario.name);
         let server = match entry.server {
-            Some(program) => Some(Worker::start(program, Side::Server, &broker.url(), &topic).await?),
+            Some(program) => Some(Worker::start(program, build, Side::Server, &broker.url(), &topic).await?),
             None => None,
         };
-        let mut client = Worker::start(entry.client, Side::Client, &broker.url(), &topic).await?;
+        let mut client = Worker::start(entry.client, build, Side::Client, &broker.url(), &topic).await?;
         client.run(Order { seconds: order.seconds.min(0.5), ..order }).await?;
-        pairs.push(Pair { entry, client, server, samples: Vec::new() });
+        pairs.push(Pair { name, client, server, samples: Vec::new() });
         progress.inc(1);
     }
     for round in 0..rounds {
@@ -108,7 +128,7 @@ async fn scenario_table(
             // Who follows whom must not matter: every round starts with another peer.
             let place = (place + round) % pairs.len();
             let Some(pair) = pairs.get_mut(place) else { continue };
-            progress.set_message(format!("{}: {}", scenario.name, pair.entry.name));
+            progress.set_message(format!("{}: {}", scenario.name, pair.name));
             let sample = turn(pair, order, broker.pid()).await?;
             pair.samples.push(sample);
             progress.inc(1);
@@ -149,7 +169,7 @@ fn histogram(outcome: &Outcome) -> anyhow::Result<Histogram<u64>> {
 
 fn row(pair: &Pair) -> anyhow::Result<Row> {
     Ok(Row {
-        peer: pair.entry.name,
+        peer: pair.name,
         client_memory: peak_memory(pair.client.pid()?)?,
         server_memory: pair.server.as_ref().map(|server| peak_memory(server.pid()?)).transpose()?,
         samples: pair.samples.clone(),

@@ -1,6 +1,10 @@
 //! Worker processes, and what the kernel says they used.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -37,14 +41,21 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) async fn start(program: Program, side: Side, url: &str, topic: &str) -> anyhow::Result<Self> {
+    /// Starts it and waits until it is ready. `build` is the executable for Rust programs.
+    pub(crate) async fn start(
+        program: Program,
+        build: &Path,
+        side: Side,
+        url: &str,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
         let side = match side {
             Side::Client => "client",
             Side::Server => "server",
         };
         let (mut command, name) = match program {
             Program::Rust(peer) => {
-                let mut command = Command::new(std::env::current_exe()?);
+                let mut command = Command::new(build);
                 command.args(["worker", side, peer]);
                 (command, format!("{peer} {side}"))
             }

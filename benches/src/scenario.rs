@@ -30,6 +30,7 @@ const fn peer(name: &'static str, client: Program, server: Program) -> Entry {
 const SINK: Program = Rust("sink");
 const OXLO: Entry = peer("oxlo", Rust("oxlo"), Rust("oxlo"));
 const TUTORIAL: Entry = peer("lapin-tutorial", Rust("lapin-tutorial"), Rust("lapin-tutorial"));
+const CONFIRMED: Entry = peer("lapin-confirmed", Rust("lapin-confirmed"), Rust("lapin-confirmed"));
 const PYTHON: Entry = peer("python", Python("oslo_client"), Python("oslo_server"));
 const NO_ACK: Entry = peer("lapin-noack", Rust("lapin-noack"), Rust("lapin-noack"));
 
@@ -39,14 +40,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "calls, 64 in flight",
         tasks: 64,
         cast: false,
-        entries: &[OXLO, TUTORIAL, NO_ACK, PYTHON],
+        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, PYTHON],
     },
     Scenario {
         name: "calls1",
         title: "calls, one at a time",
         tasks: 1,
         cast: false,
-        entries: &[OXLO, TUTORIAL, NO_ACK, PYTHON],
+        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, PYTHON],
     },
     Scenario {
         name: "casts64",

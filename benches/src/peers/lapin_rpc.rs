@@ -10,11 +10,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
+    Acker, BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, QueueDeclareOptions},
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        QueueDeclareOptions,
+    },
     types::{FieldTable, ShortString},
 };
 use tokio::sync::oneshot;
@@ -31,11 +34,15 @@ pub(crate) enum Acks {
     Each,
     /// None are wanted: what the connection's end loses is lost.
     None,
+    /// One frame for all that one wake-up finds. Publishes are mandatory and confirmed then, and have a connection of
+    /// their own: what oxlo promises, without the rest of oxlo.
+    Coalesced,
 }
 
 #[derive(Clone)]
 pub(crate) struct LapinRpc {
     channel: Channel,
+    mandatory: bool,
     topic: ShortString,
     reply_queue: ShortString,
     waiting: Arc<Waiting>,
@@ -47,28 +54,53 @@ type Waiting = Mutex<HashMap<String, oneshot::Sender<Vec<u8>>>>;
 
 pub(crate) async fn connect(url: &str, topic: &str, acks: Acks) -> anyhow::Result<LapinRpc> {
     let (connection, channel) = open(url).await?;
+    let publishing = publishing(url, &channel, acks).await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("".into(), exclusive, FieldTable::default()).await?;
     let reply_queue = queue.name().clone();
     let consumer = consume(&channel, &reply_queue, acks).await?;
     let waiting = Arc::<Waiting>::default();
     tokio::spawn(hand_out(consumer, acks, waiting.clone()));
-    Ok(LapinRpc { channel, topic: topic.into(), reply_queue, waiting, next: Arc::default(), _connection: connection })
+    Ok(LapinRpc {
+        channel: publishing,
+        mandatory: acks == Acks::Coalesced,
+        topic: topic.into(),
+        reply_queue,
+        waiting,
+        next: Arc::default(),
+        _connection: connection,
+    })
 }
 
 async fn hand_out(mut consumer: Consumer, acks: Acks, waiting: Arc<Waiting>) -> anyhow::Result<()> {
-    while let Some(delivery) = consumer.next().await {
+    let mut next = consumer.next().await;
+    while let Some(delivery) = next {
         let Delivery { properties, data, acker, .. } = delivery?;
         if let Some(id) = properties.correlation_id()
             && let Some(call) = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id.as_str())
         {
             let _ = call.send(data);
         }
-        if acks == Acks::Each {
-            acker.ack(BasicAckOptions::default()).await?;
-        }
+        next = take_next(&mut consumer, &acker, acks).await?;
     }
     Ok(())
+}
+
+/// Acknowledges a delivery as `acks` has it, and waits for the next one.
+async fn take_next(
+    consumer: &mut Consumer,
+    acker: &Acker,
+    acks: Acks,
+) -> anyhow::Result<Option<lapin::Result<Delivery>>> {
+    match acks {
+        Acks::Each => acker.ack(BasicAckOptions::default()).await.map(drop)?,
+        Acks::None => {}
+        Acks::Coalesced => match consumer.next().now_or_never() {
+            Some(next) => return Ok(next),
+            None => acker.ack(BasicAckOptions { multiple: true }).await.map(drop)?,
+        },
+    }
+    Ok(consumer.next().await)
 }
 
 impl Client for LapinRpc {
@@ -81,7 +113,7 @@ impl Client for LapinRpc {
             .with_correlation_id(id.as_str().into());
         let (sender, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
-        let options = BasicPublishOptions::default();
+        let options = BasicPublishOptions { mandatory: self.mandatory, immediate: false };
         self.channel.basic_publish("".into(), self.topic.clone(), options, &body, properties).await?.await?;
         let reply = reply.await?;
         let reply: Reply<'_> = serde_json::from_slice(&reply)?;
@@ -91,19 +123,27 @@ impl Client for LapinRpc {
 
 pub(crate) async fn serve(url: &str, topic: &str, acks: Acks) -> anyhow::Result<Arc<Connection>> {
     let (connection, channel) = open(url).await?;
+    let publishing = publishing(url, &channel, acks).await?;
     let topic = ShortString::from(topic);
     channel.queue_declare(topic.clone(), QueueDeclareOptions::default(), FieldTable::default()).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let mut consumer = consume(&channel, &topic, acks).await?;
     tokio::spawn(async move {
-        while let Some(Ok(delivery)) = consumer.next().await {
-            let channel = channel.clone();
+        let mut next = consumer.next().await;
+        while let Some(Ok(delivery)) = next {
+            let (channel, acker) = (publishing.clone(), delivery.acker.clone());
             tokio::spawn(async move {
                 if let Err(error) = answer(&channel, delivery, acks).await {
                     eprintln!("{error:#}");
                 }
             });
+            next = match acks {
+                // The task does it.
+                Acks::Each => consumer.next().await,
+                _ => take_next(&mut consumer, &acker, acks).await?,
+            };
         }
+        anyhow::Ok(())
     });
     Ok(connection)
 }
@@ -116,7 +156,8 @@ async fn answer(channel: &Channel, delivery: Delivery, acks: Acks) -> anyhow::Re
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_correlation_id(asked.correlation_id().clone().context("no correlation_id")?);
-    channel.basic_publish("".into(), reply_to, BasicPublishOptions::default(), &reply, properties).await?.await?;
+    let options = BasicPublishOptions { mandatory: acks == Acks::Coalesced, immediate: false };
+    channel.basic_publish("".into(), reply_to, options, &reply, properties).await?.await?;
     if acks == Acks::Each {
         delivery.acker.ack(BasicAckOptions::default()).await?;
     }
@@ -127,6 +168,16 @@ async fn open(url: &str) -> anyhow::Result<(Arc<Connection>, Channel)> {
     let connection = Connection::connect(&amqp_url(url), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     Ok((Arc::new(connection), channel))
+}
+
+/// The channel to publish on; `consuming` is the other.
+async fn publishing(url: &str, consuming: &Channel, acks: Acks) -> anyhow::Result<Channel> {
+    if acks != Acks::Coalesced {
+        return Ok(consuming.clone());
+    }
+    let (_, channel) = open(url).await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 async fn consume(channel: &Channel, queue: &ShortString, acks: Acks) -> anyhow::Result<Consumer> {

@@ -72,6 +72,13 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyho
             let _server = lapin_rpc::serve(url, topic, Acks::None).await?;
             until_input_ends().await
         }
+        (Side::Client, "lapin-confirmed") => {
+            follow_orders(lapin_rpc::connect(url, topic, Acks::Coalesced).await?).await
+        }
+        (Side::Server, "lapin-confirmed") => {
+            let _server = lapin_rpc::serve(url, topic, Acks::Coalesced).await?;
+            until_input_ends().await
+        }
         (Side::Client, "lapin-confirms") => follow_orders(lapin_casts::connect(url, topic).await?).await,
         (Side::Server, "sink") => {
             let _sink = sink::drain(url, topic).await?;
