@@ -82,14 +82,28 @@ impl Poison {
 /// Puts the text of an object into an envelope, in one pass and in ASCII as Python does.
 #[must_use]
 pub fn seal(inner: &str) -> Vec<u8> {
-    const HEAD: &str = r#"{"oslo.version": "2.0", "oslo.message": "#;
-    // Each quote of the inner text costs a backslash; an eighth more is what usual messages need.
-    let mut body = Vec::with_capacity(HEAD.len() + inner.len() + inner.len() / 8 + 2);
-    body.extend_from_slice(HEAD.as_bytes());
-    json::escape_into(&mut body, inner);
-    body.push(b'}');
+    let mut body = begin(inner.len());
+    json::escape_contents_into(&mut body, inner);
+    end(&mut body);
     body
 }
+
+/// A body up to where the inner text begins, which is to be appended escaped; with room for `inner` bytes of it.
+pub(super) fn begin(inner: usize) -> Vec<u8> {
+    // Each quote of the inner text costs a backslash; an eighth more is what usual messages need.
+    let mut body = Vec::with_capacity(HEAD.len() + inner + inner / 8 + 10);
+    body.extend_from_slice(HEAD);
+    body
+}
+
+/// Ends what [`begin`] began.
+pub(super) fn end(body: &mut Vec<u8>) {
+    body.extend_from_slice(TAIL);
+}
+
+/// The envelope as Python and oxlo write it, up to the inner text, and after it.
+const HEAD: &[u8] = br#"{"oslo.version": "2.0", "oslo.message": ""#;
+const TAIL: &[u8] = b"\"}";
 
 /// Takes the text of the object out of its envelope; a body without an envelope is that text itself.
 ///
@@ -100,6 +114,9 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
     if body.len() > limits.max_bytes {
         return Err(Poison::TooLarge { size: body.len(), limit: limits.max_bytes });
     }
+    if let Some(inner) = usual(body) {
+        return Ok(inner.into());
+    }
     let envelope = match serde_json::from_slice::<Envelope<'_>>(body) {
         Ok(envelope) => envelope,
         Err(_) => tolerant(body, limits)?,
@@ -109,6 +126,14 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
         return Err(Poison::UnknownEnvelope { version: version.chars().take(20).collect() });
     }
     Ok(Bytes::from(message.into_owned()))
+}
+
+/// The inner text of an envelope that is written as usual; anything else is left to those who read all JSON.
+fn usual(body: &[u8]) -> Option<Vec<u8>> {
+    let message = body.strip_prefix(HEAD)?;
+    let mut inner = Vec::with_capacity(message.len() + 8);
+    let end = json::unescape_into(&mut inner, message)?;
+    (message.get(end..)? == TAIL).then_some(inner)
 }
 
 #[derive(Deserialize)]
@@ -145,10 +170,10 @@ fn tolerant(body: &[u8], limits: Limits) -> Result<Envelope<'static>, Poison> {
 /// # Errors
 ///
 /// [`Poison`] if it is no object, or the first error of `member`.
-pub(super) fn members(
-    text: &[u8],
+pub(super) fn members<'a>(
+    text: &'a [u8],
     limits: Limits,
-    mut member: impl FnMut(&str, &str) -> Result<(), Poison>,
+    mut member: impl FnMut(&str, &'a str) -> Result<(), Poison>,
 ) -> Result<(), Poison> {
     let text = str::from_utf8(text).map_err(|error| Poison::NotUtf8 { at: error.valid_up_to() })?;
     let mut refused = Ok(());
@@ -180,6 +205,38 @@ mod tests {
     #[test]
     fn the_envelope_is_written_as_python_writes_it() {
         assert_eq!(seal(r#"{"a": 1}"#), br#"{"oslo.version": "2.0", "oslo.message": "{\"a\": 1}"}"#);
+    }
+
+    #[test]
+    fn the_usual_envelope_reads_as_any_other() {
+        for inner in [
+            r#"{\"method\": \"echo\"}"#,
+            r#"\u00e9\ud83d\ude00 \n\r\t\f\b\/\\ \u0000\u007f"#,
+            "\u{7f}",
+            "not seven bits: \u{e9}",
+            r"a lone \ud800 surrogate",
+            r"a pair the wrong way \udc00\ud800",
+            r"\ud800\u0041",
+            "",
+        ] {
+            let body = Bytes::from([HEAD, inner.as_bytes(), TAIL].concat());
+            let spaced = Bytes::from([b" ", &body[..]].concat());
+            let wanted = open(&spaced, Limits::default()).unwrap();
+            assert_eq!(open(&body, Limits::default()).unwrap(), wanted, "{inner}");
+            if let Some(read) = usual(&body) {
+                assert_eq!(read, wanted, "{inner}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_begins_like_the_usual_envelope_is_read_whole() {
+        let later = br#"{"oslo.version": "2.0", "oslo.message": "{}", "oslo.message": "{\"a\": 1}"}"#;
+        assert_eq!(open(&Bytes::from_static(later), Limits::default()).unwrap(), r#"{"a": 1}"#);
+        for torn in ["", "\\", "\\u00", "\\x\"}", "\u{1}\"}", "{}\"", "{}\"]", "{}\"} 7", "\\ud800\\u00"] {
+            let body = Bytes::from([HEAD, torn.as_bytes()].concat());
+            assert!(open(&body, Limits::default()).is_err(), "{torn}");
+        }
     }
 
     #[test]

@@ -22,7 +22,11 @@ use crate::{
 ///
 /// [`serde_json::Error`] if the payload is no UTF-8 text, which no encoded [`Payload`] is.
 pub fn encode(notification: &Notification, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
-    let mut object = ObjectWriter::with_capacity(notification.payload.len() + 384);
+    let bytes = notification.payload.len() + 384;
+    let mut object = match notification.format {
+        NotificationFormat::V1 => ObjectWriter::with_capacity(bytes),
+        NotificationFormat::V2 => ObjectWriter::sealed(bytes),
+    };
     object.string("message_id", &notification.message_id)?;
     object.string("publisher_id", &notification.publisher_id)?;
     object.string("event_type", &notification.event_type)?;
@@ -31,11 +35,7 @@ pub fn encode(notification: &Notification, unique_id: &str) -> Result<Vec<u8>, s
     object.string("timestamp", &notification.timestamp)?;
     object.string("_unique_id", unique_id)?;
     object.context(&notification.context)?;
-    let object = object.finish()?;
-    Ok(match notification.format {
-        NotificationFormat::V1 => object.into_bytes(),
-        NotificationFormat::V2 => envelope::seal(&object),
-    })
+    Ok(object.finish()?.into_bytes())
 }
 
 /// A notification as it came in.

@@ -38,7 +38,7 @@ fn write(
     failure: Option<&str>,
     ending: bool,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut object = ObjectWriter::with_capacity(result.len() + failure.map_or(0, str::len) + 192);
+    let mut object = ObjectWriter::sealed(result.len() + failure.map_or(0, str::len) + 192);
     object.raw("result", result);
     match failure {
         Some(failure) => object.string("failure", failure)?,
@@ -47,7 +47,7 @@ fn write(
     object.raw("ending", if ending { b"true" } else { b"false" });
     object.string("_msg_id", message_id)?;
     object.string("_unique_id", unique_id)?;
-    Ok(envelope::seal(&object.finish()?))
+    Ok(object.finish()?.into_bytes())
 }
 
 /// A message that came to the reply queue.

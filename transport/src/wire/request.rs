@@ -37,7 +37,7 @@ pub struct CallLabels<'a> {
 ///
 /// [`serde_json::Error`] if the arguments are no UTF-8 text, which no encoded [`Payload`] is.
 pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_json::Error> {
-    let mut object = ObjectWriter::with_capacity(request.args.len() + 256);
+    let mut object = ObjectWriter::sealed(request.args.len() + 320);
     object.string("method", &request.method)?;
     object.raw("args", request.args.as_bytes());
     if let Some(namespace) = &request.namespace {
@@ -56,7 +56,7 @@ pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_j
     }
     object.string("_unique_id", labels.unique_id)?;
     object.context(&request.context)?;
-    Ok(envelope::seal(&object.finish()?))
+    Ok(object.finish()?.into_bytes())
 }
 
 /// A request as it came in.
@@ -133,6 +133,12 @@ pub(super) fn heartbeat_interval(raw: &str) -> Option<Duration> {
 }
 
 pub(super) fn text(key: &'static str, raw: &str) -> Result<String, Poison> {
+    // The scanner has seen that it is one value.
+    if let Some(plain) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'))
+        && !plain.contains('\\')
+    {
+        return Ok(plain.to_owned());
+    }
     json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key, wanted: "string" })
 }
 
@@ -143,45 +149,88 @@ pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Resu
     }
 }
 
-/// Writes one JSON object, member by member, with Python's separators.
-pub(super) struct ObjectWriter(Vec<u8>);
+/// Writes one JSON object, member by member, with Python's separators; straight into its envelope if it gets one.
+pub(super) struct ObjectWriter {
+    body: Vec<u8>,
+    sealed: bool,
+    empty: bool,
+}
 
 impl ObjectWriter {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self(Vec::with_capacity(bytes))
+    /// In an envelope. `bytes` is about how much will be written.
+    pub(super) fn sealed(bytes: usize) -> Self {
+        Self { body: envelope::begin(bytes), sealed: true, empty: true }
     }
 
+    /// Without an envelope.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { body: Vec::with_capacity(bytes), sealed: false, empty: true }
+    }
+
+    /// A member whose value is JSON text.
     pub(super) fn raw(&mut self, key: &'static str, value: &[u8]) {
-        self.begin();
-        self.0.push(b'"');
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(b"\": ");
-        self.0.extend_from_slice(value);
+        self.key(key);
+        match str::from_utf8(value) {
+            Ok(value) => self.put(value),
+            // The end will find it.
+            Err(_) => self.body.extend_from_slice(value),
+        }
     }
 
     pub(super) fn string(&mut self, key: &'static str, value: &str) -> Result<(), serde_json::Error> {
-        self.raw(key, b"");
-        serde_json::to_writer(&mut self.0, value)
+        self.key(key);
+        if json::is_plain(value) {
+            self.quote();
+            self.body.extend_from_slice(value.as_bytes());
+            self.quote();
+        } else {
+            self.put(&serde_json::to_string(value)?);
+        }
+        Ok(())
     }
 
     pub(super) fn context(&mut self, context: &Context) -> Result<(), serde_json::Error> {
         for (key, value) in context.iter() {
-            self.begin();
-            serde_json::to_writer(&mut self.0, &ContextKey(key))?;
-            self.0.extend_from_slice(b": ");
-            serde_json::to_writer(&mut self.0, value)?;
+            self.separate();
+            self.put(&serde_json::to_string(&ContextKey(key))?);
+            self.body.extend_from_slice(b": ");
+            self.put(&serde_json::to_string(value)?);
         }
         Ok(())
     }
 
     /// The finished text.
     pub(super) fn finish(mut self) -> Result<String, serde_json::Error> {
-        self.0.push(b'}');
-        String::from_utf8(self.0).map_err(serde::ser::Error::custom)
+        self.body.extend_from_slice(if self.empty { b"{}" } else { b"}" });
+        if self.sealed {
+            envelope::end(&mut self.body);
+        }
+        String::from_utf8(self.body).map_err(serde::ser::Error::custom)
     }
 
-    fn begin(&mut self) {
-        self.0.extend_from_slice(if self.0.is_empty() { b"{" } else { b", " });
+    /// A key, which is plain, and what stands around it.
+    fn key(&mut self, key: &'static str) {
+        self.separate();
+        self.quote();
+        self.body.extend_from_slice(key.as_bytes());
+        self.quote();
+        self.body.extend_from_slice(b": ");
+    }
+
+    fn separate(&mut self) {
+        self.body.extend_from_slice(if std::mem::take(&mut self.empty) { b"{" } else { b", " });
+    }
+
+    fn quote(&mut self) {
+        self.body.extend_from_slice(if self.sealed { b"\\\"" } else { b"\"" });
+    }
+
+    fn put(&mut self, json: &str) {
+        if self.sealed {
+            json::escape_contents_into(&mut self.body, json);
+        } else {
+            self.body.extend_from_slice(json.as_bytes());
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod tests;
 
 use serde::Deserialize;
 
+pub(crate) use self::escape::{escape_contents_into, is_plain, unescape_into};
 pub use self::{
     error::{JsonError, JsonErrorKind},
     escape::escape_into,

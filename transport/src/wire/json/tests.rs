@@ -179,7 +179,10 @@ proptest! {
         let mut out = Vec::new();
         escape_into(&mut out, &text);
         prop_assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
-        prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text.as_str());
+        let mut read = Vec::new();
+        prop_assert_eq!(unescape_into(&mut read, &out[1..]), Some(out.len() - 2));
+        prop_assert_eq!(read, text.as_bytes());
     }
 
     #[test]
