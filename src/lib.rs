@@ -50,8 +50,8 @@ pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingM
 pub use oxlo_macros::{RemoteError, contract, endpoint};
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
-    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer, ServeError,
-    ServeReport, State, no_such_method,
+    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
+    ServeError, ServeReport, State, no_such_method,
 };
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,

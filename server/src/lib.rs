@@ -80,8 +80,8 @@ pub use crate::{
     report::{Abandoned, Ended, Ran, ServeReport},
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
-    telemetry::Ending,
     states::States,
+    telemetry::Ending,
 };
 pub use oxlo_macros::{
     RemoteErrorOfServer as RemoteError, contract_of_server as contract, endpoint_of_server as endpoint,

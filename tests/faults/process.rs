@@ -65,7 +65,7 @@ async fn row_38_blocking_endpoint() {
     let stage = Stage::on(&vhost, &url).await;
     let blocking = Endpoint::new("1.0").blocking_method("block", |_: Context| {
         std::thread::sleep(Duration::from_millis(3500));
-        Ok::<_, Failure>(())
+        Ok::<_, oxlo::HandlerError>(())
     });
     let target = Target::topic("blocking");
     let builder = RPCServer::builder(stage.servers.clone(), target.clone().server("one"));

@@ -10,7 +10,7 @@ mod memory;
 mod passing_on;
 mod prepare;
 mod refusals;
-mod routing;
 mod remote;
+mod routing;
 mod tracing;
 mod version_cap;

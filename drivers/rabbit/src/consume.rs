@@ -313,7 +313,8 @@ impl<R: Reader> Keeper<R> {
                         (stopped, abandoned) = (true, true);
                     }
                 },
-                () = live.session.ended() => return End::Lost,
+                // A listener that was stopped has nothing to come back for: what it held is the broker's again.
+                () = live.session.ended() => return if stopped { End::Closed(None) } else { End::Lost },
             }
             while !stopped && let Some(next) = live.consumers.next().now_or_never() {
                 let Some((place, Some(Ok(delivery)))) = next else { return End::Lost };

@@ -176,6 +176,7 @@ impl History {
     /// # Panics
     ///
     /// When an invariant is violated, with all violations.
+    #[expect(clippy::must_use_candidate, reason = "it is called for its panic; the summary is for printing")]
     pub fn verify(&self, rules: &Rules) -> Summary {
         match self.check(rules) {
             Ok(summary) => summary,
