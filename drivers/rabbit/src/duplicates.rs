@@ -12,6 +12,8 @@ use std::{
 use oxlo_transport::{Settlement, parts::dedup::Dedup};
 use tokio::{sync::mpsc, time::Instant};
 
+use crate::sabotage;
+
 /// Settles one delivery of one channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Settler {
@@ -49,7 +51,7 @@ impl Duplicates {
     /// Whether this is the first delivery of the message. If not, it will be settled as the first one is, or is settled.
     pub(crate) fn is_first(&self, id: &str, settler: Settler) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.ids.insert(id, Instant::now()) {
+        if seen.ids.insert(id, Instant::now()) || sabotage::breaks("duplicates") {
             seen.unsettled.insert(id.to_owned(), vec![settler]);
             return true;
         }

@@ -34,6 +34,7 @@ mod pump;
 mod reply_queue;
 mod request;
 mod returns;
+mod sabotage;
 mod stream;
 mod topology;
 mod transport;

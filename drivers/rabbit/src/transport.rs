@@ -149,6 +149,9 @@ impl RabbitTransport {
         let route = self.route(to)?;
         let patience = Patience::new(options.timeout, options.retry);
         let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        if crate::sabotage::breaks("pending") {
+            std::mem::forget(self.pending.register(options.timeout, None));
+        }
         let reply_queue = self.reply_queue()?.ready(&self.config, &patience).await?;
         let id = Uuid::now_v7();
         let message_id = pending.message_id();

@@ -1,0 +1,80 @@
+//! The checker goes red on a driver that is broken on purpose: these tests run one row again in a process whose driver
+//! lacks one part (see `sabotage` in the driver), and that process must fail for the right reason.
+
+use std::process::Command;
+
+use oxlo::{AckPolicy, Context, RPCClient, Target};
+use oxlo_test_support::{Event, Rules, TestVhost};
+use tokio::task::JoinSet;
+
+use crate::kit::{Caller, SOON, Stage, ran};
+
+/// What the row `part` says with the driver's part `broken` broken; `None` if it passes.
+fn verdict(part: &str, broken: &str) -> Option<String> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("sabotage::{part}"), "--ignored", "--nocapture", "--test-threads=1"])
+        .env("OXLO_SABOTAGE", broken)
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(printed.contains("running 1 test"), "{printed}");
+    (!output.status.success()).then_some(printed)
+}
+
+fn goes_red(part: &str, broken: &str, wanted: &str) {
+    assert_eq!(verdict(part, "nothing"), None, "the row passes with a driver that is whole");
+    let said = verdict(part, broken).unwrap_or_else(|| panic!("the checker did not notice the broken {broken}"));
+    assert!(said.contains("invariants are violated") && said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_missing_duplicate_filter_is_noticed() {
+    goes_red("redelivery", "duplicates", "I3: ");
+}
+
+#[test]
+fn returns_that_are_paired_as_lapin_pairs_them_are_noticed() {
+    goes_red("unroutable", "returns", "though its error says that it did not");
+}
+
+#[test]
+fn leaked_pending_calls_are_noticed() {
+    goes_red("unroutable", "pending", "pending calls are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn redelivery() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::with(&vhost, &vhost.url(), &vhost.url(), AckPolicy::AfterReply).await;
+    let (caller, id) = (stage.caller.clone(), Caller::fresh_id());
+    let its = id.clone();
+    let call = tokio::spawn(async move { caller.call_as("echo", &its, 2500, SOON).await });
+    ran(&stage.history, &id).await;
+    stage.history.record(Event::Disrupted);
+    vhost.close_all_connections("maintenance").await;
+    call.await.unwrap().unwrap();
+    stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+}
+
+/// One of four calls goes to a topic that nobody serves; the others are answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn unroutable() {
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let nobody = RPCClient::new(stage.client.clone(), Target::topic("nobody"));
+    let mut calls = JoinSet::new();
+    for number in 0..2000 {
+        let (caller, nobody) = (stage.caller.clone(), nobody.clone());
+        calls.spawn(async move {
+            if number % 4 == 0 {
+                let _ = nobody.call::<()>(&Context::new(), "nothing", ()).await;
+            } else {
+                let _ = caller.call(0, SOON).await;
+            }
+        });
+    }
+    calls.join_all().await;
+    stage.close().await;
+}
