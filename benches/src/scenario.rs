@@ -27,10 +27,16 @@ const fn peer(name: &'static str, client: Program, server: Program) -> Entry {
     Entry { name, client, server: Some(server) }
 }
 
+/// Both ends in the client's process.
+const fn local(name: &'static str, client: Program) -> Entry {
+    Entry { name, client, server: None }
+}
+
 const SINK: Program = Rust("sink");
 const OXLO: Entry = peer("oxlo", Rust("oxlo"), Rust("oxlo"));
 const TUTORIAL: Entry = peer("lapin-tutorial", Rust("lapin-tutorial"), Rust("lapin-tutorial"));
 const CONFIRMED: Entry = peer("lapin-confirmed", Rust("lapin-confirmed"), Rust("lapin-confirmed"));
+const AMQPRS: Entry = peer("amqprs", Rust("amqprs"), Rust("amqprs"));
 const PYTHON: Entry = peer("python", Python("oslo_client"), Python("oslo_server"));
 const NO_ACK: Entry = peer("lapin-noack", Rust("lapin-noack"), Rust("lapin-noack"));
 
@@ -40,14 +46,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "calls, 64 in flight",
         tasks: 64,
         cast: false,
-        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, PYTHON],
+        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON],
     },
     Scenario {
         name: "calls1",
         title: "calls, one at a time",
         tasks: 1,
         cast: false,
-        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, PYTHON],
+        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON],
     },
     Scenario {
         name: "casts64",
@@ -66,5 +72,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         tasks: 16,
         cast: false,
         entries: &[peer("oxlo", Python("oslo_client"), Rust("oxlo")), PYTHON],
+    },
+    Scenario {
+        name: "memory",
+        title: "calls within the process, 64 in flight",
+        tasks: 64,
+        cast: false,
+        entries: &[local("oxlo", Rust("memory")), local("channels", Rust("channels")), local("tarpc", Rust("tarpc"))],
     },
 ];

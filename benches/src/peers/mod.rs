@@ -1,8 +1,10 @@
 //! The two ends of every peer. All do the same work: a request whose argument is a text, which the server returns; both
 //! ends read and write it as JSON by serde.
 
+mod amqprs_rpc;
 mod lapin_casts;
 mod lapin_rpc;
+mod local;
 mod oxlo_rpc;
 mod sink;
 
@@ -84,6 +86,18 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyho
             let _sink = sink::drain(url, topic).await?;
             until_input_ends().await
         }
+        (Side::Client, "amqprs") => follow_orders(amqprs_rpc::connect(url, topic).await?).await,
+        (Side::Server, "amqprs") => {
+            let _server = amqprs_rpc::serve(url, topic).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "memory") => {
+            let transport = oxlo::connect("memory://bench").await?;
+            let _server = oxlo_rpc::serve_on(transport.clone(), topic).await?;
+            follow_orders(oxlo_rpc::on(transport, topic)).await
+        }
+        (Side::Client, "channels") => follow_orders(local::channels()).await,
+        (Side::Client, "tarpc") => follow_orders(local::tarpc()).await,
         _ => bail!("there is no {side:?} of a peer `{peer}`"),
     }
 }
