@@ -29,10 +29,11 @@ pub struct SendOptions {
     /// Whether nobody listening is an error. Default `false`, as in oslo; ignored for fanout, as in oslo.
     pub mandatory: bool,
     /// For notifications: what tells copies of one message from different messages. A sender that repeats one whose
-    /// outcome it does not know gives the same again, and receivers drop the copy. Absent: one of its own.
+    /// outcome it does not know gives the same again, and receivers drop the copy. Absent: one of its own. `amqp://` has no place for it on the wire.
     pub unique_id: Option<Arc<str>>,
     /// For notifications: whether the queue of the topic and priority is made first, so that it keeps them for a first
     /// listener. Default `true`, as in oslo. Without it a notification reaches the listeners and pools that are there.
+    /// On `amqp://` the broker decides: most make a queue of every address.
     pub default_queue: bool,
 }
 
@@ -161,7 +162,8 @@ pub struct ListenOptions {
     /// it, which costs a message for each redelivery. Default `false`.
     pub count_redeliveries: bool,
     /// For notification listeners with a pool: whether the pool's queue goes with its last listener, and what it holds
-    /// with it. Default `false`. Without a pool the queues are everyone's, and asking for it is `InvalidTarget`.
+    /// with it. Default `false`. Without a pool the queues are everyone's, and asking for it is `InvalidTarget`. Drivers
+    /// without pools (`Capabilities::notification_pools`) refuse the pool.
     pub transient: bool,
 }
 
