@@ -21,6 +21,7 @@ impl CallError {
             | Self::Rejected { site, .. }
             | Self::Topology { site, .. }
             | Self::TimedOut { site, .. }
+            | Self::Unconfirmed { site, .. }
             | Self::ServerSilent { site, .. }
             | Self::ConnectionLost { site, .. }
             | Self::ReplyLost { site, .. }
@@ -51,6 +52,7 @@ impl CallError {
     pub fn may_have_run(&self) -> bool {
         match self {
             Self::TimedOut { .. }
+            | Self::Unconfirmed { .. }
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. }
@@ -75,6 +77,7 @@ impl CallError {
             | Self::Undeliverable { .. }
             | Self::Rejected { .. }
             | Self::TimedOut { .. }
+            | Self::Unconfirmed { .. }
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. } => true,
@@ -146,6 +149,7 @@ impl CallError {
             Self::Rejected { .. } => "rejected",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
+            Self::Unconfirmed { .. } => "unconfirmed",
             Self::ServerSilent { .. } => "server_silent",
             Self::ConnectionLost { .. } => "connection_lost",
             Self::ReplyLost { .. } => "reply_lost",

@@ -174,6 +174,14 @@ pub enum CallError {
         /// The timeout.
         waited: Duration,
     },
+    /// It was sent, and the broker did not confirm it in time. It may have run, or may still.
+    #[error("{site}: the broker did not confirm the message within {waited:?}")]
+    Unconfirmed {
+        /// What was asked of whom.
+        site: CallSite,
+        /// The timeout.
+        waited: Duration,
+    },
     /// It was sent with call monitoring, and the server fell silent. It may have run.
     #[error("{site}: the server sent no heartbeat for {silence:?}")]
     ServerSilent {
@@ -303,6 +311,7 @@ impl CallError {
                 Self::Topology { site, object: object.into(), reason: reason.into() }
             }
             TransportError::TimedOut { waited } => Self::TimedOut { site, waited },
+            TransportError::Unconfirmed { waited } => Self::Unconfirmed { site, waited },
             TransportError::ServerSilent { silence } => Self::ServerSilent { site, silence },
             TransportError::ConnectionLost { source } => Self::ConnectionLost { site, source },
             TransportError::ReplyLost { queue } => Self::ReplyLost { site, queue: queue.into() },

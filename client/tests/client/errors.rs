@@ -93,6 +93,12 @@ fn waiting_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
     vec![
         (TransportError::TimedOut { waited: MINUTE }, "no reply within 60s", true, true),
         (
+            TransportError::Unconfirmed { waited: MINUTE },
+            "the broker did not confirm the message within 60s",
+            true,
+            true,
+        ),
+        (
             TransportError::ServerSilent { silence: Duration::from_secs(4) },
             "the server sent no heartbeat for 4s",
             true,

@@ -12,5 +12,4 @@ mod prepare;
 mod refusals;
 mod remote;
 mod routing;
-mod tracing;
 mod version_cap;

@@ -1,15 +1,21 @@
-//! What the client tells `tracing`.
+//! What the client tells `tracing`. A program of its own with one test: which spans are enabled is decided for the
+//! whole process, so tests beside it would decide with it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "client/fake.rs"]
+#[allow(dead_code)]
+mod fake;
 
 use std::{
     io,
     sync::{Arc, Mutex},
 };
 
-use ::tracing::Level;
+use tracing::Level;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
-use crate::fake::{Fake, calculator, ctxt};
+use fake::{Fake, calculator, ctxt};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -46,7 +52,7 @@ async fn logged(level: Level) -> String {
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
-    let guard = ::tracing::subscriber::set_default(subscriber);
+    let guard = tracing::subscriber::set_default(subscriber);
     let fake = Fake::new();
     let client = calculator(&fake);
     fake.answers(&json!("hunter2"));
@@ -61,7 +67,7 @@ async fn logged(level: Level) -> String {
 }
 
 #[tokio::test]
-async fn spans_name_the_method_and_how_it_ended() {
+async fn spans_name_the_method_and_how_it_ended_and_nothing_is_said_at_info() {
     let text = logged(Level::TRACE).await;
     let line = |method: &str| {
         let needle = format!("rpc.method=\"{method}\"");
@@ -73,9 +79,6 @@ async fn spans_name_the_method_and_how_it_ended() {
     assert!(line("later").contains("error.type=\"decode\""), "{text}");
     assert!(line("reload").contains("oxlo.kind=\"cast\"") && line("reload").contains("invalid_target"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
-}
 
-#[tokio::test]
-async fn nothing_is_said_at_info() {
     assert_eq!(logged(Level::INFO).await, "");
 }
