@@ -11,8 +11,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tracing::Level;
 use serde_json::{Value, json};
+use tracing::Level;
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use fake::{Fake, calculator, ctxt};
