@@ -1,4 +1,4 @@
-//! `kombu_compression=gzip`, either way, and mixed with peers that don't compress.
+//! `kombu_compression`, either way, and mixed with peers that don't compress.
 
 use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
@@ -9,7 +9,11 @@ use crate::{
 };
 
 fn packed(vhost: &TestVhost) -> String {
-    format!("{}?kombu_compression=gzip", vhost.url())
+    packed_by(vhost, "gzip")
+}
+
+fn packed_by(vhost: &TestVhost, kind: &str) -> String {
+    format!("{}?kombu_compression={kind}", vhost.url())
 }
 
 fn value() -> Value {
@@ -37,6 +41,23 @@ async fn python_and_rust_read_each_others_compressed_messages() {
     assert_eq!(plain.ok(call("echo", json!({"value": value()}))).await, value());
     let boom = with(call("fail", json!({"kind": "boom"})), json!({"allowed_remote_exmods": ["interop_errors"]}));
     assert_eq!(client.error(boom).await["class"], "Boom_Remote", "failures are compressed as well");
+}
+
+#[tokio::test]
+async fn bzip2_is_read_both_ways() {
+    let vhost = TestVhost::new().await;
+    let packed = packed_by(&vhost, "bzip2");
+    let _rust = Twin::start(&packed, "rust").await;
+    let _python = python_server(&packed, "python").await;
+    let client = rust_client(&packed).await;
+    let mut python = python_client(&packed).await;
+    for server in ["rust", "python"] {
+        let sent = json!({"value": value()});
+        let answered: Value = client.prepare().server(server).call(&oxlo::Context::new(), "echo", sent).await.unwrap();
+        assert_eq!(answered, value(), "Rust asks {server}");
+        let asked = with(call("echo", json!({"value": value()})), json!({"server": server}));
+        assert_eq!(python.ok(asked).await, value(), "Python asks {server}");
+    }
 }
 
 async fn taken(raw: &mut PythonPeer) -> Value {
