@@ -77,7 +77,7 @@ impl Payload {
     /// Whether the value is an object, as arguments must be.
     #[must_use]
     pub fn is_object(&self) -> bool {
-        self.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+        json::is_object(&self.0)
     }
 }
 

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use super::{
     envelope::{self, Poison},
     json::{self, Limits},
-    request::{ObjectWriter, heartbeat_interval, once, text},
+    reply::read_failure,
+    request::{ObjectWriter, heartbeat_interval, once, optional, text},
 };
 use crate::{
     context::Context,
-    failure::Failure,
     message::{Notification, NotificationFormat, Reply, Request},
     payload::Payload,
 };
@@ -66,7 +66,7 @@ pub fn decode_request(body: &Bytes, limits: Limits) -> Result<InboundRequest, Po
         match key {
             "method" => once(&mut method, "method", text("method", raw)?)?,
             "args" => args = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "namespace" if raw != "null" => namespace = Some(text("namespace", raw)?),
+            "namespace" => namespace = optional("namespace", raw)?,
             "version" => version = Some(if raw == "null" { "None".to_owned() } else { text("version", raw)? }),
             _ => {}
         }
@@ -139,7 +139,7 @@ pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
         match key {
             "response" => response = Some(Payload::from_raw(body.slice_ref(raw.as_bytes()))),
             // As in Python, a failure that counts as false is none.
-            "failure" if !matches!(raw, "null" | "\"\"" | "false") => failure = Some(read_failure(raw)),
+            "failure" => failure = (!matches!(raw, "null" | "\"\"" | "false")).then(|| read_failure(raw)),
             _ => {}
         }
         Ok(())
@@ -151,16 +151,6 @@ pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
     match failure {
         Some(failure) => failure.map(|failure| Reply::Failure(Box::new(failure))),
         None => Ok(Reply::Result(response.unwrap_or_else(Payload::null))),
-    }
-}
-
-fn read_failure(raw: &str) -> Result<Failure, String> {
-    let unreadable = |error: json::JsonError| format!("its failure is none: {error}");
-    if raw.starts_with('"') {
-        let text: String = json::from_slice(raw.as_bytes()).map_err(unreadable)?;
-        json::from_slice(text.as_bytes()).map_err(unreadable)
-    } else {
-        json::from_slice(raw.as_bytes()).map_err(unreadable)
     }
 }
 
@@ -204,7 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::message::Priority;
+    use crate::{failure::Failure, message::Priority};
 
     fn bytes(text: &str) -> Bytes {
         Bytes::from(text.to_owned())

@@ -118,8 +118,9 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
         return Ok(inner.into());
     }
     let envelope = match serde_json::from_slice::<Envelope<'_>>(body) {
-        Ok(envelope) => envelope,
-        Err(_) => tolerant(body, limits)?,
+        // serde would take a list of two texts, too.
+        Ok(envelope) if json::is_object(body) => envelope,
+        _ => tolerant(body, limits)?,
     };
     let (Some(version), Some(message)) = (envelope.version, envelope.message) else { return Ok(body.clone()) };
     if version != "2.0" {
@@ -255,7 +256,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_poison() {
-        for body in ["", "[1]", "\"text\"", "7", "{", "\u{0}", "{\"oslo.version\": \"2.0\", \"oslo.message\": 7}"] {
+        let list = r#"["2.0", "{}"]"#;
+        for body in ["", list, "[1]", "\"text\"", "7", "{", "\u{0}", "{\"oslo.version\": \"2.0\", \"oslo.message\": 7}"]
+        {
             assert!(opened(body).is_err(), "{body}");
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     envelope::{self, Poison},
     json::{self, Limits},
-    request::{ObjectWriter, text},
+    request::{ObjectWriter, optional, text},
 };
 use crate::{
     context::Context,
@@ -60,13 +60,13 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let mut context = Context::new();
     envelope::members(&inner, limits, |key, raw| {
         match key {
-            "message_id" if raw != "null" => message_id = Some(text("message_id", raw)?),
-            "publisher_id" if raw != "null" => publisher_id = Some(text("publisher_id", raw)?),
-            "event_type" if raw != "null" => event_type = Some(text("event_type", raw)?),
+            "message_id" => message_id = optional("message_id", raw)?,
+            "publisher_id" => publisher_id = optional("publisher_id", raw)?,
+            "event_type" => event_type = optional("event_type", raw)?,
             "priority" => priority = Some(text("priority", raw)?),
             "payload" => payload = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "timestamp" if raw != "null" => timestamp = Some(text("timestamp", raw)?),
-            "_unique_id" if raw != "null" => unique_id = Some(text("_unique_id", raw)?),
+            "timestamp" => timestamp = optional("timestamp", raw)?,
+            "_unique_id" => unique_id = optional("_unique_id", raw)?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
                     context.insert(name, json::from_slice::<Value>(raw.as_bytes())?);
@@ -114,6 +114,12 @@ mod tests {
         assert_eq!(inbound.notification.format, NotificationFormat::V2);
         let written = encode(&inbound.notification, inbound.unique_id.as_deref().unwrap()).unwrap();
         assert_eq!(written, body);
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts_also_when_it_is_null() {
+        let twice = br#"{"priority": "info", "event_type": "a", "event_type": null}"#;
+        assert_eq!(&*decode(&Bytes::from_static(twice), Limits::default()).unwrap().notification.event_type, "");
     }
 
     #[test]

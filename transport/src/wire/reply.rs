@@ -1,5 +1,7 @@
 //! Replies, heartbeats of monitored calls, and failures.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{
@@ -71,7 +73,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         match key {
             "_msg_id" => once(&mut message_id, "_msg_id", text("_msg_id", raw)?)?,
             "result" => result = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "failure" if raw != "null" => failure = Some(read_failure(raw)),
+            "failure" => failure = (raw != "null").then(|| read_failure(raw)),
             "ending" => ending = raw == "true",
             _ => {}
         }
@@ -91,14 +93,19 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     Ok(Inbound { message_id, part })
 }
 
-fn read_failure(raw: &str) -> Result<Failure, String> {
+/// Reads a failure from the text that holds it, or from itself, as old peers put it there.
+pub(super) fn read_failure(raw: &str) -> Result<Failure, String> {
     let unreadable = |error: json::JsonError| format!("its failure is none: {error}");
-    if raw.starts_with('"') {
-        let text: String = json::from_slice(raw.as_bytes()).map_err(unreadable)?;
-        json::from_slice(text.as_bytes()).map_err(unreadable)
+    let text: Cow<'_, str> = if raw.starts_with('"') {
+        Cow::Owned(json::from_slice(raw.as_bytes()).map_err(unreadable)?)
     } else {
-        json::from_slice(raw.as_bytes()).map_err(unreadable)
+        Cow::Borrowed(raw)
+    };
+    // serde would take a list of the fields, too.
+    if !json::is_object(text.as_bytes()) {
+        return Err("its failure is none: it is no JSON object".to_owned());
     }
+    json::from_slice(text.as_bytes()).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -183,6 +190,14 @@ mod tests {
     fn a_failure_that_is_none_reaches_the_caller_as_such() {
         let unreadable = read(r#"{"failure": "oops", "ending": true, "_msg_id": "m"}"#);
         assert!(unreadable.part.unwrap_err().starts_with("its failure is none"));
+        let list = read(r#"{"failure": ["Error", "x", "no"], "ending": true, "_msg_id": "m"}"#);
+        assert!(list.part.unwrap_err().starts_with("its failure is none"));
+    }
+
+    #[test]
+    fn the_last_of_several_failures_counts_also_when_it_is_null() {
+        let twice = r#"{"result": 1, "failure": {"class": "E", "module": "x"}, "failure": null, "ending": true, "_msg_id": "m"}"#;
+        assert_eq!(read(twice).part, Ok(result("1")));
     }
 
     #[test]

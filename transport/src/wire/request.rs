@@ -96,11 +96,11 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         match key {
             "method" => once(&mut method, "method", text("method", raw)?)?,
             "args" => args = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "namespace" if raw != "null" => namespace = Some(text("namespace", raw)?),
+            "namespace" => namespace = optional("namespace", raw)?,
             "version" => version = Some(if raw == "null" { "None".to_owned() } else { text("version", raw)? }),
-            "_msg_id" if raw != "null" => once(&mut message_id, "_msg_id", text("_msg_id", raw)?)?,
-            "_reply_q" if raw != "null" => once(&mut reply_queue, "_reply_q", text("_reply_q", raw)?)?,
-            "_unique_id" if raw != "null" => once(&mut unique_id, "_unique_id", text("_unique_id", raw)?)?,
+            "_msg_id" => once(&mut message_id, "_msg_id", optional("_msg_id", raw)?)?,
+            "_reply_q" => once(&mut reply_queue, "_reply_q", optional("_reply_q", raw)?)?,
+            "_unique_id" => once(&mut unique_id, "_unique_id", optional("_unique_id", raw)?)?,
             "_timeout" => once(&mut timeout, "_timeout", heartbeat_interval(raw))?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
@@ -110,7 +110,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         }
         Ok(())
     })?;
-    let caller = match (message_id, reply_queue) {
+    let caller = match (message_id.flatten(), reply_queue.flatten()) {
         (Some(message_id), Some(reply_queue)) => {
             Some(Caller { message_id, reply_queue, heartbeat_interval: timeout.flatten() })
         }
@@ -123,7 +123,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         namespace: namespace.map(Arc::from),
         version: version.map(Arc::from),
     };
-    Ok(Inbound { request, unique_id, caller })
+    Ok(Inbound { request, unique_id: unique_id.flatten(), caller })
 }
 
 /// Half of the caller's monitor timeout, as oslo's server takes it: whole seconds, and none below two.
@@ -140,6 +140,11 @@ pub(super) fn text(key: &'static str, raw: &str) -> Result<String, Poison> {
         return Ok(plain.to_owned());
     }
     json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key, wanted: "string" })
+}
+
+/// A text that may be absent, which `null` says as well, also after a text: of several values the last counts.
+pub(super) fn optional(key: &'static str, raw: &str) -> Result<Option<String>, Poison> {
+    if raw == "null" { Ok(None) } else { text(key, raw).map(Some) }
 }
 
 pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Result<(), Poison> {
@@ -363,6 +368,13 @@ mod tests {
             let twice = format!(r#"{{"method": "m", "{key}": "a", "{key}": "b"}}"#);
             assert!(matches!(decoded(&twice), Err(Poison::DuplicateKey { key: found }) if found == key), "{key}");
         }
+        assert!(decoded(r#"{"_msg_id": "a", "_msg_id": null}"#).is_err());
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts_also_when_it_is_null() {
+        let inbound = decoded(r#"{"method": "m", "namespace": "a", "namespace": null}"#).unwrap();
+        assert_eq!(inbound.request.namespace, None);
     }
 
     #[test]

@@ -128,6 +128,11 @@ fn from_slice_tolerant<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limit
     }
 }
 
+/// Whether what `text` holds, if it is JSON, is an object.
+pub(crate) fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// Whether `text` is one JSON value in Python's sense within the limits. Builds nothing, allocates nothing and does not
 /// recurse.
 ///

@@ -1,0 +1,183 @@
+//! Replies, and the failures in them.
+
+use bytes::Bytes;
+use oxlo_transport::{
+    Failure, Payload, Reply,
+    parts::pending::ReplyPart,
+    wire::{
+        amqp1,
+        envelope::Poison,
+        json::{self, Limits},
+        reply::{self, Inbound},
+    },
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    envelope::{self, Reference},
+    pieces::{self, Pieces},
+    request::value,
+};
+
+pub(crate) fn check(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    let decoded = reply::decode(&body, Limits::default());
+    agrees_with_reference(data, &decoded);
+    if let Ok(Inbound { message_id, part: Ok(ReplyPart::Final(Some(found))) }) = &decoded {
+        reads_back(message_id, found);
+    }
+    if let Ok(found) = amqp1::decode_reply(&body, Limits::default()) {
+        reads_back("", &found);
+    }
+
+    let mut pieces = Pieces::of(data);
+    let message_id = pieces.text();
+    reads_back(&message_id, &Reply::Result(pieces.payload()));
+    let beat = reply::decode(&reply::encode_heartbeat(&message_id, "u").unwrap().into(), Limits::default()).unwrap();
+    assert_eq!((beat.message_id, beat.part), (message_id, Ok(ReplyPart::Heartbeat)));
+}
+
+/// The text is that of a failure, and stands as text or as itself in replies.
+pub(crate) fn check_failure(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let quoted = serde_json::to_string(&text).unwrap();
+    let found = failure_in(&quoted);
+    match serde_json::from_str::<Value>(&text) {
+        Ok(Value::Object(object)) => {
+            assert_eq!(found.as_ref().ok(), reference(&object).as_ref(), "{found:?}");
+            // Older peers put the object itself there; nobody must take them for different.
+            assert_eq!(failure_in(&text).ok(), found.as_ref().ok().cloned());
+        }
+        Ok(_) => assert!(found.is_err(), "{found:?} from what is no object"),
+        Err(_) => {}
+    }
+    if let Ok(failure) = found {
+        reads_back("m", &Reply::Failure(Box::new(failure.clone())));
+        let plain = failure.without_remote_suffix();
+        assert!(plain.to_string().starts_with(&format!("{}.{}: ", plain.module, plain.class)));
+    }
+
+    let mut pieces = Pieces::of(data);
+    let (module, class, message) = (pieces.text(), pieces.text(), pieces.text());
+    let mut failure = Failure::new(&*module, &*class, message).with_traceback([pieces.text()]);
+    failure.args.push(pieces.value());
+    failure.kwargs.insert(pieces.text(), pieces.value());
+    reads_back("m", &Reply::Failure(Box::new(failure.clone())));
+    let mut remote = failure.clone();
+    (remote.module, remote.class) = (format!("{module}_Remote"), format!("{class}_Remote"));
+    assert_eq!(remote.without_remote_suffix(), failure, "one hop adds one suffix, the next one takes it away");
+}
+
+fn failure_in(raw: &str) -> Result<Failure, String> {
+    let body = format!(r#"{{"result": null, "failure": {raw}, "ending": true, "_msg_id": "m"}}"#);
+    let rabbit = reply::decode(&body.into(), Limits::default());
+    let amqp1 = amqp1::decode_reply(&format!(r#"{{"failure": {raw}}}"#).into(), Limits::default());
+    let rabbit = match rabbit {
+        Ok(Inbound { part: Ok(ReplyPart::Final(Some(Reply::Failure(failure)))), .. }) => Ok(*failure),
+        Ok(Inbound { part: Ok(other), .. }) => panic!("a failure is read as {other:?}"),
+        Ok(Inbound { part: Err(error), .. }) => Err(error),
+        Err(poison) => Err(poison.to_string()),
+    };
+    match (&rabbit, amqp1) {
+        (Ok(failure), amqp1) => assert_eq!(amqp1, Ok(Reply::Failure(Box::new(failure.clone())))),
+        (Err(_), Err(_)) => {}
+        // Its empty failures are none.
+        (Err(_), Ok(other)) => assert_eq!((raw, other), ("\"\"", Reply::Result(Payload::null()))),
+    }
+    rabbit
+}
+
+/// A failure by the rules alone: class and module are there, everything else may be absent, and each has its type.
+fn reference(object: &Map<String, Value>) -> Option<Failure> {
+    let text = |key: &str| envelope::required(object, key).ok();
+    let list = |key: &str| match object.get(key) {
+        None => Some(Vec::new()),
+        Some(Value::Array(items)) => Some(items.clone()),
+        Some(_) => None,
+    };
+    let traceback: Option<Vec<String>> = list("tb")?.into_iter().map(|line| line.as_str().map(str::to_owned)).collect();
+    Some(Failure {
+        class: text("class")??,
+        module: text("module")??,
+        message: text("message")?.unwrap_or_default(),
+        traceback: traceback?,
+        args: list("args")?,
+        kwargs: match object.get("kwargs") {
+            // serde_json's map takes null for an empty one.
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(kwargs)) => kwargs.clone(),
+            Some(_) => return None,
+        },
+    })
+}
+
+fn reads_back(message_id: &str, found: &Reply) {
+    let body = reply::encode(message_id, "u", found).unwrap();
+    assert!(body.is_ascii() && serde_json::from_slice::<Value>(&body).is_ok());
+    let again = reply::decode(&body.into(), Limits::default()).expect("what we write is accepted");
+    assert_eq!(again.message_id, message_id);
+    let wanted = match found {
+        // How Python ends a call whose result came before, and a call whose result is null.
+        Reply::Result(result) if result.as_bytes() == "null" => None,
+        Reply::Failure(failure) if !is_shallow(failure) => return,
+        _ => Some(found.clone()),
+    };
+    assert_eq!(again.part, Ok(ReplyPart::Final(wanted)));
+    if matches!(found, Reply::Result(result) if !pieces::is_shallow(result, &oxlo_transport::Context::new())) {
+        return;
+    }
+    let text = amqp1::encode_reply(found).unwrap();
+    assert_eq!(amqp1::decode_reply(&text.into(), Limits::default()).as_ref(), Ok(found));
+}
+
+fn is_shallow(failure: &Failure) -> bool {
+    let text = serde_json::to_string(failure).unwrap();
+    json::validate(&text, Limits::default().with_max_depth(100)).is_ok()
+}
+
+fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
+    let object = match envelope::read(body) {
+        Reference::Unknown => return,
+        Reference::Refused => {
+            assert!(decoded.is_err(), "it must be refused");
+            return;
+        }
+        Reference::Object(object) => object,
+    };
+    let inbound = match (envelope::required(&object, "_msg_id"), decoded) {
+        (_, Err(Poison::DuplicateKey { .. })) => return,
+        (Ok(Some(id)), Ok(inbound)) => {
+            assert_eq!(inbound.message_id, id);
+            inbound
+        }
+        (Ok(Some(_)), Err(poison)) => panic!("it must be accepted: {poison}"),
+        (_, decoded) => {
+            assert!(decoded.is_err(), "it says no call, or not by a text");
+            return;
+        }
+    };
+    let ending = object.get("ending") == Some(&Value::Bool(true));
+    let result = object.get("result").filter(|result| !result.is_null());
+    match object.get("failure").filter(|failure| !failure.is_null()) {
+        Some(Value::Object(failure)) => match (reference(failure), &inbound.part) {
+            (Some(wanted), part) => assert_eq!(part, &Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(wanted)))))),
+            (None, part) => assert!(part.is_err()),
+        },
+        Some(Value::String(text)) => match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(failure)) => match (reference(&failure), &inbound.part) {
+                (Some(wanted), part) => assert_eq!(part, &Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(wanted)))))),
+                (None, part) => assert!(part.is_err()),
+            },
+            Ok(_) => assert!(inbound.part.is_err()),
+            // Strict JSON is not the last word on it.
+            Err(_) => {}
+        },
+        Some(_) => assert!(inbound.part.is_err()),
+        None => match (&inbound.part, result, ending) {
+            (Ok(ReplyPart::Final(Some(Reply::Result(found)))), Some(wanted), true)
+            | (Ok(ReplyPart::Partial(found)), Some(wanted), false) => assert_eq!(&value(found), wanted),
+            (Ok(ReplyPart::Final(None)), None, true) | (Ok(ReplyPart::Heartbeat), None, false) => {}
+            other => panic!("a wrong reading: {other:?}"),
+        },
+    }
+}

@@ -1,0 +1,145 @@
+//! Requests: in the envelope of the rabbit driver, and in the shape of the AMQP 1.0 driver.
+
+use bytes::Bytes;
+use oxlo_transport::{
+    Payload, Request,
+    wire::{
+        amqp1,
+        envelope::Poison,
+        json::Limits,
+        request::{self, CallLabels, Inbound, Labels},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::{
+    envelope::{self, Reference},
+    pieces::{self, Pieces},
+};
+
+pub(crate) fn check(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    let decoded = request::decode(&body, Limits::default());
+    agrees_with_reference(data, &decoded);
+    if let Ok(inbound) = &decoded {
+        reads_back(inbound);
+    }
+    if let Ok(inbound) = amqp1::decode_request(&body, Limits::default()) {
+        reads_back_amqp1(&inbound.request);
+    }
+
+    let mut pieces = Pieces::of(data);
+    let mut request = Request::new(pieces.text(), pieces.payload());
+    request.namespace = pieces.optional().map(Into::into);
+    request.version = pieces.optional().map(Into::into);
+    let (unique_id, message_id, reply_queue) = (pieces.text(), pieces.text(), pieces.text());
+    request.context = pieces.context();
+    let call = CallLabels { message_id: &message_id, reply_queue: &reply_queue, monitor_timeout: None };
+    for call in [None, Some(call)] {
+        let labels = Labels { unique_id: &unique_id, call };
+        let inbound = written(&request, &labels);
+        same_request(&inbound.request, &request);
+        assert_eq!(inbound.unique_id.as_deref(), Some(&*unique_id));
+        let caller = inbound.caller.map(|caller| (caller.message_id, caller.reply_queue));
+        assert_eq!(caller, call.map(|_| (message_id.clone(), reply_queue.clone())));
+    }
+    reads_back_amqp1(&request);
+}
+
+/// What is written by [`request::encode`], read again.
+fn written(request: &Request, labels: &Labels<'_>) -> Inbound {
+    let body = request::encode(request, labels).unwrap();
+    let outer: Value = serde_json::from_slice(&body).expect("an envelope is strict JSON");
+    assert!(body.is_ascii() && outer["oslo.version"] == "2.0" && outer.as_object().unwrap().len() == 2);
+    request::decode(&body.into(), Limits::default()).expect("what we write is accepted")
+}
+
+fn reads_back(inbound: &Inbound) {
+    let call = inbound.caller.as_ref().map(|caller| CallLabels {
+        message_id: &caller.message_id,
+        reply_queue: &caller.reply_queue,
+        // The interval is half of what the caller asked for.
+        monitor_timeout: caller.heartbeat_interval.map(|interval| (interval * 2).as_secs()),
+    });
+    let again = written(&inbound.request, &Labels { unique_id: inbound.unique_id.as_deref().unwrap_or(""), call });
+    same_request(&again.request, &inbound.request);
+    assert_eq!(again.unique_id.as_deref(), Some(inbound.unique_id.as_deref().unwrap_or("")));
+    match (again.caller, &inbound.caller) {
+        (Some(again), Some(caller)) => {
+            assert_eq!((&again.message_id, &again.reply_queue), (&caller.message_id, &caller.reply_queue));
+            assert_eq!(again.heartbeat_interval, caller.heartbeat_interval);
+        }
+        (again, caller) => assert!(again.is_none() && caller.is_none()),
+    }
+    if pieces::is_shallow(&inbound.request.args, &inbound.request.context) {
+        reads_back_amqp1(&inbound.request);
+    }
+}
+
+fn reads_back_amqp1(request: &Request) {
+    // Its envelope of objects takes two levels more.
+    if !pieces::is_shallow(&request.args, &request.context) {
+        return;
+    }
+    let text = amqp1::encode_request(request, Some(7)).unwrap();
+    let again = amqp1::decode_request(&text.into(), Limits::default()).expect("what we write is accepted");
+    same_request(&again.request, request);
+    assert_eq!(again.heartbeat_interval.unwrap().as_millis(), 3500);
+}
+
+fn same_request(found: &Request, wanted: &Request) {
+    assert_eq!((&found.method, &found.args), (&wanted.method, &wanted.args));
+    assert_eq!((&found.namespace, &found.version), (&wanted.namespace, &wanted.version));
+    assert_eq!(found.context, wanted.context);
+}
+
+/// Holds a verdict against what `serde_json` reads.
+fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
+    let object = match envelope::read(body) {
+        Reference::Unknown => return,
+        Reference::Refused => {
+            assert!(decoded.is_err(), "it must be refused");
+            return;
+        }
+        Reference::Object(object) => object,
+    };
+    let texts = (|| {
+        Ok::<_, ()>((
+            envelope::required(&object, "method")?.unwrap_or_default(),
+            envelope::optional(&object, "namespace")?,
+            match object.get("version") {
+                Some(Value::Null) => Some("None".to_owned()),
+                _ => envelope::required(&object, "version")?,
+            },
+            envelope::optional(&object, "_unique_id")?,
+            envelope::optional(&object, "_msg_id")?.zip(envelope::optional(&object, "_reply_q")?),
+        ))
+    })();
+    match (texts, decoded) {
+        // Only of these may there not be two; the reference takes the last.
+        (_, Err(Poison::DuplicateKey { .. })) => {}
+        (Ok(_), Err(poison)) => panic!("it must be accepted: {poison}"),
+        (Err(()), Ok(_)) => {
+            panic!("a value of the wrong type must be refused")
+        }
+        (Err(()), Err(_)) => {}
+        (Ok(wanted), Ok(Inbound { request, unique_id, caller })) => {
+            let caller = caller.clone().map(|caller| (caller.message_id, caller.reply_queue));
+            let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+            let found = (
+                request.method.to_string(),
+                text(&request.namespace),
+                text(&request.version),
+                unique_id.clone(),
+                caller,
+            );
+            assert_eq!(found, wanted);
+            assert_eq!(request.context, envelope::context(&object));
+            assert_eq!(value(&request.args), object.get("args").cloned().unwrap_or_else(|| json!({})));
+        }
+    }
+}
+
+pub(crate) fn value(payload: &Payload) -> Value {
+    payload.decode().expect("what was accepted can be read")
+}
