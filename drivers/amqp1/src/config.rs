@@ -1,8 +1,11 @@
 //! What the URL says about a broker: hosts, credentials, TLS, and oslo's options of the group `oslo_messaging_amqp`.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use oxlo_driver_net::tls::{MinVersion, TlsOptions};
+use oxlo_driver_net::{
+    options::{contradiction, place, tls as tls_options},
+    tls::{MinVersion, TlsOptions},
+};
 use oxlo_transport::{
     TransportError, TransportUrl,
     url::{QueryReader, Secret},
@@ -50,11 +53,7 @@ pub(crate) struct Login {
 impl Host {
     /// As a person should see it.
     pub(crate) fn place(&self) -> String {
-        if self.name.contains(':') {
-            format!("[{}]:{}", self.name, self.port)
-        } else {
-            format!("{}:{}", self.name, self.port)
-        }
+        place(&self.name, self.port)
     }
 }
 
@@ -174,35 +173,11 @@ fn hosts(url: &TransportUrl, options: &mut QueryReader<'_>, tls: bool) -> Result
 }
 
 fn tls(url: &TransportUrl, options: &mut QueryReader<'_>) -> Result<Option<TlsOptions>, TransportError> {
-    let asked = options.bool("ssl")?;
-    let path =
-        |options: &mut QueryReader<'_>, name| options.text(name).filter(|text| !text.is_empty()).map(PathBuf::from);
-    let files = TlsOptions {
-        ca_file: path(options, "ssl_ca_file"),
-        cert_file: path(options, "ssl_cert_file"),
-        key_file: path(options, "ssl_key_file"),
-        min_version: match options.choice("ssl_version", TLS_VERSIONS)? {
-            Some("TLSv1_3") => MinVersion::Tls13,
-            _ => MinVersion::Tls12,
-        },
+    let min_version = match options.choice("ssl_version", TLS_VERSIONS)? {
+        Some("TLSv1_3") => MinVersion::Tls13,
+        _ => MinVersion::Tls12,
     };
-    if url.scheme() == "amqps" {
-        return match asked {
-            Some(false) => Err(contradiction("ssl", "it is off, but the scheme amqps:// asks for TLS; use amqp://")),
-            _ => Ok(Some(files)),
-        };
-    }
-    if asked == Some(true) {
-        return Ok(Some(files));
-    }
-    for (name, given) in
-        [("ssl_ca_file", &files.ca_file), ("ssl_cert_file", &files.cert_file), ("ssl_key_file", &files.key_file)]
-    {
-        if given.is_some() {
-            return Err(contradiction(name, "it is set, but ssl is off; add ssl=true or use amqps://"));
-        }
-    }
-    Ok(None)
+    tls_options(url, options, ("amqp", "amqps"), min_version)
 }
 
 fn addresses(
@@ -238,10 +213,6 @@ fn addresses(
 
 fn credit(options: &mut QueryReader<'_>, name: &'static str) -> Result<Option<u16>, TransportError> {
     Ok(options.integer(name, 1..=1000)?.and_then(|number| u16::try_from(number).ok()))
-}
-
-fn contradiction(option: &str, reason: &str) -> TransportError {
-    TransportError::Config { option: option.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! One supervised connection: it comes back by itself, to whichever host answers, until it is closed.
 //!
-//! The decisions (which host, when, when to give up) are [`Supervisor`]'s; this carries them out. fe2o3-amqp has no
+//! That it comes back is [`Link`]'s doing; this opens, follows and closes what fe2o3-amqp calls a connection, which has no
 //! recovery of its own.
 
 use std::{
-    num::NonZeroUsize,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -19,33 +18,28 @@ use fe2o3_amqp::{
         primitives::{Symbol, Value},
     },
 };
-use oxlo_driver_net::tls::Tls;
-use oxlo_transport::{
-    Retry, TransportError,
-    parts::supervisor::{Failover, Next, Start, Supervisor},
+pub(crate) use oxlo_driver_net::link::{Role, connected};
+use oxlo_driver_net::{
+    link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
+    tls::Tls,
 };
+use oxlo_transport::{TransportError, parts::supervisor::Failover};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
     config::{Config, Host},
-    error::{self, AttemptError, Said},
+    error,
     stream::{self, GROWTH, Opened, Peer, StreamHandle},
 };
 
-/// How long one attempt may take, from resolving the name to the first session.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// How long the broker may take to begin a session.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long a broker that refused us for good is left alone.
-const REFUSED_PAUSE: Duration = Duration::from_secs(5);
-/// How long closing in order may take before the socket is closed under it.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// The largest frame that the broker may send.
 const FRAME_MAX: u32 = 64 * 1024;
 /// Links beyond which a connection has no room: each has a session of its own.
@@ -53,40 +47,10 @@ const CHANNEL_MAX: u16 = 32_767;
 /// What a message may have beside its text.
 const HEADROOM: usize = 64 * 1024;
 
-/// What a connection is for. Two, because a broker that takes no messages reads nothing, settlements included.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Role {
-    Publish,
-    Consume,
-}
-
-impl Role {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Consume => "consume",
-        }
-    }
-}
-
-/// Where a connection stands.
-#[derive(Clone, Debug)]
-pub(crate) enum LinkState {
-    Up(Arc<Connected>),
-    Down(Down),
-    Closed,
-}
-
-/// Not connected, and trying.
-#[derive(Clone, Debug)]
-pub(crate) struct Down {
-    /// Attempts that failed since the connection was lost, or since the beginning.
-    pub(crate) attempts: u32,
-    /// Why it is down, or why the last attempt failed.
-    pub(crate) cause: Option<TransportError>,
-    /// Every host was tried, and the last cause will not pass.
-    pub(crate) gave_up: bool,
-}
+/// A connection that comes back by itself.
+pub(crate) type Link = link::Link<Connected>;
+/// Where it stands.
+pub(crate) type LinkState = link::LinkState<Connected>;
 
 type Begun = Result<SessionHandle<()>, BeginError>;
 
@@ -122,187 +86,53 @@ impl Connected {
     }
 }
 
-/// A connection that comes back by itself.
-#[derive(Debug)]
-pub(crate) struct Link {
-    state: watch::Receiver<LinkState>,
-    begin: CancellationToken,
-    stop: CancellationToken,
-}
-
-impl Link {
-    /// A link that connects once it is told to [`begin`](Self::begin).
-    pub(crate) fn spawn(config: Arc<Config>, tls: Option<Tls>, role: Role, message_max: usize) -> Self {
-        let (sender, state) = watch::channel(LinkState::Down(Down { attempts: 0, cause: None, gave_up: false }));
-        let (begin, stop) = (CancellationToken::new(), CancellationToken::new());
-        let hosts = NonZeroUsize::new(config.hosts.len()).unwrap_or(NonZeroUsize::MIN);
-        let supervisor = Supervisor::new(hosts, Start::Shuffled, Failover::RoundRobin, &mut rand::rng());
-        let message_max = message_max.saturating_add(HEADROOM);
-        let keeper = Keeper { config, tls, role, message_max, supervisor, state: sender, stop: stop.clone() };
-        let begun = begin.clone();
-        tokio::spawn(async move {
-            if keeper.stop.clone().run_until_cancelled(begun.cancelled()).await.is_some() {
-                keeper.run().await;
-            } else {
-                keeper.state.send_replace(LinkState::Closed);
-            }
-        });
-        Self { state, begin, stop }
-    }
-
-    /// Starts to connect, unless it has.
-    pub(crate) fn begin(&self) {
-        self.begin.cancel();
-    }
-
-    /// The state and its changes.
-    pub(crate) fn state(&self) -> watch::Receiver<LinkState> {
-        self.state.clone()
-    }
-
-    /// Waits for the first connection.
-    ///
-    /// # Errors
-    ///
-    /// `Refused` once every host was tried and one refuses us for good, `Unreachable` once every host was tried as
-    /// often as `retry` says.
-    pub(crate) async fn first_connection(
-        &self,
-        config: &Config,
-        retry: Retry,
-    ) -> Result<Arc<Connected>, TransportError> {
-        let begun = Instant::now();
-        let hosts = u32::try_from(config.hosts.len()).unwrap_or(u32::MAX);
-        let mut state = self.state();
-        let settled = |state: &LinkState| match state {
-            LinkState::Up(connected) => Some(Ok(connected.clone())),
-            LinkState::Closed => Some(Err(TransportError::Closed)),
-            LinkState::Down(down) if down.gave_up => Some(Err(down.cause.clone().unwrap_or(TransportError::Closed))),
-            LinkState::Down(down) => match retry {
-                Retry::Times(times) if down.attempts >= hosts.saturating_mul(times.saturating_add(1)) => {
-                    Some(Err(unreachable_after(config, begun, down.cause.clone())))
-                }
-                _ => None,
-            },
-        };
-        match state.wait_for(|state| settled(state).is_some()).await {
-            Ok(state) => settled(&state).unwrap_or(Err(TransportError::Closed)),
-            Err(_) => Err(TransportError::Closed),
-        }
-    }
-
-    /// Closes in order; the link does not come back. Returns when the connection is closed.
-    pub(crate) async fn close(&self) {
-        self.stop.cancel();
-        let mut state = self.state();
-        // The keeper says `Closed` as its last act; if it is gone, it is closed as well.
-        let _ = state.wait_for(|state| matches!(state, LinkState::Closed)).await;
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-/// Waits until the link is up, and gives that incarnation; `None` once it is closed for good.
-pub(crate) async fn connected(state: &mut watch::Receiver<LinkState>) -> Option<Arc<Connected>> {
-    let settled = state.wait_for(|state| !matches!(state, LinkState::Down(_))).await.ok()?;
-    match &*settled {
-        LinkState::Up(connected) => Some(connected.clone()),
-        LinkState::Down(_) | LinkState::Closed => None,
-    }
-}
-
-/// No connection in time.
-pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
-    TransportError::Unreachable {
-        broker: config.places(),
-        waited: begun.elapsed(),
-        source: cause.map(|cause| Arc::new(cause) as _),
-    }
-}
-
-struct Keeper {
+/// A link to the broker; links that share `news` tell each other when they have connected.
+pub(crate) fn link(
     config: Arc<Config>,
     tls: Option<Tls>,
     role: Role,
     message_max: usize,
-    supervisor: Supervisor,
-    state: watch::Sender<LinkState>,
-    stop: CancellationToken,
+    news: &watch::Sender<()>,
+) -> Link {
+    let plan = Plan {
+        role,
+        places: config.hosts.iter().map(Host::place).collect(),
+        failover: Failover::RoundRobin,
+        pace: Pace::default(),
+    };
+    let message_max = message_max.saturating_add(HEADROOM);
+    Link::spawn(Fe2o3 { config, tls, role, message_max }, plan, news)
 }
 
-/// What an attempt yields: the connection, which only this file touches, and what others see of it.
+/// No connection in time.
+pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
+    unreachable(config.places(), begun, cause)
+}
+
+/// How fe2o3-amqp connects.
+struct Fe2o3 {
+    config: Arc<Config>,
+    tls: Option<Tls>,
+    role: Role,
+    message_max: usize,
+}
+
+/// The connection itself, which only this file touches.
 struct Open {
     handle: ConnectionHandle<()>,
     stream: StreamHandle,
     orders: mpsc::Receiver<oneshot::Sender<Begun>>,
-    connected: Arc<Connected>,
 }
 
-impl Keeper {
-    async fn run(mut self) {
-        let stop = self.stop.clone();
-        let mut attempts = 0;
-        let mut next = self.supervisor.start(Instant::now());
-        loop {
-            let (place, after) = match next {
-                Next::Connect { host, after } => (host, after),
-                Next::GiveUp { host } => {
-                    self.state.send_modify(|state| {
-                        if let LinkState::Down(down) = state {
-                            down.gave_up = true;
-                        }
-                    });
-                    (host, REFUSED_PAUSE)
-                }
-            };
-            if stop.run_until_cancelled(tokio::time::sleep(after)).await.is_none() {
-                break;
-            }
-            let Some(host) = self.config.hosts.get(place).cloned() else { break };
-            let Some(attempt) = stop.run_until_cancelled(self.attempt(&host)).await else { break };
-            match attempt {
-                Ok(mut open) => {
-                    attempts = 0;
-                    self.supervisor.connected(Instant::now());
-                    info!(broker = %host.place(), role = self.role.name(), product = open.connected.product(), "connected");
-                    self.state.send_replace(LinkState::Up(open.connected.clone()));
-                    let cause = stop.run_until_cancelled(watch_over(&mut open)).await;
-                    open.connected.ended.cancel();
-                    let Some(cause) = cause else {
-                        farewell(open).await;
-                        break;
-                    };
-                    open.stream.kill();
-                    warn!(broker = %host.place(), role = self.role.name(), %cause, "connection lost");
-                    metrics::counter!("oxlo_connections_lost_total", "role" => self.role.name()).increment(1);
-                    let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
-                    self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
-                    next = self.supervisor.lost(Instant::now(), &mut rand::rng());
-                }
-                Err(failed) => {
-                    attempts += 1;
-                    let cause = failed.error;
-                    debug!(broker = %host.place(), role = self.role.name(), %cause, source = ?std::error::Error::source(&cause), "no connection");
-                    self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
-                    next = self.supervisor.failed(failed.permanent, Instant::now(), &mut rand::rng());
-                }
-            }
-        }
-        self.state.send_replace(LinkState::Closed);
-    }
+impl Dialler for Fe2o3 {
+    type Session = Connected;
+    type Custody = Open;
 
-    async fn attempt(&self, host: &Host) -> Result<Open, AttemptError> {
+    async fn open(&self, host: usize) -> Result<(Arc<Connected>, Open), AttemptError> {
         let begun = Instant::now();
-        timeout(ATTEMPT_LIMIT, self.open(host, begun))
-            .await
-            .unwrap_or_else(|_| Err(AttemptError::passing(host, begun.elapsed(), None)))
-    }
-
-    async fn open(&self, host: &Host, begun: Instant) -> Result<Open, AttemptError> {
+        let Some(host) = self.config.hosts.get(host) else {
+            return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
+        };
         let peer = Peer {
             host: host.name.clone(),
             port: host.port,
@@ -344,10 +174,28 @@ impl Keeper {
         let _ = first.end().await;
         let (sessions, orders) = mpsc::channel(64);
         let connected = Arc::new(Connected { sessions, ended: CancellationToken::new(), opened: handle.opened() });
+        debug!(broker = %host.place(), product = connected.product(), "opened");
         guard.defuse();
-        Ok(Open { handle: connection, stream: handle, orders, connected })
+        Ok((connected, Open { handle: connection, stream: handle, orders }))
     }
 
+    async fn follow(&self, _: &Connected, open: &mut Open) -> String {
+        watch_over(open).await
+    }
+
+    fn abandon(&self, connected: &Connected, open: Open) {
+        connected.ended.cancel();
+        open.stream.kill();
+    }
+
+    async fn farewell(&self, connected: &Connected, mut open: Open) {
+        connected.ended.cancel();
+        let _ = timeout(FAREWELL, open.handle.close()).await;
+        open.stream.kill();
+    }
+}
+
+impl Fe2o3 {
     /// A name that no other connection has: a broker may refuse the second one of a name.
     fn container(&self) -> String {
         match &self.config.container {
@@ -425,9 +273,4 @@ async fn watch_over(open: &mut Open) -> String {
             }
         }
     }
-}
-
-async fn farewell(mut open: Open) {
-    let _ = timeout(FAREWELL, open.handle.close()).await;
-    open.stream.kill();
 }

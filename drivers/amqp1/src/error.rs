@@ -11,33 +11,13 @@ use fe2o3_amqp::{
         messaging::Outcome,
     },
 };
-use oxlo_transport::{
-    TransportError,
-    error::{Cause, Refusal},
-};
+use oxlo_driver_net::link::AttemptError;
+use oxlo_transport::{TransportError, error::Refusal};
 
 use crate::{
     config::Host,
     stream::{self, ConnectError},
 };
-
-/// Why an attempt to connect failed, and whether another one would fail the same way.
-#[derive(Debug)]
-pub(crate) struct AttemptError {
-    pub(crate) error: TransportError,
-    pub(crate) permanent: bool,
-}
-
-impl AttemptError {
-    fn refused(host: &Host, refusal: Refusal, reason: impl Into<String>) -> Self {
-        let error = TransportError::Refused { refusal, broker: host.place(), reason: reason.into() };
-        Self { error, permanent: true }
-    }
-
-    pub(crate) fn passing(host: &Host, waited: Duration, source: Option<Cause>) -> Self {
-        Self { error: TransportError::Unreachable { broker: host.place(), waited, source }, permanent: false }
-    }
-}
 
 /// What fe2o3-amqp or the broker said, as one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +27,10 @@ pub(crate) struct Said(pub(crate) String);
 /// No stream to the host.
 pub(crate) fn from_stream(host: &Host, waited: Duration, error: ConnectError) -> AttemptError {
     if error.is_permanent() {
-        AttemptError::refused(host, Refusal::Tls, error.to_string())
+        AttemptError::refused(host.place(), Refusal::Tls, error.to_string())
     } else {
-        AttemptError::passing(host, waited, Some(Arc::new(error)))
+        let nobody = error.is_refused();
+        AttemptError { nobody, ..AttemptError::passing(host.place(), waited, Some(Arc::new(error))) }
     }
 }
 
@@ -62,32 +43,32 @@ pub(crate) fn from_open(
 ) -> AttemptError {
     if let Some(failure) = failure {
         if !stream::is_permanent(&failure) {
-            return AttemptError::passing(host, waited, Some(failure));
+            return AttemptError::passing(host.place(), waited, Some(failure));
         }
         let tls = failure.get_ref().is_some_and(|inner| inner.is::<oxlo_driver_net::tls::TlsError>());
         let refusal = if tls { Refusal::Tls } else { Refusal::Protocol };
-        return AttemptError::refused(host, refusal, failure.to_string());
+        return AttemptError::refused(host.place(), refusal, failure.to_string());
     }
     let who =
         host.login.as_ref().map_or_else(|| "nobody (SASL ANONYMOUS)".to_owned(), |it| format!("user `{}`", it.user));
     match error {
         OpenError::SaslError { .. } => AttemptError::refused(
-            host,
+            host.place(),
             Refusal::Credentials,
             format!("{who} was not let in; check user, password and sasl_mechanisms"),
         ),
         OpenError::NotImplemented(_) => AttemptError::refused(
-            host,
+            host.place(),
             Refusal::Credentials,
             format!("the broker offers no way to log in as {who}; check user and sasl_mechanisms"),
         ),
         OpenError::ProtocolHeaderMismatch(header) => AttemptError::refused(
-            host,
+            host.place(),
             Refusal::Protocol,
             format!("the broker answers with the protocol header {}", header.escape_ascii()),
         ),
         OpenError::RemoteClosedWithError(error) => closed(host, waited, error),
-        error => AttemptError::passing(host, waited, Some(Arc::new(Said(error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
     }
 }
 
@@ -98,7 +79,7 @@ pub(crate) fn from_begin(host: &Host, waited: Duration, error: &BeginError) -> A
         BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
             closed(host, waited, error)
         }
-        error => AttemptError::passing(host, waited, Some(Arc::new(Said(error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
     }
 }
 
@@ -107,11 +88,11 @@ fn closed(host: &Host, waited: Duration, error: &definitions::Error) -> AttemptE
     let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
     match &error.condition {
         ErrorCondition::AmqpError(condition) if denied.contains(condition) => AttemptError::refused(
-            host,
+            host.place(),
             Refusal::VirtualHost,
             format!("the virtual host is not open to us: {}", said(error)),
         ),
-        _ => AttemptError::passing(host, waited, Some(Arc::new(Said(said(error))))),
+        _ => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(said(error))))),
     }
 }
 

@@ -3,11 +3,10 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::tls::{Tls, TlsOptions};
+use oxlo_driver_net::{link::close, options::load, state::joined};
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
@@ -22,7 +21,7 @@ use tokio::{
 use crate::{
     address::{Addresses, Profile},
     config::Config,
-    connection::{Link, LinkState, Role, unreachable_after},
+    connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     message,
     publish::{Patience, Publisher},
@@ -61,20 +60,18 @@ struct Amqp1Transport {
 
 impl Amqp1Transport {
     async fn connect(config: Config, settings: Settings) -> Result<Self, TransportError> {
-        let tls = match config.tls.clone() {
-            None => None,
-            Some(options) => Some(load(options).await?),
-        };
+        let tls = load(config.tls.clone()).await?;
         let config = Arc::new(config);
         let max = settings.max_message_size;
-        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish, max));
-        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume, max));
+        let news = watch::Sender::new(());
+        let publishing = Arc::new(link(config.clone(), tls.clone(), Role::Publish, max, &news));
+        let consuming = Arc::new(link(config.clone(), tls, Role::Consume, max, &news));
         publishing.begin();
-        let connected = publishing.first_connection(&config, settings.connect_retry).await?;
+        let connected = publishing.first_connection(settings.connect_retry).await?;
         // The hosts of one URL are one broker: what the first says of itself holds for all.
         let addresses = config.addresses.on(connected.product(), &settings.control_exchange);
         let publisher = Arc::new(Publisher::new(config.clone(), publishing.clone()));
-        let state = observe(publishing.state(), consuming.state());
+        let state = joined(publishing.state(), consuming.state());
         Ok(Self {
             config,
             settings,
@@ -273,9 +270,7 @@ impl Transport for Amqp1Transport {
         if let Some(reply_link) = self.reply_link.get() {
             reply_link.close().await;
         }
-        tokio::join!(self.publishing.close(), self.consuming.close());
-        let mut state = self.state.clone();
-        let _ = timeout(Duration::from_secs(1), state.wait_for(|state| *state == ConnectionState::Closed)).await;
+        close(&self.publishing, &self.consuming, self.state.clone()).await;
     }
 }
 
@@ -290,58 +285,6 @@ impl fmt::Debug for Amqp1Transport {
     }
 }
 
-/// Reads the TLS material, away from the runtime's threads.
-async fn load(options: TlsOptions) -> Result<Tls, TransportError> {
-    match tokio::task::spawn_blocking(move || Tls::load(&options)).await {
-        Ok(Ok(tls)) => Ok(tls),
-        Ok(Err(error)) => {
-            let (option, reason) = error.into_parts();
-            Err(TransportError::Config { option: option.to_owned(), reason })
-        }
-        Err(_) => Err(TransportError::Closed),
-    }
-}
-
 fn unwritable(error: &serde_json::Error) -> TransportError {
     TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
-}
-
-/// One state of the two connections.
-fn observe(
-    mut publishing: watch::Receiver<LinkState>,
-    mut consuming: watch::Receiver<LinkState>,
-) -> watch::Receiver<ConnectionState> {
-    let disconnected = |cause: Option<&TransportError>| {
-        let text = match cause {
-            Some(cause) => match std::error::Error::source(cause) {
-                Some(source) => format!("{cause}: {source}"),
-                None => cause.to_string(),
-            },
-            None => "connecting".to_owned(),
-        };
-        ConnectionState::Disconnected(text.into())
-    };
-    let joined = move |publishing: &LinkState, consuming: &LinkState| match (publishing, consuming) {
-        (LinkState::Closed, _) => ConnectionState::Closed,
-        (LinkState::Down(down), _) => disconnected(down.cause.as_ref()),
-        // Without a cause it was never asked to connect.
-        (_, LinkState::Down(down)) if down.cause.is_some() => disconnected(down.cause.as_ref()),
-        (LinkState::Up(_), _) => ConnectionState::Connected,
-    };
-    let (sender, state) = watch::channel(ConnectionState::Connected);
-    tokio::spawn(async move {
-        loop {
-            let now = joined(&publishing.borrow_and_update(), &consuming.borrow_and_update());
-            sender.send_if_modified(|state| std::mem::replace(state, now.clone()) != now);
-            if now == ConnectionState::Closed {
-                break;
-            }
-            tokio::select! {
-                changed = publishing.changed() => if changed.is_err() { break },
-                changed = consuming.changed() => if changed.is_err() { break },
-            }
-        }
-        sender.send_replace(ConnectionState::Closed);
-    });
-    state
 }

@@ -1,6 +1,11 @@
-//! TCP and TLS as oxlo's drivers need them: a dialled connection with the options of a long-lived one, and rustls on ring.
+//! What oxlo's drivers that speak to a broker over TCP have in common: a dialled connection with the options of a
+//! long-lived one, rustls on ring, and a connection that comes back by itself.
 //!
 //! It knows no protocol and no broker. Only drivers use it.
 
 pub mod dial;
+mod keeper;
+pub mod link;
+pub mod options;
+pub mod state;
 pub mod tls;

@@ -1,8 +1,12 @@
 //! What the URL says about a broker: hosts, credentials, TLS, and oslo's options of the group `oslo_messaging_rabbit`.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use oxlo_driver_net::tls::{MinVersion, TlsOptions};
+use oxlo_driver_net::{
+    link::Pace,
+    options::{contradiction, place, tls as tls_options},
+    tls::{MinVersion, TlsOptions},
+};
 use oxlo_transport::{
     TransportError, TransportUrl,
     parts::{backoff::Backoff, supervisor::Failover},
@@ -41,16 +45,6 @@ pub(crate) struct Config {
     pub(crate) cancel_on_failover: bool,
 }
 
-/// What is set about the pauses between attempts to connect.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pace {
-    /// Before every attempt to reconnect.
-    pub(crate) delay: Duration,
-    /// Added to it at most, drawn anew each time.
-    pub(crate) splay: Duration,
-    pub(crate) backoff: Backoff,
-}
-
 /// `hostname` and `processname`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StableNames {
@@ -70,11 +64,7 @@ pub(crate) struct Host {
 impl Host {
     /// As a person should see it.
     pub(crate) fn place(&self) -> String {
-        if self.name.contains(':') {
-            format!("[{}]:{}", self.name, self.port)
-        } else {
-            format!("{}:{}", self.name, self.port)
-        }
+        place(&self.name, self.port)
     }
 }
 
@@ -184,35 +174,11 @@ fn tls_version(options: &mut QueryReader<'_>) -> Result<Option<&'static str>, Tr
 }
 
 fn tls(url: &TransportUrl, options: &mut QueryReader<'_>) -> Result<Option<TlsOptions>, TransportError> {
-    let asked = options.bool("ssl")?;
-    let files = TlsOptions {
-        ca_file: path(options, "ssl_ca_file"),
-        cert_file: path(options, "ssl_cert_file"),
-        key_file: path(options, "ssl_key_file"),
-        min_version: match tls_version(options)? {
-            Some("TLSv1_3") => MinVersion::Tls13,
-            _ => MinVersion::Tls12,
-        },
+    let min_version = match tls_version(options)? {
+        Some("TLSv1_3") => MinVersion::Tls13,
+        _ => MinVersion::Tls12,
     };
-    if url.scheme() == "rabbits" {
-        return match asked {
-            Some(false) => {
-                Err(contradiction("ssl", "it is off, but the scheme rabbits:// asks for TLS; use rabbit://"))
-            }
-            _ => Ok(Some(files)),
-        };
-    }
-    if asked == Some(true) {
-        return Ok(Some(files));
-    }
-    for (name, given) in
-        [("ssl_ca_file", &files.ca_file), ("ssl_cert_file", &files.cert_file), ("ssl_key_file", &files.key_file)]
-    {
-        if given.is_some() {
-            return Err(contradiction(name, "it is set, but ssl is off; add ssl=true or use rabbits://"));
-        }
-    }
-    Ok(None)
+    tls_options(url, options, ("rabbit", "rabbits"), min_version)
 }
 
 /// The heartbeat to agree on with the broker: a heartbeat is sent twice in that time.
@@ -327,14 +293,6 @@ fn integer<N: TryFrom<i64> + Into<i64>>(
     most: N,
 ) -> Result<Option<N>, TransportError> {
     Ok(options.integer(name, 0..=most.into())?.and_then(|number| N::try_from(number).ok()))
-}
-
-fn path(options: &mut QueryReader<'_>, name: &'static str) -> Option<PathBuf> {
-    options.text(name).filter(|text| !text.is_empty()).map(PathBuf::from)
-}
-
-fn contradiction(option: &str, reason: &str) -> TransportError {
-    TransportError::Config { option: option.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

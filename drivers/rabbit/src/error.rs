@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
-use oxlo_transport::{
-    TransportError,
-    error::{Cause, Refusal},
-};
+use oxlo_driver_net::link::AttemptError;
+use oxlo_transport::{TransportError, error::Refusal};
 
 use crate::{
     config::Host,
@@ -33,34 +31,13 @@ pub(crate) fn is_not_found(error: &Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
 
-/// Why an attempt to connect failed, and whether another one would fail the same way.
-#[derive(Debug)]
-pub(crate) struct AttemptError {
-    pub(crate) error: TransportError,
-    pub(crate) permanent: bool,
-    /// Nobody listens there: the host's kernel said so.
-    pub(crate) nobody: bool,
-}
-
-impl AttemptError {
-    fn refused(host: &Host, refusal: Refusal, reason: String) -> Self {
-        let error = TransportError::Refused { refusal, broker: host.place(), reason };
-        Self { error, permanent: true, nobody: false }
-    }
-
-    pub(crate) fn passing(host: &Host, waited: std::time::Duration, source: Option<Cause>) -> Self {
-        let error = TransportError::Unreachable { broker: host.place(), waited, source };
-        Self { error, permanent: false, nobody: false }
-    }
-}
-
 /// No stream to the host.
 pub(crate) fn from_stream(host: &Host, waited: std::time::Duration, error: ConnectError) -> AttemptError {
     if error.is_permanent() {
-        AttemptError::refused(host, Refusal::Tls, error.to_string())
+        AttemptError::refused(host.place(), Refusal::Tls, error.to_string())
     } else {
         let nobody = error.is_refused();
-        AttemptError { nobody, ..AttemptError::passing(host, waited, Some(Arc::new(error))) }
+        AttemptError { nobody, ..AttemptError::passing(host.place(), waited, Some(Arc::new(error))) }
     }
 }
 
@@ -75,7 +52,7 @@ pub(crate) fn from_handshake(
     match reply_code(&error) {
         Some(ACCESS_REFUSED) => {
             let reason = format!("user `{}` was not let in; check user, password and login method", host.user);
-            AttemptError::refused(host, Refusal::Credentials, reason)
+            AttemptError::refused(host.place(), Refusal::Credentials, reason)
         }
         Some(NOT_ALLOWED) => {
             let reason = format!(
@@ -83,14 +60,14 @@ pub(crate) fn from_handshake(
                 host.user,
                 text(&error)
             );
-            AttemptError::refused(host, Refusal::VirtualHost, reason)
+            AttemptError::refused(host.place(), Refusal::VirtualHost, reason)
         }
         _ => match end {
             Some(StreamEnd::Failed(error)) if stream::is_permanent(&error) => {
-                AttemptError::refused(host, Refusal::Protocol, error.to_string())
+                AttemptError::refused(host.place(), Refusal::Protocol, error.to_string())
             }
-            Some(StreamEnd::Failed(cause)) => AttemptError::passing(host, waited, Some(cause)),
-            _ => AttemptError::passing(host, waited, Some(Arc::new(error))),
+            Some(StreamEnd::Failed(cause)) => AttemptError::passing(host.place(), waited, Some(cause)),
+            _ => AttemptError::passing(host.place(), waited, Some(Arc::new(error))),
         },
     }
 }

@@ -3,11 +3,14 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::tls::Tls;
+use oxlo_driver_net::{
+    link::close,
+    options::load,
+    state::{Side, joined},
+};
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
@@ -27,7 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    connection::{Link, LinkState, Role, unreachable_after},
+    connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     duplicates::Duplicates,
     lateness::Lateness,
@@ -77,18 +80,15 @@ struct RabbitTransport {
 
 impl RabbitTransport {
     async fn connect(config: Config, settings: Settings) -> Result<Self, TransportError> {
-        let tls = match config.tls.clone() {
-            None => None,
-            Some(options) => Some(load(options).await?),
-        };
+        let tls = load(config.tls.clone()).await?;
         let config = Arc::new(config);
         let news = watch::Sender::new(());
-        let publishing = Arc::new(Link::spawn(config.clone(), tls.clone(), Role::Publish, &news));
-        let consuming = Arc::new(Link::spawn(config.clone(), tls, Role::Consume, &news));
+        let publishing = Arc::new(link(config.clone(), tls.clone(), Role::Publish, &news));
+        let consuming = Arc::new(link(config.clone(), tls, Role::Consume, &news));
         publishing.begin();
-        publishing.first_connection(&config, settings.connect_retry).await?;
+        publishing.first_connection(settings.connect_retry).await?;
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
-        let state = observe(publisher.gate(), consuming.state());
+        let state = joined(publisher.gate(), consuming.state());
         Ok(Self {
             config,
             settings,
@@ -309,9 +309,7 @@ impl Transport for RabbitTransport {
         if let Some(reply_queue) = self.reply_queue.get() {
             reply_queue.close().await;
         }
-        tokio::join!(self.publishing.close(), self.consuming.close());
-        let mut state = self.state.clone();
-        let _ = timeout(Duration::from_secs(1), state.wait_for(|state| *state == ConnectionState::Closed)).await;
+        close(&self.publishing, &self.consuming, self.state.clone()).await;
     }
 }
 
@@ -326,66 +324,17 @@ impl fmt::Debug for RabbitTransport {
     }
 }
 
-/// Reads the TLS material, away from the runtime's threads.
-async fn load(options: oxlo_driver_net::tls::TlsOptions) -> Result<Tls, TransportError> {
-    let loaded = tokio::task::spawn_blocking(move || Tls::load(&options)).await;
-    match loaded {
-        Ok(Ok(tls)) => Ok(tls),
-        Ok(Err(error)) => {
-            let (option, reason) = error.into_parts();
-            Err(TransportError::Config { option: option.to_owned(), reason })
-        }
-        Err(_) => Err(TransportError::Closed),
-    }
-}
-
 fn unwritable(error: &serde_json::Error) -> TransportError {
     TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
 }
 
-/// One state of the two connections.
-fn observe(
-    mut gate: watch::Receiver<Gate>,
-    mut consuming: watch::Receiver<LinkState>,
-) -> watch::Receiver<ConnectionState> {
-    let joined = |gate: &Gate, consuming: &LinkState| match (gate, consuming) {
-        (Gate::Closed, _) => ConnectionState::Closed,
-        (Gate::Down(down), _) => disconnected(down.cause.as_ref()),
-        // Without a cause it was never asked to connect.
-        (_, LinkState::Down(down)) if down.cause.is_some() => disconnected(down.cause.as_ref()),
-        (Gate::Blocked(reason), _) => ConnectionState::Blocked(reason.clone()),
-        (Gate::Open(_), _) => ConnectionState::Connected,
-    };
-    // Connecting has just succeeded; its channels open with the first use.
-    let (sender, state) = watch::channel(ConnectionState::Connected);
-    tokio::spawn(async move {
-        let mut was_open = false;
-        loop {
-            let now = joined(&gate.borrow_and_update(), &consuming.borrow_and_update());
-            was_open |= now == ConnectionState::Connected;
-            if was_open || now == ConnectionState::Closed {
-                sender.send_if_modified(|state| std::mem::replace(state, now.clone()) != now);
-            }
-            if now == ConnectionState::Closed {
-                break;
-            }
-            tokio::select! {
-                changed = gate.changed() => if changed.is_err() { break },
-                changed = consuming.changed() => if changed.is_err() { break },
-            }
+impl From<&Gate> for Side {
+    fn from(gate: &Gate) -> Self {
+        match gate {
+            Gate::Open(_) => Self::Up,
+            Gate::Blocked(reason) => Self::Blocked(reason.clone()),
+            Gate::Down(down) => Self::Down(down.cause.clone()),
+            Gate::Closed => Self::Closed,
         }
-        sender.send_replace(ConnectionState::Closed);
-    });
-    state
-}
-
-fn disconnected(cause: Option<&TransportError>) -> ConnectionState {
-    let text = cause.map_or_else(
-        || "the connection was lost".to_owned(),
-        |cause| {
-            let source = std::error::Error::source(cause).map(|source| format!(": {source}"));
-            format!("{cause}{}", source.unwrap_or_default())
-        },
-    );
-    ConnectionState::Disconnected(text.into())
+    }
 }

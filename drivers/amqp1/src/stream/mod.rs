@@ -71,6 +71,11 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether nobody listens there.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Dial(error) if error.is_refused())
+    }
+
     /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(self, Self::Tls(error) if error.is_permanent())

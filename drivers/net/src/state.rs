@@ -1,0 +1,124 @@
+//! One state of a transport's two connections.
+
+use std::sync::Arc;
+
+use oxlo_transport::{ConnectionState, TransportError};
+use tokio::sync::watch;
+
+use crate::link::LinkState;
+
+/// What one side says for itself.
+#[derive(Clone, Debug)]
+pub enum Side {
+    /// It works.
+    Up,
+    /// It is connected, and the broker takes no messages; the text is its reason.
+    Blocked(Arc<str>),
+    /// It does not work. Without a cause it was never asked to.
+    Down(Option<TransportError>),
+    /// It was closed.
+    Closed,
+}
+
+impl<S> From<&LinkState<S>> for Side {
+    fn from(state: &LinkState<S>) -> Self {
+        match state {
+            LinkState::Up(_) => Self::Up,
+            LinkState::Down(down) => Self::Down(down.cause.clone()),
+            LinkState::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Follows both sides and says what they come to, until the publishing side is closed.
+///
+/// To be called when connecting has succeeded: until the publishing side says something else it counts as connected, since
+/// what it needs beyond the connection may open with the first use.
+#[must_use]
+pub fn joined<P, C>(
+    mut publishing: watch::Receiver<P>,
+    mut consuming: watch::Receiver<C>,
+) -> watch::Receiver<ConnectionState>
+where
+    P: Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    for<'a> Side: From<&'a P> + From<&'a C>,
+{
+    let (sender, state) = watch::channel(ConnectionState::Connected);
+    tokio::spawn(async move {
+        let mut was_up = false;
+        loop {
+            let publishes = Side::from(&*publishing.borrow_and_update());
+            let consumes = Side::from(&*consuming.borrow_and_update());
+            was_up |= matches!(publishes, Side::Up | Side::Blocked(_));
+            let now = join(publishes, consumes, was_up);
+            sender.send_if_modified(|state| std::mem::replace(state, now.clone()) != now);
+            if now == ConnectionState::Closed {
+                break;
+            }
+            tokio::select! {
+                changed = publishing.changed() => if changed.is_err() { break },
+                changed = consuming.changed() => if changed.is_err() { break },
+            }
+        }
+        sender.send_replace(ConnectionState::Closed);
+    });
+    state
+}
+
+fn join(publishing: Side, consuming: Side, was_up: bool) -> ConnectionState {
+    match (publishing, consuming) {
+        (Side::Closed, _) => ConnectionState::Closed,
+        (Side::Down(cause), _) if cause.is_some() || was_up => disconnected(cause.as_ref()),
+        (_, Side::Down(Some(cause))) => disconnected(Some(&cause)),
+        (Side::Blocked(reason), _) => ConnectionState::Blocked(reason),
+        (Side::Up | Side::Down(_), _) => ConnectionState::Connected,
+    }
+}
+
+fn disconnected(cause: Option<&TransportError>) -> ConnectionState {
+    let text = cause.map_or_else(
+        || "the connection was lost".to_owned(),
+        |cause| {
+            let source = std::error::Error::source(cause).map(|source| format!(": {source}"));
+            format!("{cause}{}", source.unwrap_or_default())
+        },
+    );
+    ConnectionState::Disconnected(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> Option<TransportError> {
+        Some(TransportError::ConnectionLost { source: None })
+    }
+
+    #[test]
+    fn either_side_being_down_is_a_loss() {
+        assert_eq!(join(Side::Up, Side::Up, true), ConnectionState::Connected);
+        assert!(matches!(join(Side::Down(lost()), Side::Up, false), ConnectionState::Disconnected(_)));
+        assert!(matches!(join(Side::Up, Side::Down(lost()), true), ConnectionState::Disconnected(_)));
+        assert!(matches!(
+            join(Side::Blocked("memory".into()), Side::Down(lost()), true),
+            ConnectionState::Disconnected(_)
+        ));
+    }
+
+    #[test]
+    fn a_side_that_was_never_asked_is_no_loss() {
+        assert_eq!(join(Side::Up, Side::Down(None), true), ConnectionState::Connected);
+        assert_eq!(join(Side::Down(None), Side::Down(None), false), ConnectionState::Connected);
+        assert_eq!(
+            join(Side::Down(None), Side::Up, true),
+            ConnectionState::Disconnected("the connection was lost".into())
+        );
+    }
+
+    #[test]
+    fn a_block_is_told_and_closing_is_the_last_word() {
+        assert_eq!(join(Side::Blocked("memory".into()), Side::Up, true), ConnectionState::Blocked("memory".into()));
+        assert_eq!(join(Side::Closed, Side::Down(lost()), true), ConnectionState::Closed);
+    }
+}
