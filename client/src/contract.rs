@@ -10,7 +10,6 @@ use std::{
 
 use oxlo_transport::{Failure, settings::FromFailure};
 use serde::de::DeserializeOwned;
-use tracing::Span;
 
 use crate::{error::CallError, pending::PendingCall};
 
@@ -126,18 +125,6 @@ impl<R, E> fmt::Debug for PendingMethod<R, E> {
     }
 }
 
-pub(crate) fn record_method<T, E>(span: &Span, result: &Result<T, MethodError<E>>) {
-    match result {
-        Err(MethodError::Call(error)) => {
-            span.record("error.type", error.outcome());
-        }
-        Err(MethodError::Failed(_)) => {
-            span.record("error.type", "remote");
-        }
-        Ok(_) => {}
-    }
-}
-
 /// What the code that `#[contract]` writes calls.
 pub mod private {
     use std::{any::Any, borrow::Cow};
@@ -149,7 +136,6 @@ pub mod private {
     pub use crate::{CallError, MethodError, PendingCall, PendingMethod, RPCClient};
     pub use oxlo_transport::{Target, Transport};
 
-    use super::record_method;
     use crate::{outcome::method_outcome, site::CallKind};
 
     /// What a contract says about a method.
@@ -233,13 +219,14 @@ pub mod private {
         let rpc = prepared(rpc, spec);
         let ready = context(&rpc, CallKind::Call, spec, ctxt)
             .and_then(|ctxt| rpc.ready(CallKind::Call, &ctxt, spec.method, args));
-        let span = rpc.span(CallKind::Call, spec.method);
-        let reply = async { rpc.send(ready?.traced(&span)).await }.instrument(span.clone()).await;
+        let mut flight = rpc.flight(CallKind::Call, spec.method);
+        let span = flight.span();
+        let reply = async { rpc.send(ready?.traced(span)).await }.instrument(span.clone()).await;
         let site = || rpc.site(CallKind::Call, spec.method);
         let result = reply
             .map_err(MethodError::Call)
             .and_then(|reply| method_outcome(reply, &rpc.transport.settings().remote_errors, site));
-        record_method(&span, &result);
+        flight.ended(&result);
         result
     }
 

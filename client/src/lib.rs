@@ -56,6 +56,7 @@ mod remote;
 mod routing;
 mod rpc_client;
 mod site;
+mod telemetry;
 
 pub use crate::{
     contract::{MethodError, PendingMethod},

@@ -11,15 +11,14 @@ use std::{
 
 use oxlo_transport::{Reply, Target, Transport, settings::FromFailure, transport::PendingReply};
 use serde::de::DeserializeOwned;
-use tracing::Span;
 
 use crate::{
-    contract::{MethodError, record_method},
+    contract::MethodError,
     error::CallError,
     middleware::Layered,
     outcome::{method_outcome, outcome},
-    rpc_client::record,
     site::CallSite,
+    telemetry::Flight,
 };
 
 /// Who holds the reply.
@@ -40,13 +39,13 @@ pub struct PendingCall<R> {
     reply: OnItsWay,
     transport: Arc<dyn Transport>,
     site: CallSite,
-    span: Span,
+    flight: Flight,
     result: PhantomData<fn() -> R>,
 }
 
 impl<R> PendingCall<R> {
-    pub(crate) fn new(reply: OnItsWay, transport: Arc<dyn Transport>, site: CallSite, span: Span) -> Self {
-        Self { reply, transport, site, span, result: PhantomData }
+    pub(crate) fn new(reply: OnItsWay, transport: Arc<dyn Transport>, site: CallSite, flight: Flight) -> Self {
+        Self { reply, transport, site, flight, result: PhantomData }
     }
 
     /// The call's id, as it travels and as a broker's or a Python server's log shows it: 32 hexadecimal digits. Empty if
@@ -74,7 +73,7 @@ impl<R> PendingCall<R> {
 
 impl<R: DeserializeOwned> PendingCall<R> {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
-        let _entered = self.span.enter();
+        let _entered = self.flight.span().enter();
         match &mut self.reply {
             OnItsWay::Direct(reply) => {
                 Pin::new(reply).poll(cx).map_err(|error| CallError::of(self.site.clone(), error))
@@ -90,7 +89,7 @@ impl<R: DeserializeOwned> PendingCall<R> {
         let result = reply
             .map_err(MethodError::Call)
             .and_then(|reply| method_outcome(reply, &settings.remote_errors, || self.site.clone()));
-        record_method(&self.span, &result);
+        self.flight.ended(&result);
         Poll::Ready(result)
     }
 }
@@ -102,7 +101,7 @@ impl<R: DeserializeOwned> Future for PendingCall<R> {
         let reply = ready!(self.poll_reply(cx));
         let settings = self.transport.settings();
         let result = reply.and_then(|reply| outcome(reply, &settings.remote_errors, || self.site.clone()));
-        record(&self.span, &result);
+        self.flight.ended(&result);
         Poll::Ready(result)
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use oxlo_transport::{CallOptions, Context, Retry, SendOptions, Target, Transport, Version};
 use serde::{Serialize, de::DeserializeOwned};
-use tracing::{Instrument, Span, field::Empty};
+use tracing::Instrument;
 
 use crate::{
     check,
@@ -13,6 +13,7 @@ use crate::{
     outcome::outcome,
     pending::{OnItsWay, PendingCall},
     site::{CallKind, CallSite},
+    telemetry::{Flight, Telemetry},
 };
 
 /// Asks the servers of a target to run methods.
@@ -37,6 +38,7 @@ pub struct RPCClient {
     pub(crate) mandatory: Option<bool>,
     pub(crate) idempotent: bool,
     pub(crate) layers: Option<CallService>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl RPCClient {
@@ -55,6 +57,7 @@ impl RPCClient {
             mandatory: None,
             idempotent: false,
             layers: None,
+            telemetry: Arc::default(),
         }
     }
 
@@ -124,10 +127,10 @@ impl RPCClient {
     ) -> impl Future<Output = Result<R, CallError>> + Send {
         let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
-            let span = self.span(CallKind::Call, method);
-            let ready = ready.map(|request| request.traced(&span));
-            let result = self.call_ready(method, ready).instrument(span.clone()).await;
-            record(&span, &result);
+            let mut flight = self.flight(CallKind::Call, method);
+            let ready = ready.map(|request| request.traced(flight.span()));
+            let result = self.call_ready(method, ready).instrument(flight.span().clone()).await;
+            flight.ended(&result);
             result
         }
     }
@@ -192,20 +195,22 @@ impl RPCClient {
     ) -> impl Future<Output = Result<PendingCall<R>, CallError>> + Send {
         let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
-            let span = self.span(CallKind::Call, method);
+            let mut flight = self.flight(CallKind::Call, method);
             let site = self.site(CallKind::Call, method);
             let result = async {
-                let ready = ready?.traced(&span);
+                let ready = ready?.traced(flight.span());
                 if let Some(layers) = &self.layers {
                     return self.send_layered(layers, ready).await.map(OnItsWay::Layered);
                 }
                 let started = self.transport.start(&ready.target, ready.request, &ready.options).await;
                 started.map(OnItsWay::Direct).map_err(|error| CallError::of(site.clone(), error))
             }
-            .instrument(span.clone())
+            .instrument(flight.span().clone())
             .await;
-            record(&span, &result);
-            result.map(|reply| PendingCall::new(reply, self.transport.clone(), site, span))
+            if result.is_err() {
+                flight.ended(&result);
+            }
+            result.map(|reply| PendingCall::new(reply, self.transport.clone(), site, flight))
         }
     }
 
@@ -231,10 +236,10 @@ impl RPCClient {
     ) -> impl Future<Output = Result<(), CallError>> + Send {
         let ready = self.ready(CallKind::Cast, ctxt, method, args);
         async move {
-            let span = self.span(CallKind::Cast, method);
-            let ready = ready.map(|request| request.traced(&span));
-            let result = self.cast_ready(ready).instrument(span.clone()).await;
-            record(&span, &result);
+            let mut flight = self.flight(CallKind::Cast, method);
+            let ready = ready.map(|request| request.traced(flight.span()));
+            let result = self.cast_ready(ready).instrument(flight.span().clone()).await;
+            flight.ended(&result);
             result
         }
     }
@@ -272,25 +277,8 @@ impl RPCClient {
         CallSite::new(kind, method, &self.target)
     }
 
-    /// Named and filled as OpenTelemetry's conventions for RPC say; arguments and results stay out.
-    pub(crate) fn span(&self, kind: CallKind, method: &str) -> Span {
-        tracing::debug_span!(
-            "rpc",
-            otel.name = self.target.topic.as_deref().map(|topic| format!("{topic}.{method}")),
-            otel.kind = "client",
-            rpc.system = "oslo.messaging",
-            rpc.service = self.target.topic.as_deref(),
-            rpc.method = method,
-            messaging.destination.name = self.target.topic.as_deref(),
-            oxlo.kind = kind.as_str(),
-            error.type = Empty,
-        )
-    }
-}
-
-pub(crate) fn record<T>(span: &Span, result: &Result<T, CallError>) {
-    if let Err(error) = result {
-        span.record("error.type", error.outcome());
+    pub(crate) fn flight(&self, kind: CallKind, method: &str) -> Flight {
+        self.telemetry.begin(kind, &self.target, method)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     policy::AckPolicy,
     report::Ran,
     states::States,
-    telemetry::{Ending, InFlight, Telemetry, shown},
+    telemetry::{self, Ending, InFlight, Telemetry, shown},
 };
 
 /// How long a request that was refused before is held until it goes back again. The first refusal goes back at once,
@@ -208,14 +208,7 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
         return Outcome::Failure(Box::new(failure));
     }
     let _in_flight = InFlight::enter(&shared.telemetry.in_flight);
-    let span = tracing::debug_span!(
-        "dispatch",
-        otel.kind = "server",
-        otel.name = format!("{}.{}", shared.topic, route.name),
-        rpc.system = "oslo.messaging",
-        rpc.method = &*route.name,
-        messaging.destination.name = &*shared.topic,
-    );
+    let span = telemetry::span(&shared.topic, &route.name);
     oxlo_transport::trace::adopt(&span, &call.request.context);
     // As a future, so that a panic in the handler's synchronous part is caught as well.
     let handler = async {
@@ -227,12 +220,13 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
             }
         }
     };
-    let caught = AssertUnwindSafe(handler).catch_unwind().instrument(span);
+    let caught = AssertUnwindSafe(handler).catch_unwind().instrument(span.clone());
     let answer = tokio::select! {
         biased;
         answer = caught => answer,
         () = shared.abandon.cancelled() => return Outcome::Abandoned,
     };
+    telemetry::record(&span, route, &answer);
     match answer {
         Ok(Ok(result)) if result.len() > shared.max_message_size => {
             let failure = outcome::result_too_large(&route.name, result.len(), shared.max_message_size);

@@ -1,10 +1,16 @@
-//! Metrics, with their handles looked up once, and what of a stranger's text may stand in a log.
+//! Metrics, with their handles looked up once; spans; and what of a stranger's text may stand in a log.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::dispatch::Dispatcher;
+use oxlo_transport::Payload;
+use tracing::{Span, field::Empty};
+
+use crate::{
+    dispatch::{Dispatcher, Route},
+    outcome::HandlerError,
+};
 
 /// Label of methods that no endpoint has, so that strangers cannot invent label values.
 const UNKNOWN: &str = "(unknown)";
@@ -78,6 +84,37 @@ impl MethodMetrics {
     pub(crate) fn ran(&self, duration: Duration) {
         self.duration.record(duration);
     }
+}
+
+/// Named and filled as OpenTelemetry's conventions for RPC say; arguments and results stay out.
+pub(crate) fn span(topic: &str, method: &str) -> Span {
+    tracing::debug_span!(
+        "dispatch",
+        otel.kind = "server",
+        otel.name = format!("{topic}.{method}"),
+        otel.status_code = Empty,
+        rpc.system = "oslo.messaging",
+        rpc.service = topic,
+        rpc.method = method,
+        messaging.destination.name = topic,
+        error.type = Empty,
+    )
+}
+
+/// Says in a handler's span how it failed: by which class of failure, or by a panic.
+pub(crate) fn record(span: &Span, route: &Route, answer: &Result<Result<Payload, HandlerError>, Box<dyn Any + Send>>) {
+    let class = match answer {
+        Ok(Err(HandlerError::Failure(failure))) if !route.expects(&failure.class) => &*failure.class,
+        // Part of what the method may say: its caller may see an error in it, the server does not.
+        Ok(Err(HandlerError::Failure(failure) | HandlerError::Expected(failure))) => {
+            span.record("error.type", &*failure.class);
+            return;
+        }
+        Err(_) => "panic",
+        Ok(_) => return,
+    };
+    span.record("error.type", class);
+    span.record("otel.status_code", "ERROR");
 }
 
 /// Counts a running handler for as long as it lives, also when it is dropped.

@@ -186,6 +186,32 @@ impl TransportError {
         )
     }
 
+    /// The variant, as labels of metrics and attributes of spans say it: `unreachable`, `timed_out` and so on.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::InvalidTarget { .. } => "invalid_target",
+            Self::InvalidUrl(_) => "invalid_url",
+            Self::UnknownScheme { .. } => "unknown_scheme",
+            Self::InvalidOption(_) | Self::Config { .. } => "config",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Blocked { .. } => "blocked",
+            Self::TooLarge { .. } => "too_large",
+            Self::Closed | Self::ClosedWaiting => "closed",
+            Self::Undeliverable { .. } => "undeliverable",
+            Self::Rejected { .. } => "rejected",
+            Self::Topology { .. } => "topology",
+            Self::TimedOut { .. } => "timed_out",
+            Self::ServerSilent { .. } => "server_silent",
+            Self::Unconfirmed { .. } => "unconfirmed",
+            Self::ConnectionLost { .. } => "connection_lost",
+            Self::ReplyLost { .. } => "reply_lost",
+            Self::MalformedReply { .. } => "malformed_reply",
+        }
+    }
+
     /// Whether the same call may succeed later with nothing changed. With [`may_have_run`](Self::may_have_run) it is
     /// for the caller to know whether running twice does harm.
     #[must_use]

@@ -125,6 +125,7 @@ struct Open {
 }
 
 impl Dialler for Fe2o3 {
+    const SYSTEM: &'static str = "amqp";
     type Session = Connected;
     type Custody = Open;
 

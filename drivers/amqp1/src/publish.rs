@@ -13,7 +13,13 @@ use std::{
 
 use fe2o3_amqp::{Sendable, Sender, session::SessionHandle, types::messaging::Body};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use oxlo_transport::{Retry, TransportError, parts::backoff::Backoff};
+use oxlo_transport::{
+    Retry, TransportError,
+    parts::{
+        backoff::Backoff,
+        telemetry::{Destination, publishing},
+    },
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep, sleep_until, timeout_at},
@@ -110,7 +116,10 @@ impl Publisher {
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        self.hand_over(address, Sendable::builder().message(message).build(), mandatory, patience).await
+        let size = size(&message);
+        let message = Sendable::builder().message(message).build();
+        let to = Destination { system: "amqp", exchange: "", key: &address, size };
+        publishing(to, self.hand_over(address, message, mandatory, patience)).await
     }
 
     /// Sends a message whose outcome nobody wants to know. Returns when it is on its way.
@@ -134,11 +143,7 @@ impl Publisher {
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let size = match &message.message.body {
-            Body::Value(text) => text.0.len(),
-            _ => 0,
-        };
-        let room = Arc::new(self.room(size, patience).await?);
+        let room = Arc::new(self.room(size(&message.message), patience).await?);
         let message = Arc::new(message);
         let mut backoff = Backoff::default();
         loop {
@@ -250,6 +255,14 @@ impl Publisher {
         };
         tokio::spawn(task.run());
         queue
+    }
+}
+
+/// Bytes of the body.
+fn size(message: &Outgoing) -> usize {
+    match &message.body {
+        Body::Value(text) => text.0.len(),
+        _ => 0,
     }
 }
 

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, ListenOptions, ListenScope, Listener, Notification, PendingReply,
     Priority, Removal, Request, RequestQueue, SendOptions, Settings, Target, Transport, TransportError,
-    parts::pending::PendingCalls,
+    parts::{
+        pending::PendingCalls,
+        telemetry::{Destination, publishing},
+    },
 };
 use tokio::{
     sync::{Notify, watch},
@@ -130,16 +133,15 @@ impl MemoryTransport {
         patience: Patience,
     ) -> Result<(), TransportError> {
         let mandatory = mandatory && !matches!(route.key, Key::Fanout(_));
-        self.link
-            .publish(Traffic::Requests, &route.key, patience, |state, now| {
-                state.requests.sweep(now);
-                if mandatory && !state.requests.is_routable(&route) {
-                    return Err(undeliverable(&route));
-                }
-                state.requests.publish(&route, &message, now);
-                Ok(())
-            })
-            .await
+        let published = self.link.publish(Traffic::Requests, &route.key, patience, |state, now| {
+            state.requests.sweep(now);
+            if mandatory && !state.requests.is_routable(&route) {
+                return Err(undeliverable(&route));
+            }
+            state.requests.publish(&route, &message, now);
+            Ok(())
+        });
+        publishing(destination(&route, message.content.request.args.len()), published).await
     }
 
     async fn subscribe<C: Delivered>(
@@ -222,18 +224,17 @@ impl Transport for MemoryTransport {
         let id = options.unique_id.clone().unwrap_or_else(unique_id);
         let message = Message { content: notification, unique_id: id, expires: None };
         let patience = Patience::for_the_next(options.timeout, options.retry);
-        self.link
-            .publish(Traffic::Notifications, &route.key, patience, |state, now| {
-                if options.default_queue {
-                    // So that nothing is lost before the first listener comes.
-                    state.notifications.declare(&QueueName::Shared(route.clone()), &route);
-                } else if options.mandatory && !state.notifications.is_routable(&route) {
-                    return Err(undeliverable(&route));
-                }
-                state.notifications.publish(&route, &message, now);
-                Ok(())
-            })
-            .await
+        let published = self.link.publish(Traffic::Notifications, &route.key, patience, |state, now| {
+            if options.default_queue {
+                // So that nothing is lost before the first listener comes.
+                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+            } else if options.mandatory && !state.notifications.is_routable(&route) {
+                return Err(undeliverable(&route));
+            }
+            state.notifications.publish(&route, &message, now);
+            Ok(())
+        });
+        publishing(destination(&route, message.content.payload.len()), published).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
@@ -352,6 +353,10 @@ impl fmt::Debug for MemoryTransport {
             .field("pending", &self.pending)
             .finish()
     }
+}
+
+fn destination(route: &Route, size: usize) -> Destination<'_> {
+    Destination { system: "memory", exchange: &route.exchange, key: &route.key, size }
 }
 
 fn undeliverable(route: &Route) -> TransportError {

@@ -7,6 +7,7 @@ use oxlo_transport::{
     parts::{
         backoff::jitter,
         supervisor::{Next, Start, Supervisor},
+        telemetry::connecting,
     },
 };
 use tokio::{
@@ -143,8 +144,13 @@ impl<D: Dialler> Keeper<D> {
 
     async fn attempt(&self, host: usize, broker: &str) -> Result<(Arc<D::Session>, D::Custody), AttemptError> {
         let begun = Instant::now();
-        timeout(ATTEMPT_LIMIT, self.dialler.open(host))
-            .await
-            .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), None)))
+        // Boxed, because every layer around a future moves and stores it once more, and connecting is rare.
+        let opening = Box::pin(async {
+            timeout(ATTEMPT_LIMIT, self.dialler.open(host))
+                .await
+                .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), None)))
+        });
+        let label = |failed: &AttemptError| failed.error.label();
+        connecting(D::SYSTEM, broker, self.plan.role.name(), label, opening).await
     }
 }

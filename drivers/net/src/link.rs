@@ -25,6 +25,8 @@ pub const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What a driver does with one incarnation of a connection.
 pub trait Dialler: Send + Sync + 'static {
+    /// OpenTelemetry's name of what it connects to (`messaging.system`).
+    const SYSTEM: &'static str;
     /// What the driver works with while the connection lasts.
     type Session: Send + Sync + 'static;
     /// What only [`follow`](Self::follow) and the end of the connection need.

@@ -14,6 +14,7 @@ struct Scripted {
 }
 
 impl Dialler for Scripted {
+    const SYSTEM: &'static str = "test";
     type Session = usize;
     type Custody = ();
 

@@ -15,7 +15,7 @@ use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
     tls::Tls,
 };
-use oxlo_transport::TransportError;
+use oxlo_transport::{TransportError, parts::telemetry::BlockedTime};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -97,6 +97,7 @@ struct Lapin {
 }
 
 impl Dialler for Lapin {
+    const SYSTEM: &'static str = "rabbitmq";
     type Session = Session;
     /// What is known of the broker's blocking.
     type Custody = watch::Sender<Option<Arc<str>>>;
@@ -125,7 +126,7 @@ impl Dialler for Lapin {
     }
 
     async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {
-        watch_over(session, blocked).await
+        watch_over(session, blocked, BlockedTime::new(self.role.name())).await
     }
 
     fn abandon(&self, session: &Session, _: Self::Custody) {
@@ -180,11 +181,16 @@ impl Lapin {
 }
 
 /// Follows the connection's events until it ends, and says why it did.
-async fn watch_over(session: &Session, blocked: &watch::Sender<Option<Arc<str>>>) -> String {
+async fn watch_over(
+    session: &Session,
+    blocked: &watch::Sender<Option<Arc<str>>>,
+    mut blocked_time: BlockedTime,
+) -> String {
     let mut events = std::pin::pin!(session.connection.events_listener());
     // What happened before there was a listener is not repeated to it.
     if session.connection.status().blocked() {
         blocked.send_replace(Some("the broker blocks this connection".into()));
+        blocked_time.begin();
     }
     let mut broker_said = None;
     loop {
@@ -193,10 +199,12 @@ async fn watch_over(session: &Session, blocked: &watch::Sender<Option<Arc<str>>>
                 Some(Event::ConnectionBlocked(reason)) => {
                     warn!(%reason, "the broker takes no messages");
                     blocked.send_replace(Some(reason.into()));
+                    blocked_time.begin();
                 }
                 Some(Event::ConnectionUnblocked) => {
                     info!("the broker takes messages again");
                     blocked.send_replace(None);
+                    blocked_time.end();
                 }
                 Some(Event::Error(error)) => broker_said = Some(error.to_string()),
                 Some(_) => {}

@@ -8,7 +8,10 @@ use std::{
 };
 
 use lapin::{BasicProperties, Channel, options::ConfirmSelectOptions};
-use oxlo_transport::{Removal, Retry, TransportError, parts::backoff::Backoff};
+use oxlo_transport::{
+    Removal, Retry, TransportError,
+    parts::{backoff::Backoff, telemetry::Destination},
+};
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -57,6 +60,14 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) expires: bool,
     /// The properties of a message that came and is sent once more, body as it is.
     pub(crate) again: Option<BasicProperties>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// As spans tell it.
+    pub(crate) fn destination(&self) -> Destination<'a> {
+        let Route { exchange, routing_key, .. } = self.route;
+        Destination { system: "rabbitmq", exchange, key: routing_key, size: self.body.len() }
+    }
 }
 
 /// Whether the broker takes messages.

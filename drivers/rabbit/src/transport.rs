@@ -15,7 +15,7 @@ use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
     TransportUrl,
-    parts::pending::PendingCalls,
+    parts::{pending::PendingCalls, telemetry::publishing},
     wire::{
         json::Limits,
         notification,
@@ -165,12 +165,14 @@ impl RabbitTransport {
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
         let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: true, again: None };
-        if confirmed {
-            self.publisher.publish_confirmed(outgoing, &patience).await?;
-        } else {
+        publishing(outgoing.destination(), async {
+            if confirmed {
+                return self.publisher.publish_confirmed(outgoing, &patience).await;
+            }
             let completion = Completion::Call { pending: self.pending.clone(), message_id };
-            self.publisher.publish(outgoing, &patience, completion).await?;
-        }
+            self.publisher.publish(outgoing, &patience, completion).await
+        })
+        .await?;
         pending.sent();
         Ok(pending)
     }
@@ -224,7 +226,8 @@ impl Transport for RabbitTransport {
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
         let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
-        self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
+        let patience = Patience::new(options.timeout, options.retry);
+        publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
 
     async fn start(
@@ -255,7 +258,8 @@ impl Transport for RabbitTransport {
         let body = notification::encode(&notification, &unique_id).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
         let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
-        self.publisher.publish_confirmed(outgoing, &Patience::new(options.timeout, options.retry)).await
+        let patience = Patience::new(options.timeout, options.retry);
+        publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
