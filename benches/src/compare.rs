@@ -6,9 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use oxlo_test_support::Broker;
 
 use crate::{
+    brokers::{Brokers, Meeting},
     goals,
     process::{Worker, cpu_seconds, peak_memory},
     report::{self, Report, Row, Sample, Table},
@@ -57,9 +57,12 @@ struct Contender {
 /// A pair of ends that runs.
 struct Pair {
     name: &'static str,
+    meeting: Meeting,
     client: Worker,
     server: Option<Worker>,
     samples: Vec<Sample>,
+    /// MiB, the most of all turns.
+    broker_memory: f64,
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
@@ -78,9 +81,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let turns: usize = scenarios.iter().map(|scenario| (scenario.entries.len() + more) * (rounds + 1)).sum();
     let progress = ProgressBar::new(turns as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
-    progress.set_message("starting RabbitMQ");
     progress.enable_steady_tick(Duration::from_millis(250));
-    let broker = Broker::start().await;
+    let mut brokers = Brokers::default();
     let mut tables = Vec::new();
     for scenario in scenarios {
         let wanted = |entry: &&Entry| !options.without.iter().any(|name| name == entry.name);
@@ -95,7 +97,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
             entries.insert(1.min(entries.len()), Contender { name: "before", entry, build: before.clone() });
         }
         let order = Order { seconds, tasks: scenario.tasks, text: TEXT, cast: scenario.cast };
-        tables.push(scenario_table(scenario, &entries, order, rounds, &broker, &progress).await?);
+        tables.push(scenario_table(scenario, &entries, order, rounds, &mut brokers, &progress).await?);
     }
     progress.finish_and_clear();
     let report = Report { rounds, seconds, processors: std::thread::available_parallelism()?.get(), tables };
@@ -107,20 +109,21 @@ async fn scenario_table(
     contenders: &[Contender],
     order: Order,
     rounds: usize,
-    broker: &Broker,
+    brokers: &mut Brokers,
     progress: &ProgressBar,
 ) -> anyhow::Result<Table> {
     let mut pairs = Vec::new();
     for Contender { name, entry, build } in contenders {
         progress.set_message(format!("{}: {name} warms up", scenario.name));
         let topic = format!("{}-{name}", scenario.name);
+        let meeting = brokers.meeting(entry.at).await?;
         let server = match entry.server {
-            Some(program) => Some(Worker::start(program, build, Side::Server, &broker.url(), &topic).await?),
+            Some(program) => Some(Worker::start(program, build, Side::Server, &meeting.url, &topic).await?),
             None => None,
         };
-        let mut client = Worker::start(entry.client, build, Side::Client, &broker.url(), &topic).await?;
+        let mut client = Worker::start(entry.client, build, Side::Client, &meeting.url, &topic).await?;
         client.run(Order { seconds: order.seconds.min(0.5), ..order }).await?;
-        pairs.push(Pair { name, client, server, samples: Vec::new() });
+        pairs.push(Pair { name, meeting, client, server, samples: Vec::new(), broker_memory: 0.0 });
         progress.inc(1);
     }
     for round in 0..rounds {
@@ -129,8 +132,10 @@ async fn scenario_table(
             let place = (place + round) % pairs.len();
             let Some(pair) = pairs.get_mut(place) else { continue };
             progress.set_message(format!("{}: {}", scenario.name, pair.name));
-            let sample = turn(pair, order, broker.pid()).await?;
+            pair.meeting.forget_peak_memory()?;
+            let sample = turn(pair, order).await?;
             pair.samples.push(sample);
+            pair.broker_memory = pair.broker_memory.max(pair.meeting.peak_memory()?);
             progress.inc(1);
         }
     }
@@ -138,11 +143,11 @@ async fn scenario_table(
     Ok(Table { name: scenario.name, title: scenario.title, rows })
 }
 
-async fn turn(pair: &mut Pair, order: Order, broker: u32) -> anyhow::Result<Sample> {
+async fn turn(pair: &mut Pair, order: Order) -> anyhow::Result<Sample> {
     let client = pair.client.pid()?;
     let server = pair.server.as_ref().map(Worker::pid).transpose()?;
     let used = || -> anyhow::Result<[f64; 3]> {
-        Ok([cpu_seconds(client)?, server.map_or(Ok(0.0), cpu_seconds)?, cpu_seconds(broker)?])
+        Ok([cpu_seconds(client)?, server.map_or(Ok(0.0), cpu_seconds)?, pair.meeting.cpu_seconds()?])
     };
     let before = used()?;
     let outcome = pair.client.run(order).await?;
@@ -171,6 +176,7 @@ fn row(pair: &Pair) -> anyhow::Result<Row> {
     Ok(Row {
         peer: pair.name,
         client_memory: peak_memory(pair.client.pid()?)?,
+        broker_memory: (!pair.meeting.pids.is_empty()).then_some(pair.broker_memory),
         server_memory: pair.server.as_ref().map(|server| peak_memory(server.pid()?)).transpose()?,
         samples: pair.samples.clone(),
     })

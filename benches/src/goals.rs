@@ -53,6 +53,7 @@ const GOALS: &[Goal] = &[
     goal("casts64", "lapin-confirms", Measure::Rate, 0.95),
     goal("casts64", "python", Measure::Rate, 15.0),
     goal("python-callers", "python", Measure::Rate, 1.2),
+    goal("amqp1", "fe2o3-amqp", Measure::Rate, 0.9),
     goal("memory", "channels", Measure::Rate, 0.5),
     goal("memory", "tarpc", Measure::Rate, 1.0),
 ];

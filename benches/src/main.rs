@@ -1,5 +1,6 @@
 //! oxlo measured beside its peers: `cargo run --release -p oxlo-bench -- compare`.
 
+mod brokers;
 mod compare;
 mod goals;
 mod measure;

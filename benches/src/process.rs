@@ -111,12 +111,38 @@ impl Worker {
 
 /// The processor time that a process with all its threads has used so far, in seconds.
 pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    // User and system time.
+    Ok((stat_field(pid, 14)? + stat_field(pid, 15)?) * TICK)
+}
+
+/// A field of `/proc/PID/stat`, by its number in proc(5), of which the first two are not numbers.
+fn stat_field(pid: u32, number: usize) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may hold spaces; 14 and 15 are user and system time.
+    // The second field is the program's name in parentheses and may hold spaces.
     let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let mut ticks = || fields.next().context("a short stat").and_then(|field| Ok(field.parse::<f64>()?));
-    Ok((ticks()? + ticks()?) * TICK)
+    let field = after_name.split_ascii_whitespace().nth(number - 3).context("a short stat")?;
+    Ok(field.parse()?)
+}
+
+/// A process and all that it has started, as far as they run.
+pub(crate) fn family(root: u32) -> Vec<u32> {
+    let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids: Vec<u32> = running.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let parents: Vec<(u32, f64)> =
+        pids.into_iter().filter_map(|pid| stat_field(pid, 4).ok().map(|parent| (pid, parent))).collect();
+    let mut family = vec![root];
+    let mut place = 0;
+    while let Some(&parent) = family.get(place) {
+        family.extend(parents.iter().filter(|(_, of)| *of == f64::from(parent)).map(|(pid, _)| pid));
+        place += 1;
+    }
+    family
+}
+
+/// Lets [`peak_memory`] begin anew.
+pub(crate) fn forget_peak_memory(pid: u32) -> anyhow::Result<()> {
+    // proc(5): 5 resets the peak, and nothing else.
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
 /// The most memory that a process has had resident, in MiB.

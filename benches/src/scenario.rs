@@ -1,6 +1,9 @@
 //! What is measured: scenarios, and the peers that run each.
 
-use crate::process::Program::{self, Python, Rust};
+use crate::{
+    brokers::Place,
+    process::Program::{self, Python, Rust},
+};
 
 /// One thing that is measured, with everyone who does it.
 #[derive(Debug)]
@@ -18,43 +21,47 @@ pub(crate) struct Scenario {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
+    /// What stands between its ends.
+    pub(crate) at: Place,
     pub(crate) client: Program,
     /// `None`: the client has it in its own process.
     pub(crate) server: Option<Program>,
 }
 
 const fn peer(name: &'static str, client: Program, server: Program) -> Entry {
-    Entry { name, client, server: Some(server) }
+    Entry { name, at: Place::RabbitMq, client, server: Some(server) }
+}
+
+/// The same program at both ends.
+const fn pair(name: &'static str, at: Place, program: Program) -> Entry {
+    Entry { name, at, client: program, server: Some(program) }
 }
 
 /// Both ends in the client's process.
 const fn local(name: &'static str, client: Program) -> Entry {
-    Entry { name, client, server: None }
+    Entry { name, at: Place::Nowhere, client, server: None }
 }
 
 const SINK: Program = Rust("sink");
-const OXLO: Entry = peer("oxlo", Rust("oxlo"), Rust("oxlo"));
-const TUTORIAL: Entry = peer("lapin-tutorial", Rust("lapin-tutorial"), Rust("lapin-tutorial"));
-const CONFIRMED: Entry = peer("lapin-confirmed", Rust("lapin-confirmed"), Rust("lapin-confirmed"));
-const AMQPRS: Entry = peer("amqprs", Rust("amqprs"), Rust("amqprs"));
+const OXLO: Entry = pair("oxlo", Place::RabbitMq, Rust("oxlo"));
+const TUTORIAL: Entry = pair("lapin-tutorial", Place::RabbitMq, Rust("lapin-tutorial"));
+const CONFIRMED: Entry = pair("lapin-confirmed", Place::RabbitMq, Rust("lapin-confirmed"));
+const NO_ACK: Entry = pair("lapin-noack", Place::RabbitMq, Rust("lapin-noack"));
+const AMQPRS: Entry = pair("amqprs", Place::RabbitMq, Rust("amqprs"));
 const PYTHON: Entry = peer("python", Python("oslo_client"), Python("oslo_server"));
-const NO_ACK: Entry = peer("lapin-noack", Rust("lapin-noack"), Rust("lapin-noack"));
+#[cfg(feature = "orientation")]
+const NATS: Entry = pair("nats", Place::Nats, Rust("nats"));
+#[cfg(feature = "orientation")]
+const TONIC: Entry = pair("tonic", Place::EndToEnd, Rust("tonic"));
+
+#[cfg(feature = "orientation")]
+const CALLS: &[Entry] = &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON, NATS, TONIC];
+#[cfg(not(feature = "orientation"))]
+const CALLS: &[Entry] = &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON];
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "calls64",
-        title: "calls, 64 in flight",
-        tasks: 64,
-        cast: false,
-        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON],
-    },
-    Scenario {
-        name: "calls1",
-        title: "calls, one at a time",
-        tasks: 1,
-        cast: false,
-        entries: &[OXLO, TUTORIAL, CONFIRMED, NO_ACK, AMQPRS, PYTHON],
-    },
+    Scenario { name: "calls64", title: "calls, 64 in flight", tasks: 64, cast: false, entries: CALLS },
+    Scenario { name: "calls1", title: "calls, one at a time", tasks: 1, cast: false, entries: CALLS },
     Scenario {
         name: "casts64",
         title: "confirmed casts from 64 tasks",
@@ -72,6 +79,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         tasks: 16,
         cast: false,
         entries: &[peer("oxlo", Python("oslo_client"), Rust("oxlo")), PYTHON],
+    },
+    Scenario {
+        name: "amqp1",
+        title: "calls over AMQP 1.0, 64 in flight",
+        tasks: 64,
+        cast: false,
+        entries: &[
+            pair("oxlo", Place::RabbitMq4, Rust("oxlo")),
+            pair("fe2o3-amqp", Place::RabbitMq4, Rust("fe2o3-amqp")),
+            pair("fe2o3-settled", Place::RabbitMq4, Rust("fe2o3-settled")),
+        ],
     },
     Scenario {
         name: "memory",

@@ -2,11 +2,16 @@
 //! ends read and write it as JSON by serde.
 
 mod amqprs_rpc;
+mod fe2o3_rpc;
 mod lapin_casts;
 mod lapin_rpc;
 mod local;
+#[cfg(feature = "orientation")]
+mod nats_rpc;
 mod oxlo_rpc;
 mod sink;
+#[cfg(feature = "orientation")]
+mod tonic_rpc;
 
 use std::future::Future;
 
@@ -57,6 +62,7 @@ fn echoed(sent: &str, came: &str) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyhow::Result<()> {
+    use fe2o3_rpc::Settled;
     use lapin_rpc::Acks;
     match (side, peer) {
         (Side::Client, "oxlo") => follow_orders(oxlo_rpc::connect(url, topic).await?).await,
@@ -89,6 +95,32 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyho
         (Side::Client, "amqprs") => follow_orders(amqprs_rpc::connect(url, topic).await?).await,
         (Side::Server, "amqprs") => {
             let _server = amqprs_rpc::serve(url, topic).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "fe2o3-amqp") => follow_orders(fe2o3_rpc::connect(url, topic, Settled::ByReceiver).await?).await,
+        (Side::Server, "fe2o3-amqp") => {
+            let _server = fe2o3_rpc::serve(url, topic, Settled::ByReceiver).await?;
+            until_input_ends().await
+        }
+        (Side::Client, "fe2o3-settled") => {
+            follow_orders(fe2o3_rpc::connect(url, topic, Settled::ByItself).await?).await
+        }
+        (Side::Server, "fe2o3-settled") => {
+            let _server = fe2o3_rpc::serve(url, topic, Settled::ByItself).await?;
+            until_input_ends().await
+        }
+        #[cfg(feature = "orientation")]
+        (Side::Client, "nats") => follow_orders(nats_rpc::connect(url, topic).await?).await,
+        #[cfg(feature = "orientation")]
+        (Side::Server, "nats") => {
+            let _server = nats_rpc::serve(url, topic).await?;
+            until_input_ends().await
+        }
+        #[cfg(feature = "orientation")]
+        (Side::Client, "tonic") => follow_orders(tonic_rpc::connect(url).await?).await,
+        #[cfg(feature = "orientation")]
+        (Side::Server, "tonic") => {
+            let _server = tonic_rpc::serve(url).await?;
             until_input_ends().await
         }
         (Side::Client, "memory") => {

@@ -33,6 +33,8 @@ pub(crate) struct Row {
     /// MiB, the most of the whole run.
     pub(crate) client_memory: f64,
     pub(crate) server_memory: Option<f64>,
+    /// The most while this peer had its turns; the broker is the same for all peers, and keeps what earlier ones made it take.
+    pub(crate) broker_memory: Option<f64>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -68,7 +70,32 @@ impl Row {
     }
 }
 
+/// What oxlo is, in shares of a peer: medians of the rounds' ratios.
+#[derive(Debug, Serialize)]
+struct Ratios {
+    rate: f64,
+    p50: f64,
+    p99: f64,
+    /// Processor time of client and server for each call.
+    own_cpu: f64,
+    /// Processor time of the broker for each call; none without one.
+    broker_cpu: Option<f64>,
+}
+
 impl Table {
+    /// None for oxlo itself.
+    fn ratios(&self, peer: &Row) -> Option<Ratios> {
+        let own = self.rows.first().filter(|own| own.peer != peer.peer)?;
+        let broker_cpu = own.ratio(peer, |sample| sample.broker_cpu);
+        Some(Ratios {
+            rate: own.ratio(peer, |sample| sample.rate),
+            p50: own.ratio(peer, |sample| sample.p50),
+            p99: own.ratio(peer, |sample| sample.p99),
+            own_cpu: own.ratio(peer, Sample::own_cpu),
+            broker_cpu: broker_cpu.is_finite().then_some(broker_cpu),
+        })
+    }
+
     pub(crate) fn row(&self, peer: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.peer == peer)
     }
@@ -92,7 +119,17 @@ pub(crate) fn write(
     if let Some(path) = svg {
         std::fs::write(path, svg::draw(report))?;
     }
-    let whole = serde_json::json!({"report": report, "goals": verdicts});
+    let ratios: Vec<_> = report
+        .tables
+        .iter()
+        .flat_map(|table| {
+            table.rows.iter().filter_map(|row| {
+                let ratios = table.ratios(row)?;
+                Some(serde_json::json!({"scenario": table.name, "peer": row.peer, "oxlo_is": ratios}))
+            })
+        })
+        .collect();
+    let whole = serde_json::json!({"report": report, "ratios": ratios, "goals": verdicts});
     match json {
         Some(path) if path == Path::new("-") => println!("{whole:#}"),
         Some(path) => {

@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 
 use super::{Report, Sample};
 
-const WIDTH: f64 = 860.0;
-const LABELS: f64 = 200.0;
-const BARS: f64 = 420.0;
+const WIDTH: f64 = 980.0;
+const LABELS: f64 = 140.0;
+const BARS: f64 = 400.0;
 const LINE: f64 = 22.0;
 
 pub(super) fn draw(report: &Report) -> String {
     let mut body = String::new();
     let mut y = 30.0;
     for table in &report.tables {
-        let _ = writeln!(body, r#"<text x="10" y="{y}" class="title">{}: per second</text>"#, table.title);
+        let _ = writeln!(
+            body,
+            r#"<text x="10" y="{y}" class="title">{}: per second; processor time of both ends and of the broker for each; peak memory of both ends</text>"#,
+            table.title
+        );
         y += 10.0;
         let most = table.rows.iter().map(|row| row.median(|sample| sample.rate)).fold(f64::MIN_POSITIVE, f64::max);
         for row in &table.rows {
@@ -30,12 +34,14 @@ pub(super) fn draw(report: &Report) -> String {
             );
             let _ = writeln!(
                 body,
-                r#"<text x="{:.1}" y="{}">{rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.0} µs cpu</text>"#,
+                r#"<text x="{:.1}" y="{}">{rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, cpu {:.0} µs, broker {:.0} µs, peak {:.0} MiB</text>"#,
                 LABELS + length + 6.0,
                 y + 15.0,
                 row.median(|sample| sample.p50) / 1e3,
                 row.median(|sample| sample.p99) / 1e3,
-                row.median(Sample::own_cpu)
+                row.median(Sample::own_cpu),
+                row.median(|sample| sample.broker_cpu),
+                row.client_memory + row.server_memory.unwrap_or(0.0)
             );
             y += LINE;
         }

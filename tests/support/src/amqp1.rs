@@ -123,6 +123,16 @@ impl Amqp1Broker {
         self.0.port.port()
     }
 
+    /// The process id of the broker, or of the process that runs it and its helpers.
+    ///
+    /// # Panics
+    ///
+    /// While it is killed.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.process().as_ref().expect("the broker is not running").pid()
+    }
+
     /// SIGKILL: the broker is gone at once.
     pub async fn kill(&self) {
         let inner = self.0.clone();

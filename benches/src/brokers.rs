@@ -1,0 +1,139 @@
+//! The brokers of a run, each started when the first of its peers needs it. All end with the run.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    time::{Instant, sleep},
+};
+
+use crate::process::{cpu_seconds, family, forget_peak_memory, peak_memory};
+
+/// How long a broker may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What stands between a client and a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The installed RabbitMQ, by AMQP 0-9-1.
+    RabbitMq,
+    /// RabbitMQ 4, by its native AMQP 1.0.
+    RabbitMq4,
+    /// Debian's nats-server.
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    Nats,
+    /// A connection from one to the other.
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    EndToEnd,
+    /// Both are in one process.
+    Nowhere,
+}
+
+/// Where a pair of ends meets.
+#[derive(Clone, Debug)]
+pub(crate) struct Meeting {
+    pub(crate) url: String,
+    /// The broker's processes; none without one.
+    pub(crate) pids: Vec<u32>,
+}
+
+impl Meeting {
+    /// The processor time that the broker has used so far, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
+    }
+
+    /// Lets [`peak_memory`](Self::peak_memory) begin anew.
+    pub(crate) fn forget_peak_memory(&self) -> anyhow::Result<()> {
+        self.pids.iter().try_for_each(|pid| forget_peak_memory(*pid))
+    }
+
+    /// The most memory that the broker has had resident since, in MiB.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
+        self.pids.iter().map(|pid| peak_memory(*pid)).sum()
+    }
+}
+
+/// What runs.
+#[derive(Debug, Default)]
+pub(crate) struct Brokers {
+    rabbit: Option<Broker>,
+    rabbit4: Option<Amqp1Broker>,
+    nats: Option<Nats>,
+    ports: Vec<PortLease>,
+}
+
+impl Brokers {
+    /// Where a pair meets; starts the broker if it does not run.
+    pub(crate) async fn meeting(&mut self, place: Place) -> anyhow::Result<Meeting> {
+        let (url, pid) = match place {
+            Place::RabbitMq => {
+                let broker = match &mut self.rabbit {
+                    Some(broker) => broker,
+                    none => none.insert(Broker::start().await),
+                };
+                (broker.url(), broker.pid())
+            }
+            Place::RabbitMq4 => {
+                let broker = match &mut self.rabbit4 {
+                    Some(broker) => broker,
+                    none => none.insert(Amqp1Broker::start(Amqp1Product::RabbitMq4).await),
+                };
+                (broker.url(), broker.pid())
+            }
+            Place::Nats => {
+                let broker = match &mut self.nats {
+                    Some(broker) => broker,
+                    none => none.insert(Nats::start().await?),
+                };
+                (format!("nats://127.0.0.1:{}", broker.port.port()), broker.child.id().context("nats-server ended")?)
+            }
+            Place::EndToEnd => {
+                let port = PortLease::take();
+                let url = format!("http://127.0.0.1:{}", port.port());
+                self.ports.push(port);
+                return Ok(Meeting { url, pids: Vec::new() });
+            }
+            Place::Nowhere => return Ok(Meeting { url: "memory://bench".to_owned(), pids: Vec::new() }),
+        };
+        // Helpers that only run while the broker starts are gone by now, or would be missed at the next look.
+        let pids = family(pid).into_iter().filter(|pid| peak_memory(*pid).is_ok()).collect();
+        Ok(Meeting { url, pids })
+    }
+}
+
+#[derive(Debug)]
+struct Nats {
+    child: Child,
+    port: PortLease,
+}
+
+impl Nats {
+    async fn start() -> anyhow::Result<Self> {
+        let program = ["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .context("nats-server is missing: apt-get install nats-server, or leave it out: --without nats")?;
+        let port = PortLease::take();
+        // setpriv, so that it ends also when this program is killed.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", program, "--addr", "127.0.0.1", "--port"])
+            .arg(port.port().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start setpriv (Debian: util-linux)")?;
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port.port())).await.is_err() {
+            ensure!(child.try_wait()?.is_none(), "{program} ended while it started");
+            ensure!(Instant::now() < deadline, "{program} did not start within {PATIENCE:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Self { child, port })
+    }
+}
