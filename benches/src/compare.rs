@@ -4,16 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use clap::Args;
-use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
-    brokers::{Brokers, Meeting},
+    brokers::Brokers,
     goals,
-    process::{Worker, cpu_seconds, peak_memory},
-    report::{self, Report, Row, Sample, Table},
+    pair::{Pair, Plan},
+    report::{self, Report, Row, Table},
     scenario::{Entry, SCENARIOS, Scenario},
-    worker::{Order, Outcome, Side},
+    worker::{Order, Spread},
 };
 
 /// The text that each call carries both ways: with the JSON around it about 300 bytes in the peers without an envelope.
@@ -52,17 +51,6 @@ struct Contender {
     name: &'static str,
     entry: &'static Entry,
     build: PathBuf,
-}
-
-/// A pair of ends that runs.
-struct Pair {
-    name: &'static str,
-    meeting: Meeting,
-    client: Worker,
-    server: Option<Worker>,
-    samples: Vec<Sample>,
-    /// MiB, the most of all turns.
-    broker_memory: f64,
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
@@ -115,69 +103,37 @@ async fn scenario_table(
     let mut pairs = Vec::new();
     for Contender { name, entry, build } in contenders {
         progress.set_message(format!("{}: {name} warms up", scenario.name));
-        let topic = format!("{}-{name}", scenario.name);
-        let meeting = brokers.meeting(entry.at).await?;
-        let server = match entry.server {
-            Some(program) => Some(Worker::start(program, build, Side::Server, &meeting.url, &topic).await?),
-            None => None,
+        let plan = Plan {
+            client: entry.client,
+            server: entry.server,
+            servers: 1,
+            build,
+            topic: format!("{}-{name}", scenario.name),
+            spread: Spread::NONE,
         };
-        let mut client = Worker::start(entry.client, build, Side::Client, &meeting.url, &topic).await?;
-        client.run(Order { seconds: order.seconds.min(0.5), ..order }).await?;
-        pairs.push(Pair { name, meeting, client, server, samples: Vec::new(), broker_memory: 0.0 });
+        pairs.push((*name, Pair::start(&plan, brokers.meeting(entry.at).await?, order).await?));
         progress.inc(1);
     }
     for round in 0..rounds {
         for place in 0..pairs.len() {
             // Who follows whom must not matter: every round starts with another peer.
             let place = (place + round) % pairs.len();
-            let Some(pair) = pairs.get_mut(place) else { continue };
-            progress.set_message(format!("{}: {}", scenario.name, pair.name));
-            pair.meeting.forget_peak_memory()?;
-            let sample = turn(pair, order).await?;
-            pair.samples.push(sample);
-            pair.broker_memory = pair.broker_memory.max(pair.meeting.peak_memory()?);
+            let Some((name, pair)) = pairs.get_mut(place) else { continue };
+            progress.set_message(format!("{}: {name}", scenario.name));
+            pair.turn().await?;
             progress.inc(1);
         }
     }
-    let rows = pairs.into_iter().map(|pair| row(&pair)).collect::<anyhow::Result<_>>()?;
+    let rows = pairs.into_iter().map(|(name, pair)| row(name, pair)).collect::<anyhow::Result<_>>()?;
     Ok(Table { name: scenario.name, title: scenario.title, rows })
 }
 
-async fn turn(pair: &mut Pair, order: Order) -> anyhow::Result<Sample> {
-    let client = pair.client.pid()?;
-    let server = pair.server.as_ref().map(Worker::pid).transpose()?;
-    let used = || -> anyhow::Result<[f64; 3]> {
-        Ok([cpu_seconds(client)?, server.map_or(Ok(0.0), cpu_seconds)?, pair.meeting.cpu_seconds()?])
-    };
-    let before = used()?;
-    let outcome = pair.client.run(order).await?;
-    let after = used()?;
-    let each = |place: usize| (after[place] - before[place]) * 1e6 / outcome.count.max(1) as f64;
-    let latencies = histogram(&outcome)?;
-    Ok(Sample {
-        rate: outcome.count as f64 / outcome.seconds,
-        p50: latencies.value_at_quantile(0.5) as f64,
-        p99: latencies.value_at_quantile(0.99) as f64,
-        client_cpu: each(0),
-        server_cpu: each(1),
-        broker_cpu: each(2),
-    })
-}
-
-fn histogram(outcome: &Outcome) -> anyhow::Result<Histogram<u64>> {
-    let mut latencies = Histogram::new(3)?;
-    for (value, count) in &outcome.latencies {
-        latencies.record_n(*value, *count)?;
-    }
-    Ok(latencies)
-}
-
-fn row(pair: &Pair) -> anyhow::Result<Row> {
+fn row(name: &'static str, pair: Pair) -> anyhow::Result<Row> {
     Ok(Row {
-        peer: pair.name,
-        client_memory: peak_memory(pair.client.pid()?)?,
-        broker_memory: (!pair.meeting.pids.is_empty()).then_some(pair.broker_memory),
-        server_memory: pair.server.as_ref().map(|server| peak_memory(server.pid()?)).transpose()?,
-        samples: pair.samples.clone(),
+        peer: name,
+        client_memory: pair.client_memory()?,
+        server_memory: pair.server_memory()?,
+        broker_memory: pair.broker_memory(),
+        samples: pair.samples,
     })
 }

@@ -3,7 +3,9 @@
 mod brokers;
 mod compare;
 mod goals;
+mod growth;
 mod measure;
+mod pair;
 mod peers;
 mod process;
 mod report;
@@ -23,6 +25,11 @@ struct Arguments {
 enum Command {
     /// Runs every scenario with every peer in turn, several rounds, and prints medians and ratios.
     Compare(compare::Options),
+    /// Measures what a call costs when there is more of everything, and what is held in memory.
+    Growth(growth::Options),
+    /// Holds things and says what they take; started by `growth`.
+    #[command(hide = true)]
+    Footprint(growth::FootprintOptions),
     /// One end of a scenario; started by the other commands.
     #[command(hide = true)]
     Worker(worker::Options),
@@ -32,6 +39,8 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match Arguments::parse().command {
         Command::Compare(options) => runtime.block_on(compare::run(&options)),
+        Command::Growth(options) => runtime.block_on(growth::run(&options)),
+        Command::Footprint(options) => runtime.block_on(growth::footprint(&options)),
         Command::Worker(options) => runtime.block_on(worker::run(&options)),
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::worker::{Order, Outcome, Side};
+use crate::worker::{Order, Outcome, Side, Spread};
 
 /// How long a worker may take to start, and how long beyond the time of a run it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +48,7 @@ impl Worker {
         side: Side,
         url: &str,
         topic: &str,
+        spread: Spread,
     ) -> anyhow::Result<Self> {
         let side = match side {
             Side::Client => "client",
@@ -57,6 +58,11 @@ impl Worker {
             Program::Rust(peer) => {
                 let mut command = Command::new(build);
                 command.args(["worker", side, peer]);
+                for (option, count) in [("--topics", spread.topics), ("--servers", spread.servers)] {
+                    if count != 1 {
+                        command.args([option, &count.to_string()]);
+                    }
+                }
                 (command, format!("{peer} {side}"))
             }
             Program::Python(script) => {
@@ -148,6 +154,11 @@ pub(crate) fn forget_peak_memory(pid: u32) -> anyhow::Result<()> {
 /// The most memory that a process has had resident, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
     status_field(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident, in bytes.
+pub(crate) fn resident_memory(pid: u32) -> anyhow::Result<f64> {
+    Ok(status_field(pid, "VmRSS:")? * 1024.0 * 1024.0)
 }
 
 fn status_field(pid: u32, name: &str) -> anyhow::Result<f64> {

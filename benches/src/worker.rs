@@ -20,6 +20,23 @@ pub(crate) struct Options {
     url: String,
     #[arg(long)]
     topic: String,
+    #[command(flatten)]
+    spread: Spread,
+}
+
+/// Over how many topics and servers the calls of oxlo go. Other peers have one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub(crate) struct Spread {
+    /// Topics that the server serves and the client calls in turn.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) topics: usize,
+    /// Servers of each topic in this process.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) servers: usize,
+}
+
+impl Spread {
+    pub(crate) const NONE: Self = Self { topics: 1, servers: 1 };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,7 +68,7 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    peers::run(options.side, &options.peer, &options.url, &options.topic).await
+    peers::run(options.side, &options.peer, &options.url, &options.topic, options.spread).await
 }
 
 /// Serves as the client of a peer: runs every order that comes by standard input.

@@ -18,7 +18,10 @@ use std::future::Future;
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use crate::worker::{Side, follow_orders, until_input_ends};
+use crate::{
+    growth::{listener, swallow},
+    worker::{Side, Spread, follow_orders, until_input_ends},
+};
 
 /// The client's end.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
@@ -61,13 +64,18 @@ fn echoed(sent: &str, came: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str, spread: Spread) -> anyhow::Result<()> {
     use fe2o3_rpc::Settled;
     use lapin_rpc::Acks;
     match (side, peer) {
-        (Side::Client, "oxlo") => follow_orders(oxlo_rpc::connect(url, topic).await?).await,
+        (Side::Client, "oxlo") => follow_orders(oxlo_rpc::connect(url, topic, spread).await?).await,
         (Side::Server, "oxlo") => {
-            let _server = oxlo_rpc::serve(url, topic).await?;
+            let _servers = oxlo_rpc::serve(url, topic, spread).await?;
+            until_input_ends().await
+        }
+        (Side::Server, "oxlo-hole") => {
+            let transport = oxlo::connect(url).await?;
+            tokio::spawn(swallow(listener(&transport, topic).await?));
             until_input_ends().await
         }
         (Side::Client, "lapin-tutorial") => follow_orders(lapin_rpc::connect(url, topic, Acks::Each).await?).await,
@@ -125,8 +133,8 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyho
         }
         (Side::Client, "memory") => {
             let transport = oxlo::connect("memory://bench").await?;
-            let _server = oxlo_rpc::serve_on(transport.clone(), topic).await?;
-            follow_orders(oxlo_rpc::on(transport, topic)).await
+            let _servers = oxlo_rpc::serve_on(&transport, topic, spread).await?;
+            follow_orders(oxlo_rpc::on(&transport, topic, spread)).await
         }
         (Side::Client, "channels") => follow_orders(local::channels()).await,
         (Side::Client, "tarpc") => follow_orders(local::tarpc()).await,
@@ -135,6 +143,6 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str) -> anyho
 }
 
 /// The same broker for a library that wants `amqp://` and an escaped virtual host.
-fn amqp_url(rabbit: &str) -> String {
+pub(crate) fn amqp_url(rabbit: &str) -> String {
     rabbit.replacen("rabbit://", "amqp://", 1) + "%2f"
 }
