@@ -1,0 +1,117 @@
+//! What is counted: what the drivers do for each call, without broker and runtime.
+
+use std::{
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use oxlo_transport::{
+    Payload,
+    message::{Reply, Request},
+    parts::pending::{PendingCalls, ReplyPart},
+    wire::{
+        json::Limits,
+        reply,
+        request::{self, CallLabels, Labels},
+    },
+};
+
+/// The length of the text that a call carries, as in `oxlo-bench`.
+const TEXT: usize = 270;
+const MINUTE: Duration = Duration::from_secs(60);
+const ID: &str = "c43db2cf6fef4e459052653534e37c4a";
+const UNIQUE: &str = "8ace41576c8f4233bd858831e9908f71";
+const QUEUE: &str = "reply_2c5b1afb859e409a94903388b7dc0fc1";
+
+/// A path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    EncodeRequest,
+    DecodeRequest,
+    EncodeReply,
+    DecodeReply,
+    /// A call is registered, its reply comes, it is taken.
+    Pending,
+}
+
+impl Path {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::EncodeRequest, Self::DecodeRequest, Self::EncodeReply, Self::DecodeReply, Self::Pending];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::EncodeRequest => "encode_request",
+            Self::DecodeRequest => "decode_request",
+            Self::EncodeReply => "encode_reply",
+            Self::DecodeReply => "decode_reply",
+            Self::Pending => "pending",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|path| path.name() == name)
+    }
+
+    /// Goes it so many times.
+    pub(crate) fn run(self, times: usize) -> anyhow::Result<()> {
+        let result = Payload::encode(&"x".repeat(TEXT))?;
+        match self {
+            Self::EncodeRequest => {
+                let request = asked()?;
+                for _ in 0..times {
+                    black_box(request::encode(black_box(&request), &labels())?);
+                }
+            }
+            Self::DecodeRequest => {
+                let body = Bytes::from(request::encode(&asked()?, &labels())?);
+                for _ in 0..times {
+                    black_box(request::decode(black_box(&body), Limits::default())?);
+                }
+            }
+            Self::EncodeReply => {
+                let reply = Reply::Result(result);
+                for _ in 0..times {
+                    black_box(reply::encode(black_box(ID), UNIQUE, black_box(&reply))?);
+                }
+            }
+            Self::DecodeReply => {
+                let body = Bytes::from(reply::encode(ID, UNIQUE, &Reply::Result(result))?);
+                for _ in 0..times {
+                    black_box(reply::decode(black_box(&body), Limits::default())?);
+                }
+            }
+            Self::Pending => pending(times, &result)?,
+        }
+        Ok(())
+    }
+}
+
+fn pending(times: usize, result: &Payload) -> anyhow::Result<()> {
+    let calls = PendingCalls::new();
+    // As many others wait as are in flight where calls are measured.
+    let others: Vec<_> = (0..64).map(|_| calls.register(MINUTE, None)).collect::<Result<_, _>>()?;
+    let mut nobody = Context::from_waker(Waker::noop());
+    for _ in 0..times {
+        let mut call = calls.register(MINUTE, None)?;
+        let id = call.message_id();
+        ensure!(calls.deliver(&id, ReplyPart::Final(Some(Reply::Result(result.clone())))), "the call does not wait");
+        let Poll::Ready(reply) = Pin::new(&mut call).poll(&mut nobody) else { anyhow::bail!("its reply is not there") };
+        black_box(reply.context("the call failed")?);
+    }
+    drop(others);
+    Ok(())
+}
+
+fn asked() -> anyhow::Result<Request> {
+    let args = Payload::encode(&serde_json::json!({"value": "x".repeat(TEXT)}))?;
+    Ok(Request { version: Some("1.0".into()), ..Request::new("echo", args) })
+}
+
+fn labels() -> Labels<'static> {
+    let call = CallLabels { message_id: black_box(ID), reply_queue: black_box(QUEUE), monitor_timeout: None };
+    Labels { unique_id: black_box(UNIQUE), call: Some(call) }
+}
