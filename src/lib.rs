@@ -71,8 +71,8 @@ pub use oxlo_transport as transport;
 /// What the attributes' code calls. No part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{client, remote, serde};
-    pub use oxlo_server::__private::server;
+    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_server::__private::{served, server};
 }
 
 /// The in-process broker, with what tests need: scripted faults and a look into the bus.

@@ -42,6 +42,8 @@
 //! # Ok(()) }
 //! ```
 
+#[doc(hidden)]
+pub mod able;
 mod answers;
 mod check;
 mod contract;
@@ -76,5 +78,5 @@ pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::contract::private as client;
+    pub use crate::{able, contract::private as client};
 }

@@ -2,10 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Attribute, FnArg, Ident, LitStr, Pat, Type, ext::IdentExt};
+use syn::{Attribute, FnArg, GenericArgument, Ident, LitStr, Pat, PathArguments, Type, ext::IdentExt};
 
 use crate::{
     attributes::{Once, entries, take},
+    check::is_known,
     errors::Errors,
     version::Version,
 };
@@ -90,16 +91,34 @@ impl Argument {
         self.wire.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
+    /// The type that stands as a parameter of the structs, so that serde's code for them asks nothing of it, and what is
+    /// asked of it can be asked where the user wrote it. `None` for what is common, and for what the user's own
+    /// attributes for serde may be about.
+    pub(crate) fn parameter(&self) -> Option<(Ident, &Type)> {
+        let ty = match self.since {
+            Some(_) => inside_option(&self.ty)?,
+            None => &self.ty,
+        };
+        let free = self.serde.is_empty() && !self.is_reference() && !is_known(ty);
+        free.then(|| (format_ident!("OxloType{}", camel_case(&self.ident)), ty))
+    }
+
+    /// The type of the struct's field, if it has a parameter.
+    fn parametric(&self) -> Option<TokenStream> {
+        let (parameter, _) = self.parameter()?;
+        Some(if self.since.is_some() { quote!(::core::option::Option<#parameter>) } else { quote!(#parameter) })
+    }
+
     /// The field of the struct that is sent. References are sent as they are.
     pub(crate) fn sent_field(&self) -> TokenStream {
         let ident = &self.ident;
-        let ty = match &self.ty {
+        let ty = self.parametric().unwrap_or_else(|| match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
                 quote!(&'oxlo #inner)
             }
             other => quote!(#other),
-        };
+        });
         let attributes = self.field_attributes();
         let skip =
             self.since.as_ref().map(|_| quote!(#[serde(skip_serializing_if = "::core::option::Option::is_none")]));
@@ -113,13 +132,13 @@ impl Argument {
     /// The field of the struct that is received. What is taken by reference is owned there.
     pub(crate) fn received_field(&self) -> TokenStream {
         let ident = &self.ident;
-        let ty = match &self.ty {
+        let ty = self.parametric().unwrap_or_else(|| match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
                 quote!(<#inner as ::std::borrow::ToOwned>::Owned)
             }
             other => quote!(#other),
-        };
+        });
         let attributes = self.field_attributes();
         quote!(#(#attributes)* #ident: #ty)
     }
@@ -138,6 +157,24 @@ impl Argument {
 
 fn is_option(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+}
+
+/// As type parameters are written: `retry_after` is `RetryAfter`.
+fn camel_case(ident: &Ident) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    };
+    ident.unraw().to_string().split('_').map(word).collect()
+}
+
+fn inside_option(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
 }
 
 /// Why a type cannot travel, as far as its form tells; whether it is a serde type the compiler finds out.

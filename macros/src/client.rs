@@ -100,13 +100,14 @@ fn arguments(root: &Root, method: &Method) -> TokenStream {
     let (private, serde) = (root.private(), root.serde());
     let (ident, conditions) = (arguments_ident(method), &method.conditions);
     let fields = method.arguments().map(|argument| argument.sent_field());
-    let lifetime = has_references(method).then(|| quote!(<'oxlo>));
+    let lifetime = has_references(method).then(|| quote!('oxlo,));
+    let (parameters, _) = method.generics();
     quote! {
         #(#conditions)*
         #[allow(non_camel_case_types)]
         #[derive(#private::serde::Serialize)]
         #[serde(crate = #serde)]
-        struct #ident #lifetime { #(#fields,)* }
+        struct #ident <#lifetime #(#parameters),*> { #(#fields,)* }
     }
 }
 
@@ -150,16 +151,35 @@ fn about(method: &Method) -> Vec<TokenStream> {
     docs.iter().map(|it| quote!(#it)).chain(conditions.iter().map(|it| quote!(#it))).collect()
 }
 
+/// The call of a function of ours, by way of what knows whether it can be called at all.
+fn send(root: &Root, method: &Method, function: &TokenStream, types: &TokenStream) -> TokenStream {
+    let (private, spec, context) = (root.private(), spec(root, method), &method.context);
+    let (value, error) = match &method.output {
+        _ if method.cast => (quote!(()), quote!(#private::remote::Failure)),
+        Output::Nothing => (quote!(()), quote!(#private::remote::Failure)),
+        Output::Value(value) => (quote!(#value), quote!(#private::remote::Failure)),
+        Output::Result(value, error) => (quote!(#value), quote!(#error)),
+    };
+    quote! {{
+        use #private::able::{IsAble as _, IsUnable as _};
+        let probe = #private::able::Probe::<#value, #error, #context, _>::of(&args);
+        (&probe).able().#function::<#types #context>(&self.rpc, ctxt, #spec, args).await
+    }}
+}
+
 fn call(root: &Root, method: &Method) -> TokenStream {
     let (private, ident, about) = (root.private(), &method.ident, about(method));
     let (inputs, names) = signature(method);
-    let (prelude, spec) = (prelude(root, method), spec(root, method));
-    let (result, send) = match &method.output {
-        _ if method.cast => (quote!((), #private::client::CallError), quote!(cast)),
-        Output::Nothing => (quote!((), #private::client::CallError), quote!(call)),
-        Output::Value(value) => (quote!(#value, #private::client::CallError), quote!(call)),
-        Output::Result(value, error) => (quote!(#value, #private::client::MethodError<#error>), quote!(call_method)),
+    let prelude = prelude(root, method);
+    let (result, function, types) = match &method.output {
+        _ if method.cast => (quote!((), #private::client::CallError), quote!(cast), quote!()),
+        Output::Nothing => (quote!((), #private::client::CallError), quote!(call), quote!((),)),
+        Output::Value(value) => (quote!(#value, #private::client::CallError), quote!(call), quote!(#value,)),
+        Output::Result(value, error) => {
+            (quote!(#value, #private::client::MethodError<#error>), quote!(call_method), quote!(#value, #error,))
+        }
     };
+    let send = send(root, method, &function, &types);
     let fallback = method.fallback.as_ref().map(|function| {
         let since = method.since.as_ref().map(|it| &it.literal);
         quote! {
@@ -173,7 +193,7 @@ fn call(root: &Root, method: &Method) -> TokenStream {
         pub async fn #ident(#inputs) -> ::core::result::Result<#result> {
             #fallback
             #prelude
-            #private::client::#send(&self.rpc, ctxt, #spec, args).await
+            #send
         }
     }
 }
@@ -187,18 +207,21 @@ fn start(root: &Root, method: &Method) -> TokenStream {
     );
     let conditions = &method.conditions;
     let (inputs, _) = signature(method);
-    let (prelude, spec) = (prelude(root, method), spec(root, method));
-    let (pending, send) = match &method.output {
-        Output::Nothing => (quote!(#private::client::PendingCall<()>), quote!(start)),
-        Output::Value(value) => (quote!(#private::client::PendingCall<#value>), quote!(start)),
-        Output::Result(value, error) => (quote!(#private::client::PendingMethod<#value, #error>), quote!(start_method)),
+    let prelude = prelude(root, method);
+    let (pending, function, types) = match &method.output {
+        Output::Nothing => (quote!(#private::client::PendingCall<()>), quote!(start), quote!((),)),
+        Output::Value(value) => (quote!(#private::client::PendingCall<#value>), quote!(start), quote!(#value,)),
+        Output::Result(value, error) => {
+            (quote!(#private::client::PendingMethod<#value, #error>), quote!(start_method), quote!(#value, #error,))
+        }
     };
+    let send = send(root, method, &function, &types);
     quote! {
         #[doc = #about]
         #(#conditions)*
         pub async fn #start(#inputs) -> ::core::result::Result<#pending, #private::client::CallError> {
             #prelude
-            #private::client::#send(&self.rpc, ctxt, #spec, args).await
+            #send
         }
     }
 }

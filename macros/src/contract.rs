@@ -2,10 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt, parse_quote};
+use syn::{FnArg, ItemTrait, Pat, TraitItem, TraitItemFn, ext::IdentExt, parse_quote};
 
 use crate::{
     attributes::{Service, take},
+    check::Sides,
     client,
     errors::Errors,
     method::{Method, Place, check_names},
@@ -46,12 +47,15 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     let error = errors.into_error().map(|error| error.to_compile_error());
     let (Some(version), None) = (&service.version, &error) else { return quote!(#contract #error) };
     let both = service.only_client == service.only_server;
-    let client = (root.client && (both || service.only_client)).then(|| {
-        client::generate(&root, &contract.vis, &contract.ident, &version.literal, service.namespace.as_ref(), &methods)
-    });
-    let server =
-        (root.server && (both || service.only_server)).then(|| server(&root, &contract, &service, version, &methods));
-    quote!(#contract #client #server)
+    let sides = Sides {
+        client: root.client && (both || service.only_client),
+        server: root.server && (both || service.only_server),
+    };
+    let (vis, ident, namespace) = (&contract.vis, &contract.ident, service.namespace.as_ref());
+    let client = sides.client.then(|| client::generate(&root, vis, ident, &version.literal, namespace, &methods));
+    let checks = methods.iter().map(|method| method.checks(&root, sides));
+    let server = sides.server.then(|| server(&root, &contract, &service, version, &methods));
+    quote!(#contract const _: () = { #(#checks)* }; #client #server)
 }
 
 fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
@@ -131,6 +135,16 @@ fn check_client_names(methods: &[Method], errors: &mut Errors) {
 
 /// `async fn` with a future that servers can send between threads; implementations may be written as `async fn`.
 fn desugar(function: &mut TraitItemFn) {
+    if function.default.is_none() {
+        // Refused already; the compiler need not say it again.
+        for input in &mut function.sig.inputs {
+            if let FnArg::Typed(typed) = input
+                && !matches!(*typed.pat, Pat::Ident(_) | Pat::Wild(_))
+            {
+                typed.pat = parse_quote!(_);
+            }
+        }
+    }
     if function.sig.asyncness.take().is_none() {
         return;
     }

@@ -6,6 +6,7 @@ use syn::{ImplItem, ItemImpl};
 
 use crate::{
     attributes::{Service, take},
+    check::Sides,
     errors::Errors,
     method::{Method, Place, check_names},
     root::Root,
@@ -38,7 +39,9 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     let error = errors.into_error().map(|error| error.to_compile_error());
     let (Some(version), None) = (&service.version, &error) else { return quote!(#block #error) };
     let (private, ty) = (root.private(), &block.self_ty);
+    let sides = Sides { client: false, server: true };
     let built = serve::endpoint(&root, &version.literal, service.namespace.as_ref(), &methods, &quote!(<#ty>));
+    let checks = methods.iter().map(|method| method.checks(&root, sides));
     quote! {
         #block
 
@@ -47,6 +50,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
             impl #ty {
                 /// An endpoint that asks a value which the program keeps a hand on.
                 pub fn shared_endpoint(this: ::std::sync::Arc<Self>) -> #private::server::Endpoint {
+                    #(#checks)*
                     #built
                 }
             }

@@ -8,6 +8,7 @@ use crate::root::Root;
 
 mod argument;
 mod attributes;
+mod check;
 mod client;
 mod contract;
 mod endpoint;
@@ -20,7 +21,16 @@ mod version;
 
 /// Makes a typed client and a server's endpoint of a trait.
 ///
-/// ```ignore
+/// ```
+/// use oxlo::{Context, RPCServer, RemoteError, Target};
+///
+/// #[derive(Debug, thiserror::Error, RemoteError)]
+/// #[remote(module = "calculator.exceptions")]
+/// pub enum CalcError {
+///     #[error("too large")]
+///     TooLarge,
+/// }
+///
 /// #[oxlo::contract(version = "1.2", namespace = "math")]
 /// pub trait Calculator {
 ///     /// The sum.
@@ -29,6 +39,30 @@ mod version;
 ///     #[rpc(since = "1.1", cast, fanout)]
 ///     async fn reload(&self, ctxt: &Context, force: bool);
 /// }
+///
+/// struct Abacus;
+///
+/// impl Calculator for Abacus {
+///     async fn add(&self, _ctxt: &Context, a: i64, b: i64) -> Result<i64, CalcError> {
+///         a.checked_add(b).ok_or(CalcError::TooLarge)
+///     }
+///
+///     async fn reload(&self, _ctxt: &Context, _force: bool) {}
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transport = oxlo::connect("memory://macros-contract").await?;
+/// let server = RPCServer::builder(transport.clone(), Target::topic("calculator").server("node-7"))
+///     .endpoint(CalculatorEndpoint::new(Abacus))
+///     .start()
+///     .await?;
+/// let calculator = CalculatorClient::new(transport, Target::topic("calculator"));
+/// assert_eq!(calculator.add(&Context::new(), 1, 2).await?, 3);
+/// calculator.prepare(|it| it.version_cap("1.1")).reload(&Context::new(), true).await?;
+/// # server.stop();
+/// # server.wait().await?;
+/// # Ok(()) }
 /// ```
 ///
 /// | generated | is |
@@ -94,20 +128,31 @@ pub fn contract_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 
 /// Serves the marked methods of an impl block, without a contract.
 ///
-/// ```ignore
+/// ```
+/// use oxlo::{Context, Endpoint, Failure};
+///
+/// struct Calculator;
+///
 /// #[oxlo::endpoint(version = "1.1")]
 /// impl Calculator {
 ///     #[rpc]
-///     async fn add(&self, ctxt: &Context, a: i64, b: i64) -> Result<i64, Failure> {
+///     async fn add(&self, _ctxt: &Context, a: i64, b: i64) -> Result<i64, Failure> {
 ///         self.checked(a, b)
 ///     }
 ///
 ///     #[rpc(blocking)]
-///     fn primes_below(&self, ctxt: &Context, limit: u64) -> Vec<u64> { .. }
+///     fn primes_below(&self, _ctxt: &Context, limit: u64) -> Vec<u64> {
+///         (2..limit).filter(|n| (2..*n).all(|d| n % d != 0)).collect()
+///     }
 ///
 ///     /// Not marked, hence not reachable.
-///     fn checked(&self, a: i64, b: i64) -> Result<i64, Failure> { .. }
+///     fn checked(&self, a: i64, b: i64) -> Result<i64, Failure> {
+///         a.checked_add(b).ok_or_else(|| Failure::builtin("OverflowError", "the sum is too large"))
+///     }
 /// }
+///
+/// let endpoint: Endpoint = Calculator.into();
+/// # drop(endpoint);
 /// ```
 ///
 /// The type then is an `Into<Endpoint>`: `.endpoint(Calculator)`. `Calculator::shared_endpoint(arc)` serves one that
@@ -127,8 +172,10 @@ pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 
 /// Gives an error type classes and modules on the wire, both ways.
 ///
-/// ```ignore
-/// #[derive(Debug, thiserror::Error, oxlo::RemoteError)]
+/// ```
+/// use oxlo::RemoteError;
+///
+/// #[derive(Debug, PartialEq, thiserror::Error, RemoteError)]
 /// #[remote(module = "calculator.exceptions")]
 /// pub enum CalcError {
 ///     #[error("division by zero")]
@@ -140,6 +187,11 @@ pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 ///     #[remote(module = "builtins", class = "ValueError")]
 ///     Invalid(String),
 /// }
+///
+/// let failure = CalcError::Overflow { value: 7, limit: 5 }.to_failure();
+/// assert_eq!((failure.module.as_str(), failure.class.as_str()), ("calculator.exceptions", "TooLarge"));
+/// assert_eq!((failure.message.as_str(), failure.kwargs["limit"].as_i64()), ("7 is above 5", Some(5)));
+/// assert_eq!(CalcError::from_failure(&failure), Some(CalcError::Overflow { value: 7, limit: 5 }));
 /// ```
 ///
 /// The text of the failure is the error's `Display`. Named fields travel as keyword arguments beside the text as the

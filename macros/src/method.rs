@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use proc_macro2::TokenStream;
+use quote::quote;
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, LitStr, Pat, Path, PathArguments, ReturnType, Signature, Type,
     ext::IdentExt, spanned::Spanned,
@@ -10,7 +12,9 @@ use syn::{
 use crate::{
     argument::{Argument, Parameter},
     attributes::{Once, entries},
+    check::Sides,
     errors::Errors,
+    root::Root,
     version::Version,
 };
 
@@ -79,6 +83,31 @@ impl Method {
     /// Its name on the wire.
     pub(crate) fn name(&self) -> String {
         self.wire.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+    }
+
+    /// What the structs of its arguments are generic over, and what stands for it.
+    pub(crate) fn generics(&self) -> (Vec<Ident>, Vec<&Type>) {
+        self.arguments().filter_map(Argument::parameter).unzip()
+    }
+
+    /// A check for each of its types, so that each mistake is told once.
+    pub(crate) fn checks(&self, root: &Root, sides: Sides) -> TokenStream {
+        let context = sides.argument(root, &self.context);
+        let arguments = self.generics().1.into_iter().map(|ty| sides.argument(root, ty)).collect::<Vec<_>>();
+        let output = match &self.output {
+            Output::Nothing => TokenStream::new(),
+            Output::Value(value) => sides.result(root, value),
+            Output::Result(value, error) => {
+                let (value, error) = (sides.result(root, value), sides.error(root, error));
+                quote!(#value #error)
+            }
+        };
+        let extracted = self.parameters.iter().filter_map(|parameter| match parameter {
+            Parameter::Extract { ty, .. } => Some(sides.extracted(root, ty)),
+            Parameter::Argument(_) => None,
+        });
+        let conditions = &self.conditions;
+        quote!(#(#conditions)* { #context #(#arguments)* #(#extracted)* #output })
     }
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {

@@ -8,6 +8,7 @@ use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, ext::IdentE
 
 use crate::{
     attributes::{Once, entries},
+    check::Sides,
     errors::Errors,
     root::Root,
 };
@@ -193,10 +194,15 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
         let (module, name) = (class.module.as_ref()?, &class.name);
         Some(quote!((#module, #name)))
     });
+    let fields = classes.iter().flat_map(|class| &class.fields).filter(|field| field.role == Role::Argument);
+    let checks = fields.map(|field| Sides::field(root, &field.ty));
     let sent = classes.iter().map(|class| to_failure(class, module, &private));
     let read = classes.iter().map(|class| from_failure(class, module, &private));
     quote! {
         const _: () = {
+            #[allow(unused_imports)]
+            use #private::remote::field::{IsAble as _, IsUnable as _};
+
             #[automatically_derived]
             impl #private::remote::RemoteError for #ident {
                 const MODULE: &'static str = #module;
@@ -204,7 +210,8 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
                 const OTHER_CLASSES: &'static [(&'static str, &'static str)] = &[#(#other),*];
 
                 fn to_failure(&self) -> #private::remote::Failure {
-                    let text = ::std::string::ToString::to_string(self);
+                    #(#checks)*
+                    let text = #private::remote::text(self);
                     match self { #(#sent)* }
                 }
 
@@ -217,6 +224,11 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
             }
         };
     }
+}
+
+/// What can write and read a field, or what stands for it where its type cannot.
+fn able(ty: &Type, private: &TokenStream) -> TokenStream {
+    quote!((&#private::remote::field::Probe::<#ty>::new()).able())
 }
 
 fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
@@ -242,14 +254,19 @@ fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStr
         Shape::Unnamed => {
             let args = class.fields.iter().filter(|field| field.role != Role::Skipped).map(|field| {
                 let ident = &field.ident;
-                quote_spanned!(field.ty.span()=> #private::remote::to_value(#ident))
+                if field.role == Role::Message {
+                    return quote_spanned!(field.ty.span()=> #private::remote::to_value(#ident));
+                }
+                let able = able(&field.ty, private);
+                quote!(#able.to_value(#ident))
             });
             quote!(#start.with_args([#(#args),*]))
         }
         _ => {
             let kwargs = travelling().map(|field| {
                 let (ident, wire) = (&field.ident, &field.wire);
-                quote_spanned!(field.ty.span()=> let failure = failure.with_kwarg(#wire, #private::remote::to_value(#ident));)
+                let able = able(&field.ty, private);
+                quote!(let failure = failure.with_kwarg(#wire, #able.to_value(#ident));)
             });
             let message = class.fields.iter().find(|field| field.role == Role::Message).map(|field| {
                 let ident = &field.ident;
@@ -277,12 +294,14 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
                     quote_spanned!(ty.span()=> #private::remote::message(failure))
                 }
                 Role::Argument if class.shape == Shape::Named => {
-                    quote_spanned!(ty.span()=> #private::remote::keyword(failure, #wire)?)
+                    let able = able(ty, private);
+                    quote!(#able.keyword::<#ty>(failure, #wire)?)
                 }
                 Role::Argument => {
                     position += 1;
                     let position = position - 1;
-                    quote_spanned!(ty.span()=> #private::remote::positional(failure, #position)?)
+                    let able = able(ty, private);
+                    quote!(#able.positional::<#ty>(failure, #position)?)
                 }
             }
         })

@@ -41,6 +41,8 @@
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
 //! | `oxlo_server_replies_lost_total` | | replies that could not be delivered |
 
+#[doc(hidden)]
+pub mod able;
 pub mod call;
 #[doc(hidden)]
 pub mod contract;
@@ -94,5 +96,5 @@ pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::contract as server;
+    pub use crate::{able as served, contract as server};
 }

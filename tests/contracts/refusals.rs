@@ -1,9 +1,9 @@
 //! Bad input: what a served contract refuses, and how a client reads what does not fit.
 
-use oxlo::{CallError, Context};
+use oxlo::{CallError, Context, Endpoint, Failure, RPCServer, Target};
 use serde_json::{Value, json};
 
-use crate::calculator::pair;
+use crate::calculator::{bus, pair};
 
 /// The class and the text that a request with these arguments ends with.
 async fn refusal(name: &str, ctxt: &Context, method: &str, args: Value) -> (String, String) {
@@ -54,4 +54,29 @@ async fn a_result_of_another_type_names_method_and_place() {
     let error = wrong.join(&Context::new(), vec!["a".into()]).await.unwrap_err();
     assert!(matches!(error, CallError::Decode { .. }), "{error}");
     assert!(error.to_string().starts_with("call `joinAll` on calculator"), "{error}");
+}
+
+#[tokio::test]
+async fn the_place_is_a_path_through_the_json() {
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Disk {
+        size: u64,
+    }
+
+    #[oxlo::contract(version = "1.0", client)]
+    trait Disks {
+        async fn list(&self, ctxt: &Context) -> Vec<Disk>;
+    }
+
+    let transport = bus("path").await;
+    let endpoint =
+        Endpoint::new("1.0").method("list", async || Ok::<_, Failure>(json!([{"size": 1}, {"size": "SECRET"}])));
+    let _server =
+        RPCServer::builder(transport.clone(), Target::topic("disks").server("a")).endpoint(endpoint).start().await;
+    let error = DisksClient::new(transport, Target::topic("disks")).list(&Context::new()).await.unwrap_err();
+    assert!(matches!(&error, CallError::Decode { path, .. } if &**path == "[1].size"), "{error:?}");
+    let told = error.to_string();
+    assert!(told.starts_with("call `list` on disks") && told.ends_with(" at `[1].size`"), "{told}");
+    assert!(!told.contains("SECRET"), "{told}");
 }

@@ -1,0 +1,118 @@
+//! What keeps the compiler's words about a contract short; see the file of the same name in `oxlo-client`.
+//!
+//! Each module has a probe for one type: `(&probe).able()` gives what does the work if the type can what it must, else
+//! what asks for nothing, compiles, and never runs, since the check at the user's type has failed.
+
+use std::{any::Any, marker::PhantomData};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    call::Call,
+    contract,
+    extract::FromCall,
+    outcome::{Answer, HandlerError},
+    states::States,
+};
+
+/// What comes in a request.
+pub trait Read: DeserializeOwned + Any {}
+
+impl<T: DeserializeOwned + Any> Read for T {}
+
+macro_rules! probes {
+    ($($module:ident<T: $bound:path> {
+        $(fn $name:ident($($arg:ident: $ty:ty),*) -> $output:ty, else $instead:expr;)*
+    })*) => {$(
+        #[doc = concat!("Of types that are `", stringify!($bound), "`.")]
+        pub mod $module {
+            use super::*;
+
+            /// A type of a method.
+            #[derive(Debug)]
+            pub struct Probe<T>(PhantomData<fn() -> T>);
+
+            impl<T> Probe<T> {
+                /// A probe of it.
+                #[allow(clippy::new_without_default)]
+                #[must_use]
+                pub const fn new() -> Self {
+                    Self(PhantomData)
+                }
+            }
+
+            /// For types that are.
+            pub trait IsAble {
+                /// Found first.
+                fn able(&self) -> Able {
+                    Able
+                }
+            }
+
+            impl<T: $bound> IsAble for Probe<T> {}
+
+            /// For types that are not.
+            pub trait IsUnable {
+                /// Found if there is no other.
+                fn able(&self) -> Unable {
+                    Unable
+                }
+            }
+
+            impl<T> IsUnable for &Probe<T> {}
+
+            /// Does the work.
+            #[derive(Clone, Copy, Debug)]
+            pub struct Able;
+
+            /// Says that it could.
+            #[derive(Clone, Copy, Debug)]
+            pub struct Unable;
+
+            #[allow(clippy::missing_errors_doc, clippy::must_use_candidate, clippy::unused_self)]
+            impl Able {$(
+                #[doc = concat!("[`", stringify!($name), "`](contract::", stringify!($name), ").")]
+                pub fn $name<T: $bound>(self, $($arg: $ty),*) -> $output {
+                    contract::$name::<T>($($arg),*)
+                }
+            )*}
+
+            #[allow(
+                clippy::missing_errors_doc,
+                clippy::must_use_candidate,
+                clippy::needless_pass_by_value,
+                clippy::unused_self,
+                unused_variables
+            )]
+            impl Unable {$(
+                #[doc = concat!("Instead of [`", stringify!($name), "`](contract::", stringify!($name), ").")]
+                pub fn $name<T>(self, $($arg: $ty),*) -> $output {
+                    $instead
+                }
+            )*}
+        }
+    )*};
+}
+
+probes! {
+    reads<T: Read> {
+        fn context(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
+        fn arguments(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
+    }
+    writes<T: Serialize> {
+        fn answer(call: &Call, value: &T) -> Answer, else Err(HandlerError::Ignore);
+    }
+    fails<T: Into<HandlerError>> {
+        fn fail(error: T) -> Answer, else Err(HandlerError::Ignore);
+    }
+    extracts<T: FromCall> {
+        fn extract(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
+        fn missing(states: &States) -> Option<&'static str>, else None;
+    }
+}
+
+/// Written at a user's type, so that the compiler says there, and once, that it is no extractor.
+pub const fn extractor<T: FromCall>() {}
+
+/// As [`extractor`], for the error of a method that only a server is written for.
+pub const fn failure<E: Into<HandlerError>>() {}
