@@ -78,7 +78,7 @@ async fn ready(State(it): State<Admin>) -> (StatusCode, &'static str) {
 fn install_metrics() -> Result<PrometheusHandle, Box<dyn Error + Send + Sync>> {
     const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0];
     let figures = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     let upkeep = figures.clone();
     tokio::spawn(async move {

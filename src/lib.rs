@@ -40,9 +40,16 @@
 //! | `amqp://`, `amqps://` (TLS) | AMQP 1.0: ActiveMQ, RabbitMQ 3 with its plugin, RabbitMQ 4, routers | `amqp1` |
 //!
 //! A driver that is not here is added with [`registry`] and [`Registry::with`].
+//!
+//! # Reading on
+//!
+//! The [`guide`]: concepts, a first service, versions, errors, what is promised about delivery, deployment, middleware,
+//! telemetry, testing, and where each name of [oslo.messaging](guide::from_oslo) and [nameko](guide::from_nameko) went.
 
 use std::sync::Arc;
 
+#[cfg(any(doc, doctest))]
+pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
