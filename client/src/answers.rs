@@ -53,6 +53,7 @@ impl CallError {
         match self {
             Self::TimedOut { .. }
             | Self::Unconfirmed { .. }
+            | Self::Rejected { .. }
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. }

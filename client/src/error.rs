@@ -144,7 +144,8 @@ pub enum CallError {
         /// The routing key.
         routing_key: Box<str>,
     },
-    /// The broker refused to store the message, for example because the queue is full. It did not run.
+    /// The broker refused to answer for the message, for example because the queue is full. It may have run all the same:
+    /// RabbitMQ says so, too, of what a node had stored that then died, and that runs when the node is back.
     #[error("{site}: the broker did not accept the message for {routing_key}: {reason}")]
     Rejected {
         /// What was asked of whom.

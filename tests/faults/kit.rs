@@ -59,12 +59,18 @@ pub(crate) fn service(history: &History) -> Endpoint {
 pub(crate) struct Caller {
     client: RPCClient,
     history: History,
+    mandatory: bool,
 }
 
 impl Caller {
     pub(crate) fn new(transport: Arc<dyn Transport>, history: &History) -> Self {
         let client = RPCClient::new(transport, Target::topic(TOPIC).version("1.0"));
-        Self { client, history: history.clone() }
+        Self { client, history: history.clone(), mandatory: false }
+    }
+
+    /// Whose casts fail when no queue takes them. Without that the broker confirms them and drops them, as oslo's.
+    pub(crate) fn with_mandatory_casts(&self) -> Self {
+        Self { mandatory: true, ..self.clone() }
     }
 
     pub(crate) fn fresh_id() -> String {
@@ -98,7 +104,7 @@ impl Caller {
     pub(crate) async fn cast(&self, timeout: Duration) -> Result<String, CallError> {
         let id = Self::fresh_id();
         self.history.record(Event::Cast { id: id.clone() });
-        let client = self.client.prepare().timeout(timeout);
+        let client = self.client.prepare().timeout(timeout).mandatory(self.mandatory);
         match client.cast(&Context::new(), "echo", json!({"id": id})).await {
             Ok(()) => {
                 self.history.record(Event::Confirmed { id: id.clone() });

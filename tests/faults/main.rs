@@ -6,6 +6,7 @@
 mod admin;
 mod broker;
 mod child;
+mod cluster;
 mod connect;
 mod hostile;
 mod kit;

@@ -115,7 +115,8 @@ pub enum TransportError {
         /// The routing key.
         routing_key: String,
     },
-    /// The broker refused to store the message, for example because the queue is full. It did not run.
+    /// The broker refused to answer for the message, for example because the queue is full. It may have run all the same:
+    /// RabbitMQ says so, too, of what a node had stored that then died, and that runs when the node is back.
     #[error("the broker did not accept the message for {routing_key}: {reason}")]
     Rejected {
         /// The routing key.
@@ -179,6 +180,7 @@ impl TransportError {
             Self::TimedOut { .. }
                 | Self::ServerSilent { .. }
                 | Self::Unconfirmed { .. }
+                | Self::Rejected { .. }
                 | Self::ConnectionLost { .. }
                 | Self::ClosedWaiting
                 | Self::ReplyLost { .. }

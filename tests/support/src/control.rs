@@ -42,6 +42,20 @@ impl Control {
         tokio::task::spawn_blocking(move || this.eval_blocking(&expressions)).await.expect("the evaluation panicked")
     }
 
+    /// As [`eval`](Self::eval) where the node may be starting, stopping or gone: an error, in words, instead of a panic.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong: no node that listens, an expression that fails, a value that is no `T`.
+    pub async fn try_evaluate<T: DeserializeOwned + Send + 'static>(&self, expressions: &str) -> Result<T, String> {
+        let (this, expressions) = (self.clone(), expressions.to_owned());
+        let work = move || {
+            let json = this.try_eval(&expressions).map_err(|error| error.to_string())?;
+            serde_json::from_str(&json).map_err(|error| format!("{json}: {error}"))
+        };
+        tokio::task::spawn_blocking(work).await.expect("the evaluation panicked")
+    }
+
     pub(crate) fn eval_blocking<T: DeserializeOwned>(&self, expressions: &str) -> T {
         let json = self.try_eval(expressions).unwrap_or_else(|error| {
             panic!("the broker behind {} failed to evaluate `{expressions}`: {error}", self.socket.display())

@@ -11,6 +11,7 @@ mod admin;
 mod amqp1;
 mod broker;
 mod builder;
+mod cluster;
 mod control;
 mod folder;
 mod history;
@@ -27,6 +28,7 @@ pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin
 pub use amqp1::{Amqp1Broker, Amqp1Product};
 pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
+pub use cluster::Cluster;
 pub use control::Control;
 pub use history::{Event, History, Outcome, Record, Rules, Summary};
 pub use ports::PortLease;
