@@ -65,7 +65,7 @@ fn transport_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
         (
             TransportError::Rejected { routing_key: "calculator".into(), reason: "the queue is full".into() },
             "the broker did not accept the message for calculator: the queue is full",
-            false,
+            true,
             true,
         ),
         (
