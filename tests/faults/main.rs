@@ -10,6 +10,7 @@ mod cluster;
 mod connect;
 mod hostile;
 mod kit;
+mod mismatch;
 mod network;
 mod process;
 mod sabotage;

@@ -36,6 +36,18 @@ pub enum Compression {
     Bzip2,
 }
 
+/// What becomes of a queue or an exchange that is there with other properties: `on_declare_mismatch`. Nothing is ever
+/// deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeclareMismatch {
+    /// An error that names the object, both values and what to do.
+    #[default]
+    Fail,
+    /// It is used as it is, and a warning says what differs.
+    Adopt,
+}
+
 /// The oldest TLS version to accept: `ssl_version`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -178,6 +190,11 @@ setters! {
     process_name(name: impl AsRef<str>) -> "processname" = name.as_ref();
     /// Whether fanout goes through one stream per topic. Needs a prefetch and transient quorum queues.
     stream_fanout(on: bool) -> "rabbit_stream_fanout" = on;
+    /// Sets what becomes of a queue or an exchange that is there with other properties.
+    on_declare_mismatch(what: DeclareMismatch) -> "on_declare_mismatch" = match what {
+        DeclareMismatch::Fail => "fail",
+        DeclareMismatch::Adopt => "adopt",
+    };
 }
 
 /// The method that sets an option.
@@ -203,6 +220,7 @@ mod tests {
             .reconnect_delay(Duration::from_millis(500))
             .compression(Compression::Bzip2)
             .failover(FailoverStrategy::Shuffle)
+            .on_declare_mismatch(DeclareMismatch::Adopt)
             .login(LoginMethod::External)
             .retry_interval(Duration::from_secs(1))
             .transient_queues_ttl(Duration::from_secs(60))

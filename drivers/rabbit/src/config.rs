@@ -16,7 +16,7 @@ use oxlo_transport::{
 use crate::{
     names, options,
     properties::Packing,
-    topology::{Quorum, TopologyOptions},
+    topology::{Mismatch, Quorum, TopologyOptions},
 };
 
 /// Everything that a connection needs to know.
@@ -79,6 +79,7 @@ pub(crate) enum Login {
 const DEFAULT_PORT: u16 = 5672;
 const GUEST: &str = "guest";
 const LOGIN_METHODS: &[&str] = &["AMQPLAIN", "PLAIN", "EXTERNAL"];
+const MISMATCHES: &[&str] = &["fail", "adopt"];
 const FAILOVERS: &[&str] = &["round-robin", "shuffle"];
 /// kombu's names. What it can do beside these (lzma, brotli, zstd) is not there on every receiver either.
 const COMPRESSIONS: &[&str] = &["gzip", "zlib", "bzip2", "bzip", "bz2"];
@@ -269,6 +270,10 @@ fn topology(options: &mut QueryReader<'_>, prefetch: Option<u16>) -> Result<Topo
             .seconds("rabbit_transient_queues_ttl", ..=Duration::from_millis(i32::MAX as u64))?
             .unwrap_or(Duration::from_secs(1800)),
         stream_fanout: options.bool("rabbit_stream_fanout")?.unwrap_or(false),
+        mismatch: match options.choice("on_declare_mismatch", MISMATCHES)? {
+            Some("adopt") => Mismatch::Adopt(std::sync::Arc::default()),
+            _ => Mismatch::Fail,
+        },
     };
     if topology.stream_fanout && prefetch.is_none() {
         let reason = "the broker hands a stream out by credit; set rabbit_qos_prefetch_count above 0";
@@ -381,6 +386,7 @@ mod tests {
             ("rabbit_retry_interval=9&rabbit_interval_max=1", "it is above rabbit_interval_max"),
             ("ssl=1&ssl_version=TLSv1_1", "TLSv1_1 is broken"),
             ("kombu_compression=zstd", "one of gzip, zlib, bzip2"),
+            ("on_declare_mismatch=replace", "one of fail, adopt"),
         ] {
             let refused = read(&format!("rabbit://h/?{query}")).unwrap_err().to_string();
             assert!(refused.contains(part), "{query}: {refused}");

@@ -7,6 +7,7 @@ use lapin::{
     types::FieldTable,
 };
 use oxlo_transport::{Removal, TransportError};
+use tracing::warn;
 
 use crate::{
     connection::Session,
@@ -39,16 +40,29 @@ pub(crate) async fn declare_all(
     mut channel: Option<Channel>,
     declares: &[Declare],
 ) -> Result<Channel, DeclareError> {
-    let mut races = 0;
+    let (mut races, mut adopted_now) = (0, 0);
     'again: loop {
         let channel = match channel.take().filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
             None => session.channel().await.map_err(DeclareError::Lost)?,
         };
         for declare in declares {
-            let Err(failed) = one(&channel, declare).await else { continue };
+            let adopted = declare.mismatch().filter(|mismatch| mismatch.has_adopted(&declare.describe()));
+            let Err(failed) = one(&channel, declare, adopted.is_some()).await else { continue };
             if error::is_not_found(&failed) && races < RACES {
                 races += 1;
+                // What was adopted is gone, and is declared as it should be.
+                if let Some(adopted) = adopted {
+                    adopted.forget(&declare.describe());
+                }
+                continue 'again;
+            }
+            if error::is_mismatch(&failed)
+                && adopted_now < declares.len()
+                && declare.mismatch().is_some_and(|mismatch| mismatch.adopt(&declare.describe()))
+            {
+                adopted_now += 1;
+                warn!(object = %declare.describe(), broker = %error::text(&failed), "it is there with other properties, and used as it is");
                 continue 'again;
             }
             return Err(match error::topology(&declare.describe(), &failed) {
@@ -91,21 +105,23 @@ pub(crate) async fn delete_unused(channel: &Channel, queue: &str, removal: Remov
     }
 }
 
-async fn one(channel: &Channel, declare: &Declare) -> lapin::Result<()> {
+/// Declares it; `passive`: asks whether it is there, with whatever properties.
+async fn one(channel: &Channel, declare: &Declare, passive: bool) -> lapin::Result<()> {
     let name = |name: &str| short_string(name).unwrap_or_default();
     match declare {
-        Declare::Exchange { name: exchange, fanout, durable, auto_delete } => {
+        Declare::Exchange { name: exchange, fanout, durable, auto_delete, .. } => {
             let kind = if *fanout { ExchangeKind::Fanout } else { ExchangeKind::Topic };
             let options = ExchangeDeclareOptions {
+                passive,
                 durable: *durable,
                 auto_delete: *auto_delete,
                 ..ExchangeDeclareOptions::default()
             };
             channel.exchange_declare(name(exchange), kind, options, FieldTable::default()).await
         }
-        Declare::Queue { name: queue, durable, auto_delete, arguments } => {
-            let options =
-                QueueDeclareOptions { durable: *durable, auto_delete: *auto_delete, ..QueueDeclareOptions::default() };
+        Declare::Queue { name: queue, durable, auto_delete, arguments, .. } => {
+            let (durable, auto_delete) = (*durable, *auto_delete);
+            let options = QueueDeclareOptions { passive, durable, auto_delete, ..QueueDeclareOptions::default() };
             channel.queue_declare(name(queue), options, arguments.clone()).await.map(drop)
         }
         Declare::Binding { queue, exchange, routing_key } => {

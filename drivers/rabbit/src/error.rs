@@ -18,6 +18,11 @@ const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
+/// Whether the object is there with other properties. The broker uses the code for other things, too.
+pub(crate) fn is_mismatch(error: &Error) -> bool {
+    reply_code(error) == Some(PRECONDITION_FAILED) && text(error).contains("inequivalent arg")
+}
+
 /// The reply code that the broker closed a channel or a connection with.
 pub(crate) fn reply_code(error: &Error) -> Option<u16> {
     match error.kind() {
@@ -76,9 +81,9 @@ pub(crate) fn from_handshake(
 pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
     let advice = match reply_code(error)? {
         CONNECTION_FORCED => return None,
-        PRECONDITION_FAILED => {
+        PRECONDITION_FAILED if is_mismatch(error) => {
             "; it exists with other properties: give this transport the options of the service that declared it \
-             (durable, auto-delete, quorum, TTL), or delete it first"
+             (durable, auto-delete, quorum, TTL), delete it first, or use it as it is with on_declare_mismatch=adopt"
         }
         ACCESS_REFUSED => "; the user needs configure, write and read permission for it",
         NOT_FOUND => "; the node that holds it may be down",
@@ -99,7 +104,7 @@ pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
 }
 
 /// What the broker said.
-fn text(error: &Error) -> String {
+pub(crate) fn text(error: &Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         _ => error.to_string(),
@@ -157,6 +162,6 @@ mod tests {
         let error = topology("queue `T`", &closed_by_broker(AMQPSoftError::PRECONDITIONFAILED.into(), told)).unwrap();
         let text = error.to_string();
         assert!(text.starts_with("queue `T`: ") && text.contains("received 'true' but current is 'false'"), "{text}");
-        assert!(text.contains("delete it first"), "{text}");
+        assert!(text.contains("delete it first") && text.contains("on_declare_mismatch=adopt"), "{text}");
     }
 }

@@ -39,6 +39,6 @@ mod stream;
 mod topology;
 mod transport;
 
-pub use builder::{Compression, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
+pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
 pub use options::options_table;
 pub use transport::RabbitDriver;

@@ -1,4 +1,4 @@
-//! Every option of oslo's group `oslo_messaging_rabbit`, and what becomes of it here: the one list that the URL, the
+//! Every option of oslo's group `oslo_messaging_rabbit` and what becomes of it here, and our own after them: the one list that the URL, the
 //! typed builder and `docs/options.md` are checked against.
 
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ const fn known(name: &'static str, kind: &'static str, default: &'static str, fa
 
 const NO_POOL: &str = "there is no pool: one connection sends for any number of tasks; remove the option";
 
-/// The options, in oslo's order.
+/// The options, in oslo's order; last, what oslo does not have.
 pub(crate) const OPTIONS: &[Known] = &[
     known("amqp_durable_queues", "bool", "false", Works("queues and exchanges survive a restart of the broker")),
     known(
@@ -189,6 +189,14 @@ pub(crate) const OPTIONS: &[Known] = &[
         "false",
         Works(
             "fanout through one stream per topic, read from `next` on: nothing is replayed after a restart; needs `rabbit_qos_prefetch_count` and `rabbit_transient_quorum_queue`",
+        ),
+    ),
+    known(
+        "on_declare_mismatch",
+        "`fail`, `adopt`",
+        "`fail` (not an option of oslo's)",
+        Works(
+            "what becomes of a queue or an exchange that is there with other properties (the broker's 406, `inequivalent arg`): an error with the object and both values, or it is used as it is and a warning says so; nothing is deleted",
         ),
     ),
 ];

@@ -4,7 +4,11 @@
 //! Every peer must declare the same object with the same arguments, or the broker refuses the later one; so these
 //! follow `oslo_messaging._drivers.impl_rabbit` to the letter.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use oxlo_transport::{ListenScope, Priority, RequestQueue, Target, TransportError};
@@ -28,6 +32,52 @@ pub(crate) struct TopologyOptions {
     pub(crate) transient_ttl: Duration,
     /// `rabbit_stream_fanout`
     pub(crate) stream_fanout: bool,
+    /// `on_declare_mismatch`
+    pub(crate) mismatch: Mismatch,
+}
+
+/// What becomes of a queue or an exchange that is there with other properties.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Mismatch {
+    /// It is an error.
+    #[default]
+    Fail,
+    /// It is used as it is. Which ones were found so is kept, so that they are not declared in vain each time.
+    Adopt(Arc<Mutex<HashSet<String>>>),
+}
+
+impl PartialEq for Mismatch {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Fail, Self::Fail) | (Self::Adopt(_), Self::Adopt(_)))
+    }
+}
+
+impl Mismatch {
+    /// Whether `object` is to be used as it is, and was found with other properties before.
+    pub(crate) fn has_adopted(&self, object: &str) -> bool {
+        match self {
+            Self::Fail => false,
+            Self::Adopt(known) => known.lock().unwrap_or_else(PoisonError::into_inner).contains(object),
+        }
+    }
+
+    /// Notes that `object` has other properties; `false` if it must not be used then.
+    pub(crate) fn adopt(&self, object: &str) -> bool {
+        match self {
+            Self::Fail => false,
+            Self::Adopt(known) => {
+                known.lock().unwrap_or_else(PoisonError::into_inner).insert(object.to_owned());
+                true
+            }
+        }
+    }
+
+    /// Notes that `object` is no longer there.
+    pub(crate) fn forget(&self, object: &str) {
+        if let Self::Adopt(known) = self {
+            known.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        }
+    }
 }
 
 /// Limits of quorum queues; zero leaves the broker's own.
@@ -41,8 +91,8 @@ pub(crate) struct Quorum {
 /// One object to declare.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Declare {
-    Exchange { name: String, fanout: bool, durable: bool, auto_delete: bool },
-    Queue { name: String, durable: bool, auto_delete: bool, arguments: FieldTable },
+    Exchange { name: String, fanout: bool, durable: bool, auto_delete: bool, mismatch: Mismatch },
+    Queue { name: String, durable: bool, auto_delete: bool, arguments: FieldTable, mismatch: Mismatch },
     Binding { queue: String, exchange: String, routing_key: String },
 }
 
@@ -98,6 +148,7 @@ impl TopologyOptions {
             fanout: false,
             durable: self.durable(),
             auto_delete: self.auto_delete,
+            mismatch: self.mismatch.clone(),
         }
     }
 
@@ -107,6 +158,7 @@ impl TopologyOptions {
             fanout: true,
             durable: self.transient_quorum.is_some() || self.stream_fanout,
             auto_delete: true,
+            mismatch: self.mismatch.clone(),
         }
     }
 
@@ -118,7 +170,8 @@ impl TopologyOptions {
         if let Some(quorum) = &self.quorum {
             quorum.put_into(&mut arguments);
         }
-        Declare::Queue { name: name.to_owned(), durable: self.durable(), auto_delete: self.auto_delete, arguments }
+        let (durable, auto_delete) = (self.durable(), self.auto_delete);
+        Declare::Queue { name: name.to_owned(), durable, auto_delete, arguments, mismatch: self.mismatch.clone() }
     }
 
     fn transient_queue(&self, name: &str) -> Declare {
@@ -138,6 +191,7 @@ impl TopologyOptions {
             durable: self.transient_quorum.is_some(),
             auto_delete: false,
             arguments,
+            mismatch: self.mismatch.clone(),
         }
     }
 
@@ -149,7 +203,8 @@ impl TopologyOptions {
             let age = format!("{}s", self.transient_ttl.as_secs().max(1));
             arguments.insert("x-max-age".into(), AMQPValue::LongString(age.into()));
         }
-        Declare::Queue { name: name.to_owned(), durable: true, auto_delete: false, arguments }
+        let mismatch = self.mismatch.clone();
+        Declare::Queue { name: name.to_owned(), durable: true, auto_delete: false, arguments, mismatch }
     }
 
     fn bound_queue(&self, declares: &mut Vec<Declare>, exchange: &str, name: &str) {
@@ -361,6 +416,14 @@ impl TopologyOptions {
 }
 
 impl Declare {
+    /// What becomes of it if it is there with other properties; bindings have none.
+    pub(crate) fn mismatch(&self) -> Option<&Mismatch> {
+        match self {
+            Self::Exchange { mismatch, .. } | Self::Queue { mismatch, .. } => Some(mismatch),
+            Self::Binding { .. } => None,
+        }
+    }
+
     /// What it is, for a message to a person.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -409,12 +472,25 @@ mod tests {
             transient_quorum: None,
             transient_ttl: Duration::from_secs(1800),
             stream_fanout: false,
+            mismatch: Mismatch::Fail,
         }
     }
 
     fn random() -> QueueName {
         let url = "rabbit://h".parse().unwrap();
         QueueName::draw(&crate::config::Config::from_url(&url).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_adopted_is_known_to_every_clone_until_it_is_gone() {
+        let (fail, adopt) = (Mismatch::Fail, Mismatch::Adopt(Arc::default()));
+        assert!(!fail.adopt("queue `T`") && !fail.has_adopted("queue `T`"));
+        assert!(!adopt.has_adopted("queue `T`"));
+        let TopologyOptions { mismatch, .. } = TopologyOptions { mismatch: adopt.clone(), ..plain() };
+        assert!(mismatch.adopt("queue `T`"));
+        assert!(adopt.has_adopted("queue `T`") && !adopt.has_adopted("exchange `T`"));
+        adopt.forget("queue `T`");
+        assert!(!mismatch.has_adopted("queue `T`"));
     }
 
     #[test]
