@@ -185,20 +185,26 @@ async fn row_13_leader_loss() {
     cluster.node(0).restart().await;
     cluster.whole().await;
 
-    // With all three hosts in the URL, and the caller's and the server's connections perhaps on the leader.
-    let stage = Stage::on(admin, &(cluster.url() + QUORUM)).await;
-    let reply_queue = stage.reply_queue().await;
-    let leader = cluster.leader(admin, &reply_queue).await.unwrap();
-    cluster.lead(leader, admin, TOPIC).await;
-    let traffic = stage.caller.traffic(4, 10 * SECOND);
-    sleep(Duration::from_millis(300)).await;
-    stage.history.record(Event::Disrupted);
-    cluster.node(leader).kill().await;
-    let took = stage.caller.resumes(FAILOVER).await;
-    println!("figures: service was back {took:?} after the node of the caller and of the queue's leader was killed");
-    cluster.node(leader).restart().await;
-    traffic.stop().await;
-    stage.close().await;
+    // With all three hosts in the URL, and the caller on the leader's node. Twice, because what a channel makes of an election
+    // depends on its moment: some refuse everything from then on.
+    for _ in 0..2 {
+        let stage = Stage::on(admin, &(cluster.url() + QUORUM)).await;
+        let reply_queue = stage.reply_queue().await;
+        let leader = cluster.leader(admin, &reply_queue).await.unwrap();
+        cluster.lead(leader, admin, TOPIC).await;
+        let traffic = stage.caller.traffic(4, 10 * SECOND);
+        sleep(Duration::from_millis(300)).await;
+        stage.history.record(Event::Disrupted);
+        cluster.node(leader).kill().await;
+        let took = stage.caller.resumes(FAILOVER).await;
+        println!(
+            "figures: service was back {took:?} after the node of the caller and of the queue's leader was killed"
+        );
+        cluster.node(leader).restart().await;
+        cluster.whole().await;
+        traffic.stop().await;
+        stage.close().await;
+    }
 }
 
 /// Each node is restarted in turn, as for an upgrade.

@@ -13,7 +13,7 @@ use oxlo_transport::{
     parts::{backoff::Backoff, telemetry::Destination},
 };
 use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::debug;
@@ -31,6 +31,8 @@ use crate::{
 const ROOM: u32 = 64 * 1024;
 /// What a small message takes of it, in KiB; so at most 4096 are on their way.
 const LEAST: u32 = 16;
+/// How often channels are opened anew at most because the broker refuses messages.
+const RENEWAL: Duration = Duration::from_millis(500);
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -157,6 +159,8 @@ pub(crate) struct Publisher {
     room: Arc<Semaphore>,
     /// Whether nothing is to be sent because the program said so.
     paused: watch::Sender<bool>,
+    /// The broker answered a message with `basic.nack`.
+    refused: Arc<Notify>,
     // Held, so that replies can be sent after the handle of the transport was dropped.
     _link: Arc<Link>,
 }
@@ -166,8 +170,9 @@ impl Publisher {
     pub(crate) fn spawn(config: Arc<Config>, link: Arc<Link>) -> Self {
         let (sender, gate) = watch::channel(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
         let paused = watch::Sender::new(false);
-        tokio::spawn(keep(link.state(), sender, paused.subscribe()));
-        Self { config, gate, paused, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
+        let refused = Arc::new(Notify::new());
+        tokio::spawn(keep(link.state(), sender, paused.subscribe(), refused.clone()));
+        Self { config, gate, paused, refused, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
     }
 
     /// Whether the broker takes messages, and every change of that.
@@ -178,6 +183,14 @@ impl Publisher {
     /// Sends nothing, or goes on.
     pub(crate) fn pause(&self, pause: bool) {
         self.paused.send_replace(pause);
+    }
+
+    /// Says that a message was refused, whatever the reason.
+    ///
+    /// A RabbitMQ channel that publishes to a quorum queue in the moment of a leader's death may refuse everything to that
+    /// queue from then on, long after there is a new leader (seen in 3.10). A new channel is not so.
+    pub(crate) fn refused(&self) {
+        self.refused.notify_one();
     }
 
     /// Declares objects, in the order in which it is called.
@@ -308,7 +321,13 @@ impl Publisher {
         let (teller, told) = oneshot::channel();
         self.publish(outgoing, patience, Completion::Told(teller)).await?;
         match timeout_at(patience.deadline, told).await {
-            Ok(outcome) => outcome.unwrap_or(Err(TransportError::ConnectionLost { source: None })),
+            Ok(outcome) => {
+                let outcome = outcome.unwrap_or(Err(TransportError::ConnectionLost { source: None }));
+                if matches!(outcome, Err(TransportError::Rejected { .. })) {
+                    self.refused();
+                }
+                outcome
+            }
             Err(_) => Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
         }
     }
@@ -370,7 +389,12 @@ fn waited_since(error: TransportError, begun: Instant) -> TransportError {
 }
 
 /// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
-async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>, mut paused: watch::Receiver<bool>) {
+async fn keep(
+    mut link: watch::Receiver<LinkState>,
+    gate: watch::Sender<Gate>,
+    mut paused: watch::Receiver<bool>,
+    refused: Arc<Notify>,
+) {
     let mut backoff = Backoff::default();
     loop {
         let state = link.borrow_and_update().clone();
@@ -388,7 +412,7 @@ async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>, m
         match session.meanwhile(Lane::open(session.clone())).await {
             Ok(lane) => {
                 let opened = Instant::now();
-                hold_open(&gate, &Arc::new(lane), &mut paused).await;
+                hold_open(&gate, Arc::new(lane), &mut paused, &refused).await;
                 if opened.elapsed() > Duration::from_secs(1) {
                     backoff.reset();
                     continue;
@@ -405,8 +429,14 @@ async fn keep(mut link: watch::Receiver<LinkState>, gate: watch::Sender<Gate>, m
     gate.send_replace(Gate::Closed);
 }
 
-async fn hold_open(gate: &watch::Sender<Gate>, lane: &Arc<Lane>, paused: &mut watch::Receiver<bool>) {
+async fn hold_open(
+    gate: &watch::Sender<Gate>,
+    mut lane: Arc<Lane>,
+    paused: &mut watch::Receiver<bool>,
+    refused: &Notify,
+) {
     let mut blocked = lane.session.blocked.clone();
+    let mut renewed = Instant::now();
     loop {
         let reason = blocked.borrow_and_update().clone();
         gate.send_replace(match reason {
@@ -416,6 +446,16 @@ async fn hold_open(gate: &watch::Sender<Gate>, lane: &Arc<Lane>, paused: &mut wa
         });
         tokio::select! {
             () = lane.ended() => break,
+            // What is on its way on the old channels is still confirmed there.
+            () = refused.notified() => if renewed.elapsed() > RENEWAL {
+                debug!("the broker refuses messages; new channels are opened to publish on");
+                let session = lane.session.clone();
+                match session.meanwhile(Lane::open(session.clone())).await {
+                    Ok(fresh) => lane = Arc::new(fresh),
+                    Err(_) => break,
+                }
+                renewed = Instant::now();
+            },
             changed = paused.changed() => if changed.is_err() {
                 lane.ended().await;
                 break;

@@ -241,7 +241,11 @@ impl Transport for RabbitTransport {
 
     /// Does not wait for the confirm: the reply says more, and a failure to publish ends the call.
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        self.send_call(to, &request, options, false).await?.await
+        let ended = self.send_call(to, &request, options, false).await?.await;
+        if matches!(ended, Err(TransportError::Rejected { .. })) {
+            self.publisher.refused();
+        }
+        ended
     }
 
     async fn notify(
