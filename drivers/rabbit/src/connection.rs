@@ -67,6 +67,11 @@ impl Session {
         }
     }
 
+    /// The stream under this incarnation.
+    pub(crate) fn stream(&self) -> &StreamHandle {
+        &self.stream
+    }
+
     /// Waits for the end of this incarnation.
     pub(crate) async fn ended(&self) {
         self.stream.ended().await;

@@ -7,18 +7,17 @@
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
 //! | `topology`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
 //! | `names` | stable names of queues, held by a locked file |
-//! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers |
+//! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers, what the broker says of publishing |
 //! | `connection` | a supervised connection |
-//! | `declare`, `publish`, `pump`, `returns` | sending, and knowing what became of it |
+//! | `declare`, `publish`, `confirms` | sending, and knowing what became of it |
 //! | `consume`, `acks`, `duplicates`, `lateness`, `request`, `notification` | taking messages, settling and answering them |
 //! | `reply_queue` | the replies to our own calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
-//!
-//! lapin logs a returned message with its body at level `warn`; keep its target (`lapin`) at `error` in production.
 
 mod acks;
 mod builder;
 mod config;
+mod confirms;
 mod connection;
 mod consume;
 mod declare;
@@ -30,10 +29,8 @@ mod notification;
 mod options;
 mod properties;
 mod publish;
-mod pump;
 mod reply_queue;
 mod request;
-mod returns;
 mod sabotage;
 mod stream;
 mod topology;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use lapin::{BasicProperties, Channel, options::ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel};
 use oxlo_transport::{
     Removal, Retry, TransportError,
     parts::{backoff::Backoff, telemetry::Destination},
@@ -20,10 +20,10 @@ use tracing::debug;
 
 use crate::{
     config::Config,
+    confirms::{Completion, ConfirmingChannel, Message},
     connection::{Down, Link, LinkState, Session, unreachable_after},
     declare::{DeclareError, declare_all, delete_unused},
     lateness, properties,
-    pump::{Completion, Message, Pump},
     topology::{Declare, Route, short_string},
 };
 
@@ -95,24 +95,18 @@ impl fmt::Debug for Gate {
 /// The publishing channels of one incarnation of the connection.
 pub(crate) struct Lane {
     session: Arc<Session>,
-    steady: Pump,
+    steady: ConfirmingChannel,
     /// For exchanges that may vanish at any moment: publishing to a missing exchange ends the channel.
-    fragile: Pump,
+    fragile: ConfirmingChannel,
     declared: RwLock<HashSet<String>>,
     declarer: Mutex<Option<Channel>>,
 }
 
 impl Lane {
     async fn open(session: Arc<Session>) -> lapin::Result<Self> {
-        let steady = confirming(&session).await?;
-        let fragile = confirming(&session).await?;
-        Ok(Self {
-            session,
-            steady: Pump::start(steady),
-            fragile: Pump::start(fragile),
-            declared: RwLock::default(),
-            declarer: Mutex::new(None),
-        })
+        let steady = ConfirmingChannel::open(&session).await?;
+        let fragile = ConfirmingChannel::open(&session).await?;
+        Ok(Self { session, steady, fragile, declared: RwLock::default(), declarer: Mutex::new(None) })
     }
 
     async fn ended(&self) {
@@ -123,8 +117,9 @@ impl Lane {
         }
     }
 
-    fn outstanding(&self) -> usize {
-        self.steady.outstanding() + self.fragile.outstanding()
+    async fn idle(&self) {
+        self.steady.idle().await;
+        self.fragile.idle().await;
     }
 
     async fn declare(&self, route: &Route) -> Result<(), DeclareError> {
@@ -143,12 +138,6 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-async fn confirming(session: &Session) -> lapin::Result<Channel> {
-    let channel = session.channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
 }
 
 /// Publishes for any number of tasks over one connection.
@@ -294,12 +283,11 @@ impl Publisher {
                 body,
                 id,
             };
-            let pump = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
-            match pump.publish(message, completion, weight) {
+            let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
+            match channel.publish(message, completion, weight) {
                 Ok(()) => return Ok(()),
-                Err(back) => {
-                    let (message, again, room) = *back;
-                    (body, completion, weight) = (message.body, again, room);
+                Err(unsent) => {
+                    (body, completion, weight) = *unsent;
                     lane.ended().await;
                     // Until the keeper has closed the gate this lane would be found again.
                     tokio::task::yield_now().await;
@@ -335,12 +323,7 @@ impl Publisher {
     /// Waits until nothing is on its way, or a few seconds.
     pub(crate) async fn flush(&self) {
         let Gate::Open(lane) = self.gate.borrow().clone() else { return };
-        let flushed = async {
-            while lane.outstanding() > 0 {
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let _ = timeout(FLUSH_LIMIT, flushed).await;
+        let _ = timeout(FLUSH_LIMIT, lane.idle()).await;
     }
 
     async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
+    confirms::Completion,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     duplicates::Duplicates,
@@ -37,7 +38,6 @@ use crate::{
     names::QueueName,
     notification::NotificationReader,
     publish::{Gate, Outgoing, Patience, Publisher},
-    pump::Completion,
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
     topology::{Route, Subscription},

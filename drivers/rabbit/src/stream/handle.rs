@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::guard::content_header::Reason;
+use super::inbound::Notice;
+use crate::confirms::Ledgers;
 
 /// How a stream ended. The first cause stays.
 #[derive(Clone, Debug)]
@@ -76,6 +78,11 @@ impl StreamHandle {
         self.shared.end.borrow().clone()
     }
 
+    /// What is published on this stream and not confirmed.
+    pub(crate) fn ledgers(&self) -> &Ledgers {
+        self.shared.ledgers()
+    }
+
     /// Bytes received, after TLS.
     #[cfg_attr(not(test), allow(dead_code, reason = "offered to whoever watches a connection"))]
     pub(crate) fn bytes_in(&self) -> u64 {
@@ -109,6 +116,7 @@ pub(super) struct Shared {
     end: watch::Sender<Option<StreamEnd>>,
     /// A second descriptor of the socket, for the kill switch; gone with the stream.
     socket: Mutex<Option<Socket>>,
+    ledgers: Ledgers,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     headers_dropped: AtomicU64,
@@ -137,6 +145,7 @@ impl Shared {
             end: watch::Sender::new(None),
             // Without it (no descriptors left) a kill still fails both directions; the socket then closes with the stream.
             socket: Mutex::new(socket2::SockRef::from(tcp).try_clone().ok()),
+            ledgers: Ledgers::default(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             headers_dropped: AtomicU64::new(0),
@@ -196,7 +205,18 @@ impl Shared {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn header_dropped(&self, reason: Reason) {
+    pub(super) fn ledgers(&self) -> &Ledgers {
+        &self.ledgers
+    }
+
+    pub(super) fn noticed(&self, notice: Notice) {
+        match notice {
+            Notice::News(news) => self.ledgers.note(news),
+            Notice::Changed(reason) => self.header_dropped(reason),
+        }
+    }
+
+    fn header_dropped(&self, reason: Reason) {
         self.headers_dropped.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("oxlo_rabbit_headers_dropped_total", "reason" => reason.label()).increment(1);
         tracing::debug!(
@@ -231,6 +251,7 @@ impl Shared {
             }
             first
         });
+        self.ledgers.end();
     }
 }
 

@@ -1,12 +1,28 @@
 //! The read buffer between a socket and lapin, with the guard in it. Pure, no I/O.
 
+use std::time::{Duration, Instant};
+
 use super::guard::content_header::Reason;
+use super::guard::publishing::News;
 use super::guard::{Guard, GuardError, Verdict};
 
 /// Enough for some hundred small frames per system call; lapin's own buffer holds 32 frames of `frame_max`.
 pub(super) const CAPACITY: usize = 64 * 1024;
 /// From here on a body is read into lapin's buffer at once: below, one read that takes the next frames along is cheaper.
 const DIRECT: usize = 16 * 1024;
+/// lapin takes a broker that it hears nothing of for dead, and a broker that has confirms to send sends no heartbeats: when
+/// nothing else came for this long, lapin gets one in place of them.
+const HEARTBEAT_PAUSE: Duration = Duration::from_secs(1);
+const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
+
+/// What is found out about a stream on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// A frame was replaced.
+    Changed(Reason),
+    /// The broker said something of what we published.
+    News(News),
+}
 
 /// Bytes on their way from a socket to lapin.
 pub(super) struct Inbound {
@@ -20,6 +36,8 @@ pub(super) struct Inbound {
     patch: Vec<u8>,
     patched: usize,
     room_wanted: usize,
+    /// When lapin last got something.
+    shown: Instant,
 }
 
 impl Inbound {
@@ -33,13 +51,12 @@ impl Inbound {
             patch: Vec::new(),
             patched: 0,
             room_wanted: 0,
+            shown: Instant::now(),
         }
     }
 
     /// Moves bytes that lapin may see into `out`, and returns how many; 0 means that more input is needed.
-    ///
-    /// `on_change` is told of each frame that was replaced.
-    pub(super) fn take(&mut self, out: &mut [u8], mut on_change: impl FnMut(Reason)) -> Result<usize, GuardError> {
+    pub(super) fn take(&mut self, out: &mut [u8], mut on_notice: impl FnMut(Notice)) -> Result<usize, GuardError> {
         if out.is_empty() {
             return Ok(0);
         }
@@ -52,16 +69,26 @@ impl Inbound {
             if self.start < self.judged {
                 let taken = copy(&self.bytes[self.start..self.judged], out);
                 self.start += taken;
+                self.shown = Instant::now();
                 return Ok(taken);
             }
-            match self.guard.advance(&self.bytes[self.judged..self.end])? {
+            let verdict = self.guard.advance(&self.bytes[self.judged..self.end]);
+            self.guard.news().for_each(|news| on_notice(Notice::News(news)));
+            match verdict? {
                 Verdict::Pass(bytes) => self.judged += bytes,
                 Verdict::Replace { take, with, reason } => {
-                    self.judged += take;
-                    self.start = self.judged;
+                    self.skip(take);
                     self.patch = with;
                     self.patched = 0;
-                    on_change(reason);
+                    on_notice(Notice::Changed(reason));
+                }
+                Verdict::Withhold(bytes) => {
+                    self.skip(bytes);
+                    if self.guard.is_between_frames() && self.shown.elapsed() > HEARTBEAT_PAUSE {
+                        self.shown = Instant::now();
+                        self.patch = HEARTBEAT.to_vec();
+                        self.patched = 0;
+                    }
                 }
                 Verdict::Need(bytes) => {
                     self.room_wanted = bytes;
@@ -69,6 +96,11 @@ impl Inbound {
                 }
             }
         }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.judged += bytes;
+        self.start = self.judged;
     }
 
     /// How many of the bytes to come may be read past this buffer, straight into a buffer of `room` bytes; 0 for none.
@@ -119,4 +151,32 @@ fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let bytes = from.len().min(to.len());
     to[..bytes].copy_from_slice(&from[..bytes]);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::tests::wire;
+
+    fn given(inbound: &mut Inbound, bytes: &[u8]) -> Vec<u8> {
+        inbound.space()[..bytes.len()].copy_from_slice(bytes);
+        inbound.filled(bytes.len());
+        let mut out = vec![0; 4096];
+        let taken = inbound.take(&mut out, |_| {}).unwrap_or_default();
+        out.truncate(taken);
+        out
+    }
+
+    #[test]
+    fn lapin_hears_a_heartbeat_when_only_confirms_come() {
+        let mut inbound = Inbound::new(Guard::new(0));
+        given(&mut inbound, &[wire::start(b""), wire::tune(0, 131_072, 60)].concat());
+        let ack = wire::method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(given(&mut inbound, &ack), b"");
+        inbound.shown = Instant::now() - 2 * HEARTBEAT_PAUSE;
+        assert_eq!(given(&mut inbound, &ack), HEARTBEAT);
+        assert_eq!(given(&mut inbound, &ack), b"", "the pause begins anew");
+        inbound.shown = Instant::now() - 2 * HEARTBEAT_PAUSE;
+        assert_eq!(given(&mut inbound, &ack[..9]), b"", "never in the middle of a frame");
+    }
 }

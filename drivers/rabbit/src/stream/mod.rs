@@ -218,7 +218,7 @@ impl AsyncRead for GuardedStream {
             return Poll::Ready(Ok(0));
         }
         loop {
-            match this.inbound.take(out, |reason| this.shared.header_dropped(reason)) {
+            match this.inbound.take(out, |notice| this.shared.noticed(notice)) {
                 Ok(0) => {}
                 Ok(bytes) => return Poll::Ready(Ok(bytes)),
                 Err(error) => return Poll::Ready(Err(this.guard_failed(error))),
@@ -268,7 +268,12 @@ impl AsyncWrite for GuardedStream {
         Poll::Ready(Ok(sent))
     }
 
+    /// lapin's I/O thread flushes before it takes the frames that it is to send, and is woken by the first of them. Where
+    /// several tasks publish at once the others get their turn first, so that one write carries what all of them have.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.shared.ledgers().on_their_way() > 1 {
+            std::thread::yield_now();
+        }
         self.get_mut().poll_writing(cx, Socket::poll_flush)
     }
 

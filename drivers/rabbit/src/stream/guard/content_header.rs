@@ -1,10 +1,16 @@
 //! Content headers: are they safe for lapin, and what to hand on when they are not.
 
+use uuid::Uuid;
+
+use super::publishing;
 use super::table::{self, Flaw};
 
 /// class (2), weight (2), body size (8), property flags (2).
 const FIXED: usize = 14;
 const FLAGS_AT: usize = 12;
+const BODY_SIZE_AT: usize = 4;
+/// Place of the message id among the properties.
+const MESSAGE_ID: usize = 8;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -104,6 +110,25 @@ pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShor
         None => Inspection::Clean,
         Some(reason) => Inspection::Repaired(reason, rebuild(fixed, kept, room)),
     })
+}
+
+/// How many bytes of body follow a header.
+pub(super) fn body_size(payload: &[u8]) -> Option<u64> {
+    payload.get(BODY_SIZE_AT..)?.first_chunk().map(|size| u64::from_be_bytes(*size))
+}
+
+/// The message id in a header, if it is one of ours.
+pub(super) fn message_id(payload: &[u8]) -> Option<Uuid> {
+    let (fixed, mut rest) = payload.split_at_checked(FIXED)?;
+    let flags = u16::from_be_bytes([fixed[FLAGS_AT], fixed[FLAGS_AT + 1]]);
+    for (slot, kind) in PROPERTIES.iter().enumerate().filter(|(slot, _)| flags & flag(*slot) != 0) {
+        let (value, behind) = rest.split_at_checked(width(*kind, rest)?)?;
+        if slot == MESSAGE_ID {
+            return publishing::id(value.get(1..)?);
+        }
+        rest = behind;
+    }
+    None
 }
 
 fn flag(slot: usize) -> u16 {

@@ -5,14 +5,18 @@
 //! connection over a header that it cannot parse or that exceeds `frame_max`, after which the broker delivers the
 //! same message again, for ever; likewise over a routing key that is not UTF-8. So content headers and the methods that
 //! announce a message go through only when complete and checked, and what lapin must not see is replaced.
+//!
+//! What a broker says of messages that we published is not for lapin at all; see [`publishing`].
 
 pub(crate) mod content_header;
 mod delivery;
 pub(crate) mod preface;
+pub(crate) mod publishing;
 pub(crate) mod table;
 
 use content_header::{Inspection, Reason};
 use preface::{Looks, Preface};
+use publishing::{News, Returning};
 
 /// `frame_max` before the broker has named its own, and what we ask for when the user has no wish.
 pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;
@@ -95,6 +99,8 @@ pub(crate) enum Verdict {
         /// What was wrong.
         reason: Reason,
     },
+    /// So many bytes are not for lapin and are gone. Never 0.
+    Withhold(usize),
     /// At least so many bytes must be there before the front can be judged; always more than there are.
     Need(usize),
 }
@@ -109,6 +115,8 @@ enum State {
     Payload(usize),
     /// The end octet of a frame that goes through.
     End,
+    /// So many bytes of a frame that is withheld, its end octet counted.
+    Withheld(usize),
 }
 
 enum Frame {
@@ -118,6 +126,8 @@ enum Frame {
     /// So many bytes were checked and go through.
     Checked(usize),
     Replace(usize, Vec<u8>, Reason),
+    /// So many bytes are withheld, whether they are there yet or not.
+    Withhold(usize),
 }
 
 /// The state of one inbound stream.
@@ -126,13 +136,26 @@ pub(crate) struct Guard {
     state: State,
     ours: u32,
     frame_max: usize,
+    returning: Returning,
+    news: Vec<News>,
 }
 
 impl Guard {
     /// A guard for a connection on which we offer `frame_max`; 0 stands for the broker's.
     pub(crate) fn new(frame_max: u32) -> Self {
         let first = if frame_max == 0 { DEFAULT_FRAME_MAX } else { frame_max };
-        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)) }
+        Self {
+            state: State::Preface,
+            ours: frame_max,
+            frame_max: as_size(first.max(FRAME_MIN_SIZE)),
+            returning: Returning::default(),
+            news: Vec::new(),
+        }
+    }
+
+    /// What the broker said of publishing in the frames that were judged since this was asked before, in its order.
+    pub(crate) fn news(&mut self) -> impl Iterator<Item = News> {
+        self.news.drain(..)
     }
 
     /// Judges the front of `input`, which is what follows the bytes that were passed or taken before.
@@ -161,6 +184,12 @@ impl Guard {
                     at += 1;
                     self.state = State::Boundary;
                 }
+                State::Withheld(_) if at > 0 => break Verdict::Pass(at),
+                State::Withheld(left) => {
+                    let here = left.min(rest.len());
+                    self.state = if here < left { State::Withheld(left - here) } else { State::Boundary };
+                    break if here == 0 { Verdict::Need(1) } else { Verdict::Withhold(here) };
+                }
                 State::Preface => match preface::judge(rest) {
                     Preface::Amqp091 => self.state = State::Boundary,
                     Preface::Need(bytes) => break Verdict::Need(bytes),
@@ -177,10 +206,16 @@ impl Guard {
                     }
                     Ok(Frame::Checked(bytes)) => at += bytes,
                     Ok(Frame::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
+                    Ok(Frame::Withhold(bytes)) => self.state = State::Withheld(bytes),
                 },
             }
         };
         Ok(if at > 0 { Verdict::Pass(at) } else { stop })
+    }
+
+    /// Whether the next byte begins a frame.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        matches!(self.state, State::Boundary)
     }
 
     /// How many of the next bytes go through whatever they are.
@@ -223,17 +258,26 @@ impl Guard {
         if size > limit {
             return Err(GuardError::FrameTooLarge { what, size, limit });
         }
+        let channel = u16::from_be_bytes([head[1], head[2]]);
         match kind {
-            METHOD => self.method(rest, payload),
-            HEADER => self.content_header(rest, payload),
+            METHOD => self.method(rest, channel, payload),
+            HEADER => self.content_header(rest, channel, payload),
+            BODY if self.returning.body(channel, payload) => Ok(Frame::Withhold(size)),
             _ => Ok(Frame::Opaque(payload)),
         }
     }
 
-    fn content_header(&self, rest: &[u8], payload: usize) -> Result<Frame, GuardError> {
+    fn content_header(&mut self, rest: &[u8], channel: u16, payload: usize) -> Result<Frame, GuardError> {
         let size = FRAME_HEAD + payload + 1;
         let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
         frame_end(frame[size - 1])?;
+        if self.returning.is_on(channel) {
+            let header = &frame[FRAME_HEAD..size - 1];
+            let body = content_header::body_size(header).ok_or(GuardError::CutShort("content header"))?;
+            self.returning.header(channel, body);
+            self.news.extend(content_header::message_id(header).map(|id| News::Returned { channel, id }));
+            return Ok(Frame::Withhold(size));
+        }
         let room = self.frame_max - FRAME_HEAD - 1;
         let inspection = content_header::inspect(&frame[FRAME_HEAD..size - 1], room)
             .map_err(|content_header::CutShort| GuardError::CutShort("content header"))?;
@@ -243,7 +287,7 @@ impl Guard {
         })
     }
 
-    fn method(&mut self, rest: &[u8], payload: usize) -> Result<Frame, GuardError> {
+    fn method(&mut self, rest: &[u8], channel: u16, payload: usize) -> Result<Frame, GuardError> {
         if payload < 4 {
             return Err(GuardError::CutShort("method"));
         }
@@ -267,6 +311,22 @@ impl Guard {
             // start-ok; exchange declare, bind, unbind; queue declare, bind, unbind; consume: all that carry a table.
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 Err(GuardError::ClientMethod { class, method })
+            }
+            publishing::ACK | publishing::NACK | publishing::SELECT_OK | publishing::RETURN => {
+                let size = FRAME_HEAD + payload + 1;
+                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                frame_end(frame[size - 1])?;
+                if (class, method) == publishing::RETURN {
+                    self.returning.begin(channel);
+                } else {
+                    let arguments = &frame[FRAME_HEAD + 4..size - 1];
+                    self.news.extend(publishing::settled(channel, (class, method), arguments)?);
+                }
+                Ok(Frame::Withhold(size))
+            }
+            publishing::CHANNEL_CLOSE => {
+                self.news.push(News::ChannelClosed { channel });
+                Ok(Frame::Opaque(payload))
             }
             _ if delivery::carries_names(class, method) => {
                 let size = FRAME_HEAD + payload + 1;

@@ -9,6 +9,7 @@ mod fake_server;
 mod guarding;
 mod handshake;
 mod publisher;
+mod publishing;
 mod real_broker;
 mod real_tls;
 mod streaming;
