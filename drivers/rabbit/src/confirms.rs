@@ -1,11 +1,11 @@
 //! Publisher confirms: which messages of a channel are on their way, and what became of each.
 //!
-//! A ledger is kept for each publishing channel. The stream's guard tells it what the broker says (see
-//! [`publishing`](crate::stream::guard::publishing)), on lapin's I/O thread and in the broker's order, so that nobody has
-//! to be woken for a confirm but whoever waits for it.
+//! A ledger is kept for each publishing channel. The stream tells it what the broker says (see
+//! [`ports`](crate::stream::ports)) in the broker's order, so that nobody has to be woken for a confirm but whoever waits
+//! for it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -23,11 +23,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    connection::Session,
-    sabotage,
-    stream::{StreamHandle, guard::publishing::News},
-};
+use crate::{connection::Session, sabotage, stream::StreamHandle};
 
 /// Who learns how a publish ended.
 pub(crate) enum Completion {
@@ -80,7 +76,8 @@ impl ConfirmingChannel {
     pub(crate) async fn open(session: &Session) -> lapin::Result<Self> {
         let channel = session.channel().await?;
         let stream = session.stream().clone();
-        let ledger = stream.ledgers().open(channel.id());
+        let ledger = Ledger::new(stream.on_their_way());
+        stream.ports().publish(channel.id(), &ledger);
         // The first poll queues the request. That nobody waits for the answer keeps lapin from counting confirms that it
         // will not see; the broker takes the request before any message that follows it.
         channel.confirm_select(ConfirmSelectOptions { nowait: true }).now_or_never().transpose()?;
@@ -149,7 +146,7 @@ impl Drop for ConfirmingChannel {
             return;
         }
         drop(book);
-        self.stream.ledgers().forget(&self.ledger);
+        self.stream.ports().forget(self.channel.id(), &self.ledger);
     }
 }
 
@@ -179,7 +176,6 @@ impl Flight {
 
 /// The messages of one channel that are on their way.
 pub(crate) struct Ledger {
-    channel: u16,
     book: Mutex<Book>,
     /// How many messages of the stream are on their way.
     all: Arc<AtomicUsize>,
@@ -201,13 +197,11 @@ struct Book {
 }
 
 impl Ledger {
-    fn new(channel: u16, open: bool, all: Arc<AtomicUsize>) -> Arc<Self> {
-        let gone = CancellationToken::new();
-        if !open {
-            gone.cancel();
-        }
-        let book = Book { first: 1, flights: VecDeque::new(), outstanding: 0, returned: Vec::new(), open, kept: None };
-        Arc::new(Self { channel, book: Mutex::new(book), all, gone, idle: Notify::new() })
+    /// An empty one; `all` counts what is on its way on the whole stream.
+    pub(crate) fn new(all: Arc<AtomicUsize>) -> Arc<Self> {
+        let book =
+            Book { first: 1, flights: VecDeque::new(), outstanding: 0, returned: Vec::new(), open: true, kept: None };
+        Arc::new(Self { book: Mutex::new(book), all, gone: CancellationToken::new(), idle: Notify::new() })
     }
 
     fn enter(&self, flight: Flight) -> Result<(), Box<Flight>> {
@@ -230,11 +224,14 @@ impl Ledger {
         Some(flight)
     }
 
-    fn returned(&self, id: Uuid) {
+    /// A message came back; its confirm follows.
+    pub(crate) fn returned(&self, id: Uuid) {
         lock(&self.book).returned.push(id.as_u128());
     }
 
-    fn settle(&self, tag: u64, multiple: bool, acked: bool) {
+    /// The broker has the message of the tag, or does not want it; with `multiple` also all before it that are not
+    /// settled, and with tag 0 all there are.
+    pub(crate) fn settle(&self, tag: u64, multiple: bool, acked: bool) {
         let mut book = lock(&self.book);
         if !multiple {
             if let Some(settled) = book.take(tag) {
@@ -268,7 +265,7 @@ impl Ledger {
     }
 
     /// The channel is gone: what is on its way may have arrived or not.
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut book = lock(&self.book);
         book.open = false;
         let (lost, kept) = (std::mem::take(&mut book.flights), book.kept.take());
@@ -299,81 +296,122 @@ impl Book {
     }
 }
 
-/// The ledgers of one stream.
-#[derive(Default)]
-pub(crate) struct Ledgers {
-    open: Mutex<Open>,
-    on_their_way: Arc<AtomicUsize>,
-}
-
-#[derive(Default)]
-struct Open {
-    channels: HashMap<u16, Arc<Ledger>>,
-    ended: bool,
-}
-
-impl Ledgers {
-    /// A ledger for a channel that was just opened.
-    fn open(&self, channel: u16) -> Arc<Ledger> {
-        let mut open = lock(&self.open);
-        let ledger = Ledger::new(channel, !open.ended, self.on_their_way.clone());
-        if !open.ended {
-            open.channels.insert(channel, ledger.clone());
-        }
-        ledger
-    }
-
-    fn forget(&self, ledger: &Arc<Ledger>) {
-        let mut open = lock(&self.open);
-        // The number may be another channel's by now.
-        if open.channels.get(&ledger.channel).is_some_and(|known| Arc::ptr_eq(known, ledger)) {
-            open.channels.remove(&ledger.channel);
-        }
-    }
-
-    /// How many messages are neither confirmed nor lost.
-    pub(crate) fn on_their_way(&self) -> usize {
-        self.on_their_way.load(Ordering::Relaxed)
-    }
-
-    fn of(&self, channel: u16) -> Option<Arc<Ledger>> {
-        lock(&self.open).channels.get(&channel).cloned()
-    }
-
-    /// Takes note of what the broker said.
-    pub(crate) fn note(&self, news: News) {
-        match news {
-            News::Settled { channel, tag, multiple, acked } => {
-                if let Some(ledger) = self.of(channel) {
-                    ledger.settle(tag, multiple, acked);
-                }
-            }
-            News::Returned { channel, id } => {
-                if let Some(ledger) = self.of(channel) {
-                    ledger.returned(id);
-                }
-            }
-            News::ChannelClosed { channel } => {
-                let closed = lock(&self.open).channels.remove(&channel);
-                if let Some(ledger) = closed {
-                    ledger.end();
-                }
-            }
-        }
-    }
-
-    /// The stream has ended: nothing is confirmed any more.
-    pub(crate) fn end(&self) {
-        let mut open = lock(&self.open);
-        open.ended = true;
-        let channels = std::mem::take(&mut open.channels);
-        drop(open);
-        for ledger in channels.into_values() {
-            ledger.end();
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    type Outcome = oneshot::Receiver<Result<(), TransportError>>;
+
+    fn ledger() -> Arc<Ledger> {
+        Ledger::new(Arc::default())
+    }
+
+    fn enter(ledger: &Ledger, room: &Arc<Semaphore>, id: u128) -> Outcome {
+        let (teller, told) = oneshot::channel();
+        let weight = room.clone().try_acquire_owned().unwrap();
+        let flight = Flight {
+            id,
+            exchange: "ex".into(),
+            routing_key: "key".into(),
+            completion: Completion::Told(teller),
+            weight,
+        };
+        assert!(ledger.enter(flight).is_ok());
+        told
+    }
+
+    fn is_undeliverable(outcome: &mut Outcome) -> bool {
+        matches!(outcome.try_recv().unwrap(), Err(TransportError::Undeliverable { .. }))
+    }
+
+    #[test]
+    fn each_confirm_settles_what_it_names() {
+        let (ledger, room) = (ledger(), Arc::new(Semaphore::new(9)));
+        let mut told: Vec<_> = (0..5).map(|id| enter(&ledger, &room, id)).collect();
+        ledger.settle(2, false, true);
+        assert!(told[1].try_recv().unwrap().is_ok());
+        ledger.settle(3, true, false);
+        for place in [0, 2] {
+            assert!(matches!(told[place].try_recv().unwrap(), Err(TransportError::Rejected { .. })));
+        }
+        assert!(told[3].try_recv().is_err());
+        ledger.settle(0, true, true);
+        assert!(told[3].try_recv().unwrap().is_ok() && told[4].try_recv().unwrap().is_ok());
+        // What is settled, or was never sent, is of no consequence.
+        ledger.settle(2, false, true);
+        ledger.settle(99, true, true);
+        assert_eq!((room.available_permits(), ledger.all.load(Ordering::Relaxed)), (9, 0));
+        assert!(lock(&ledger.book).flights.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_came_back_is_told_apart_by_its_id() {
+        let (ledger, room) = (ledger(), Arc::new(Semaphore::new(9)));
+        let mut told: Vec<_> = (0..4).map(|id| enter(&ledger, &room, id)).collect();
+        ledger.returned(Uuid::from_u128(2));
+        ledger.returned(Uuid::from_u128(1));
+        ledger.settle(4, true, true);
+        let undeliverable: Vec<_> = told.iter_mut().map(is_undeliverable).collect();
+        assert_eq!(undeliverable, [false, true, true, false]);
+    }
+
+    #[test]
+    fn the_end_loses_what_is_on_its_way_and_refuses_the_rest() {
+        let (ledger, room) = (ledger(), Arc::new(Semaphore::new(9)));
+        let mut told = enter(&ledger, &room, 1);
+        ledger.end();
+        assert!(matches!(told.try_recv().unwrap(), Err(TransportError::ConnectionLost { .. })));
+        assert!(ledger.gone.is_cancelled());
+        let (teller, _told) = oneshot::channel();
+        let weight = room.clone().try_acquire_owned().unwrap();
+        let (exchange, routing_key) = ("".into(), "".into());
+        let late = Flight { id: 2, exchange, routing_key, completion: Completion::Told(teller), weight };
+        assert!(ledger.enter(late).is_err());
+        assert_eq!(room.available_permits(), 9);
+    }
+
+    proptest! {
+        /// Against a broker that confirms in any order and grouping, and returns some messages.
+        #[test]
+        fn every_message_ends_as_the_broker_said(
+            returned in prop::collection::vec(any::<bool>(), 30),
+            confirms in prop::collection::vec((1..=30_u64, any::<bool>(), any::<bool>()), 0..60),
+        ) {
+            let (ledger, room) = (ledger(), Arc::new(Semaphore::new(30)));
+            let mut told: Vec<_> = (1..=30).map(|id| enter(&ledger, &room, id)).collect();
+            for (id, _) in (1..).zip(&returned).filter(|(_, returned)| **returned) {
+                ledger.returned(Uuid::from_u128(id));
+            }
+            let mut wanted = BTreeMap::new();
+            for (tag, multiple, acked) in confirms {
+                ledger.settle(tag, multiple, acked);
+                let first = if multiple { 1 } else { tag };
+                for tag in first..=tag {
+                    wanted.entry(tag).or_insert(acked);
+                }
+            }
+            for (tag, told) in (1_u64..).zip(&mut told) {
+                let came_back = returned[usize::try_from(tag).unwrap() - 1];
+                match (told.try_recv(), wanted.get(&tag)) {
+                    (Err(_), None) => {}
+                    (Ok(Err(TransportError::Undeliverable { .. })), Some(_)) => prop_assert!(came_back),
+                    (Ok(Ok(())), Some(true)) | (Ok(Err(TransportError::Rejected { .. })), Some(false)) => {
+                        prop_assert!(!came_back);
+                    }
+                    other => prop_assert!(false, "{tag}: {other:?}"),
+                }
+            }
+            prop_assert_eq!(30 - room.available_permits(), ledger.all.load(Ordering::Relaxed));
+        }
+    }
 }

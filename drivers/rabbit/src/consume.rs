@@ -9,7 +9,6 @@ use futures_util::{
 };
 use lapin::{
     BasicProperties, Channel,
-    message::Delivery as RawDelivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
         QueueDeleteOptions,
@@ -36,6 +35,7 @@ use crate::{
     names::QueueName,
     properties::{self, Redeliveries},
     publish::{Outgoing, Patience, Publisher},
+    stream::ports::{Inbox, Incoming},
     topology::{Subscription, TopologyOptions, short_string},
 };
 
@@ -59,7 +59,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Poison`] if nobody can make anything of it.
-    fn read(&self, delivery: RawDelivery) -> Result<Read<Self::Message>, Poison>;
+    fn read(&self, incoming: Incoming) -> Result<Read<Self::Message>, Poison>;
 }
 
 /// What a listener asks of its subscription.
@@ -180,9 +180,9 @@ struct Keeper<R: Reader> {
 struct Live {
     session: Arc<Session>,
     channel: Channel,
-    /// Deliveries, each with the place of its queue in the subscription; `None` where a stream ended, because a stream
-    /// that ends among others would leave the set without a word.
-    consumers: SelectAll<BoxStream<'static, (usize, Option<lapin::Result<RawDelivery>>)>>,
+    inbox: Inbox,
+    /// Something comes of it when a consumer ends.
+    consumers: SelectAll<BoxStream<'static, ()>>,
     tags: Vec<ShortString>,
     window: AckWindow,
 }
@@ -260,6 +260,7 @@ impl<R: Reader> Keeper<R> {
         if self.order.cancel_on_failover {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
+        let inbox = session.stream().ports().consume(channel.id());
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -279,12 +280,11 @@ impl<R: Reader> Keeper<R> {
                     Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                     _ => DeclareError::Lost(failed),
                 })?;
-            let ended = futures_util::stream::once(std::future::ready((place, None)));
-            consumers.push(consumer.map(move |delivery| (place, Some(delivery))).chain(ended).boxed());
+            consumers.push(consumer.map(drop).chain(futures_util::stream::once(std::future::ready(()))).boxed());
             tags.push(tag);
         }
         self.epoch += 1;
-        Ok(Live { session: session.clone(), channel, consumers, tags, window: AckWindow::default() })
+        Ok(Live { session: session.clone(), channel, inbox, consumers, tags, window: AckWindow::default() })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
@@ -292,11 +292,13 @@ impl<R: Reader> Keeper<R> {
         let mut batch = Vec::new();
         loop {
             tokio::select! {
-                delivery = live.consumers.next(), if !stopped => match delivery {
-                    Some((place, Some(Ok(delivery)))) => self.take(&mut live.window, place, delivery),
-                    // The broker cancelled a consumer, or the channel is gone.
-                    _ => return End::Lost,
+                incoming = live.inbox.recv(), if !stopped => match incoming {
+                    Some(incoming) => self.take(&mut live.window, incoming),
+                    // The channel is gone.
+                    None => return End::Lost,
                 },
+                // The broker cancelled a consumer.
+                _ = live.consumers.next(), if !stopped => return End::Lost,
                 settled = self.settled.recv() => batch.extend(settled),
                 command = self.commands.recv(), if !abandoned => match command {
                     Some(Command::Stop(done)) => {
@@ -316,9 +318,8 @@ impl<R: Reader> Keeper<R> {
                 // A listener that was stopped has nothing to come back for: what it held is the broker's again.
                 () = live.session.ended() => return if stopped { End::Closed(None) } else { End::Lost },
             }
-            while !stopped && let Some(next) = live.consumers.next().now_or_never() {
-                let Some((place, Some(Ok(delivery)))) = next else { return End::Lost };
-                self.take(&mut live.window, place, delivery);
+            while !stopped && let Ok(incoming) = live.inbox.try_recv() {
+                self.take(&mut live.window, incoming);
             }
             self.flush(&mut live, &mut batch);
             // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
@@ -330,16 +331,17 @@ impl<R: Reader> Keeper<R> {
     }
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
-    fn take(&mut self, window: &mut AckWindow, place: usize, delivery: RawDelivery) {
-        let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: delivery.delivery_tag };
-        let mut redelivered = delivery.redelivered;
-        let noted = properties::redeliveries(&delivery.properties);
+    fn take(&mut self, window: &mut AckWindow, incoming: Incoming) {
+        let place = incoming.consumer.saturating_sub(1);
+        let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: incoming.tag };
+        let mut redelivered = incoming.redelivered;
+        let noted = properties::redeliveries(&incoming.properties);
         let again = match (&self.order.recount, noted) {
             (Some(publisher), Redeliveries::Noted(before)) if redelivered => Some(Again {
                 publisher: publisher.clone(),
                 queue: self.order.subscription.queues.get(place).cloned().unwrap_or_default(),
-                properties: delivery.properties.clone(),
-                body: delivery.data.clone(),
+                properties: incoming.properties.clone(),
+                body: incoming.body.clone(),
                 redeliveries: before.saturating_add(1),
             }),
             _ => None,
@@ -348,15 +350,15 @@ impl<R: Reader> Keeper<R> {
             Redeliveries::Counted(count) => count.max(u32::from(redelivered)),
             Redeliveries::Noted(count) => count.saturating_add(u32::from(redelivered)),
         };
-        window.delivered(delivery.delivery_tag);
+        window.delivered(incoming.tag);
         let stream = self.order.subscription.stream == Some(place);
-        if stream && let Some(offset) = properties::stream_offset(&delivery.properties) {
+        if stream && let Some(offset) = properties::stream_offset(&incoming.properties) {
             self.offset = Some(offset);
         }
         if redelivered {
             metrics::counter!("oxlo_redeliveries_total").increment(1);
         }
-        let read = match self.order.reader.read(delivery) {
+        let read = match self.order.reader.read(incoming) {
             Ok(read) => read,
             Err(poison) => {
                 let source = std::error::Error::source(&poison);
@@ -424,10 +426,8 @@ impl<R: Reader> Keeper<R> {
             let cancelled = live.channel.basic_cancel(tag, BasicCancelOptions::default());
             let _ = timeout(FAREWELL, cancelled).await;
         }
-        while let Some(Some((_, delivery))) = live.consumers.next().now_or_never() {
-            if let Some(Ok(delivery)) = delivery {
-                send(&live.channel, Frame::Reject { tag: delivery.delivery_tag, requeue: true });
-            }
+        while let Ok(incoming) = live.inbox.try_recv() {
+            send(&live.channel, Frame::Reject { tag: incoming.tag, requeue: true });
         }
     }
 

@@ -1,6 +1,5 @@
 //! Notifications that come in.
 
-use lapin::message::Delivery as RawDelivery;
 use oxlo_transport::{
     Notification,
     wire::{envelope::Poison, json::Limits, notification},
@@ -9,6 +8,7 @@ use oxlo_transport::{
 use crate::{
     consume::{Read, Reader},
     properties,
+    stream::ports::Incoming,
 };
 
 /// Reads notifications.
@@ -20,8 +20,8 @@ pub(crate) struct NotificationReader {
 impl Reader for NotificationReader {
     type Message = Notification;
 
-    fn read(&self, delivery: RawDelivery) -> Result<Read<Notification>, Poison> {
-        let body = properties::body(&delivery.properties, delivery.data, self.limits.max_bytes)?;
+    fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
+        let body = properties::body(&incoming.properties, incoming.body, self.limits.max_bytes)?;
         let inbound = notification::decode(&body, self.limits)?;
         Ok(Read { message: inbound.notification, unique_id: inbound.unique_id, replier: None, deadline: None })
     }

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use lapin::{
     Channel, Consumer,
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
@@ -34,6 +34,7 @@ use crate::{
     names::QueueName,
     properties,
     publish::Patience,
+    stream::ports::{Inbox, Incoming},
     topology::short_string,
 };
 
@@ -138,6 +139,14 @@ async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patien
     std::future::pending().await
 }
 
+/// The queue, consumed.
+struct Open {
+    channel: Channel,
+    inbox: Inbox,
+    /// Ends when the broker cancels it.
+    consumer: Consumer,
+}
+
 struct Keeper {
     config: Arc<Config>,
     /// Held as long as the queue is used.
@@ -160,11 +169,12 @@ impl Keeper {
             let opened = self.stop.run_until_cancelled(session.meanwhile(self.open(&session, declared_before))).await;
             let cause = match opened {
                 None => return,
-                Some(Ok((channel, consumer))) => {
+                Some(Ok(open)) => {
                     declared_before = true;
                     self.state.send_replace(State::Ready);
                     let begun = Instant::now();
-                    let stopped = self.serve(&session, &channel, consumer).await;
+                    let channel = open.channel.clone();
+                    let stopped = self.serve(&session, open).await;
                     if stopped {
                         return self.delete(&channel).await;
                     }
@@ -190,7 +200,7 @@ impl Keeper {
         }
     }
 
-    async fn open(&self, session: &Session, declared_before: bool) -> Result<(Channel, Consumer), DeclareError> {
+    async fn open(&self, session: &Session, declared_before: bool) -> Result<Open, DeclareError> {
         let name = short_string(&self.name).map_err(DeclareError::Refused)?;
         if declared_before {
             let channel = session.channel().await.map_err(DeclareError::Lost)?;
@@ -209,6 +219,7 @@ impl Keeper {
         if self.own_name.is_stable() && !declared_before {
             unused(&channel, &self.name).await?;
         }
+        let inbox = session.stream().ports().consume(channel.id());
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
             channel.basic_consume(name, "1".into(), BasicConsumeOptions::default(), FieldTable::default()).await
@@ -218,33 +229,36 @@ impl Keeper {
                 Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                 _ => DeclareError::Lost(failed),
             })?;
-        Ok((channel, consumer))
+        Ok(Open { channel, inbox, consumer })
     }
 
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
-    async fn serve(&self, session: &Session, channel: &Channel, mut consumer: Consumer) -> bool {
+    async fn serve(&self, session: &Session, open: Open) -> bool {
+        let Open { channel, mut inbox, mut consumer } = open;
         loop {
-            let delivery = tokio::select! {
-                delivery = consumer.next() => delivery,
+            let reply = tokio::select! {
+                reply = inbox.recv() => reply,
+                // The broker cancelled it.
+                _ = consumer.next() => return false,
                 () = session.ended() => return false,
                 () = self.stop.cancelled() => return true,
             };
-            let Some(Ok(delivery)) = delivery else { return false };
-            let (mut newest, mut count) = (delivery.delivery_tag, 1);
-            self.take(delivery);
-            while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
-                newest = delivery.delivery_tag;
+            let Some(reply) = reply else { return false };
+            let (mut newest, mut count) = (reply.tag, 1);
+            self.take(reply);
+            while let Ok(reply) = inbox.try_recv() {
+                newest = reply.tag;
                 count += 1;
-                self.take(delivery);
+                self.take(reply);
             }
-            send(channel, Frame::Ack { tag: newest, multiple: count > 1 });
+            send(&channel, Frame::Ack { tag: newest, multiple: count > 1 });
         }
     }
 
     /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
     /// of no use in the queue either.
-    fn take(&self, delivery: lapin::message::Delivery) {
-        let read = properties::body(&delivery.properties, delivery.data, self.limits.max_bytes)
+    fn take(&self, reply: Incoming) {
+        let read = properties::body(&reply.properties, reply.body, self.limits.max_bytes)
             .and_then(|body| reply::decode(&body, self.limits));
         let inbound = match read {
             Ok(inbound) => inbound,

@@ -7,7 +7,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use lapin::message::Delivery as RawDelivery;
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError,
     listener::ReplySink,
@@ -27,6 +26,7 @@ use crate::{
     lateness::{self, Lateness},
     properties,
     publish::{Outgoing, Patience, Publisher},
+    stream::ports::Incoming,
     topology::TopologyOptions,
 };
 
@@ -59,9 +59,9 @@ pub(crate) struct ReplyRules {
 impl Reader for RequestReader {
     type Message = Request;
 
-    fn read(&self, delivery: RawDelivery) -> Result<Read<Request>, Poison> {
-        let RawDelivery { properties, data, .. } = delivery;
-        let body = properties::body(&properties, data, self.limits.max_bytes)?;
+    fn read(&self, incoming: Incoming) -> Result<Read<Request>, Poison> {
+        let Incoming { properties, body, .. } = incoming;
+        let body = properties::body(&properties, body, self.limits.max_bytes)?;
         let inbound = request::decode(&body, self.limits)?;
         let deadline = properties::expiration(&properties).and_then(|left| {
             let sent = properties::message_id(&properties).and_then(lateness::stamp);

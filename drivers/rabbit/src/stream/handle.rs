@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use futures_util::task::AtomicWaker;
 use socket2::Socket;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::guard::content_header::Reason;
-use super::inbound::Notice;
-use crate::confirms::Ledgers;
+use super::ports::Ports;
 
 /// How a stream ended. The first cause stays.
 #[derive(Clone, Debug)]
@@ -78,9 +78,14 @@ impl StreamHandle {
         self.shared.end.borrow().clone()
     }
 
-    /// What is published on this stream and not confirmed.
-    pub(crate) fn ledgers(&self) -> &Ledgers {
-        self.shared.ledgers()
+    /// Whither messages and confirms go on this stream.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.shared.ports
+    }
+
+    /// How many messages are on their way on it, neither confirmed nor lost.
+    pub(crate) fn on_their_way(&self) -> Arc<AtomicUsize> {
+        self.shared.on_their_way.clone()
     }
 
     /// Bytes received, after TLS.
@@ -110,13 +115,15 @@ impl StreamHandle {
 }
 
 pub(super) struct Shared {
-    killed: AtomicBool,
-    reader: AtomicWaker,
+    killed: CancellationToken,
     writer: AtomicWaker,
     end: watch::Sender<Option<StreamEnd>>,
     /// A second descriptor of the socket, for the kill switch; gone with the stream.
     socket: Mutex<Option<Socket>>,
-    ledgers: Ledgers,
+    /// A write failed. What the peer had to say before it went (`connection.close`, a TLS alert) is still to be read.
+    unwritable: Mutex<Option<io::Error>>,
+    ports: Ports,
+    on_their_way: Arc<AtomicUsize>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     headers_dropped: AtomicU64,
@@ -139,13 +146,14 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(super) fn of(tcp: &TcpStream) -> Self {
         Self {
-            killed: AtomicBool::new(false),
-            reader: AtomicWaker::new(),
+            killed: CancellationToken::new(),
             writer: AtomicWaker::new(),
             end: watch::Sender::new(None),
             // Without it (no descriptors left) a kill still fails both directions; the socket then closes with the stream.
             socket: Mutex::new(socket2::SockRef::from(tcp).try_clone().ok()),
-            ledgers: Ledgers::default(),
+            unwritable: Mutex::new(None),
+            ports: Ports::default(),
+            on_their_way: Arc::default(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             headers_dropped: AtomicU64::new(0),
@@ -155,34 +163,56 @@ impl Shared {
     }
 
     /// Fails if the stream was killed, else notes whom to wake when it is.
-    pub(super) fn read_alive(&self, cx: &Context<'_>) -> io::Result<()> {
-        self.alive(&self.reader, cx)
-    }
-
     pub(super) fn write_alive(&self, cx: &Context<'_>) -> io::Result<()> {
-        self.alive(&self.writer, cx)
+        // Register first, look second: a kill in between wakes.
+        self.writer.register(cx.waker());
+        if self.killed.is_cancelled() { Err(self.aborted()) } else { Ok(()) }
     }
 
-    fn alive(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
-        // Register first, look second: a kill in between wakes.
-        waker.register(cx.waker());
-        if !self.killed.load(Ordering::Acquire) {
-            return Ok(());
+    /// What to say to lapin behind the last byte: `Ok` if the peer closed in order.
+    pub(super) fn last_word(&self) -> io::Result<()> {
+        match &*self.end.borrow() {
+            Some(StreamEnd::Failed(error)) => Err(copy_of(error.kind(), error)),
+            Some(StreamEnd::Killed(_)) => Err(self.aborted()),
+            _ => Ok(()),
         }
+    }
+
+    fn aborted(&self) -> io::Error {
         let end = self.end.borrow().as_ref().map(StreamEnd::to_string).unwrap_or_default();
-        Err(io::Error::new(io::ErrorKind::ConnectionAborted, end))
+        io::Error::new(io::ErrorKind::ConnectionAborted, end)
+    }
+
+    /// Resolves when the stream is killed.
+    pub(super) async fn killed(&self) {
+        self.killed.cancelled().await;
     }
 
     fn kill(&self, reason: &'static str) {
         self.finish(StreamEnd::Killed(reason));
-        self.killed.store(true, Ordering::Release);
+        self.killed.cancel();
         self.shut();
-        self.reader.wake();
         self.writer.wake();
     }
 
-    pub(super) fn wake_reader(&self) {
-        self.reader.wake();
+    pub(super) fn cannot_write(&self, error: io::Error) {
+        *self.unwritable.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    pub(super) fn is_unwritable(&self) -> bool {
+        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(super) fn unwritable(&self) -> Option<io::Error> {
+        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.on_their_way.load(Ordering::Relaxed) > 1
     }
 
     /// Ends the socket without waiting for the peer: the close that follows sends a reset, not what is still queued.
@@ -205,18 +235,7 @@ impl Shared {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn ledgers(&self) -> &Ledgers {
-        &self.ledgers
-    }
-
-    pub(super) fn noticed(&self, notice: Notice) {
-        match notice {
-            Notice::News(news) => self.ledgers.note(news),
-            Notice::Changed(reason) => self.header_dropped(reason),
-        }
-    }
-
-    fn header_dropped(&self, reason: Reason) {
+    pub(super) fn header_dropped(&self, reason: Reason) {
         self.headers_dropped.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("oxlo_rabbit_headers_dropped_total", "reason" => reason.label()).increment(1);
         tracing::debug!(
@@ -251,7 +270,7 @@ impl Shared {
             }
             first
         });
-        self.ledgers.end();
+        self.ports.end();
     }
 }
 

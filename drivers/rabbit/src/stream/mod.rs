@@ -1,8 +1,13 @@
 //! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
+//!
+//! What comes in is read by a task of ours (`reader`), which judges it (`inbound`, `guard`), hands messages and confirms to
+//! whom they concern (`ports`), and leaves lapin the rest. What goes out lapin writes itself.
 
 pub(crate) mod guard;
 mod handle;
 mod inbound;
+pub(crate) mod ports;
+mod reader;
 pub(crate) mod runtime;
 
 #[cfg(test)]
@@ -16,8 +21,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, ReadBuf};
+use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -114,9 +121,12 @@ pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStrea
     }
 }
 
+/// How many bytes may wait for lapin to take them.
+const FOR_LAPIN: usize = 64 * 1024;
+
 enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
 }
 
 /// A connection to a broker as lapin sees it: only bytes that lapin survives come out of it.
@@ -124,11 +134,11 @@ enum Socket {
 /// Its [`StreamHandle`] counts, kills, and tells the end. Dropping the stream closes the connection.
 pub(crate) struct GuardedStream {
     socket: Socket,
-    inbound: Inbound,
+    /// What the reader leaves to lapin.
+    visible: DuplexStream,
+    reader: AbortHandle,
     shared: Arc<Shared>,
     frame_max: u32,
-    /// A write failed. What the peer had to say before it went (`connection.close`, a TLS alert) is still to be read.
-    unwritable: Option<io::Error>,
 }
 
 impl fmt::Debug for GuardedStream {
@@ -142,27 +152,35 @@ impl fmt::Debug for GuardedStream {
 
 impl GuardedStream {
     /// Guards a plain TCP connection on which we offer `frame_max`; 0 stands for 131 072.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, which is what reads it.
     pub(crate) fn plain(tcp: TcpStream, frame_max: u32) -> Self {
         let shared = Shared::of(&tcp);
-        Self::new(Socket::Plain(tcp), shared, frame_max)
+        let (read, write) = tcp.into_split();
+        Self::new(read, Socket::Plain(write), shared, frame_max)
     }
 
     /// Guards a TLS connection on which we offer `frame_max`; 0 stands for 131 072.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, which is what reads it.
     pub(crate) fn tls(stream: TlsStream<TcpStream>, frame_max: u32) -> Self {
         let shared = Shared::of(stream.get_ref().0);
-        Self::new(Socket::Tls(Box::new(stream)), shared, frame_max)
+        let (read, write) = tokio::io::split(stream);
+        Self::new(read, Socket::Tls(write), shared, frame_max)
     }
 
-    fn new(socket: Socket, shared: Shared, frame_max: u32) -> Self {
+    fn new(read: impl TokioRead + Send + Unpin + 'static, socket: Socket, shared: Shared, frame_max: u32) -> Self {
         // lapin allocates 64 times what is agreed: a broker must not get to name it alone.
         let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
-        Self {
-            socket,
-            inbound: Inbound::new(Guard::new(frame_max)),
-            shared: Arc::new(shared),
-            frame_max,
-            unwritable: None,
-        }
+        let (for_lapin, visible) = tokio::io::duplex(FOR_LAPIN);
+        let shared = Arc::new(shared);
+        let reading = reader::read(read, Inbound::new(Guard::new(frame_max)), for_lapin, shared.clone());
+        let reader = tokio::spawn(reading).abort_handle();
+        Self { socket, visible, reader, shared, frame_max }
     }
 
     /// A handle that outlives the stream.
@@ -175,10 +193,6 @@ impl GuardedStream {
         self.frame_max
     }
 
-    fn guard_failed(&self, error: GuardError) -> io::Error {
-        self.shared.failed(io::Error::new(io::ErrorKind::InvalidData, error))
-    }
-
     /// Does something that writes, unless the stream was killed.
     ///
     /// An error of the socket is left to the reader to report: it ends both directions, so that the reader comes upon it
@@ -189,13 +203,12 @@ impl GuardedStream {
         write: impl FnOnce(&mut Socket, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         self.shared.write_alive(cx)?;
-        if self.unwritable.is_some() {
+        if self.shared.is_unwritable() {
             return Poll::Pending;
         }
         match ready!(write(&mut self.socket, cx)) {
             Err(error) if error.raw_os_error().is_some() => {
-                self.unwritable = Some(error);
-                self.shared.wake_reader();
+                self.shared.cannot_write(error);
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome.map_err(|error| self.failed(error))),
@@ -213,38 +226,14 @@ impl GuardedStream {
 impl AsyncRead for GuardedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.shared.read_alive(cx)?;
-        if out.is_empty() {
+        let mut buffer = ReadBuf::new(out);
+        if buffer.capacity() == 0 {
             return Poll::Ready(Ok(0));
         }
-        loop {
-            match this.inbound.take(out, |notice| this.shared.noticed(notice)) {
-                Ok(0) => {}
-                Ok(bytes) => return Poll::Ready(Ok(bytes)),
-                Err(error) => return Poll::Ready(Err(this.guard_failed(error))),
-            }
-            let direct = this.inbound.direct(out.len());
-            let space = if direct > 0 { &mut out[..direct] } else { this.inbound.space() };
-            let bytes = match ready!(this.socket.poll_fill(cx, space)) {
-                Ok(bytes) => bytes,
-                Err(error) => return Poll::Ready(Err(this.failed(error))),
-            };
-            if bytes == 0 {
-                return Poll::Ready(match (this.inbound.ended(), this.unwritable.take()) {
-                    (Some(error), _) => Err(this.guard_failed(error)),
-                    (None, Some(error)) => Err(this.failed(error)),
-                    (None, None) => {
-                        this.shared.closed();
-                        Ok(0)
-                    }
-                });
-            }
-            this.shared.received(bytes);
-            if direct > 0 {
-                this.inbound.took_direct(bytes);
-                return Poll::Ready(Ok(bytes));
-            }
-            this.inbound.filled(bytes);
+        ready!(Pin::new(&mut this.visible).poll_read(cx, &mut buffer))?;
+        match buffer.filled().len() {
+            0 => Poll::Ready(this.shared.last_word().map(|()| 0)),
+            bytes => Poll::Ready(Ok(bytes)),
         }
     }
 }
@@ -271,7 +260,7 @@ impl AsyncWrite for GuardedStream {
     /// lapin's I/O thread flushes before it takes the frames that it is to send, and is woken by the first of them. Where
     /// several tasks publish at once the others get their turn first, so that one write carries what all of them have.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.shared.ledgers().on_their_way() > 1 {
+        if self.shared.is_busy() {
             std::thread::yield_now();
         }
         self.get_mut().poll_writing(cx, Socket::poll_flush)
@@ -290,19 +279,11 @@ impl AsyncWrite for GuardedStream {
 impl Drop for GuardedStream {
     fn drop(&mut self) {
         self.shared.dropped();
+        self.reader.abort();
     }
 }
 
 impl Socket {
-    fn poll_fill(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(space);
-        ready!(match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
-        })?;
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),

@@ -1,8 +1,5 @@
 //! Content headers: are they safe for lapin, and what to hand on when they are not.
 
-use uuid::Uuid;
-
-use super::publishing;
 use super::table::{self, Flaw};
 
 /// class (2), weight (2), body size (8), property flags (2).
@@ -112,19 +109,20 @@ pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShor
     })
 }
 
-/// How many bytes of body follow a header.
-pub(super) fn body_size(payload: &[u8]) -> Option<u64> {
-    payload.get(BODY_SIZE_AT..)?.first_chunk().map(|size| u64::from_be_bytes(*size))
+/// The size of the body that follows, and the properties from their flags on.
+pub(crate) fn parts(payload: &[u8]) -> Option<(u64, &[u8])> {
+    let size = payload.get(BODY_SIZE_AT..)?.first_chunk()?;
+    Some((u64::from_be_bytes(*size), payload.get(FLAGS_AT..)?))
 }
 
-/// The message id in a header, if it is one of ours.
-pub(super) fn message_id(payload: &[u8]) -> Option<Uuid> {
+/// The message id.
+pub(crate) fn message_id(payload: &[u8]) -> Option<&[u8]> {
     let (fixed, mut rest) = payload.split_at_checked(FIXED)?;
     let flags = u16::from_be_bytes([fixed[FLAGS_AT], fixed[FLAGS_AT + 1]]);
     for (slot, kind) in PROPERTIES.iter().enumerate().filter(|(slot, _)| flags & flag(*slot) != 0) {
         let (value, behind) = rest.split_at_checked(width(*kind, rest)?)?;
         if slot == MESSAGE_ID {
-            return publishing::id(value.get(1..)?);
+            return value.get(1..);
         }
         rest = behind;
     }

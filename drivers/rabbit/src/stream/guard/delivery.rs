@@ -1,4 +1,4 @@
-//! Names in the methods that carry a message to lapin: `basic.deliver`, `basic.get-ok`.
+//! Names in the methods that carry a message: `basic.deliver`, `basic.return`, `basic.get-ok`.
 //!
 //! AMQP 0-9-1 wants UTF-8 in short strings, a broker hands on what a publisher wrote, and lapin closes the connection
 //! over a routing key that is not UTF-8.
@@ -12,6 +12,8 @@ fn layout(class: u16, method: u16) -> Option<&'static [Option<usize>]> {
     match (class, method) {
         // consumer tag, delivery tag and redelivered, exchange, routing key
         (60, 60) => Some(&[None, Some(9), None, None]),
+        // reply code, reply text, exchange, routing key
+        (60, 50) => Some(&[Some(2), None, None, None]),
         // delivery tag and redelivered, exchange, routing key; the message count is of no interest here
         (60, 71) => Some(&[Some(9), None, None]),
         _ => None,
@@ -57,6 +59,10 @@ mod tests {
         let sent = b"\x03tag\0\0\0\0\0\0\0\x01\0\x02ex\x04k\xff\xc3y";
         let expected = b"\x03tag\0\0\0\0\0\0\0\x01\0\x02ex\x04k??y";
         assert_eq!(repair(60, 60, sent).unwrap(), expected);
+        assert_eq!(
+            repair(60, 50, b"\x01\x38\x08NO_ROUTE\x02ex\x02\xc3(").unwrap(),
+            b"\x01\x38\x08NO_ROUTE\x02ex\x02?("
+        );
         assert_eq!(repair(60, 71, b"\0\0\0\0\0\0\0\x01\0\x02ex\x01\x80\0\0\0\0").unwrap()[13], b'?');
     }
 

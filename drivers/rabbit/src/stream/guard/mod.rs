@@ -6,17 +6,15 @@
 //! same message again, for ever; likewise over a routing key that is not UTF-8. So content headers and the methods that
 //! announce a message go through only when complete and checked, and what lapin must not see is replaced.
 //!
-//! What a broker says of messages that we published is not for lapin at all; see [`publishing`].
+//! Messages and confirms on channels that have a port (see [`ports`](super::ports)) are not for lapin at all.
 
 pub(crate) mod content_header;
 mod delivery;
 pub(crate) mod preface;
-pub(crate) mod publishing;
 pub(crate) mod table;
 
 use content_header::{Inspection, Reason};
 use preface::{Looks, Preface};
-use publishing::{News, Returning};
 
 /// `frame_max` before the broker has named its own, and what we ask for when the user has no wish.
 pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;
@@ -36,6 +34,13 @@ const HEARTBEAT: u8 = 8;
 
 const CONNECTION_START: (u16, u16) = (10, 10);
 const CONNECTION_TUNE: (u16, u16) = (10, 30);
+const CHANNEL_CLOSE: (u16, u16) = (20, 40);
+const RETURN: (u16, u16) = (60, 50);
+const DELIVER: (u16, u16) = (60, 60);
+const ACK: (u16, u16) = (60, 80);
+const NACK: (u16, u16) = (60, 120);
+/// Some brokers send it even where it is not wanted.
+const SELECT_OK: (u16, u16) = (85, 11);
 
 /// Why a stream is given up: the peer breaks AMQP 0-9-1, or does not speak it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +104,14 @@ pub(crate) enum Verdict {
         /// What was wrong.
         reason: Reason,
     },
-    /// So many bytes are not for lapin and are gone. Never 0.
-    Withhold(usize),
+    /// The next `take` bytes, a whole frame, are for the port of their channel; see [`Frame::of`].
+    ForPort {
+        take: usize,
+        /// Whether lapin gets it as well.
+        and_lapin: bool,
+        /// The payload that stands in for the frame's own, and what was wrong with that.
+        repaired: Option<(Vec<u8>, Reason)>,
+    },
     /// At least so many bytes must be there before the front can be judged; always more than there are.
     Need(usize),
 }
@@ -115,19 +126,62 @@ enum State {
     Payload(usize),
     /// The end octet of a frame that goes through.
     End,
-    /// So many bytes of a frame that is withheld, its end octet counted.
-    Withheld(usize),
 }
 
-enum Frame {
+/// A frame for a port, without what makes it a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// `basic.ack` or `basic.nack`.
+    Settled {
+        acked: bool,
+        arguments: &'a [u8],
+    },
+    /// `basic.deliver`, its arguments.
+    Deliver(&'a [u8]),
+    /// A content header.
+    Header(&'a [u8]),
+    /// A part of a message's body.
+    Body(&'a [u8]),
+    ChannelClose,
+    /// A method that says nothing by itself.
+    Other,
+}
+
+impl<'a> Frame<'a> {
+    /// The channel and the meaning of a whole frame.
+    pub(crate) fn of(frame: &'a [u8]) -> Option<(u16, Self)> {
+        let (head, rest) = frame.split_first_chunk::<FRAME_HEAD>()?;
+        let (_, payload) = rest.split_last()?;
+        let channel = u16::from_be_bytes([head[1], head[2]]);
+        let frame = match head[0] {
+            HEADER => Self::Header(payload),
+            BODY => Self::Body(payload),
+            _ => {
+                let (ids, arguments) = payload.split_first_chunk::<4>()?;
+                match (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]])) {
+                    ACK => Self::Settled { acked: true, arguments },
+                    NACK => Self::Settled { acked: false, arguments },
+                    DELIVER => Self::Deliver(arguments),
+                    CHANNEL_CLOSE => Self::ChannelClose,
+                    _ => Self::Other,
+                }
+            }
+        };
+        Some((channel, frame))
+    }
+}
+
+enum Found {
     Need(usize),
     /// The head goes through now and so does the payload, unseen.
     Opaque(usize),
     /// So many bytes were checked and go through.
     Checked(usize),
     Replace(usize, Vec<u8>, Reason),
-    /// So many bytes are withheld, whether they are there yet or not.
-    Withhold(usize),
+    /// So many bytes, checked, are for the channel's port.
+    ForPort(usize, Option<(Vec<u8>, Reason)>),
+    /// The same, and for lapin.
+    ForBoth(usize),
 }
 
 /// The state of one inbound stream.
@@ -136,30 +190,18 @@ pub(crate) struct Guard {
     state: State,
     ours: u32,
     frame_max: usize,
-    returning: Returning,
-    news: Vec<News>,
 }
 
 impl Guard {
     /// A guard for a connection on which we offer `frame_max`; 0 stands for the broker's.
     pub(crate) fn new(frame_max: u32) -> Self {
         let first = if frame_max == 0 { DEFAULT_FRAME_MAX } else { frame_max };
-        Self {
-            state: State::Preface,
-            ours: frame_max,
-            frame_max: as_size(first.max(FRAME_MIN_SIZE)),
-            returning: Returning::default(),
-            news: Vec::new(),
-        }
+        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)) }
     }
 
-    /// What the broker said of publishing in the frames that were judged since this was asked before, in its order.
-    pub(crate) fn news(&mut self) -> impl Iterator<Item = News> {
-        self.news.drain(..)
-    }
-
-    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before.
-    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Verdict, GuardError> {
+    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before. `has_port` tells
+    /// whether a channel has a port.
+    pub(crate) fn advance(&mut self, input: &[u8], has_port: impl Fn(u16) -> bool) -> Result<Verdict, GuardError> {
         let mut at = 0;
         let stop = loop {
             let rest = &input[at..];
@@ -184,29 +226,24 @@ impl Guard {
                     at += 1;
                     self.state = State::Boundary;
                 }
-                State::Withheld(_) if at > 0 => break Verdict::Pass(at),
-                State::Withheld(left) => {
-                    let here = left.min(rest.len());
-                    self.state = if here < left { State::Withheld(left - here) } else { State::Boundary };
-                    break if here == 0 { Verdict::Need(1) } else { Verdict::Withhold(here) };
-                }
                 State::Preface => match preface::judge(rest) {
                     Preface::Amqp091 => self.state = State::Boundary,
                     Preface::Need(bytes) => break Verdict::Need(bytes),
                     Preface::Other(looks) => return Err(GuardError::OtherProtocol(looks)),
                 },
                 // An error behind bytes that are in order waits until those are passed.
-                State::Boundary => match self.frame(rest) {
+                State::Boundary => match self.frame(rest, &has_port) {
                     Err(_) if at > 0 => break Verdict::Pass(at),
                     Err(error) => return Err(error),
-                    Ok(Frame::Need(bytes)) => break Verdict::Need(bytes),
-                    Ok(Frame::Opaque(payload)) => {
+                    Ok(Found::Need(bytes)) => break Verdict::Need(bytes),
+                    Ok(Found::Opaque(payload)) => {
                         at += FRAME_HEAD;
                         self.state = State::Payload(payload);
                     }
-                    Ok(Frame::Checked(bytes)) => at += bytes,
-                    Ok(Frame::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
-                    Ok(Frame::Withhold(bytes)) => self.state = State::Withheld(bytes),
+                    Ok(Found::Checked(bytes)) => at += bytes,
+                    Ok(Found::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
+                    Ok(Found::ForPort(take, repaired)) => break Verdict::ForPort { take, and_lapin: false, repaired },
+                    Ok(Found::ForBoth(take)) => break Verdict::ForPort { take, and_lapin: true, repaired: None },
                 },
             }
         };
@@ -218,32 +255,14 @@ impl Guard {
         matches!(self.state, State::Boundary)
     }
 
-    /// How many of the next bytes go through whatever they are.
-    pub(crate) fn unseen(&self) -> usize {
-        match self.state {
-            State::Payload(left) => left,
-            _ => 0,
-        }
-    }
-
-    /// Takes note of bytes that went past the guard; at most [`unseen`](Self::unseen).
-    pub(crate) fn passed_unseen(&mut self, bytes: usize) {
-        if let State::Payload(left) = self.state {
-            self.state = match left.saturating_sub(bytes) {
-                0 => State::End,
-                left => State::Payload(left),
-            };
-        }
-    }
-
     /// The error of a stream that ends with `rest` unjudged, if there is more to say than that it ended.
     pub(crate) fn ended_with(&self, rest: &[u8]) -> Option<GuardError> {
         (matches!(self.state, State::Preface) && !rest.is_empty())
             .then(|| GuardError::OtherProtocol(preface::looks(rest)))
     }
 
-    fn frame(&mut self, rest: &[u8]) -> Result<Frame, GuardError> {
-        let Some(&kind) = rest.first() else { return Ok(Frame::Need(1)) };
+    fn frame(&mut self, rest: &[u8], has_port: impl Fn(u16) -> bool) -> Result<Found, GuardError> {
+        let Some(&kind) = rest.first() else { return Ok(Found::Need(1)) };
         let what = match kind {
             METHOD => "method",
             HEADER => "content header",
@@ -251,54 +270,53 @@ impl Guard {
             HEARTBEAT => "heartbeat",
             _ => return Err(GuardError::FrameType(kind)),
         };
-        let Some(head) = rest.first_chunk::<FRAME_HEAD>() else { return Ok(Frame::Need(FRAME_HEAD)) };
+        let Some(head) = rest.first_chunk::<FRAME_HEAD>() else { return Ok(Found::Need(FRAME_HEAD)) };
         let payload = as_size(u32::from_be_bytes([head[3], head[4], head[5], head[6]]));
         let size = payload.saturating_add(FRAME_HEAD + 1);
         let limit = if kind == HEADER { HEADER_FRAME_MAX.max(self.frame_max) } else { self.frame_max };
         if size > limit {
             return Err(GuardError::FrameTooLarge { what, size, limit });
         }
-        let channel = u16::from_be_bytes([head[1], head[2]]);
+        let for_port = has_port(u16::from_be_bytes([head[1], head[2]]));
         match kind {
-            METHOD => self.method(rest, channel, payload),
-            HEADER => self.content_header(rest, channel, payload),
-            BODY if self.returning.body(channel, payload) => Ok(Frame::Withhold(size)),
-            _ => Ok(Frame::Opaque(payload)),
+            METHOD => self.method(rest, for_port, payload),
+            HEADER => self.content_header(rest, for_port, payload),
+            BODY if for_port => {
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(Found::ForPort(size, None))
+            }
+            _ => Ok(Found::Opaque(payload)),
         }
     }
 
-    fn content_header(&mut self, rest: &[u8], channel: u16, payload: usize) -> Result<Frame, GuardError> {
+    fn content_header(&self, rest: &[u8], for_port: bool, payload: usize) -> Result<Found, GuardError> {
         let size = FRAME_HEAD + payload + 1;
-        let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+        let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
         frame_end(frame[size - 1])?;
-        if self.returning.is_on(channel) {
-            let header = &frame[FRAME_HEAD..size - 1];
-            let body = content_header::body_size(header).ok_or(GuardError::CutShort("content header"))?;
-            self.returning.header(channel, body);
-            self.news.extend(content_header::message_id(header).map(|id| News::Returned { channel, id }));
-            return Ok(Frame::Withhold(size));
-        }
         let room = self.frame_max - FRAME_HEAD - 1;
         let inspection = content_header::inspect(&frame[FRAME_HEAD..size - 1], room)
             .map_err(|content_header::CutShort| GuardError::CutShort("content header"))?;
         Ok(match inspection {
-            Inspection::Clean => Frame::Checked(size),
-            Inspection::Repaired(reason, payload) => Frame::Replace(size, framed(&frame[..3], &[], &payload), reason),
+            Inspection::Clean if for_port => Found::ForPort(size, None),
+            Inspection::Repaired(reason, payload) if for_port => Found::ForPort(size, Some((payload, reason))),
+            Inspection::Clean => Found::Checked(size),
+            Inspection::Repaired(reason, payload) => Found::Replace(size, framed(&frame[..3], &[], &payload), reason),
         })
     }
 
-    fn method(&mut self, rest: &[u8], channel: u16, payload: usize) -> Result<Frame, GuardError> {
+    fn method(&mut self, rest: &[u8], for_port: bool, payload: usize) -> Result<Found, GuardError> {
         if payload < 4 {
             return Err(GuardError::CutShort("method"));
         }
         let Some(ids) = rest.get(FRAME_HEAD..).and_then(<[u8]>::first_chunk::<4>) else {
-            return Ok(Frame::Need(FRAME_HEAD + 4));
+            return Ok(Found::Need(FRAME_HEAD + 4));
         };
         let (class, method) = (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]]));
         match (class, method) {
             CONNECTION_START | CONNECTION_TUNE => {
                 let size = FRAME_HEAD + payload + 1;
-                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
                 let arguments = &frame[FRAME_HEAD + 4..size - 1];
                 if (class, method) == CONNECTION_START {
@@ -306,38 +324,29 @@ impl Guard {
                 } else {
                     self.tune(arguments)?
                 }
-                Ok(Frame::Checked(size))
+                Ok(Found::Checked(size))
             }
             // start-ok; exchange declare, bind, unbind; queue declare, bind, unbind; consume: all that carry a table.
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 Err(GuardError::ClientMethod { class, method })
             }
-            publishing::ACK | publishing::NACK | publishing::SELECT_OK | publishing::RETURN => {
+            DELIVER | RETURN | ACK | NACK | SELECT_OK | CHANNEL_CLOSE if for_port => {
                 let size = FRAME_HEAD + payload + 1;
-                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
-                if (class, method) == publishing::RETURN {
-                    self.returning.begin(channel);
-                } else {
-                    let arguments = &frame[FRAME_HEAD + 4..size - 1];
-                    self.news.extend(publishing::settled(channel, (class, method), arguments)?);
-                }
-                Ok(Frame::Withhold(size))
-            }
-            publishing::CHANNEL_CLOSE => {
-                self.news.push(News::ChannelClosed { channel });
-                Ok(Frame::Opaque(payload))
+                let both = (class, method) == CHANNEL_CLOSE;
+                Ok(if both { Found::ForBoth(size) } else { Found::ForPort(size, None) })
             }
             _ if delivery::carries_names(class, method) => {
                 let size = FRAME_HEAD + payload + 1;
-                let Some(frame) = rest.get(..size) else { return Ok(Frame::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
                 Ok(match delivery::repair(class, method, &frame[FRAME_HEAD + 4..size - 1]) {
-                    None => Frame::Checked(size),
-                    Some(arguments) => Frame::Replace(size, framed(&frame[..3], ids, &arguments), Reason::Malformed),
+                    None => Found::Checked(size),
+                    Some(arguments) => Found::Replace(size, framed(&frame[..3], ids, &arguments), Reason::Malformed),
                 })
             }
-            _ => Ok(Frame::Opaque(payload)),
+            _ => Ok(Found::Opaque(payload)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::wire;
 use crate::stream::guard::Guard;
 use crate::stream::inbound::Inbound;
+use crate::stream::ports::Ports;
 
 const MESSAGES: usize = 200_000;
 
@@ -32,9 +33,9 @@ fn guard_cost() {
         let messages = u32::try_from(rounds * per_round).unwrap();
 
         let plain = best(|| (0..rounds).for_each(|_| copy_through(black_box(&round)))) / messages;
-        let mut inbound = Inbound::new(Guard::new(0));
-        pass(&mut inbound, &opening);
-        let guarded = best(|| (0..rounds).for_each(|_| pass(&mut inbound, black_box(&round)))) / messages;
+        let (mut inbound, ports) = (Inbound::new(Guard::new(0)), Ports::default());
+        pass(&mut inbound, &ports, &opening);
+        let guarded = best(|| (0..rounds).for_each(|_| pass(&mut inbound, &ports, black_box(&round)))) / messages;
         println!(
             "body {body:>6}: {guarded:?} per message of {} bytes; two bare copies by way of a buffer take {plain:?}",
             message.len()
@@ -52,24 +53,17 @@ fn best(mut run: impl FnMut()) -> Duration {
     timed.min().unwrap()
 }
 
-fn pass(inbound: &mut Inbound, mut bytes: &[u8]) {
-    let mut out = vec![0; 128 * 1024];
-    loop {
-        while inbound.take(&mut out, |_| {}).unwrap() > 0 {}
-        if bytes.is_empty() {
-            return;
-        }
-        let direct = inbound.direct(out.len());
-        let space = if direct > 0 { &mut out[..direct] } else { inbound.space() };
+fn pass(inbound: &mut Inbound, ports: &Ports, mut bytes: &[u8]) {
+    let (mut out, mut changed) = (Vec::with_capacity(128 * 1024), Vec::new());
+    while !bytes.is_empty() {
+        let space = inbound.space();
         let now = space.len().min(bytes.len());
         space[..now].copy_from_slice(&bytes[..now]);
         bytes = &bytes[now..];
-        if direct > 0 {
-            inbound.took_direct(now)
-        } else {
-            inbound.filled(now)
-        }
+        inbound.filled(now);
+        inbound.judge(&mut ports.lock(), &mut out, &mut changed).unwrap();
         black_box(&out);
+        out.clear();
     }
 }
 

@@ -5,41 +5,31 @@ use proptest::prelude::*;
 
 use super::wire;
 use crate::stream::guard::{Guard, GuardError, table};
-use crate::stream::inbound::{Inbound, Notice};
+use crate::stream::inbound::Inbound;
+use crate::stream::ports::Ports;
 
-/// What lapin gets of `input` when it arrives in chunks of the given sizes and is taken by the given sizes.
-fn run(input: &[u8], arrivals: &[usize], takes: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
-    let mut inbound = Inbound::new(Guard::new(0));
+/// What lapin gets of `input` when it arrives in chunks of the given sizes, and how many frames were changed.
+fn run(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
+    let (mut inbound, ports) = (Inbound::new(Guard::new(0)), Ports::default());
     let mut arrivals = arrivals.iter().copied().cycle();
-    let mut takes = takes.iter().copied().cycle();
-    let (mut output, mut changed, mut left) = (Vec::new(), 0, input);
-    loop {
-        let mut out = vec![0; takes.next().unwrap_or(usize::MAX).min(input.len() + 1)];
-        match inbound.take(&mut out, |notice| changed += usize::from(matches!(notice, Notice::Changed(_)))) {
-            Err(error) => return (output, changed, Some(error)),
-            Ok(0) if left.is_empty() => return (output, changed, inbound.ended()),
-            Ok(0) => {
-                let direct = inbound.direct(out.len());
-                let space = if direct > 0 { &mut out[..direct] } else { inbound.space() };
-                assert!(!space.is_empty());
-                let bytes = arrivals.next().unwrap_or(usize::MAX).min(left.len()).min(space.len());
-                let (now, later) = left.split_at(bytes);
-                space[..bytes].copy_from_slice(now);
-                left = later;
-                if direct > 0 {
-                    inbound.took_direct(bytes);
-                    output.extend_from_slice(now);
-                } else {
-                    inbound.filled(bytes);
-                }
-            }
-            Ok(bytes) => output.extend_from_slice(&out[..bytes]),
+    let (mut output, mut changed, mut left) = (Vec::new(), Vec::new(), input);
+    while !left.is_empty() {
+        let space = inbound.space();
+        assert!(!space.is_empty());
+        let bytes = arrivals.next().unwrap_or(usize::MAX).min(left.len()).min(space.len());
+        let (now, later) = left.split_at(bytes);
+        space[..bytes].copy_from_slice(now);
+        left = later;
+        inbound.filled(bytes);
+        if let Err(error) = inbound.judge(&mut ports.lock(), &mut output, &mut changed) {
+            return (output, changed.len(), Some(error));
         }
     }
+    (output, changed.len(), inbound.ended())
 }
 
 fn whole(input: &[u8]) -> (Vec<u8>, usize, Option<GuardError>) {
-    run(input, &[], &[])
+    run(input, &[])
 }
 
 /// A frame of a valid stream, and whether the guard must change it.
@@ -112,17 +102,15 @@ proptest! {
     fn a_clean_stream_is_untouched(
         frames in vec(clean_frame(), 0..12),
         arrivals in vec(1_usize..4_000, 1..20),
-        takes in vec(1_usize..70_000, 1..20),
     ) {
         let input = stream(&frames);
-        prop_assert_eq!(run(&input, &arrivals, &takes), (input, 0, None));
+        prop_assert_eq!(run(&input, &arrivals), (input, 0, None));
     }
 
     #[test]
     fn chunks_do_not_matter(
         frames in vec(prop_oneof![3 => clean_frame(), 1 => bad_frame()], 0..8),
         arrivals in vec(prop_oneof![1_usize..12, 1_usize..80_000], 1..20),
-        takes in vec(prop_oneof![1_usize..12, 1_usize..80_000], 1..20),
         tail in vec(any::<u8>(), 0..20),
     ) {
         let mut input = stream(&frames);
@@ -130,10 +118,10 @@ proptest! {
         prop_assert_eq!(error, None);
         prop_assert_eq!(changed, frames.iter().filter(|frame| frame.bad).count());
         prop_assert!(clean.len() <= input.len());
-        prop_assert_eq!(&run(&input, &arrivals, &takes).0, &clean);
+        prop_assert_eq!(&run(&input, &arrivals).0, &clean);
         // What is in order before garbage comes out as well, however both arrive.
         input.extend_from_slice(&tail);
-        prop_assert_eq!(run(&input, &arrivals, &takes), whole(&input));
+        prop_assert_eq!(run(&input, &arrivals), whole(&input));
     }
 
     #[test]
@@ -144,7 +132,7 @@ proptest! {
     ) {
         let mut input = if after_opening { opening() } else { Vec::new() };
         input.extend_from_slice(&garbage);
-        prop_assert_eq!(run(&input, &arrivals, &[]), whole(&input));
+        prop_assert_eq!(run(&input, &arrivals), whole(&input));
     }
 
     #[test]

@@ -1,0 +1,178 @@
+//! What has a port is handed to it, in order and however it arrives, and withheld from lapin.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::wire;
+use crate::confirms::Ledger;
+use crate::stream::guard::Guard;
+use crate::stream::inbound::Inbound;
+use crate::stream::ports::{Inbox, Ports};
+
+/// A channel that is consumed on, and one without a port.
+const CONSUMED: u16 = 1;
+const LAPINS: u16 = 2;
+const PUBLISHED: u16 = 3;
+
+/// What lapin gets of `input` when it arrives in chunks of the given sizes.
+fn run(ports: &Ports, input: &[u8], arrivals: &[usize]) -> Vec<u8> {
+    let mut inbound = Inbound::new(Guard::new(0));
+    let mut arrivals = arrivals.iter().copied().cycle();
+    let (mut visible, mut changed, mut left) = (Vec::new(), Vec::new(), input);
+    while !left.is_empty() {
+        let space = inbound.space();
+        let bytes = arrivals.next().unwrap_or(usize::MAX).min(left.len()).min(space.len());
+        let (now, later) = left.split_at(bytes);
+        space[..bytes].copy_from_slice(now);
+        left = later;
+        inbound.filled(bytes);
+        inbound.judge(&mut ports.lock(), &mut visible, &mut changed).unwrap();
+    }
+    visible
+}
+
+fn received(inbox: &mut Inbox) -> Vec<(u64, Option<usize>, Vec<u8>)> {
+    std::iter::from_fn(|| inbox.try_recv().ok())
+        .map(|incoming| {
+            let headers = incoming.properties.headers().as_ref().map(|table| table.inner().len());
+            assert_eq!((incoming.consumer, incoming.redelivered), (1, false));
+            (incoming.tag, headers, incoming.body)
+        })
+        .collect()
+}
+
+/// Frames, what lapin gets of them, and what arrives in the inbox.
+#[derive(Clone, Debug)]
+struct Sample {
+    bytes: Vec<u8>,
+    shown: bool,
+    arrives: Option<(u64, Option<usize>, Vec<u8>)>,
+}
+
+fn message(channel: u16, tag: u64, table: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut arguments = wire::short(b"1");
+    arguments.extend_from_slice(&tag.to_be_bytes());
+    arguments.push(0);
+    arguments.extend(wire::short(b""));
+    // Nobody reads the routing key here, so that it may be anything.
+    arguments.extend(wire::short(b"\xc3("));
+    let header = wire::content_header(body.len() as u64, 0x2000, &wire::long(table));
+    let mut bytes = [wire::method(channel, 60, 60, &arguments), wire::frame(2, channel, &header)].concat();
+    for part in body.chunks(1000) {
+        bytes.extend(wire::frame(3, channel, part));
+    }
+    bytes
+}
+
+fn sample() -> impl Strategy<Value = Sample> {
+    prop_oneof![
+        (any::<u64>(), any::<bool>(), vec(any::<u8>(), 0..5000)).prop_map(|(tag, headers, body)| {
+            let table = if headers { &b"\x01kt\x01"[..] } else { b"" };
+            let bytes = message(CONSUMED, tag, table, &body);
+            Sample { bytes, shown: false, arrives: Some((tag, Some(usize::from(headers)), body)) }
+        }),
+        (any::<u64>(), 33..2000_usize).prop_map(|(tag, depth)| {
+            let bytes = message(CONSUMED, tag, &wire::nested_tables(depth), b"deep");
+            Sample { bytes, shown: false, arrives: Some((tag, Some(0), b"deep".to_vec())) }
+        }),
+        vec(any::<u8>(), 0..300).prop_map(|body| {
+            Sample { bytes: wire::delivery(LAPINS, b"tag", 1, b"", &body), shown: true, arrives: None }
+        }),
+        (1..4_u16)
+            .prop_map(|channel| { Sample { bytes: wire::method(channel, 60, 11, &[]), shown: true, arrives: None } }),
+        Just(Sample { bytes: wire::method(PUBLISHED, 85, 11, &[]), shown: false, arrives: None }),
+        any::<u64>().prop_map(|tag| {
+            let arguments = [&tag.to_be_bytes()[..], &[1]].concat();
+            Sample { bytes: wire::method(PUBLISHED, 60, 80, &arguments), shown: false, arrives: None }
+        }),
+        Just(Sample { bytes: wire::frame(8, 0, b""), shown: true, arrives: None }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_arrives_whole_and_in_order_and_lapin_gets_the_rest(
+        samples in vec(sample(), 0..12),
+        arrivals in vec(prop_oneof![1_usize..12, 1_usize..9_000], 1..20),
+    ) {
+        let ports = Ports::default();
+        let mut inbox = ports.consume(CONSUMED);
+        ports.publish(PUBLISHED, &Ledger::new(std::sync::Arc::default()));
+        let opening = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
+        let input: Vec<u8> = samples.iter().fold(opening.clone(), |all, next| [&all[..], &next.bytes].concat());
+        let shown: Vec<u8> =
+            samples.iter().filter(|next| next.shown).fold(opening, |all, next| [&all[..], &next.bytes].concat());
+        let arriving: Vec<_> = samples.into_iter().filter_map(|next| next.arrives).collect();
+        prop_assert_eq!(run(&ports, &input, &arrivals), shown);
+        prop_assert_eq!(received(&mut inbox), arriving);
+    }
+
+    #[test]
+    fn garbage_for_a_port_never_panics(
+        frames in vec((1..4_u8, vec(any::<u8>(), 0..60)), 0..20),
+        methods in vec((prop::sample::select(vec![60_u16, 80, 120, 50]), vec(any::<u8>(), 0..30)), 0..20),
+        arrivals in vec(1_usize..300, 1..10),
+    ) {
+        let ports = Ports::default();
+        let (_inbox, ledger) = (ports.consume(CONSUMED), Ledger::new(std::sync::Arc::default()));
+        ports.publish(PUBLISHED, &ledger);
+        let mut input = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
+        for channel in [CONSUMED, PUBLISHED] {
+            for (kind, payload) in &frames {
+                input.extend(wire::frame(*kind, channel, payload));
+            }
+            for (method, arguments) in &methods {
+                input.extend(wire::method(channel, 60, *method, arguments));
+            }
+        }
+        let mut inbound = Inbound::new(Guard::new(0));
+        let (mut visible, mut changed, mut left) = (Vec::new(), Vec::new(), &input[..]);
+        let mut arrivals = arrivals.into_iter().cycle();
+        while !left.is_empty() {
+            let space = inbound.space();
+            let bytes = arrivals.next().unwrap_or(1).min(left.len()).min(space.len());
+            space[..bytes].copy_from_slice(&left[..bytes]);
+            left = &left[bytes..];
+            inbound.filled(bytes);
+            if inbound.judge(&mut ports.lock(), &mut visible, &mut changed).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_channel_is_told_to_both() {
+    let ports = Ports::default();
+    let mut inbox = ports.consume(CONSUMED);
+    let close = [&[1, 148][..], &wire::short(b"NOT_FOUND"), &[0; 4]].concat();
+    let last = message(CONSUMED, 7, b"", b"the last");
+    let closed = wire::method(CONSUMED, 20, 40, &close);
+    let after = wire::method(CONSUMED, 60, 80, &[0; 9]);
+    let opening = [wire::start(b""), wire::tune(0, 131_072, 60)].concat();
+    let shown = run(&ports, &[&opening[..], &last, &closed, &after].concat(), &[usize::MAX]);
+    assert_eq!(shown, [opening, closed, after].concat(), "behind its end the channel is lapin's");
+    assert_eq!(inbox.try_recv().unwrap().body, b"the last");
+    assert_eq!(inbox.try_recv().unwrap_err(), tokio::sync::mpsc::error::TryRecvError::Disconnected);
+}
+
+#[test]
+fn content_of_two_channels_may_take_turns() {
+    let ports = Ports::default();
+    let mut inboxes = [1, 2].map(|channel| ports.consume(channel));
+    let (one, two) = (message(1, 7, b"", b"one"), message(2, 8, b"", b"two"));
+    let size = |bytes: &[u8]| 8 + usize::from(bytes[6]) + 256 * usize::from(bytes[5]);
+    let mut input = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
+    let (mut a, mut b) = (&one[..], &two[..]);
+    while !a.is_empty() {
+        for rest in [&mut a, &mut b] {
+            let (frame, later) = rest.split_at(size(rest));
+            input.extend_from_slice(frame);
+            *rest = later;
+        }
+    }
+    run(&ports, &input, &[usize::MAX]);
+    for (inbox, body) in inboxes.iter_mut().zip([&b"one"[..], b"two"]) {
+        assert_eq!(inbox.try_recv().unwrap().body, body);
+    }
+}
