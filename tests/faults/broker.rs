@@ -8,7 +8,7 @@ use oxlo_test_support::{Broker, Event, Rules};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Caller, SECOND, SOON, Stage, ran, resident, state};
+use crate::kit::{Caller, SECOND, SOON, Stage, ran, refusal, resident, state};
 
 /// From the broker's port being open to the first call that succeeds.
 const BACK: Duration = SECOND;
@@ -36,7 +36,7 @@ async fn row_01_broker_sigkill_and_restart() {
     stage.history.record(Event::Disrupted);
     broker.kill().await;
     state(&stage.client, "disconnected").await;
-    let refused = stage.caller.call(0, Duration::from_millis(300)).await.unwrap_err();
+    let refused = refusal(&stage.caller).await;
     assert!(matches!(refused, CallError::Unreachable { .. }), "{refused}");
     let back = async {
         let since = port_opens(broker.port()).await;

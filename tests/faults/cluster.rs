@@ -6,7 +6,7 @@ use oxlo::{CallError, RPCServer, Target};
 use oxlo_test_support::{Cluster, Event, History, Outcome, VhostAdmin, eventually};
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, service, state};
+use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, refusal, service, state};
 
 /// From a node's death, or its being cut off, to the first call that succeeds through the other two: an election and a
 /// reconnect.
@@ -140,7 +140,7 @@ async fn row_12_partition() {
     let paused = async || cluster.serves(cut).await;
     eventually(SOON, "the minority is paused", paused, |serves| !serves).await;
     state(&stuck, "disconnected").await;
-    let alone = on_minority.call(0, Duration::from_millis(300)).await.unwrap_err();
+    let alone = refusal(&on_minority).await;
     assert!(matches!(alone, CallError::Unreachable { .. }), "{alone}");
     // While it lasts, casts are confirmed by the majority.
     let (slowest, failed) = casts_for(&stage.caller, 2 * SECOND).await;

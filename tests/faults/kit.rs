@@ -322,9 +322,10 @@ impl Stage {
         let (queues, connections) = settled(gone, |(queues, connections)| queues.is_empty() && *connections == 0).await;
         history.left("queues of a transport alone", 0, queues.len() as u64);
         history.left("connections", 0, connections as u64);
-        let after =
-            settled(async || Count::now(), |now| now.tasks <= before.tasks && now.io_threads <= before.io_threads);
-        let after = after.await;
+        let fine = |now: &Count| {
+            now.tasks <= before.tasks && now.io_threads <= before.io_threads && now.sockets <= before.sockets
+        };
+        let after = settled(async || Count::now(), fine).await;
         history.left("tasks", before.tasks, after.tasks);
         history.left("threads of lapin", before.io_threads, after.io_threads);
         history.left("sockets", before.sockets, after.sockets);
@@ -377,6 +378,17 @@ pub(crate) async fn state(transport: &Arc<dyn Transport>, wanted: &str) -> Strin
     seen.unwrap_or_else(|_| panic!("the state did not become {wanted}: {:?}", transport.state().borrow()))
         .unwrap()
         .to_string()
+}
+
+/// What a call is told when there is no connection. Of two connections one is the first to notice, and until the other does
+/// it may take a call with it.
+pub(crate) async fn refusal(caller: &Caller) -> CallError {
+    loop {
+        match caller.call(0, Duration::from_millis(300)).await.unwrap_err() {
+            CallError::ConnectionLost { .. } => {}
+            refused => return refused,
+        }
+    }
 }
 
 /// Waits until something ran.
