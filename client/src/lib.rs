@@ -51,6 +51,8 @@ mod error;
 mod failure;
 mod middleware;
 pub mod notifier;
+#[cfg(feature = "oslo-metrics")]
+mod oslo_metrics;
 mod outcome;
 mod pending;
 mod prepare;

@@ -278,7 +278,7 @@ impl RPCClient {
     }
 
     pub(crate) fn flight(&self, kind: CallKind, method: &str) -> Flight {
-        self.telemetry.begin(kind, &self.target, method)
+        self.telemetry.begin(kind, &self.target, method, self.transport.settings())
     }
 }
 

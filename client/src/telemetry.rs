@@ -6,10 +6,12 @@ use std::{
 };
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use oxlo_transport::Target;
+use oxlo_transport::{Settings, Target};
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
+#[cfg(feature = "oslo-metrics")]
+use crate::oslo_metrics::{Told, exception, method_exception};
 use crate::{contract::MethodError, error::CallError, site::CallKind};
 
 /// How many pairs of topic and method have labels of their own, in the whole process. Names that come from elsewhere
@@ -42,8 +44,8 @@ type ByMethod = HashMap<Box<str>, Arc<MethodMetrics>>;
 
 struct MethodMetrics {
     names: &'static Names,
-    topic: Box<str>,
-    method: Box<str>,
+    topic: Arc<str>,
+    method: Arc<str>,
     succeeded: Counter,
     in_flight: Gauge,
     duration: Histogram,
@@ -82,14 +84,26 @@ impl Names {
 
 impl Telemetry {
     /// Begins to watch one request; the method's name and where it goes are all that is told of it.
-    pub(crate) fn begin(&self, kind: CallKind, target: &Target, method: &str) -> Flight {
+    pub(crate) fn begin(&self, kind: CallKind, target: &Target, method: &str, settings: &Settings) -> Flight {
         let methods = match kind {
             CallKind::Call => &self.calls,
             CallKind::Cast => &self.casts,
         };
         let metrics = methods.of(kind, target.topic.as_deref().unwrap_or_default(), method);
         metrics.in_flight.increment(1.0);
-        Flight { metrics, span: span(kind, target, method), begun: Instant::now(), ended: false }
+        #[cfg(feature = "oslo-metrics")]
+        let told =
+            settings.oslo_metrics.as_ref().map(|it| Told::begin(it, kind, target, &metrics.topic, &metrics.method));
+        #[cfg(not(feature = "oslo-metrics"))]
+        let _ = settings;
+        Flight {
+            metrics,
+            span: span(kind, target, method),
+            begun: Instant::now(),
+            ended: false,
+            #[cfg(feature = "oslo-metrics")]
+            told,
+        }
     }
 }
 
@@ -161,6 +175,8 @@ pub(crate) struct Flight {
     span: Span,
     begun: Instant,
     ended: bool,
+    #[cfg(feature = "oslo-metrics")]
+    told: Option<Told>,
 }
 
 impl Flight {
@@ -175,7 +191,16 @@ impl Flight {
             self.span.record("error.type", error);
             self.span.record("otel.status_code", "ERROR");
         }
+        #[cfg(feature = "oslo-metrics")]
+        self.tell(result.exception());
         self.count(error);
+    }
+
+    #[cfg(feature = "oslo-metrics")]
+    fn tell(&self, exception: Option<&str>) {
+        if let (false, Some(told)) = (self.ended, &self.told) {
+            told.ended(exception, self.begun.elapsed());
+        }
     }
 
     fn count(&mut self, error: Option<&'static str>) {
@@ -196,6 +221,8 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.ended {
             self.span.record("error.type", "dropped");
+            #[cfg(feature = "oslo-metrics")]
+            self.tell(Some("CancelledError"));
         }
         self.count(Some("dropped"));
     }
@@ -205,11 +232,20 @@ impl Drop for Flight {
 pub(crate) trait Outcome {
     /// `None` if it went well.
     fn error_type(&self) -> Option<&'static str>;
+
+    /// The class of exception that a caller in Python would see; `None` if it went well.
+    #[cfg(feature = "oslo-metrics")]
+    fn exception(&self) -> Option<&str>;
 }
 
 impl<T> Outcome for Result<T, CallError> {
     fn error_type(&self) -> Option<&'static str> {
         self.as_ref().err().map(CallError::outcome)
+    }
+
+    #[cfg(feature = "oslo-metrics")]
+    fn exception(&self) -> Option<&str> {
+        self.as_ref().err().map(exception)
     }
 }
 
@@ -221,6 +257,11 @@ impl<T, E> Outcome for Result<T, MethodError<E>> {
             Err(MethodError::Failed(_)) => Some("remote"),
         }
     }
+
+    #[cfg(feature = "oslo-metrics")]
+    fn exception(&self) -> Option<&str> {
+        self.as_ref().err().map(method_exception)
+    }
 }
 
 #[cfg(test)]
@@ -230,18 +271,19 @@ mod tests {
     #[test]
     fn names_without_end_share_one_label() {
         let telemetry = Telemetry::default();
-        let target = Target::topic("proxied");
+        let (target, settings) = (Target::topic("proxied"), Settings::default());
         for number in 0..2 * MOST {
-            telemetry.begin(CallKind::Call, &target, &format!("m{number}"));
+            telemetry.begin(CallKind::Call, &target, &format!("m{number}"), &settings);
         }
-        let first = telemetry.begin(CallKind::Call, &target, "m0");
-        let last = telemetry.begin(CallKind::Call, &target, &format!("m{}", 2 * MOST - 1));
+        let first = telemetry.begin(CallKind::Call, &target, "m0", &settings);
+        let last = telemetry.begin(CallKind::Call, &target, &format!("m{}", 2 * MOST - 1), &settings);
         assert_eq!((&*first.metrics.topic, &*first.metrics.method), ("proxied", "m0"));
         assert_eq!((&*last.metrics.topic, &*last.metrics.method), (OTHER, OTHER));
         let known: usize = telemetry.calls.named.read().map_or(0, |known| known.values().map(HashMap::len).sum());
         assert!(known <= MOST, "{known}");
         let elsewhere = Telemetry::default();
-        assert_eq!(&*elsewhere.begin(CallKind::Cast, &target, "m0").metrics.method, "m0", "the bound is the process's");
-        assert_eq!(&*elsewhere.begin(CallKind::Cast, &target, "new").metrics.method, OTHER);
+        let cast = |method| elsewhere.begin(CallKind::Cast, &target, method, &settings);
+        assert_eq!(&*cast("m0").metrics.method, "m0", "the bound is the process's");
+        assert_eq!(&*cast("new").metrics.method, OTHER);
     }
 }

@@ -127,6 +127,17 @@ impl Dispatcher {
         self.methods.values().flatten().map(|candidate| &candidate.route).chain(dynamic)
     }
 
+    /// As [`routes`](Self::routes), each with its endpoint's namespace and version.
+    #[cfg(feature = "oslo-metrics")]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Version, &Route)> {
+        fn place<'a>(scope: &'a Scope, route: &'a Route) -> (Option<&'a Arc<str>>, &'a Version, &'a Route) {
+            (scope.namespaces.first().and_then(Option::as_ref), &scope.version, route)
+        }
+        let dynamic = self.endpoints.iter().filter_map(|scope| scope.dynamic.as_ref().map(|(_, it)| place(scope, it)));
+        let named = self.methods.values().flatten();
+        named.map(|candidate| place(&self.endpoints[candidate.endpoint], &candidate.route)).chain(dynamic)
+    }
+
     /// The first endpoint in order that offers namespace, version and method.
     ///
     /// The rule is that of `oslo_messaging.rpc.dispatcher.RPCDispatcher.dispatch`, except that a version that cannot be

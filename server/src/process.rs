@@ -117,6 +117,7 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
             let heartbeats = Heartbeats::start(replier).await;
+            metrics.begins();
             let call = Call {
                 request,
                 deadline,
@@ -138,13 +139,14 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
             (Outcome::Failure(Box::new(refusal.to_failure())), Heartbeats::Silent(replier))
         }
     };
-    metrics.ran(started.elapsed());
+    let took = started.elapsed();
+    metrics.ran(took);
 
     if settle.is_none() {
         outcome = outcome.without_requeue(&method);
     }
     let ending = outcome.ending();
-    metrics.ended(ending);
+    metrics.ended(ending, took, outcome.class());
     if let (Some(observer), Some(context)) = (&shared.observer, context) {
         observer(Ran { method: method.clone(), context, ending, redeliveries });
     }
@@ -187,7 +189,7 @@ async fn give_up(
     replier: Option<Replier>,
 ) -> Ended {
     tracing::error!(method = shown(method), redeliveries, "a request came back too often; it is given up");
-    shared.telemetry.of(None).ended(Ending::Failure);
+    shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
     let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
     if let Some(replier) = replier {
         let failure = outcome::given_up(method, redeliveries);
@@ -262,6 +264,14 @@ fn expected(route: &Route, failure: Failure) -> Outcome {
 }
 
 impl Outcome {
+    /// Of the failure, if it is one.
+    fn class(&self) -> Option<&str> {
+        match self {
+            Self::Failure(failure) | Self::Expected(failure) => Some(&failure.class),
+            _ => None,
+        }
+    }
+
     fn ending(&self) -> Ending {
         match self {
             Self::Result(_) => Ending::Result,

@@ -217,7 +217,7 @@ impl RPCServer {
             max_message_size: self.transport.settings().max_message_size,
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
-            telemetry: Telemetry::new(&self.topic, &self.dispatcher),
+            telemetry: Telemetry::new(&self.target, &self.topic, &self.dispatcher, self.transport.settings()),
         });
         Ok(Run {
             shared,

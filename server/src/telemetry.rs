@@ -4,7 +4,9 @@ use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use oxlo_transport::Payload;
+#[cfg(feature = "oslo-metrics")]
+use oxlo_transport::oslo_metrics::{Labels, OsloMetrics};
+use oxlo_transport::{Payload, Settings, Target};
 use tracing::{Span, field::Empty};
 
 use crate::{
@@ -44,30 +46,32 @@ pub(crate) struct Telemetry {
 pub(crate) struct MethodMetrics {
     endings: [Counter; 6],
     duration: Histogram,
+    #[cfg(feature = "oslo-metrics")]
+    told: Option<(OsloMetrics, Arc<Labels>)>,
 }
 
 impl Telemetry {
-    pub(crate) fn new(topic: &Arc<str>, dispatcher: &Dispatcher) -> Self {
-        let topic = || topic.to_string();
-        let of = |method: &str| MethodMetrics {
-            endings: ["result", "failure", "requeue", "ignore", "abandoned", "expected_failure"].map(|outcome| {
-                counter!(
-                    "oxlo_server_requests_total",
-                    "topic" => topic(), "method" => method.to_owned(), "outcome" => outcome
-                )
-            }),
-            duration: histogram!(
-                "oxlo_server_request_duration_seconds",
-                "topic" => topic(), "method" => method.to_owned()
-            ),
+    pub(crate) fn new(target: &Target, topic: &Arc<str>, dispatcher: &Dispatcher, settings: &Settings) -> Self {
+        let known = Self::known(topic, dispatcher);
+        #[cfg(feature = "oslo-metrics")]
+        let known = match &settings.oslo_metrics {
+            Some(metrics) => told(metrics, target, dispatcher, known),
+            None => known,
         };
+        #[cfg(not(feature = "oslo-metrics"))]
+        let _ = (target, settings);
+        let topic = topic.to_string();
         Self {
-            known: dispatcher.routes().map(|route| (route.id, of(&route.name))).collect(),
-            unknown: of(UNKNOWN),
-            in_flight: gauge!("oxlo_server_requests_in_flight", "topic" => topic()),
-            expired: counter!("oxlo_server_requests_expired_total", "topic" => topic()),
-            replies_lost: counter!("oxlo_server_replies_lost_total", "topic" => topic()),
+            known,
+            unknown: MethodMetrics::new(&topic, UNKNOWN),
+            in_flight: gauge!("oxlo_server_requests_in_flight", "topic" => topic.clone()),
+            expired: counter!("oxlo_server_requests_expired_total", "topic" => topic.clone()),
+            replies_lost: counter!("oxlo_server_replies_lost_total", "topic" => topic),
         }
+    }
+
+    fn known(topic: &str, dispatcher: &Dispatcher) -> HashMap<usize, MethodMetrics> {
+        dispatcher.routes().map(|route| (route.id, MethodMetrics::new(topic, &route.name))).collect()
     }
 
     /// The metrics of a route, or those of all unknown methods together.
@@ -76,9 +80,63 @@ impl Telemetry {
     }
 }
 
+/// The same, which oslo.metrics is told of as well. Methods that no endpoint has are not, as in oslo.
+#[cfg(feature = "oslo-metrics")]
+fn told(
+    metrics: &OsloMetrics,
+    target: &Target,
+    dispatcher: &Dispatcher,
+    mut known: HashMap<usize, MethodMetrics>,
+) -> HashMap<usize, MethodMetrics> {
+    for (namespace, version, route) in dispatcher.places() {
+        if let Some(method) = known.get_mut(&route.id) {
+            let labels = Labels::server(target, namespace.cloned(), version.to_string().into(), route.name.clone());
+            method.told = Some((metrics.clone(), Arc::new(labels)));
+        }
+    }
+    known
+}
+
 impl MethodMetrics {
-    pub(crate) fn ended(&self, ending: Ending) {
+    fn new(topic: &str, method: &str) -> Self {
+        Self {
+            endings: ["result", "failure", "requeue", "ignore", "abandoned", "expected_failure"].map(|outcome| {
+                counter!(
+                    "oxlo_server_requests_total",
+                    "topic" => topic.to_owned(), "method" => method.to_owned(), "outcome" => outcome
+                )
+            }),
+            duration: histogram!(
+                "oxlo_server_request_duration_seconds",
+                "topic" => topic.to_owned(), "method" => method.to_owned()
+            ),
+            #[cfg(feature = "oslo-metrics")]
+            told: None,
+        }
+    }
+
+    /// A request is about to run.
+    pub(crate) fn begins(&self) {
+        #[cfg(feature = "oslo-metrics")]
+        if let Some((metrics, labels)) = &self.told {
+            metrics.began(labels);
+        }
+    }
+
+    /// How it ended, and the class of the failure if it failed.
+    pub(crate) fn ended(&self, ending: Ending, took: Duration, class: Option<&str>) {
         self.endings[ending as usize].increment(1);
+        #[cfg(feature = "oslo-metrics")]
+        if let Some((metrics, labels)) = &self.told {
+            match (ending, class) {
+                (_, Some(class)) => metrics.failed(labels, class),
+                (Ending::Result | Ending::Ignore, None) => metrics.ended(labels, took),
+                // It did not end here.
+                _ => {}
+            }
+        }
+        #[cfg(not(feature = "oslo-metrics"))]
+        let _ = (took, class);
     }
 
     pub(crate) fn ran(&self, duration: Duration) {

@@ -10,6 +10,7 @@
 //! | [`options`], [`error`] | how it is sent, and how that fails |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
 //! | [`process_config`] | INI files and environment variables |
+//! | `oslo_metrics` (cargo feature `oslo-metrics`) | the datagrams of oslo.metrics |
 //! | [`wire`] | oslo.messaging's JSON, as pure functions |
 //! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
 
@@ -22,6 +23,8 @@ pub mod failure;
 pub mod listener;
 pub mod message;
 pub mod options;
+#[cfg(feature = "oslo-metrics")]
+pub mod oslo_metrics;
 pub mod parts;
 pub mod payload;
 pub mod process_config;

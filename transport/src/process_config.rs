@@ -10,6 +10,8 @@ use std::{
 
 use configparser::ini::Ini;
 
+mod oslo_metrics;
+
 use crate::{
     error::TransportError,
     registry::{Registry, TransportBuilder},
@@ -19,9 +21,10 @@ use crate::{
 ///
 /// What is read: `transport_url`, `control_exchange`, `rpc_response_timeout`, `executor_thread_pool_size` (or
 /// `rpc_thread_pool_size`) and `rpc_ping_enabled` of `[DEFAULT]`, and every section `[oslo_messaging_...]`, of which a
-/// driver takes its own. The rest of the file is the service's: other sections are passed over, and so are other options
-/// of `[DEFAULT]` unless their name looks like a misspelling of one of these. In the driver's section every option must
-/// be known; an error says in which file, and on which line.
+/// driver takes its own; `[oslo_messaging_metrics]` switches on the datagrams of oslo.metrics. The rest of the file is
+/// the service's: other sections are passed over, and so are other options of `[DEFAULT]` unless their name looks like a
+/// misspelling of one of these. In the driver's section every option must be known; an error says in which file, and on
+/// which line.
 ///
 /// Sources are added in order, and a later one wins. The query of the URL wins over a driver's section, as in oslo.
 ///
@@ -212,7 +215,7 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidUrl`] and `UnknownScheme`. What is wrong with the options of the driver's section is
+    /// [`TransportError::InvalidUrl`] and `UnknownScheme`; `Config` for `[oslo_messaging_metrics]`. What is wrong with the options of the driver's section is
     /// said when it connects, with file and line.
     pub fn transport(&self, drivers: &Registry) -> Result<TransportBuilder, TransportError> {
         let url: crate::url::TransportUrl = self.url().parse()?;
@@ -230,7 +233,7 @@ impl ProcessConfig {
         for ((_, option), value) in options {
             builder = builder.default_option(option.as_str(), value.text.as_str(), value.origin.clone());
         }
-        Ok(builder)
+        self.oslo_metrics(builder)
     }
 
     fn url(&self) -> &str {

@@ -182,6 +182,22 @@ impl TransportBuilder {
         self
     }
 
+    /// Tells the collector of oslo.metrics of every call, cast and served request. Default: nobody is told.
+    ///
+    /// ```no_run
+    /// # use oxlo_transport::{Registry, oslo_metrics::OsloMetricsOptions};
+    /// # async fn example(registry: Registry) -> Result<(), Box<dyn std::error::Error>> {
+    /// let metrics = OsloMetricsOptions::new().process_name("nova-compute").start()?;
+    /// let transport = registry.transport("rabbit://h").oslo_metrics(metrics.clone()).connect().await?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "oslo-metrics")]
+    #[must_use]
+    pub fn oslo_metrics(mut self, metrics: crate::oslo_metrics::OsloMetrics) -> Self {
+        self.settings.oslo_metrics = Some(metrics);
+        self
+    }
+
     /// Replaces all settings.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {

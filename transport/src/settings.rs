@@ -25,6 +25,9 @@ pub struct Settings {
     /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
     /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case.
     pub connect_retry: Retry,
+    /// Is told of every call, cast and served request, in the form of oslo.metrics. Default: nobody is.
+    #[cfg(feature = "oslo-metrics")]
+    pub oslo_metrics: Option<crate::oslo_metrics::OsloMetrics>,
 }
 
 impl Default for Settings {
@@ -36,6 +39,8 @@ impl Default for Settings {
             max_message_size: 16 * 1024 * 1024,
             max_depth: 128,
             connect_retry: Retry::Times(0),
+            #[cfg(feature = "oslo-metrics")]
+            oslo_metrics: None,
         }
     }
 }
