@@ -98,6 +98,8 @@ def described(error):
         "str": str(error),
         "args": list(error.args),
         "kwargs": getattr(error, "kwargs", {}),
+        # Which `except` clauses catch it.
+        "bases": [f"{base.__module__}.{base.__qualname__}" for base in type(error).__mro__[1:]],
     }
     if isinstance(error, messaging.RemoteError):
         description.update(exc_type=error.exc_type, value=error.value, traceback=error.traceback)

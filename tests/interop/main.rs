@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod compression;
 mod delivery;
+mod derived_errors;
 mod errors;
 mod errors_on_the_wire;
 mod mixed_pool;

@@ -5,6 +5,7 @@ page would show, but for buckets and times of creation.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -16,9 +17,12 @@ arguments = options.parse_args()
 sys.argv[1:] = []
 
 import prometheus_client
-from oslo_metrics.__main__ import MetricsListener
 
 import peer
+
+# It sets up logging, which shall not stand among the answers.
+with contextlib.redirect_stdout(sys.stderr):
+    from oslo_metrics.__main__ import MetricsListener
 
 
 def main():

@@ -12,7 +12,7 @@ import time
 import oslo_messaging as messaging
 
 import peer
-from interop_errors import Boom, Plain
+from interop_errors import Boom, NotFound, Plain, Short
 
 
 class LocalError(Exception):
@@ -29,6 +29,8 @@ def failure(kind, message):
         "no_args": lambda: ValueError(),
         "boom": lambda: Boom(message, code=7, detail="d"),
         "plain": lambda: Plain(message),
+        "not_found": lambda: NotFound(item=message, **{"for": "al"}),
+        "short": lambda: Short(1, 2),
         "local": lambda: LocalError(message),
         "falsy": lambda: ValueError(0, "", [], {}, False, None),
     }[kind]()
