@@ -18,7 +18,6 @@ use series::{Curve, Point, SERIES, Series};
 use crate::{
     brokers::{Brokers, Place},
     pair::{Pair, Plan},
-    process::Program::Rust,
     worker::{Order, Spread},
 };
 
@@ -92,14 +91,14 @@ async fn measure(
         let setting = series.setting(x);
         let local = series.at == Place::Nowhere;
         let plan = Plan {
-            client: Rust(if local { "memory" } else { "oxlo" }),
-            server: (!local).then_some(Rust("oxlo")),
+            client: series.program,
+            server: (!local).then_some(series.program),
             servers: setting.servers,
             build: &build,
             topic: format!("{}-{x}", series.name),
             spread: Spread { topics: setting.topics, servers: if local { setting.servers } else { 1 } },
         };
-        let order = Order { seconds, tasks: setting.tasks, text: setting.text, cast: false };
+        let order = Order { seconds: seconds * setting.longer, tasks: setting.tasks, text: setting.text, cast: false };
         pairs.push((x, Pair::start(&plan, brokers.meeting(series.at).await?, order).await?));
         progress.inc(1);
     }

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use crate::{brokers::Place, report::Sample};
+use crate::{
+    brokers::Place,
+    process::Program::{self, Rust},
+    report::Sample,
+};
 
 /// The length of the text of a call in the series where it does not grow.
 const TEXT: usize = 270;
@@ -30,6 +34,8 @@ pub(crate) struct Setting {
     pub(crate) topics: usize,
     pub(crate) servers: usize,
     pub(crate) text: usize,
+    /// How many times as long a turn is: each task is to make several calls.
+    pub(crate) longer: f64,
 }
 
 /// One thing that grows, over one driver.
@@ -37,6 +43,8 @@ pub(crate) struct Setting {
 pub(crate) struct Series {
     pub(crate) axis: Axis,
     pub(crate) at: Place,
+    /// Both ends; with `memory://` in one process.
+    pub(crate) program: Program,
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     points: &'static [usize],
@@ -50,7 +58,13 @@ const fn series(axis: Axis, at: Place, name: &'static str, title: &'static str) 
         Axis::Servers => (&[1, 2, 4, 8], &[1, 2]),
         Axis::Bytes => (&[100, 1_000, 10_000, 100_000, 1 << 20], &[100, 10_000, 100_000]),
     };
-    Series { axis, at, name, title, points, quick }
+    let program = if matches!(at, Place::Nowhere) { Rust("memory") } else { Rust("oxlo") };
+    Series { axis, at, program, name, title, points, quick }
+}
+
+/// The same with lapin by hand, to tell what the broker does from what oxlo does.
+const fn beside(axis: Axis, name: &'static str, title: &'static str) -> Series {
+    Series { program: Rust("lapin-confirmed"), ..series(axis, Place::RabbitMq, name, title) }
 }
 
 pub(crate) const SERIES: &[Series] = &[
@@ -61,6 +75,8 @@ pub(crate) const SERIES: &[Series] = &[
     series(Axis::InFlight, Place::RabbitMq, "rabbit-in-flight", "rabbit://: calls in flight"),
     series(Axis::Topics, Place::RabbitMq, "rabbit-topics", "rabbit://: topics served by one process"),
     series(Axis::Servers, Place::RabbitMq, "rabbit-servers", "rabbit://: servers on a topic, a process each"),
+    beside(Axis::InFlight, "lapin-in-flight", "lapin-confirmed: calls in flight"),
+    beside(Axis::Servers, "lapin-servers", "lapin-confirmed: servers on a topic, a process each"),
     series(Axis::Bytes, Place::RabbitMq, "rabbit-bytes", "rabbit://: bytes of the body each way"),
 ];
 
@@ -70,9 +86,9 @@ impl Series {
     }
 
     pub(crate) fn setting(&self, x: usize) -> Setting {
-        let usual = Setting { tasks: 64, topics: 1, servers: 1, text: TEXT };
+        let usual = Setting { tasks: 64, topics: 1, servers: 1, text: TEXT, longer: 1.0 };
         match self.axis {
-            Axis::InFlight => Setting { tasks: x, ..usual },
+            Axis::InFlight => Setting { tasks: x, longer: (x as f64 / 2_000.0).max(1.0), ..usual },
             Axis::Topics => Setting { topics: x, ..usual },
             Axis::Servers => Setting { servers: x, ..usual },
             // Few in flight, so that what is measured is bytes and not how many fit into memory.
