@@ -118,3 +118,20 @@ fn generated_futures_can_be_spawned() {
     let _ = check;
     let _ = Abacus::default();
 }
+
+#[tokio::test]
+async fn a_call_can_be_made_from_a_task_of_its_own() {
+    let (_abacus, _server, client) = pair("spawned").await;
+    let calls = (1..=3i64).map(|n| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let ctxt = Context::new();
+            let rounded = client.divide(&ctxt, 7, 2, Some(Rounding::Up), None).await;
+            let started = client.start_add(&ctxt, n, rounded.unwrap()).await.unwrap();
+            started.await.unwrap()
+        })
+    });
+    for (n, call) in (1..).zip(calls) {
+        assert_eq!(call.await.unwrap(), n + 4);
+    }
+}
