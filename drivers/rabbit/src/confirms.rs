@@ -23,7 +23,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{connection::Session, sabotage, stream::StreamHandle};
+use crate::{connection::Session, sabotage, stream::StreamHandle, topology::Route};
 
 /// Who learns how a publish ended.
 pub(crate) enum Completion {
@@ -50,17 +50,18 @@ impl Completion {
 }
 
 /// One message to publish.
-pub(crate) struct Message {
+pub(crate) struct Message<'a> {
+    pub(crate) route: &'a Arc<Route>,
     pub(crate) exchange: ShortString,
     pub(crate) routing_key: ShortString,
     pub(crate) mandatory: bool,
     pub(crate) properties: BasicProperties,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: &'a [u8],
     pub(crate) id: Uuid,
 }
 
 /// What comes back of a message that was not sent.
-pub(crate) type Unsent = Box<(Vec<u8>, Completion, OwnedSemaphorePermit)>;
+pub(crate) type Unsent = Box<(Completion, OwnedSemaphorePermit)>;
 
 /// A channel in confirm mode.
 pub(crate) struct ConfirmingChannel {
@@ -91,29 +92,28 @@ impl ConfirmingChannel {
     /// Gives the message back if the channel is gone; nothing was sent then.
     pub(crate) fn publish(
         &self,
-        message: Message,
+        message: Message<'_>,
         completion: Completion,
         weight: OwnedSemaphorePermit,
     ) -> Result<(), Unsent> {
-        let Message { exchange, routing_key, mandatory, properties, body, id } = message;
+        let Message { route, exchange, routing_key, mandatory, properties, body, id } = message;
         if !self.channel.status().connected() {
             self.ledger.end();
-            return Err(Box::new((body, completion, weight)));
+            return Err(Box::new((completion, weight)));
         }
-        let (to, key) = (exchange.clone(), routing_key.clone());
-        let flight = Flight { id: id.as_u128(), exchange: to, routing_key: key, completion, weight };
+        let flight = Flight { id: id.as_u128(), route: route.clone(), completion, weight };
         let _in_order = lock(&self.order);
         if let Err(flight) = self.ledger.enter(flight) {
-            return Err(Box::new((body, flight.completion, flight.weight)));
+            return Err(Box::new((flight.completion, flight.weight)));
         }
         let options = BasicPublishOptions { mandatory, immediate: false };
-        let publish = self.channel.basic_publish(exchange, routing_key, options, &body, properties);
+        let publish = self.channel.basic_publish(exchange, routing_key, options, body, properties);
         // The first poll queues the frames; nothing else is to be waited for.
         if let Some(Err(_)) = publish.now_or_never() {
             let withdrawn = self.ledger.withdraw();
             self.ledger.end();
             if let Some(flight) = withdrawn {
-                return Err(Box::new((body, flight.completion, flight.weight)));
+                return Err(Box::new((flight.completion, flight.weight)));
             }
             // The channel ended in between, and its completion was told so.
         }
@@ -153,23 +153,25 @@ impl Drop for ConfirmingChannel {
 /// A message whose confirm has not come.
 struct Flight {
     id: u128,
-    exchange: ShortString,
-    routing_key: ShortString,
+    route: Arc<Route>,
     completion: Completion,
     weight: OwnedSemaphorePermit,
 }
 
 impl Flight {
     fn finish(self, acked: bool, returned: bool) {
-        let Self { exchange, routing_key, completion, .. } = self;
+        let Self { route, completion, .. } = self;
         completion.complete(if returned {
             metrics::counter!("oxlo_returned_total").increment(1);
-            Err(TransportError::Undeliverable { exchange: exchange.to_string(), routing_key: routing_key.to_string() })
+            Err(TransportError::Undeliverable {
+                exchange: route.exchange.clone(),
+                routing_key: route.routing_key.clone(),
+            })
         } else if acked {
             Ok(())
         } else {
             let reason = "it answered basic.nack; the queue may be full or its node down".to_owned();
-            Err(TransportError::Rejected { routing_key: routing_key.to_string(), reason })
+            Err(TransportError::Rejected { routing_key: route.routing_key.clone(), reason })
         });
     }
 }
@@ -309,8 +311,13 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::topology::TopologyOptions;
 
     type Outcome = oneshot::Receiver<Result<(), TransportError>>;
+
+    fn route() -> Arc<Route> {
+        Arc::new(TopologyOptions::reply_route("reply_1"))
+    }
 
     fn ledger() -> Arc<Ledger> {
         Ledger::new(Arc::default())
@@ -319,13 +326,7 @@ mod tests {
     fn enter(ledger: &Ledger, room: &Arc<Semaphore>, id: u128) -> Outcome {
         let (teller, told) = oneshot::channel();
         let weight = room.clone().try_acquire_owned().unwrap();
-        let flight = Flight {
-            id,
-            exchange: "ex".into(),
-            routing_key: "key".into(),
-            completion: Completion::Told(teller),
-            weight,
-        };
+        let flight = Flight { id, route: route(), completion: Completion::Told(teller), weight };
         assert!(ledger.enter(flight).is_ok());
         told
     }
@@ -374,8 +375,7 @@ mod tests {
         assert!(ledger.gone.is_cancelled());
         let (teller, _told) = oneshot::channel();
         let weight = room.clone().try_acquire_owned().unwrap();
-        let (exchange, routing_key) = ("".into(), "".into());
-        let late = Flight { id: 2, exchange, routing_key, completion: Completion::Told(teller), weight };
+        let late = Flight { id: 2, route: route(), completion: Completion::Told(teller), weight };
         assert!(ledger.enter(late).is_err());
         assert_eq!(room.available_permits(), 9);
     }

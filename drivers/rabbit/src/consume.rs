@@ -476,8 +476,8 @@ impl Again {
         let Self { publisher, queue, properties, body, redeliveries } = self;
         let id = Uuid::now_v7();
         let again = Some(properties::noted(&properties, id, redeliveries));
-        let route = TopologyOptions::reply_route(&queue);
-        let outgoing = Outgoing { route: &route, body, mandatory: true, expires: false, again };
+        let route = Arc::new(TopologyOptions::reply_route(&queue));
+        let outgoing = Outgoing { route: &route, body: &body, mandatory: true, expires: false, again };
         match publisher.publish_confirmed(outgoing, &Patience::new(RECOUNT_LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {

@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
-//! | `topology`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
+//! | `topology`, `routes`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
 //! | `names` | stable names of queues, held by a locked file |
 //! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers, what the broker says of publishing |
 //! | `connection` | a supervised connection |
@@ -31,6 +31,7 @@ mod properties;
 mod publish;
 mod reply_queue;
 mod request;
+mod routes;
 mod sabotage;
 mod stream;
 mod topology;

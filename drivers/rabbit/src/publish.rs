@@ -1,6 +1,7 @@
 //! Publishing: a gate that opens when the broker takes messages, and bounded room for what is on its way.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -55,8 +56,8 @@ impl Patience {
 
 /// A message before it is known which connection takes it.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) route: &'a Route,
-    pub(crate) body: Vec<u8>,
+    pub(crate) route: &'a Arc<Route>,
+    pub(crate) body: &'a [u8],
     pub(crate) mandatory: bool,
     /// Whether the broker drops it when the deadline is over.
     pub(crate) expires: bool,
@@ -67,7 +68,7 @@ pub(crate) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// As spans tell it.
     pub(crate) fn destination(&self) -> Destination<'a> {
-        let Route { exchange, routing_key, .. } = self.route;
+        let Route { exchange, routing_key, .. } = self.route.as_ref();
         Destination { system: "rabbitmq", exchange, key: routing_key, size: self.body.len() }
     }
 }
@@ -245,12 +246,11 @@ impl Publisher {
         patience: &Patience,
         completion: Completion,
     ) -> Result<(), TransportError> {
-        let Outgoing { route, mut body, mandatory, expires, again } = outgoing;
-        if again.is_none()
-            && let Some(packing) = self.config.compress
-        {
-            body = properties::compress(&body, packing);
-        }
+        let Outgoing { route, body, mandatory, expires, again } = outgoing;
+        let body = match self.config.compress {
+            Some(packing) if again.is_none() => Cow::Owned(properties::compress(body, packing)),
+            _ => Cow::Borrowed(body),
+        };
         let mut weight = self.room(body.len(), patience).await?;
         let mut completion = completion;
         loop {
@@ -273,6 +273,7 @@ impl Publisher {
             // Made at the last moment: receivers tell a request's age by it.
             let id = lateness::stamped_id();
             let message = Message {
+                route,
                 exchange: short_string(&route.exchange)?,
                 routing_key: short_string(&route.routing_key)?,
                 mandatory,
@@ -280,14 +281,14 @@ impl Publisher {
                     Some(as_it_came) => as_it_came.clone().with_message_id(id.simple().to_string().into()),
                     None => properties::outgoing(id, expires.then_some(left), self.config.compress),
                 },
-                body,
+                body: &body,
                 id,
             };
             let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
             match channel.publish(message, completion, weight) {
                 Ok(()) => return Ok(()),
                 Err(unsent) => {
-                    (body, completion, weight) = *unsent;
+                    (completion, weight) = *unsent;
                     lane.ended().await;
                     // Until the keeper has closed the gate this lane would be found again.
                     tokio::task::yield_now().await;
@@ -339,6 +340,9 @@ impl Publisher {
     }
 
     async fn open_lane(&self, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
+        if let Gate::Open(lane) = &*self.gate.borrow() {
+            return Ok(lane.clone());
+        }
         let mut gate = self.gate.clone();
         loop {
             let in_time = match &*gate.borrow_and_update() {

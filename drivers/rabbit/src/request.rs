@@ -116,7 +116,7 @@ impl ReplySink for Answer {
         let body = reply::encode_heartbeat(&self.caller.message_id, &id.simple().to_string())
             .map_err(|error| unwritable(&error))?;
         let interval = self.caller.heartbeat_interval.unwrap_or(AGAIN);
-        self.publish(body, &Patience::new(interval, Retry::Forever)).await
+        self.publish(&body, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
@@ -138,7 +138,7 @@ impl ReplySink for Answer {
                 return Err(undeliverable(queue));
             }
             let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
-            match self.publish(body.clone(), &patience).await {
+            match self.publish(&body, &patience).await {
                 // Its caller's connection may be lost as well, and its queue declared again in a moment.
                 Err(TransportError::Undeliverable { .. }) => {
                     let again = Instant::now() + AGAIN;
@@ -162,8 +162,8 @@ impl ReplySink for Answer {
 }
 
 impl Answer {
-    async fn publish(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
-        let route = TopologyOptions::reply_route(&self.caller.reply_queue);
+    async fn publish(&self, body: &[u8], patience: &Patience) -> Result<(), TransportError> {
+        let route = Arc::new(TopologyOptions::reply_route(&self.caller.reply_queue));
         let outgoing = Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, patience).await
     }

@@ -40,6 +40,7 @@ use crate::{
     publish::{Gate, Outgoing, Patience, Publisher},
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
+    routes::Routes,
     topology::{Route, Subscription},
 };
 
@@ -73,6 +74,7 @@ struct RabbitTransport {
     pending: PendingCalls,
     reply_queue: OnceLock<ReplyQueue>,
     duplicates: Arc<Duplicates>,
+    routes: Routes,
     vanished: Arc<Vanished>,
     lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
@@ -98,6 +100,7 @@ impl RabbitTransport {
             pending: PendingCalls::new(),
             reply_queue: OnceLock::new(),
             duplicates: Arc::default(),
+            routes: Routes::default(),
             vanished: Arc::default(),
             lateness: Arc::default(),
             state,
@@ -121,8 +124,8 @@ impl RabbitTransport {
         }))
     }
 
-    fn route(&self, to: &Target) -> Result<Route, TransportError> {
-        self.config.topology.request_route(to, &self.settings.control_exchange)
+    fn route(&self, to: &Target) -> Result<Arc<Route>, TransportError> {
+        self.routes.of(to, || self.config.topology.request_route(to, &self.settings.control_exchange))
     }
 
     fn fits(&self, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
@@ -164,7 +167,8 @@ impl RabbitTransport {
             }),
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
-        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: true, again: None };
+        let outgoing =
+            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: true, again: None };
         publishing(outgoing.destination(), async {
             if confirmed {
                 return self.publisher.publish_confirmed(outgoing, &patience).await;
@@ -225,7 +229,7 @@ impl Transport for RabbitTransport {
         let labels = Labels { unique_id: &id.simple().to_string(), call: None };
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
-        let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body: &body, mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
@@ -256,12 +260,18 @@ impl Transport for RabbitTransport {
     ) -> Result<(), TransportError> {
         let control_exchange = &self.settings.control_exchange;
         let topology = &self.config.topology;
-        let route = topology.notification_route(to, notification.priority, control_exchange, options.default_queue)?;
+        let route = Arc::new(topology.notification_route(
+            to,
+            notification.priority,
+            control_exchange,
+            options.default_queue,
+        )?);
         let id = Uuid::now_v7();
         let unique_id = options.unique_id.clone().unwrap_or_else(|| id.simple().to_string().into());
         let body = notification::encode(&notification, &unique_id).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
-        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
+        let outgoing =
+            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
