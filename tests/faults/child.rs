@@ -1,10 +1,11 @@
 //! Processes of our own that can be killed: this test binary again, playing one part.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use oxlo::{AckPolicy, Context, Endpoint, RPCServer, Target};
 use oxlo_test_support::{Event, History, Outcome, eventually};
@@ -14,6 +15,8 @@ use crate::kit::{Caller, SOON, TOPIC, service};
 
 const URL: &str = "OXLO_FAULTS_URL";
 const POLICY: &str = "OXLO_FAULTS_POLICY";
+/// What a call of [`Child::call_by`] may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 const MARK: &str = "oxlo-child ";
 
 /// A child; killed when dropped. What it says it ran is recorded here.
@@ -21,24 +24,36 @@ pub(crate) struct Child {
     child: std::process::Child,
     lines: Arc<AtomicUsize>,
     ready: Arc<AtomicUsize>,
+    jumps: Arc<AtomicUsize>,
 }
 
 impl Child {
+    /// As [`serve`](Self::serve), by a clock whose offset from the real one is in the file `clock`.
+    pub(crate) async fn serve_by(clock: &Path, url: &str, history: &History) -> Self {
+        Self::start("child::serves", &[(URL, url)], Some(clock), history).await
+    }
+
+    /// A caller that calls all the time, 200 ms each, by such a clock.
+    pub(crate) async fn call_by(clock: &Path, url: &str, history: &History) -> Self {
+        Self::start("child::calls_all_the_time", &[(URL, url)], Some(clock), history).await
+    }
+
     /// A server of the topic, named `child`. Returns when it serves.
     pub(crate) async fn serve(url: &str, policy: &str, history: &History) -> Self {
-        Self::start("child::serves", &[(URL, url), (POLICY, policy)], history).await
+        Self::start("child::serves", &[(URL, url), (POLICY, policy)], None, history).await
     }
 
     /// A caller with a call under way that takes a minute.
     pub(crate) async fn call(url: &str, history: &History) -> Self {
-        Self::start("child::calls", &[(URL, url)], history).await
+        Self::start("child::calls", &[(URL, url)], None, history).await
     }
 
-    async fn start(part: &str, environment: &[(&str, &str)], history: &History) -> Self {
+    async fn start(part: &str, environment: &[(&str, &str)], clock: Option<&Path>, history: &History) -> Self {
         // Nobody deletes the queues of a process that is killed; they expire.
         let environment: Vec<(&str, String)> = environment
             .iter()
             .map(|(name, value)| match *name {
+                URL if value.contains('?') => (URL, format!("{value}&rabbit_transient_queues_ttl=1")),
                 URL => (URL, format!("{value}?rabbit_transient_queues_ttl=1")),
                 name => (name, (*value).to_owned()),
             })
@@ -46,11 +61,16 @@ impl Child {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe().unwrap());
         command.args(["--exact", part, "--ignored", "--nocapture", "--test-threads=1"]);
+        if let Some(clock) = clock {
+            // Only the clock on the wall: the steady one is what a jump leaves alone.
+            command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command.envs(environment).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let (lines, ready) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (ran, is_ready, history) = (lines.clone(), ready.clone(), history.clone());
+        let [lines, ready, jumps] = [const { AtomicUsize::new(0) }; 3].map(Arc::new);
+        let (ran, is_ready, jumped, history) = (lines.clone(), ready.clone(), jumps.clone(), history.clone());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 // The harness may have written before it on the same line.
@@ -66,19 +86,46 @@ impl Child {
                         history.record(Event::Ended { id: id.into(), outcome: Outcome::Dropped });
                         ran.fetch_add(1, Ordering::SeqCst);
                     }
+                    Some(("asked", id)) => {
+                        history.record(Event::Called { id: id.into(), timeout: PATIENCE });
+                    }
+                    Some(("answered", id)) => {
+                        history.record(Event::Ended { id: id.into(), outcome: Outcome::Replied(id.into()) });
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(("failed", said)) => {
+                        let id = said.split(' ').next().unwrap_or_default().to_owned();
+                        history.record(Event::Ended { id, outcome: Outcome::Unknown });
+                    }
+                    Some(("jumped", _)) => {
+                        jumped.fetch_add(1, Ordering::SeqCst);
+                    }
                     _ => {
                         is_ready.fetch_add(1, Ordering::SeqCst);
                     }
                 }
             }
         });
-        let this = Self { child, lines, ready };
+        let this = Self { child, lines, ready, jumps };
         eventually(SOON, "the child is ready", async || this.ready.load(Ordering::SeqCst), |count| *count > 0).await;
         this
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until its clock has jumped so many times.
+    pub(crate) async fn jumped(&self, times: usize) {
+        let jumps = async || self.jumps.load(Ordering::SeqCst);
+        eventually(SOON, "the clock jumps", jumps, |jumps| *jumps >= times).await;
+    }
+
+    /// Waits until it said that it ran something, or was answered, so many times more.
+    pub(crate) async fn goes_on(&self, times: usize) {
+        let before = self.lines.load(Ordering::SeqCst);
+        let lines = async || self.lines.load(Ordering::SeqCst);
+        eventually(SOON, "the child goes on", lines, |lines| *lines >= before + times).await;
     }
 
     /// Waits until it said that it ran or called something.
@@ -106,6 +153,28 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// libfaketime, where Debian's package `libfaketime` puts it.
+fn faketime() -> std::path::PathBuf {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    libraries
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .expect("libfaketime is not installed: apt-get install libfaketime, or run tests/run")
+}
+
+/// Says whenever the clock on the wall has jumped by more than a minute.
+async fn watch_the_clock() {
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (mut wall, mut steady) = (now(), Instant::now());
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if now().abs_diff(wall + steady.elapsed()) > Duration::from_secs(60) {
+            say("jumped now");
+        }
+        (wall, steady) = (now(), Instant::now());
     }
 }
 
@@ -153,6 +222,7 @@ async fn serves() {
     };
     tokio::select! {
         () = tell => {}
+        () = watch_the_clock() => {}
         _ = terminate.recv() => {}
     }
     server.stop();
@@ -175,4 +245,32 @@ async fn calls() {
     let id = format!("child-{}", std::process::id());
     say(&format!("called {id}"));
     let _ = caller.call_as("echo", &id, 3000, Duration::from_secs(60)).await;
+}
+
+/// As [`serves`].
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn calls_all_the_time() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let caller = Caller::new(oxlo::connect(url).await.unwrap(), &History::new());
+    let call = async |id: String| {
+        say(&format!("asked {id}"));
+        match caller.call_as("echo", &id, 200, PATIENCE).await {
+            Ok(()) => say(&format!("answered {id}")),
+            Err(error) => say(&format!("failed {id} {error}")),
+        }
+    };
+    call(Caller::fresh_id()).await;
+    say("ready");
+    let calls = async {
+        loop {
+            call(Caller::fresh_id()).await;
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        () = calls => {}
+        () = watch_the_clock() => {}
+        _ = terminate.recv() => {}
+    }
 }

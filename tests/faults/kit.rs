@@ -64,7 +64,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(transport: Arc<dyn Transport>, history: &History) -> Self {
-        let client = RPCClient::new(transport, Target::topic(TOPIC).version("1.0"));
+        Self::of(transport, Target::topic(TOPIC).version("1.0"), history)
+    }
+
+    /// Of whoever serves `target`.
+    pub(crate) fn of(transport: Arc<dyn Transport>, target: Target, history: &History) -> Self {
+        let client = RPCClient::new(transport, target);
         Self { client, history: history.clone(), mandatory: false }
     }
 

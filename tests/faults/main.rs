@@ -14,3 +14,4 @@ mod mismatch;
 mod network;
 mod process;
 mod sabotage;
+mod surroundings;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
-use oxlo_test_support::{Event, Rules, TestVhost, eventually};
+use oxlo_test_support::{Event, Outcome, Rules, TestVhost, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::child::Child;
 use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, io_threads, pending_calls, resident};
+
+/// What an idle transport with two connections and a server may hold at most, in bytes.
+const IDLE_BOUND: u64 = 2 << 20;
 
 /// A server that is slower than its callers holds as much as its prefetch says, and the broker the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,6 +192,38 @@ async fn row_16_poison_message() {
     stage.close().await;
 }
 
+/// The same under `AfterReply`: it comes back to each server that is started again, until the queue's delivery limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_16_poison_message_under_after_reply() {
+    const LIMIT: usize = 2;
+    let vhost = TestVhost::new().await;
+    let url = format!("{}?rabbit_quorum_queue=true&rabbit_quorum_delivery_limit={LIMIT}", vhost.url());
+    let stage = Stage::with(&vhost, &url, &url, AckPolicy::AfterReply).await;
+    let mut child = Child::serve(&url, "AfterReply", &stage.history).await;
+    let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC).server("child").version("1.0"));
+    client.cast(&Context::new(), "abort", ()).await.unwrap();
+    child.ended().await;
+    let mut deaths = 1;
+    let survivor = loop {
+        stage.history.record(Event::Disrupted);
+        let mut next = Child::serve(&url, "AfterReply", &stage.history).await;
+        if timeout(Duration::from_secs(3), next.ended()).await.is_err() {
+            break next;
+        }
+        deaths += 1;
+        assert!(deaths <= LIMIT + 1, "the message kills beyond the limit of {LIMIT}");
+    };
+    println!("figures: a message that kills took {deaths} servers with it, delivery limit {LIMIT}");
+    assert!(deaths > 1, "it came back");
+    let answered = client.call::<String>(&Context::new(), "echo", json!({"id": "after the poison"})).await;
+    assert_eq!(answered.unwrap(), "after the poison", "the queue serves on");
+    drop(survivor);
+    // Recorded, because the survivor told that it ran.
+    stage.history.record(Event::Called { id: "after the poison".into(), timeout: SOON });
+    stage.history.record(Event::Ended { id: "after the poison".into(), outcome: Outcome::Dropped });
+    stage.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_30_client_killed_with_calls_pending() {
     let vhost = TestVhost::new().await;
@@ -252,5 +287,49 @@ async fn row_41_runtime_dropped() {
     println!("figures: dropping a runtime with a connected transport took {took:?}");
     assert!(took < SECOND, "{took:?}");
     eventually(SOON, "lapin's threads end", async || io_threads(), |count| *count <= before).await;
+    stage.close().await;
+}
+
+/// What a transport costs that does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_of_idle_transports_and_listeners() {
+    const COUNT: u64 = 50;
+    let vhost = TestVhost::new().await;
+    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let mut idle = Vec::new();
+    let begun = resident();
+    for _ in 0..COUNT {
+        idle.push(oxlo::connect(vhost.url()).await.unwrap());
+    }
+    let connected = resident();
+    for transport in &idle {
+        let client = RPCClient::new(transport.clone(), Target::topic(TOPIC).version("1.0")).timeout(SOON);
+        // Opens the second connection, which replies and requests come by.
+        let unknown = client.call::<()>(&Context::new(), "nothing", ()).await.unwrap_err();
+        assert!(unknown.is_no_such_method(), "{unknown}");
+    }
+    let used = resident();
+    let mut listeners = Vec::new();
+    for (number, transport) in idle.iter().enumerate() {
+        let target = Target::topic(format!("idle-{number}")).server("one");
+        let endpoint = Endpoint::new("1.0").method("nothing", async |_: Context| Ok::<_, Failure>(()));
+        listeners.push(RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap());
+    }
+    let listening = resident();
+    let each = |before: u64, after: u64| after.saturating_sub(before) / COUNT / 1024;
+    println!(
+        "figures: an idle transport holds {} KiB once connected, {} KiB once it has called; each server on it {} KiB more (mean of {COUNT})",
+        each(begun, connected),
+        each(begun, used),
+        each(used, listening)
+    );
+    stage.history.record(Event::Memory { before: begun, after: listening, bound: COUNT * IDLE_BOUND });
+    for server in listeners {
+        server.stop();
+        server.wait().await.unwrap();
+    }
+    for transport in idle {
+        transport.close().await;
+    }
     stage.close().await;
 }

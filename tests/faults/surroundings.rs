@@ -1,0 +1,205 @@
+//! Rows 36, 42 and 43: a clock that jumps, and a kernel that drops packets.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use oxlo::{CallError, Target};
+use oxlo_test_support::{Broker, Event, Outcome, Rules, TestVhost, VhostAdmin};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::child::Child;
+use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, state};
+
+/// An hour ahead, two hours back, and right again, in seconds from the real time.
+const JUMPS: [&str; 3] = ["+3600", "-3600", "+0"];
+
+fn set(clock: &Path, offset: &str) {
+    // Replaced as a whole: half a line would be another time.
+    let fresh = clock.with_extension("new");
+    fs::write(&fresh, format!("{offset}\n")).unwrap();
+    fs::rename(&fresh, clock).unwrap();
+}
+
+fn clock() -> (TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = folder.path().join("clock");
+    set(&clock, "+0");
+    (folder, clock)
+}
+
+async fn connections(vhost: &VhostAdmin) -> Vec<String> {
+    let mut names: Vec<String> = vhost.connections().await.into_iter().map(|connection| connection.name).collect();
+    names.sort();
+    names
+}
+
+/// The server's clock jumps, with a call under way each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_36_clock_of_the_server_jumps() {
+    let vhost = TestVhost::new().await;
+    let url = vhost.url() + "?heartbeat_timeout_threshold=2";
+    let stage = Stage::on(&vhost, &url).await;
+    let (_folder, clock) = clock();
+    let mut child = Child::serve_by(&clock, &url, &stage.history).await;
+    let target = Target::topic(TOPIC).server("child").version("1.0");
+    let caller = Caller::of(stage.client.clone(), target, &stage.history);
+    caller.call(0, SOON).await.unwrap();
+    let before = connections(&vhost).await;
+    for (jump, offset) in JUMPS.iter().enumerate() {
+        let under_way = {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.call(1500, 5 * SECOND).await })
+        };
+        child.goes_on(1).await;
+        set(&clock, offset);
+        child.jumped(jump + 1).await;
+        for _ in 0..10 {
+            caller.call(0, SECOND).await.unwrap();
+        }
+        under_way.await.unwrap().unwrap();
+    }
+    assert_eq!(connections(&vhost).await, before, "no connection was lost");
+    child.kill();
+    stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+}
+
+/// The caller's clock jumps: nothing times out too early, and no server takes its requests for late ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_36_clock_of_the_client_jumps() {
+    let vhost = TestVhost::new().await;
+    let url = vhost.url() + "?heartbeat_timeout_threshold=2";
+    let stage = Stage::on(&vhost, &url).await;
+    let (_folder, clock) = clock();
+    let mut child = Child::call_by(&clock, &url, &stage.history).await;
+    let before = connections(&vhost).await;
+    for (jump, offset) in JUMPS.iter().enumerate() {
+        set(&clock, offset);
+        child.jumped(jump + 1).await;
+        child.goes_on(8).await;
+    }
+    assert_eq!(connections(&vhost).await, before, "no connection was lost");
+    child.kill();
+    // Its last call has lost its caller.
+    let records = stage.history.records();
+    let ended =
+        |id: &str| records.iter().any(|record| matches!(&record.event, Event::Ended { id: ended, .. } if ended == id));
+    for record in &records {
+        if let Event::Called { id, .. } = &record.event
+            && !ended(id)
+        {
+            stage.history.record(Event::Ended { id: id.clone(), outcome: Outcome::Dropped });
+        }
+    }
+    let summary = stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
+    assert_eq!((summary.unknown, summary.not_run), (0, 0), "{summary:?}");
+}
+
+const FAULT: &str = "OXLO_FAULTS_NAMESPACE";
+
+#[test]
+fn row_42_packets_lost() {
+    in_a_namespace_of_its_own("loss");
+}
+
+#[test]
+fn row_43_packets_dropped_without_a_reset() {
+    in_a_namespace_of_its_own("silence");
+}
+
+/// Runs [`in_a_namespace`] in a network namespace, where packets can be dropped without harm to anybody.
+fn in_a_namespace_of_its_own(fault: &str) {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("skipped: only root makes network namespaces");
+        return;
+    }
+    let script = "ip link set lo up && exec setpriv --pdeathsig KILL -- \"$0\" \"$@\"";
+    let ended = Command::new("unshare")
+        .args(["--net", "--", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "surroundings::in_a_namespace", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(FAULT, fault)
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare is in Debian's util-linux");
+    let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success() && out.contains("1 passed"), "{out}{err}");
+    for line in out.lines().filter(|line| line.contains("figures")) {
+        println!("{line}");
+    }
+}
+
+fn nft(rules: &str) {
+    let ended = Command::new("nft")
+        .arg(rules)
+        .output()
+        .expect("nft is not installed: apt-get install nftables, or run tests/run");
+    assert!(ended.status.success(), "nft {rules}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A part of rows 42 and 43, not a test: without its environment it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a part of other tests"]
+async fn in_a_namespace() {
+    let Ok(fault) = std::env::var(FAULT) else { return };
+    let broker = Broker::start().await;
+    // A connection that gets nothing through for a heartbeat is dead, and bad luck must not look like that.
+    let options = if fault == "loss" { "" } else { "?heartbeat_timeout_threshold=2" };
+    let stage = Stage::on(&broker, &(broker.url() + options)).await;
+    if fault == "loss" {
+        loss(&broker, &stage).await
+    } else {
+        silence(&broker, &stage).await
+    }
+    stage.close().await;
+}
+
+/// Every tenth packet in each direction is lost: calls take longer, and no connection ends.
+async fn loss(broker: &Broker, stage: &Stage) {
+    let before = connections(broker).await;
+    let port = broker.port();
+    nft(&format!(
+        "add table inet fault; add chain inet fault input {{ type filter hook input priority 0; }};
+         add rule inet fault input tcp dport {port} numgen random mod 10 0 drop;
+         add rule inet fault input tcp sport {port} numgen random mod 10 0 drop"
+    ));
+    let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
+    for _ in 0..50 {
+        let called = Instant::now();
+        stage.caller.call(0, SOON).await.unwrap();
+        slowest = slowest.max(called.elapsed());
+    }
+    println!("figures: 50 calls with a tenth of all packets lost took {:?}, the slowest {slowest:?}", begun.elapsed());
+    nft("delete table inet fault");
+    assert_eq!(connections(broker).await, before, "no connection was lost");
+}
+
+/// All packets are dropped, without a word to anybody: a true half-open connection.
+async fn silence(broker: &Broker, stage: &Stage) {
+    let traffic = stage.caller.traffic(4, SECOND);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let port = broker.port();
+    nft("add table inet fault");
+    stage.history.record(Event::Disrupted);
+    nft(&format!(
+        "add chain inet fault input {{ type filter hook input priority 0; }};
+         add rule inet fault input tcp dport {port} drop; add rule inet fault input tcp sport {port} drop"
+    ));
+    let begun = Instant::now();
+    state(&stage.client, "disconnected").await;
+    let noticed = begun.elapsed();
+    println!(
+        "figures: packets dropped by the kernel, noticed after {:.2} heartbeats of 2 s",
+        noticed.as_secs_f64() / 2.0
+    );
+    assert!(noticed < Duration::from_millis(4500), "{noticed:?}");
+    let ended = stage.caller.call(0, Duration::from_millis(500)).await.unwrap_err();
+    assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
+    nft("delete table inet fault");
+    // An attempt that was under way waits for the kernel to send its SYN again.
+    stage.caller.resumes(6 * SECOND).await;
+    traffic.stop().await;
+}
