@@ -2,6 +2,11 @@
 
 pub mod backoff;
 pub mod dedup;
+#[cfg(test)]
+mod model;
 pub mod pending;
+#[cfg(test)]
+mod pending_tests;
 pub mod supervisor;
+mod sync;
 pub mod telemetry;
