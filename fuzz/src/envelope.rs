@@ -1,12 +1,15 @@
 //! The reference for message bodies: the object that `serde_json` finds in one, by Python's rules for envelopes.
 
+use std::{collections::HashSet, fmt};
+
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 /// What a body says, as far as it is strict JSON.
 #[derive(Debug)]
 pub(crate) enum Reference {
-    /// This object.
-    Object(Map<String, Value>),
+    /// This object. Whoever sees one of its keys twice may refuse it.
+    Object { object: Map<String, Value>, repeats: bool },
     /// Nothing: it must be refused.
     Refused,
     /// That is not for strict JSON to say.
@@ -22,18 +25,54 @@ pub(crate) fn read(body: &[u8]) -> Reference {
                     return Reference::Refused;
                 }
                 match serde_json::from_str::<Value>(message) {
-                    Ok(Value::Object(inner)) => Reference::Object(inner),
+                    Ok(Value::Object(object)) => {
+                        Reference::Object { object, repeats: repeats_a_key(message.as_bytes()) }
+                    }
                     Ok(_) => Reference::Refused,
                     Err(_) => Reference::Unknown,
                 }
             }
             // What holds null is read as if it were not there, but not by everyone.
             (Some(Value::Null), _) | (_, Some(Value::Null)) => Reference::Unknown,
-            (Some(Value::String(_)) | None, Some(Value::String(_)) | None) => Reference::Object(outer),
+            (Some(Value::String(_)) | None, Some(Value::String(_)) | None) => {
+                Reference::Object { object: outer, repeats: repeats_a_key(body) }
+            }
             _ => Reference::Refused,
         },
         Ok(_) => Reference::Refused,
         Err(_) => Reference::Unknown,
+    }
+}
+
+/// Whether a key comes twice in the one object of a text. Then the last value counts, and what an earlier one is of the
+/// wrong type, nobody has to know.
+pub(crate) fn repeats_a_key(text: &[u8]) -> bool {
+    serde_json::from_slice::<Repeats>(text).is_ok_and(|found| found.0)
+}
+
+struct Repeats(bool);
+
+impl<'de> Deserialize<'de> for Repeats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+
+        impl<'de> de::Visitor<'de> for Keys {
+            type Value = Repeats;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Repeats, A::Error> {
+                let (mut seen, mut repeats) = (HashSet::new(), false);
+                while let Some((key, _)) = map.next_entry::<String, de::IgnoredAny>()? {
+                    repeats |= !seen.insert(key);
+                }
+                Ok(Repeats(repeats))
+            }
+        }
+
+        deserializer.deserialize_map(Keys)
     }
 }
 

@@ -9,13 +9,19 @@
 //! |---|---|
 //! | `request`, `reply`, `failure`, `notification` | bodies of messages, JSON in envelopes |
 //! | `url`, `version` | what users write |
+//! | `header_table`, `header_mapping`, `amqp091_stream` | a broker's bytes in AMQP 0-9-1, before lapin's parser |
+//! | `amqp1_value`, `amqp1_message`, `amqp1_stream` | a broker's bytes in AMQP 1.0, before fe2o3-amqp's parser |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "to panic is what it is for")]
 
+mod amqp1;
 mod envelope;
+mod headers;
 mod notification;
 mod pieces;
 mod reply;
 mod request;
+mod stack;
+mod stream091;
 mod url;
 mod version;
 
@@ -37,4 +43,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "notification", body: notification::check },
     Target { name: "url", body: url::check },
     Target { name: "version", body: version::check },
+    Target { name: "header_table", body: headers::check_table },
+    Target { name: "header_mapping", body: headers::check_mapping },
+    Target { name: "amqp091_stream", body: stream091::check },
+    Target { name: "amqp1_value", body: amqp1::check_value },
+    Target { name: "amqp1_message", body: amqp1::check_message },
+    Target { name: "amqp1_stream", body: amqp1::check_stream },
 ];

@@ -159,4 +159,7 @@ macro_rules! holds {
     };
 }
 
-holds! { request reply failure notification url version }
+holds! {
+    request reply failure notification url version
+    header_table header_mapping amqp091_stream amqp1_value amqp1_message amqp1_stream
+}

@@ -31,6 +31,10 @@ mod config;
 mod connection;
 mod consume;
 mod error;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
 mod message;
 mod publish;
 mod receive;

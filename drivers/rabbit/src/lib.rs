@@ -23,6 +23,10 @@ mod consume;
 mod declare;
 mod duplicates;
 mod error;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
 mod lateness;
 mod names;
 mod notification;

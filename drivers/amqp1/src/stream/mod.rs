@@ -1,6 +1,6 @@
 //! The stream under fe2o3-amqp: dialled by us, with TLS, a guard against what would kill the process, and a kill switch.
 
-mod guard;
+pub(crate) mod guard;
 mod outbound;
 
 #[cfg(test)]

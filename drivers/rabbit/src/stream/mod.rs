@@ -8,6 +8,8 @@ mod handle;
 mod inbound;
 pub(crate) mod ports;
 mod reader;
+#[cfg(any(test, feature = "__fuzz"))]
+pub(crate) mod replay;
 pub(crate) mod runtime;
 
 #[cfg(test)]

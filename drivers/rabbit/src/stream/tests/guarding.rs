@@ -4,29 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::wire;
-use crate::stream::guard::{Guard, GuardError, table};
-use crate::stream::inbound::Inbound;
-use crate::stream::ports::Ports;
-
-/// What lapin gets of `input` when it arrives in chunks of the given sizes, and how many frames were changed.
-fn run(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
-    let (mut inbound, ports) = (Inbound::new(Guard::new(0)), Ports::default());
-    let mut arrivals = arrivals.iter().copied().cycle();
-    let (mut output, mut changed, mut left) = (Vec::new(), Vec::new(), input);
-    while !left.is_empty() {
-        let space = inbound.space();
-        assert!(!space.is_empty());
-        let bytes = arrivals.next().unwrap_or(usize::MAX).min(left.len()).min(space.len());
-        let (now, later) = left.split_at(bytes);
-        space[..bytes].copy_from_slice(now);
-        left = later;
-        inbound.filled(bytes);
-        if let Err(error) = inbound.judge(&mut ports.lock(), &mut output, &mut changed) {
-            return (output, changed.len(), Some(error));
-        }
-    }
-    (output, changed.len(), inbound.ended())
-}
+use crate::stream::guard::{GuardError, table};
+use crate::stream::replay::replay as run;
 
 fn whole(input: &[u8]) -> (Vec<u8>, usize, Option<GuardError>) {
     run(input, &[])
