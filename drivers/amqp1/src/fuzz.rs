@@ -23,7 +23,13 @@ pub const GROWTH: u32 = guard::GROWTH;
 ///
 /// True for too deep, false for every other flaw.
 pub fn length(bytes: &[u8]) -> Result<usize, bool> {
-    scan::length(bytes).map_err(|flaw| flaw == scan::Malformed::TooDeep)
+    scan::length(bytes, scan::For::Us).map_err(|flaw| flaw == scan::Malformed::TooDeep)
+}
+
+/// Whether fe2o3-amqp's parser may see the first value.
+#[must_use]
+pub fn is_for_others(bytes: &[u8]) -> bool {
+    scan::length(bytes, scan::For::SerdeAmqp).is_ok()
 }
 
 /// A message: how long it is of use, how often it came back, its id, where its reply goes, which call it belongs to, and

@@ -26,15 +26,15 @@
 //! Beside the TTL nothing tells a server how long its caller waits: `absolute-expiry-time`, which the Python driver fills
 //! with a time in 1970, is neither written nor read.
 
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
 mod address;
 mod config;
 mod connection;
 mod consume;
 mod error;
-#[cfg(feature = "__fuzz")]
-#[doc(hidden)]
-#[path = "fuzz.rs"]
-pub mod __fuzz;
 mod message;
 mod publish;
 mod receive;

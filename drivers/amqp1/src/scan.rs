@@ -23,6 +23,20 @@ pub(crate) enum Malformed {
     /// It uses a type that AMQP 1.0 does not know.
     #[error("it has a type that AMQP 1.0 does not know")]
     UnknownType,
+    /// It has an array that is legal, and that `serde_amqp` reads otherwise than it was written.
+    #[error("it has an empty array, or one of values with values in them")]
+    Array,
+}
+
+/// Who is to read a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// This crate, by [`Raw`].
+    Us,
+    /// `serde_amqp`. Of an empty array it takes the type of the elements for the next value, and of lists, maps and
+    /// described values in arrays it reads the types a second time: what follows would be bytes in another place than
+    /// they were counted, with any nesting.
+    SerdeAmqp,
 }
 
 /// A value that is not complete yet.
@@ -41,13 +55,13 @@ struct Open {
 /// # Errors
 ///
 /// [`Malformed`]; the value is then not to be given to a parser that trusts it.
-pub(crate) fn length(bytes: &[u8]) -> Result<usize, Malformed> {
+pub(crate) fn length(bytes: &[u8], reader: For) -> Result<usize, Malformed> {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     loop {
         let depth = open.last().map_or(0, |outer| outer.depth);
         let (code, levels) = constructor(bytes, &mut at)?;
-        begin(bytes, &mut at, code, depth + levels, &mut open)?;
+        begin(bytes, &mut at, code, depth + levels, reader, &mut open)?;
         // Whatever is complete now may complete what it is in.
         loop {
             let Some(inner) = open.last_mut() else { return Ok(at) };
@@ -61,7 +75,7 @@ pub(crate) fn length(bytes: &[u8]) -> Result<usize, Malformed> {
             inner.left -= 1;
             let (element, depth) = (inner.element, inner.depth);
             match element {
-                Some(code) => begin(bytes, &mut at, code, depth, &mut open)?,
+                Some(code) => begin(bytes, &mut at, code, depth, reader, &mut open)?,
                 None => break,
             }
         }
@@ -90,7 +104,14 @@ fn constructor(bytes: &[u8], at: &mut usize) -> Result<(u8, usize), Malformed> {
 }
 
 /// Takes the data of a value with the constructor `code`, or opens it if it has elements.
-fn begin(bytes: &[u8], at: &mut usize, code: u8, depth: usize, open: &mut Vec<Open>) -> Result<(), Malformed> {
+fn begin(
+    bytes: &[u8],
+    at: &mut usize,
+    code: u8,
+    depth: usize,
+    reader: For,
+    open: &mut Vec<Open>,
+) -> Result<(), Malformed> {
     if code < 0xc0 {
         if depth > DEEPEST {
             return Err(Malformed::TooDeep);
@@ -115,6 +136,9 @@ fn begin(bytes: &[u8], at: &mut usize, code: u8, depth: usize, open: &mut Vec<Op
     if is_array {
         let (code, described) = constructor(bytes, at)?;
         (element, levels) = (Some(code), described);
+        if reader == For::SerdeAmqp && (count == 0 || levels > 0 || code >= 0xc0) {
+            return Err(Malformed::Array);
+        }
         if let Some(width) = fixed_width(code) {
             if width == 0 && count > MOST_EMPTY {
                 return Err(Malformed::Contradiction);
@@ -125,7 +149,9 @@ fn begin(bytes: &[u8], at: &mut usize, code: u8, depth: usize, open: &mut Vec<Op
             return if depth + levels > DEEPEST { Err(Malformed::TooDeep) } else { Ok(()) };
         }
     }
-    if *at > end || count > end - *at {
+    // Keys without a value are an error by 1.6.23, and serde_amqp counts below zero.
+    let is_map = matches!(code, 0xc1 | 0xd1);
+    if *at > end || count > end - *at || (is_map && count % 2 != 0) {
         return Err(Malformed::Contradiction);
     }
     open.push(Open { left: count, end, element, depth: depth + levels });
@@ -185,7 +211,16 @@ impl<'a> Raw<'a> {
     ///
     /// As [`length`].
     pub(crate) fn first(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
-        let (value, rest) = bytes.split_at(length(bytes)?);
+        Self::first_for(bytes, For::Us)
+    }
+
+    /// The same of bytes that `reader` is to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`length`].
+    pub(crate) fn first_for(bytes: &'a [u8], reader: For) -> Result<(Self, &'a [u8]), Malformed> {
+        let (value, rest) = bytes.split_at(length(bytes, reader)?);
         Ok((Self(value), rest))
     }
 
@@ -302,6 +337,10 @@ mod tests {
 
     use super::*;
 
+    fn length(bytes: &[u8]) -> Result<usize, Malformed> {
+        super::length(bytes, For::Us)
+    }
+
     /// A list in a list in a list.
     fn nested(levels: usize) -> Vec<u8> {
         let mut value = vec![0x45];
@@ -356,6 +395,25 @@ mod tests {
         assert_eq!(length(&[0xd0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), Err(Malformed::Short));
         assert_eq!(length(&[0x3f]), Err(Malformed::UnknownType));
         assert_eq!(length(&[]), Err(Malformed::Short));
+    }
+
+    #[test]
+    fn what_serde_amqp_reads_otherwise_is_not_given_to_it() {
+        // To serde_amqp the type of the elements of an empty array begins the next value: here a list of one value, which
+        // lies in the binary that follows.
+        let deep = nested(3_000);
+        let size = u32::try_from(deep.len() + 4).unwrap().to_be_bytes();
+        let shifted = [&size[..], &1_u32.to_be_bytes(), &deep].concat();
+        let binary = [&[0xb0][..], &u32::try_from(shifted.len()).unwrap().to_be_bytes(), &shifted].concat();
+        let fields = [&[0xe0, 2, 0, 0xd0][..], &binary].concat();
+        let size = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+        let list = [&[0xd0][..], &size, &2_u32.to_be_bytes(), &fields].concat();
+        assert_eq!(length(&list), Ok(list.len()));
+        for array in [&list[..], &[0xe0, 5, 2, 0, 0x53, 0x24, 0x45], &[0xe0, 6, 2, 0xc0, 1, 0, 1, 0]] {
+            assert_eq!(super::length(array, For::SerdeAmqp), Err(Malformed::Array));
+        }
+        assert_eq!(super::length(b"\xe0\x08\x02\xa3\x02ab\x02cd", For::SerdeAmqp), Ok(10));
+        assert_eq!(length(&[0xc1, 4, 3, 0x40, 0x40, 0x40]), Err(Malformed::Contradiction), "a key without a value");
     }
 
     #[test]

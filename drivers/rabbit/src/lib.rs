@@ -14,6 +14,10 @@
 //! | `reply_queue` | the replies to our own calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
 
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
 mod acks;
 mod builder;
 mod config;
@@ -23,10 +27,6 @@ mod consume;
 mod declare;
 mod duplicates;
 mod error;
-#[cfg(feature = "__fuzz")]
-#[doc(hidden)]
-#[path = "fuzz.rs"]
-pub mod __fuzz;
 mod lateness;
 mod names;
 mod notification;

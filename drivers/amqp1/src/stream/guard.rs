@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::scan::{Malformed, Raw};
+use crate::scan::{For, Malformed, Raw};
 
 /// How much a payload grows when it is wrapped.
 pub(crate) const GROWTH: u32 = 8;
@@ -115,7 +115,8 @@ impl Guard {
                     if self.inbox.len() < HEADER {
                         return match self.inbox.first() {
                             Some(b'A') | None => Ok(()),
-                            Some(_) => Err(self.other_protocol()),
+                            Some(_) if first => Err(self.other_protocol()),
+                            Some(_) => Err(GuardError::Frame("a protocol header was due")),
                         };
                     }
                     self.stage = match &self.inbox[..HEADER] {
@@ -189,7 +190,7 @@ impl Guard {
             self.outbox.extend_from_slice(frame);
             return Ok(());
         }
-        let (performative, payload) = Raw::first(body)?;
+        let (performative, payload) = Raw::first_for(body, For::SerdeAmqp)?;
         let (code, fields) = self.performative(performative)?;
         let channel = u16::from_be_bytes([frame[6], frame[7]]);
         match code {

@@ -73,6 +73,15 @@ fn frames_that_would_make_a_parser_panic_are_refused() {
 }
 
 #[test]
+fn a_peer_that_goes_astray_after_sasl_speaks_no_other_protocol() {
+    let bytes = [wire::SASL_HEADER, &wire::frame(1, &wire::described(0x44, 1, &[0x50, 0])), &[0xff; 8]].concat();
+    for cut in [bytes.len() - 7, bytes.len()] {
+        let error = passed(&mut Guard::new(65_536, 1), &bytes[..cut]).unwrap_err();
+        assert!(!error.is_permanent() && error.to_string().contains("a protocol header was due"), "{error}");
+    }
+}
+
+#[test]
 fn other_protocols_are_named() {
     for (first, says) in [
         (&b"AMQP\x00\x00\x09\x01"[..], "this broker speaks AMQP 0-9-1, use rabbit://"),
