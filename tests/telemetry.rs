@@ -1,4 +1,5 @@
-//! Spans of callers and servers, and one trace from one to the other, by the request context, on `memory://`.
+//! Spans of callers and servers, and one trace from one to the other, by the request context, on `memory://`. A
+//! program of its own with one test: which spans are enabled is decided for the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
@@ -101,16 +102,4 @@ async fn spans_say_how_it_ended_and_make_one_trace_from_server_to_server() {
     }
     let last = chain[3].span_context.clone();
     assert_eq!(parent.unwrap(), format!("00-{}-{}-01", last.trace_id(), last.span_id()));
-}
-
-#[tokio::test]
-async fn without_an_opentelemetry_layer_the_context_passes_as_it_is() {
-    let transport = oxlo::connect("memory://telemetry-none").await.unwrap();
-    let endpoint = Endpoint::new("1.0").method("echo", async |ctxt: Context| Ok::<_, Failure>(ctxt));
-    let _server =
-        RPCServer::builder(transport.clone(), Target::topic("echo").server("e")).endpoint(endpoint).start().await;
-    let client = RPCClient::new(transport, Target::topic("echo"));
-    let ctxt = Context::new().with("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    assert_eq!(client.call::<Context>(&ctxt, "echo", ()).await.unwrap(), ctxt);
-    assert_eq!(client.call::<Context>(&Context::new(), "echo", ()).await.unwrap(), Context::new());
 }
