@@ -1,10 +1,11 @@
 //! What oxlo's drivers that speak to a broker over TCP have in common: a dialled connection with the options of a
-//! long-lived one, rustls on ring, and a connection that comes back by itself.
+//! long-lived one, rustls on ring, a connection that comes back by itself, and the age of requests.
 //!
 //! It knows no protocol and no broker. Only drivers use it.
 
 pub mod dial;
 mod keeper;
+pub mod lateness;
 pub mod link;
 pub mod options;
 pub mod state;

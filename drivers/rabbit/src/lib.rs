@@ -27,7 +27,6 @@ mod consume;
 mod declare;
 mod duplicates;
 mod error;
-mod lateness;
 mod names;
 mod notification;
 mod options;
@@ -40,6 +39,8 @@ mod sabotage;
 mod stream;
 mod topology;
 mod transport;
+
+use oxlo_driver_net::lateness;
 
 pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
 pub use options::options_table;

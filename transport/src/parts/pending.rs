@@ -67,7 +67,21 @@ impl PendingCalls {
         timeout: Duration,
         monitor_timeout: Option<Duration>,
     ) -> Result<PendingReply, TransportError> {
-        let id = Uuid::new_v4().as_u128();
+        self.register_as(Uuid::new_v4(), timeout, monitor_timeout)
+    }
+
+    /// As [`register`](Self::register), under an id of the caller's, which must be a fresh one.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Closed`] after [`close`](Self::close).
+    pub fn register_as(
+        &self,
+        id: Uuid,
+        timeout: Duration,
+        monitor_timeout: Option<Duration>,
+    ) -> Result<PendingReply, TransportError> {
+        let id = id.as_u128();
         let now = Instant::now();
         let (done, reply) = oneshot::channel();
         let monitor = monitor_timeout.map(|silence| Monitor { silence, heard: Arc::new(Mutex::new(now)) });

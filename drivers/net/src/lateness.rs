@@ -2,7 +2,7 @@
 //!
 //! `expiration` counts from the moment when the broker reads a message, and what is left of it is not told to whoever
 //! takes it. So a request that waited in a queue, or in the socket of a frozen broker, could run long after its caller
-//! gave up. Our own requests carry a UUIDv7 as `message_id`, whose time is the sender's when it handed the message over.
+//! gave up. Our own requests carry a UUIDv7 as their id, whose time is the sender's when it handed the message over.
 //! Sender and receiver disagree about the time, but by the same amount for every message of one sender; the fastest
 //! message there was shows that amount, and whatever another one took longer is its age.
 //!
@@ -11,7 +11,7 @@
 //!   that was suspended does: then all its messages seem late by the same amount. An age that stays the same over
 //!   messages sent in the course of [`STANDING`] is therefore taken for a difference of the clocks, and no age. (So is a
 //!   queue that stays equally long all the time: its requests are then judged by `expiration` alone.)
-//! * Messages of others (Python sends no `message_id`) have no age.
+//! * Messages of others (Python's ids say no time, or there are none) have no age.
 
 use std::{
     collections::HashMap,
@@ -29,13 +29,15 @@ const STANDING: i64 = 2000;
 const MOST: usize = 4096;
 
 /// An id that says when it was made, by this process's steady clock.
-pub(crate) fn stamped_id() -> Uuid {
+#[must_use]
+pub fn stamped_id() -> Uuid {
     let now = steady_now();
     Uuid::new_v7(Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos()))
 }
 
 /// Since 1970, as the clock said when it was first asked, and steady from then on.
-pub(crate) fn steady_now() -> Duration {
+#[must_use]
+pub fn steady_now() -> Duration {
     static BEGIN: OnceLock<(Instant, Duration)> = OnceLock::new();
     let (begun, at) = BEGIN.get_or_init(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -45,14 +47,15 @@ pub(crate) fn steady_now() -> Duration {
 }
 
 /// When an id was made, by its maker's clock.
-pub(crate) fn stamp(id: Uuid) -> Option<Duration> {
+#[must_use]
+pub fn stamp(id: Uuid) -> Option<Duration> {
     let (seconds, nanos) = id.get_timestamp()?.to_unix();
     (id.get_version_num() == 7).then(|| Duration::new(seconds, nanos))
 }
 
 /// The ages of messages, by sender. Shared by all listeners of a transport.
 #[derive(Debug, Default)]
-pub(crate) struct Lateness(Mutex<HashMap<String, Sender>>);
+pub struct Lateness(Mutex<HashMap<String, Sender>>);
 
 #[derive(Debug)]
 struct Sender {
@@ -65,7 +68,7 @@ struct Sender {
 
 impl Lateness {
     /// How much longer this message took than its sender's fastest one.
-    pub(crate) fn age(&self, sender: &str, sent: Duration, received: Duration) -> Duration {
+    pub fn age(&self, sender: &str, sent: Duration, received: Duration) -> Duration {
         let (sent, received) = (milliseconds(sent), milliseconds(received));
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = senders.get_mut(sender) {
