@@ -4,10 +4,16 @@
 //! names when it opens the connection. Neither of them fans out on ActiveMQ or reaches RabbitMQ at all, so a
 //! [`Profile`] beside them knows each broker's own prefixes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
+
+use crate::management::{Kind, Need};
+
+/// The exchange by which RabbitMQ fans out; every broker has it.
+const FANOUT: &str = "amq.direct";
 
 /// `addressing_mode`: how oslo writes addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,24 @@ pub(crate) enum Profile {
     /// RabbitMQ 3 with its plugin and RabbitMQ 4, by their addresses of version 1: no dynamic nodes, so that replies go
     /// to a queue of our own.
     RabbitMq,
+    /// RabbitMQ 4, by its addresses of version 2: queues are declared, and so can be missing.
+    RabbitMq4,
+}
+
+impl Profile {
+    /// Whether replies come to queues of the broker that anybody can name.
+    pub(crate) fn is_rabbitmq(self) -> bool {
+        matches!(self, Self::RabbitMq | Self::RabbitMq4)
+    }
+
+    /// What the addresses of replies begin with, where the broker does not make them up itself.
+    pub(crate) fn reply_prefix(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "/queue/reply_",
+            Self::RabbitMq4 => "/queues/reply_",
+            Self::Qpid | Self::Router | Self::ActiveMq => "",
+        }
+    }
 }
 
 /// What the URL says about addresses; absent options leave the choice to the profile.
@@ -52,19 +76,27 @@ pub(crate) struct AddressOptions {
 }
 
 /// The profile for the product that a broker names, as oslo chooses but for the brokers that its choice does not serve.
-fn profile_of(product: Option<&str>) -> Profile {
+fn profile_of(product: Option<&str>, version: Option<&str>) -> Profile {
     match product {
         None | Some("qpid-cpp") => Profile::Qpid,
         Some(product) if product.to_ascii_lowercase().contains("activemq") => Profile::ActiveMq,
-        Some(product) if product.eq_ignore_ascii_case("rabbitmq") => Profile::RabbitMq,
+        Some(product) if product.eq_ignore_ascii_case("rabbitmq") => {
+            let major = version.and_then(|version| version.split('.').next()?.parse().ok());
+            if major.is_some_and(|major: u32| major >= 4) { Profile::RabbitMq4 } else { Profile::RabbitMq }
+        }
         Some(_) => Profile::Router,
     }
 }
 
 impl AddressOptions {
-    /// The addresses on a broker that calls itself `product`.
-    pub(crate) fn on(&self, product: Option<&str>, control_exchange: &str) -> Addresses {
-        let profile = self.profile.unwrap_or_else(|| profile_of(product));
+    /// The addresses on a broker that calls itself `product`, of this version.
+    pub(crate) fn on(&self, product: Option<&str>, version: Option<&str>, control_exchange: &str) -> Addresses {
+        let profile = match (self.profile, self.mode) {
+            (Some(profile), _) => profile,
+            // Such addresses are of version 1.
+            (None, Some(_)) if profile_of(product, version) == Profile::RabbitMq4 => Profile::RabbitMq,
+            (None, _) => profile_of(product, version),
+        };
         let mode = match (self.profile, self.mode) {
             (None, Some(mode)) => mode,
             _ if profile == Profile::Router => Mode::Routable,
@@ -76,7 +108,7 @@ impl AddressOptions {
             _ if plain => ("exclusive", "broadcast", "unicast"),
             Profile::ActiveMq => ("exclusive", "topic://broadcast", "unicast"),
             Profile::RabbitMq => ("/queue/exclusive", "/exchange/amq.direct/broadcast", "/queue/unicast"),
-            Profile::Qpid | Profile::Router => ("exclusive", "broadcast", "unicast"),
+            Profile::Qpid | Profile::Router | Profile::RabbitMq4 => ("exclusive", "broadcast", "unicast"),
         };
         let or = |option: &Option<String>, default: &str| option.clone().unwrap_or_else(|| default.to_owned());
         let (rpc_exchange, notification_exchange) = match mode {
@@ -133,8 +165,23 @@ enum Whom<'a> {
 pub(crate) enum ReplyNode {
     /// The broker makes a node for us and says its address.
     Dynamic,
-    /// A queue that comes into being when it is first named.
-    Named(String),
+    /// A queue of our own that outlives a lost connection.
+    Queue {
+        /// Where replies go, and where they are taken from: unless it is needed first, the queue comes into being when this
+        /// is first named.
+        address: String,
+        /// The same queue, if it is there.
+        existing: String,
+        needs: Vec<Need>,
+    },
+}
+
+/// Where messages are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: String,
+    /// What must be there first.
+    pub(crate) needs: Vec<Need>,
 }
 
 impl Addresses {
@@ -150,7 +197,7 @@ impl Addresses {
             (Some(server), false) => Whom::Server(server),
             (None, false) => Whom::Any,
         };
-        Ok(self.rpc(to.exchange.as_deref(), topic, whom))
+        Ok(self.address(true, self.exchange(to), topic, whom))
     }
 
     /// What an RPC server takes messages from: its own address, everyone's, anyone's, as far as `scope` goes.
@@ -158,9 +205,9 @@ impl Addresses {
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] without topic or server, and for an extra queue.
-    pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<String>, TransportError> {
+    pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<Place>, TransportError> {
         let topic = on.require_topic()?;
-        let address = |whom| self.rpc(on.exchange.as_deref(), topic, whom);
+        let address = |whom| self.place(true, self.exchange(on), topic, whom);
         let named = || on.require_topic_and_server().map(|(_, server)| address(Whom::Server(server)));
         match scope {
             ListenScope::Server => Ok(vec![named()?, address(Whom::Every), address(Whom::Any)]),
@@ -177,21 +224,59 @@ impl Addresses {
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] without topic.
-    pub(crate) fn notification(&self, to: &Target, priority: Priority) -> Result<String, TransportError> {
+    pub(crate) fn notification(&self, to: &Target, priority: Priority) -> Result<Place, TransportError> {
         let topic = format!("{}.{priority}", to.require_topic()?);
-        Ok(self.write(false, &self.notification_exchange, &topic, Whom::Any))
+        Ok(self.place(false, &self.notification_exchange, &topic, Whom::Any))
     }
 
     /// Where the replies to our calls come to.
     pub(crate) fn reply_node(&self) -> ReplyNode {
+        let name = format!("reply_{}", Uuid::new_v4().simple());
         match self.profile {
-            Profile::RabbitMq => ReplyNode::Named(format!("/queue/reply_{}", Uuid::new_v4().simple())),
+            Profile::RabbitMq => ReplyNode::Queue {
+                address: format!("/queue/{name}"),
+                existing: format!("/amq/queue/{name}"),
+                needs: Vec::new(),
+            },
+            Profile::RabbitMq4 => ReplyNode::Queue {
+                address: format!("/queues/{name}"),
+                existing: format!("/queues/{name}"),
+                needs: vec![Need::Queue(name, Kind::Own)],
+            },
             Profile::Qpid | Profile::Router | Profile::ActiveMq => ReplyNode::Dynamic,
         }
     }
 
-    fn rpc(&self, exchange: Option<&str>, topic: &str, whom: Whom<'_>) -> String {
-        self.write(true, exchange.filter(|name| !name.is_empty()).unwrap_or(&self.rpc_exchange), topic, whom)
+    fn exchange<'a>(&'a self, target: &'a Target) -> &'a str {
+        target.exchange.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.rpc_exchange)
+    }
+
+    /// The address that a message is sent to.
+    fn address(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> String {
+        let name = self.write(rpc, exchange, topic, whom);
+        match (self.profile, whom) {
+            (Profile::RabbitMq4, Whom::Every) => format!("/exchanges/{FANOUT}/{}", escaped(&name)),
+            (Profile::RabbitMq4, _) => format!("/queues/{}", escaped(&name)),
+            _ => name,
+        }
+    }
+
+    /// Where such messages are taken from.
+    fn place(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Place {
+        if self.profile != Profile::RabbitMq4 {
+            return Place { address: self.address(rpc, exchange, topic, whom), needs: Vec::new() };
+        }
+        let name = self.write(rpc, exchange, topic, whom);
+        let (queue, needs) = match whom {
+            Whom::Any => (name.clone(), vec![Need::Queue(name, Kind::Shared)]),
+            Whom::Server(_) => (name.clone(), vec![Need::Queue(name, Kind::Own)]),
+            Whom::Every => {
+                let queue = format!("{name}.{}", Uuid::new_v4().simple());
+                let binding = Need::Binding { exchange: FANOUT, key: name, queue: queue.clone() };
+                (queue.clone(), vec![Need::Queue(queue, Kind::Passing), binding])
+            }
+        };
+        Place { address: format!("/queues/{}", escaped(&queue)), needs }
     }
 
     fn write(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> String {
@@ -240,6 +325,12 @@ impl Addresses {
     }
 }
 
+/// Written so that it is one part of an address of version 2.
+pub(crate) fn escaped(part: &str) -> impl fmt::Display {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(part, KEPT)
+}
+
 /// Joins what is there and not empty, as oslo does.
 fn join<'a>(separator: &str, parts: impl IntoIterator<Item = Option<Cow<'a, str>>>) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(separator)
@@ -253,7 +344,7 @@ mod tests {
     const ROUTER: Option<&str> = Some("qpid-dispatch-router");
 
     fn addresses(options: &AddressOptions, product: Option<&str>) -> Addresses {
-        options.on(product, "openstack")
+        options.on(product, None, "openstack")
     }
 
     fn target() -> Target {
@@ -276,7 +367,7 @@ mod tests {
         let hosted = addresses(&options, Some("qpid-cpp"));
         assert_eq!(hosted.request(&target().exchange("ex2")).unwrap(), "unicast.myvh.ex2.tpc");
         assert_eq!(
-            hosted.notification(&Target::topic("notes"), Priority::Info).unwrap(),
+            hosted.notification(&Target::topic("notes"), Priority::Info).unwrap().address,
             "unicast.myvh.openstack.notes.info"
         );
     }
@@ -296,7 +387,7 @@ mod tests {
         let plain = addresses(&AddressOptions::default(), ROUTER);
         let on = Target::topic("notes").exchange("ignored");
         assert_eq!(
-            plain.notification(&on, Priority::Info).unwrap(),
+            plain.notification(&on, Priority::Info).unwrap().address,
             "openstack.org/om/notify/anycast/openstack/notes.info"
         );
         let options = AddressOptions {
@@ -306,7 +397,8 @@ mod tests {
         };
         let named = addresses(&options, ROUTER);
         assert_eq!(named.request(&target()).unwrap(), "openstack.org/om/rpc/anycast/calls/tpc");
-        assert_eq!(named.notification(&on, Priority::Warn).unwrap(), "openstack.org/om/notify/anycast/news/notes.warn");
+        let warned = named.notification(&on, Priority::Warn).unwrap();
+        assert_eq!(warned.address, "openstack.org/om/notify/anycast/news/notes.warn");
     }
 
     #[test]
@@ -318,14 +410,18 @@ mod tests {
     #[test]
     fn a_server_listens_to_itself_everyone_and_anyone_in_oslos_order() {
         let plain = addresses(&AddressOptions::default(), None);
+        let taken = |on: Target, scope| -> Vec<String> {
+            let places = plain.rpc_server(&on, &scope).unwrap();
+            assert!(places.iter().all(|place| place.needs.is_empty()));
+            places.into_iter().map(|place| place.address).collect()
+        };
         assert_eq!(
-            plain.rpc_server(&target().server("srv"), &ListenScope::Server).unwrap(),
+            taken(target().server("srv"), ListenScope::Server),
             ["exclusive.openstack.tpc.srv", "broadcast.openstack.tpc.all", "unicast.openstack.tpc"]
         );
         assert!(plain.rpc_server(&target(), &ListenScope::Server).is_err());
-        assert_eq!(plain.rpc_server(&target(), &ListenScope::Topic).unwrap(), ["unicast.openstack.tpc"]);
-        let named = plain.rpc_server(&target().server("srv"), &ListenScope::Named).unwrap();
-        assert_eq!(named, ["exclusive.openstack.tpc.srv"]);
+        assert_eq!(taken(target(), ListenScope::Topic), ["unicast.openstack.tpc"]);
+        assert_eq!(taken(target().server("srv"), ListenScope::Named), ["exclusive.openstack.tpc.srv"]);
     }
 
     #[test]
@@ -366,8 +462,36 @@ mod tests {
             ]
         );
         let (one, two) = (it.reply_node(), it.reply_node());
-        assert!(matches!(&one, ReplyNode::Named(name) if name.starts_with("/queue/reply_")));
+        assert!(matches!(&one, ReplyNode::Queue { address, existing, needs }
+            if address.starts_with("/queue/reply_") && existing.starts_with("/amq/queue/reply_") && needs.is_empty()));
         assert_ne!(one, two, "each transport has a reply queue of its own");
+    }
+
+    #[test]
+    fn rabbitmq_4_gets_queues_that_are_declared() {
+        let it = AddressOptions::default().on(Some("RabbitMQ"), Some("4.0.5"), "openstack");
+        assert_eq!(
+            all(&it, &Target::topic("a/b")),
+            [
+                "/queues/unicast.openstack.a%2Fb",
+                "/queues/exclusive.openstack.a%2Fb.srv",
+                "/exchanges/amq.direct/broadcast.openstack.a%2Fb.all"
+            ]
+        );
+        let places = it.rpc_server(&target().server("srv"), &ListenScope::Server).unwrap();
+        let [own, every, any] = &places[..] else { panic!("{places:?}") };
+        let queue = |name: &str, kind| vec![Need::Queue(name.to_owned(), kind)];
+        assert_eq!(own.needs, queue("exclusive.openstack.tpc.srv", Kind::Own));
+        assert_eq!(any.needs, queue("unicast.openstack.tpc", Kind::Shared));
+        let [Need::Queue(name, Kind::Passing), Need::Binding { key, queue, .. }] = &every.needs[..] else {
+            panic!("{every:?}")
+        };
+        assert_eq!((queue, key.as_str()), (name, "broadcast.openstack.tpc.all"));
+        assert_eq!(every.address, format!("/queues/{name}"));
+        assert!(matches!(it.reply_node(), ReplyNode::Queue { address, existing, needs }
+            if address == existing && needs.len() == 1));
+        let older = AddressOptions::default().on(Some("RabbitMQ"), Some("3.10.8"), "openstack");
+        assert_eq!(older.profile, Profile::RabbitMq);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Host {
 const DEFAULT_PORT: u16 = 5672;
 const DEFAULT_TLS_PORT: u16 = 5671;
 const MODES: &[&str] = &["legacy", "routable", "dynamic"];
-const PROFILES: &[&str] = &["auto", "qpid", "router", "activemq", "rabbitmq"];
+const PROFILES: &[&str] = &["auto", "qpid", "router", "activemq", "rabbitmq", "rabbitmq4"];
 const MECHANISMS: &[&str] = &["PLAIN", "ANONYMOUS"];
 const TLS_VERSIONS: &[&str] = &["TLSv1_2", "TLSv1_3"];
 
@@ -107,6 +107,7 @@ impl Config {
             Some("router") => Some(Profile::Router),
             Some("activemq") => Some(Profile::ActiveMq),
             Some("rabbitmq") => Some(Profile::RabbitMq),
+            Some("rabbitmq4") => Some(Profile::RabbitMq4),
             _ => None,
         };
         let addresses = addresses(&mut options, profile, virtual_host.clone().filter(|_| pseudo_vhost))?;
@@ -114,7 +115,7 @@ impl Config {
             hosts: hosts(url, &mut options, tls.is_some())?,
             hostname: virtual_host.filter(|_| !pseudo_vhost).map(|name| match profile {
                 // How RabbitMQ wants to hear it.
-                Some(Profile::RabbitMq) => format!("vhost:{name}"),
+                Some(profile) if profile.is_rabbitmq() => format!("vhost:{name}"),
                 _ => name,
             }),
             idle_timeout: options

@@ -84,6 +84,11 @@ impl Connected {
     pub(crate) fn product(&self) -> Option<&str> {
         self.opened.product.as_deref()
     }
+
+    /// Of which version.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.opened.version.as_deref()
+    }
 }
 
 /// A link to the broker; links that share `news` tell each other when they have connected.
@@ -166,12 +171,14 @@ impl Dialler for Fe2o3 {
             builder = builder.idle_time_out(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
         }
         let handle = stream.handle();
-        let mut connection = Box::pin(builder.open_with_stream(stream))
-            .await
-            .map_err(|error| error::from_open(host, begun.elapsed(), &error, handle.failure()))?;
+        let mut connection = Box::pin(builder.open_with_stream(stream)).await.map_err(|error| {
+            let hostname = self.config.hostname.as_deref();
+            error::from_open(host, hostname, begun.elapsed(), &error, handle.failure())
+        })?;
         // Some brokers open a connection for anyone, and say only at its first session whom they let in.
-        let mut first =
-            Session::begin(&mut connection).await.map_err(|error| error::from_begin(host, begun.elapsed(), &error))?;
+        let mut first = Session::begin(&mut connection)
+            .await
+            .map_err(|error| error::from_begin(host, self.config.hostname.as_deref(), begun.elapsed(), &error))?;
         let _ = first.end().await;
         let (sessions, orders) = mpsc::channel(64);
         let connected = Arc::new(Connected { sessions, ended: CancellationToken::new(), opened: handle.opened() });

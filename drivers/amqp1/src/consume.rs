@@ -25,7 +25,10 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    address::Place,
     connection::{Connected, Link, connected},
+    duplicates::Duplicates,
+    management,
     message::Incoming,
     receive::{self, Orders, Receiving, Stopping},
 };
@@ -76,11 +79,12 @@ impl<M> Drop for Subscriber<M> {
 pub(crate) struct Order<R> {
     /// Held, so that a listener outlives the handle of its transport.
     pub(crate) link: Arc<Link>,
-    pub(crate) addresses: Vec<String>,
+    pub(crate) places: Vec<Place>,
     pub(crate) prefetch: u16,
     pub(crate) message_max: usize,
     /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
+    pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) reader: R,
 }
 
@@ -95,7 +99,7 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let Order { link, addresses, prefetch, message_max, counts_deliveries, reader } = order;
+        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, reader } = order;
         let leaving = Arc::new(AtomicBool::new(false));
         let receiving = Arc::new(Receiving {
             reader,
@@ -103,9 +107,10 @@ impl<M: Send + 'static> Subscriber<M> {
             prefetch: u32::from(prefetch),
             message_max,
             counts_deliveries,
+            duplicates,
             leaving: leaving.clone(),
         });
-        let keeper = Keeper { link, addresses, receiving, commands: inbox, subscribed: sender, stopped: false };
+        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false };
         tokio::spawn(keeper.run(first));
         match refused.await {
             Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, leaving }),
@@ -153,7 +158,7 @@ impl<M> fmt::Debug for Subscriber<M> {
 
 struct Keeper<R: Reader> {
     link: Arc<Link>,
-    addresses: Vec<String>,
+    places: Vec<Place>,
     receiving: Arc<Receiving<R>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
@@ -171,6 +176,8 @@ struct Live {
 
 /// Why a subscription does not stand.
 pub(crate) enum Failed {
+    /// There is nothing at the address.
+    Missing(TransportError),
     /// The broker refuses it.
     Refused(TransportError),
     /// The connection or the session went.
@@ -224,7 +231,7 @@ impl<R: Reader> Keeper<R> {
                         backoff.reset();
                     }
                 }
-                Err(Failed::Refused(error)) => {
+                Err(Failed::Refused(error) | Failed::Missing(error)) => {
                     if let Some(first) = first.take() {
                         let _ = first.send(Err(error));
                         return;
@@ -244,10 +251,12 @@ impl<R: Reader> Keeper<R> {
 
     async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
         let subscribing = async {
+            let needs: Vec<_> = self.places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
+            management::make(up, &needs).await?;
             let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
             let mut receivers = Vec::new();
-            for address in &self.addresses {
-                receivers.push(receive::attach(&mut session, address, self.receiving.prefetch).await?);
+            for place in &self.places {
+                receivers.push(receive::attach(&mut session, &place.address, self.receiving.prefetch).await?);
             }
             Ok((session, receivers))
         };
@@ -256,8 +265,8 @@ impl<R: Reader> Keeper<R> {
             attached.unwrap_or_else(|_| Err(Failed::Lost("the broker attached no links in time".to_owned())))?;
         let (orders, seen) = watch::channel(Orders::Take);
         let mut links = JoinSet::new();
-        for receiver in receivers {
-            links.spawn(receive::run(receiver, self.receiving.clone(), seen.clone()));
+        for (receiver, place) in receivers.into_iter().zip(&self.places) {
+            links.spawn(receive::run(receiver, place.address.as_str().into(), self.receiving.clone(), seen.clone()));
         }
         Ok(Live { links, orders, session, connected: up.clone() })
     }

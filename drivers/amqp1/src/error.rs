@@ -37,6 +37,7 @@ pub(crate) fn from_stream(host: &Host, waited: Duration, error: ConnectError) ->
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
 pub(crate) fn from_open(
     host: &Host,
+    hostname: Option<&str>,
     waited: Duration,
     error: &OpenError,
     failure: Option<Arc<io::Error>>,
@@ -67,30 +68,36 @@ pub(crate) fn from_open(
             Refusal::Protocol,
             format!("the broker answers with the protocol header {}", header.escape_ascii()),
         ),
-        OpenError::RemoteClosedWithError(error) => closed(host, waited, error),
+        OpenError::RemoteClosedWithError(error) => closed(host, hostname, waited, error),
         error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
     }
 }
 
 /// A connection, but no session on it.
-pub(crate) fn from_begin(host: &Host, waited: Duration, error: &BeginError) -> AttemptError {
+pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, error: &BeginError) -> AttemptError {
     use fe2o3_amqp::connection::ConnectionStopReason as Stop;
     match error {
         BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
-            closed(host, waited, error)
+            closed(host, hostname, waited, error)
         }
         error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
     }
 }
 
 /// The broker closed what had just been opened.
-fn closed(host: &Host, waited: Duration, error: &definitions::Error) -> AttemptError {
+fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definitions::Error) -> AttemptError {
     let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
     match &error.condition {
         ErrorCondition::AmqpError(condition) if denied.contains(condition) => AttemptError::refused(
             host.place(),
             Refusal::VirtualHost,
-            format!("the virtual host is not open to us: {}", said(error)),
+            match hostname {
+                Some(name) => {
+                    let name = name.strip_prefix("vhost:").unwrap_or(name);
+                    format!("virtual host `{name}` does not exist, or we may not enter it: {}", said(error))
+                }
+                None => format!("the virtual host is not open to us: {}", said(error)),
+            },
         ),
         _ => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(said(error))))),
     }
@@ -114,6 +121,8 @@ pub(crate) fn said(error: &definitions::Error) -> String {
 pub(crate) enum Refused {
     /// The node is not there.
     Missing(String),
+    /// The node cannot be reached, which is what some brokers say of a reply node that is gone.
+    Gone(String),
     /// The broker does not want it.
     Denied(String),
     /// The session or the connection went: try again.
@@ -123,10 +132,7 @@ pub(crate) enum Refused {
 fn refused(error: &definitions::Error) -> Refused {
     match &error.condition {
         ErrorCondition::AmqpError(AmqpError::NotFound) => Refused::Missing(said(error)),
-        // What a broker says about a reply node that is gone, and about a moment of its own.
-        ErrorCondition::AmqpError(AmqpError::InternalError | AmqpError::ResourceLocked) => {
-            Refused::Missing(said(error))
-        }
+        ErrorCondition::AmqpError(AmqpError::InternalError | AmqpError::ResourceLocked) => Refused::Gone(said(error)),
         _ => Refused::Denied(said(error)),
     }
 }
@@ -143,7 +149,7 @@ pub(crate) fn sender_refused(error: &SenderAttachError) -> Refused {
         SenderAttachError::RemoteClosedWithError(error) => refused(error),
         SenderAttachError::SessionStopped(reason) => stopped(reason),
         // How a broker refuses with fe2o3-amqp not finding the reason: an attach without target, then a detach.
-        SenderAttachError::IncomingTargetIsNone => Refused::Missing("the broker attached no target".to_owned()),
+        SenderAttachError::IncomingTargetIsNone => Refused::Gone("the broker attached no target".to_owned()),
         error => Refused::Lost(error.to_string()),
     }
 }

@@ -9,18 +9,22 @@
 //! | `scan`, `stream` | encoded values without recursion; the socket under fe2o3-amqp with the guard against hostile messages |
 //! | `connection` | a supervised connection |
 //! | `publish` | sending, and knowing what became of it |
-//! | `consume`, `receive`, `request` | taking messages, settling and answering them |
+//! | `consume`, `receive`, `duplicates`, `request` | taking messages, once each, settling and answering them |
+//! | `management` | what RabbitMQ 4 needs declared |
 //! | `reply` | the replies to our own calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
 //!
 //! # Brokers
 //!
 //! The broker says what it is when it opens the connection, and that decides how addresses are written; the option
-//! `address_profile` decides instead (`qpid`, `router`, `activemq`, `rabbitmq`), and `addressing_mode` (`legacy`,
+//! `address_profile` decides instead (`qpid`, `router`, `activemq`, `rabbitmq`, `rabbitmq4`), and `addressing_mode` (`legacy`,
 //! `routable`) asks for oslo's own addresses, to meet Python peers that have the same option. On ActiveMQ that is
 //! `addressing_mode=legacy&broadcast_prefix=topic://broadcast`, which is what the profile `activemq` comes to.
 //!
-//! On RabbitMQ, by its addresses of version 1, queues are never deleted: give them a policy that lets them expire,
+//! On RabbitMQ 4 queues are declared as they are needed, by its management over AMQP 1.0, and addresses are of version 2: one
+//! that nobody serves is noticed at once, and what belongs to one process goes with it or expires after half an hour.
+//! On RabbitMQ 3, and on RabbitMQ 4 with `address_profile=rabbitmq` (to meet services that run so), addresses are of version
+//! 1 and queues are never deleted: give them a policy that lets them expire,
 //! `rabbitmqctl set_policy expire '.*' '{"expires":1800000}' --apply-to queues`.
 //!
 //! Beside the TTL nothing tells a server how long its caller waits: `absolute-expiry-time`, which the Python driver fills
@@ -34,7 +38,9 @@ mod address;
 mod config;
 mod connection;
 mod consume;
+mod duplicates;
 mod error;
+mod management;
 mod message;
 mod publish;
 mod receive;

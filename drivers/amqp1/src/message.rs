@@ -74,6 +74,15 @@ pub(crate) struct Incoming {
     pub(crate) body: Option<Bytes>,
 }
 
+impl Incoming {
+    /// What tells this call from every other one at the same address, in the same words at each delivery; `None` for what
+    /// is no call. An id is its sender's own, and its reply address says who that is.
+    pub(crate) fn call_name(&self) -> Option<String> {
+        let (id, reply_to) = self.message_id.as_ref().zip(self.reply_to.as_ref())?;
+        Some(format!("{reply_to} {id:?}"))
+    }
+}
+
 /// Reads a message.
 ///
 /// # Errors
@@ -109,6 +118,21 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Incoming, Poison> {
         }
     }
     Ok(message)
+}
+
+/// The status and the text in an answer of RabbitMQ's management; nothing if the message is no such answer.
+pub(crate) fn answer(bytes: &[u8]) -> Option<(u16, Option<String>)> {
+    let (mut status, mut text, mut rest) = (None, None, bytes);
+    while !rest.is_empty() {
+        let (section, after) = Raw::first(rest).ok()?;
+        rest = after;
+        match section.described()? {
+            (PROPERTIES, fields) => status = fields.elements().nth(3).and_then(Raw::text)?.parse().ok(),
+            (VALUE, value) => text = value.text().map(|text| text.chars().take(300).collect()),
+            _ => {}
+        }
+    }
+    Some((status?, text))
 }
 
 fn read_header(message: &mut Incoming, value: Raw<'_>) {
@@ -162,6 +186,7 @@ mod tests {
         assert_eq!(read.reply_to.as_deref(), Some("/queue/reply_1"));
         assert_eq!((read.body.as_deref(), read.redelivered), (Some(&b"{}"[..]), false));
         assert!(read.correlation_id.is_none());
+        assert_eq!(read.call_name().unwrap(), "/queue/reply_1 String(\"id-1\")");
     }
 
     #[test]
@@ -173,6 +198,7 @@ mod tests {
 
     #[test]
     fn a_body_is_one_value_that_holds_a_string() {
+        assert_eq!(read(&sent(cast("a", "{}".into()))).unwrap().call_name(), None);
         let bytes = sent(cast("a", "{}".into()));
         assert!(bytes.ends_with(&hex("00 53 77 a1 02 7b7d")), "{bytes:?}");
         let long = sent(cast("a", "x".repeat(300)));
@@ -205,6 +231,16 @@ mod tests {
             let read = read(&[bytes, hex("00 53 77 a1 01 31")].concat().into()).unwrap();
             assert_eq!(read.redelivered, redelivered, "{header}");
         }
+    }
+
+    #[test]
+    fn an_answer_has_a_status_and_maybe_a_text() {
+        // properties: message-id, user-id, to null, subject.
+        let status = hex("00 53 73 c0 09 04 40 40 40 a1 03 343039");
+        assert_eq!(answer(&[status.clone(), hex("00 53 77 a1 02 6e6f")].concat()), Some((409, Some("no".into()))));
+        assert_eq!(answer(&[status, hex("00 53 77 40")].concat()), Some((409, None)));
+        assert_eq!(answer(&hex("00 53 77 40")), None);
+        assert_eq!(answer(&hex("41")), None);
     }
 
     #[test]

@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,7 +33,9 @@ use uuid::Uuid;
 use crate::{
     config::Config,
     connection::{Connected, Link, LinkState, unreachable_after},
+    consume::Failed,
     error::{self, Refused, Said},
+    management::{self, Need},
     message::Outgoing,
 };
 
@@ -42,6 +47,8 @@ const LEAST: u32 = 16;
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How long after a deadline an address's task, which notices it as well, may take to say what became of the message.
+pub(crate) const VERDICT: Duration = Duration::from_millis(50);
 /// How many messages may wait for one address's task.
 const QUEUE: usize = 64;
 
@@ -68,6 +75,8 @@ struct Job {
     connected: Arc<Connected>,
     deadline: Instant,
     told: oneshot::Sender<Told>,
+    /// Set once, by whoever decides first: the task that begins to send it, or the sender that does not wait any longer.
+    decided: Arc<AtomicBool>,
     /// Its share of the room, given back when its outcome is known.
     _room: Arc<OwnedSemaphorePermit>,
 }
@@ -148,21 +157,26 @@ impl Publisher {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let (told, outcome) = oneshot::channel();
+            let (told, mut outcome) = oneshot::channel();
+            let decided = Arc::new(AtomicBool::new(false));
             let job = Job {
                 message: message.clone(),
                 connected: connected.clone(),
                 deadline: patience.deadline,
                 told,
+                decided: decided.clone(),
                 _room: room.clone(),
             };
             let handed = timeout_at(patience.deadline, self.queue(address).send(job)).await;
             let told = match handed {
-                Ok(Ok(())) => match timeout_at(patience.deadline, outcome).await {
+                Ok(Ok(())) => match timeout_at(patience.deadline, &mut outcome).await {
                     Ok(Ok(told)) => told,
                     Ok(Err(_)) => Told::NotSent("the link was closed".to_owned()),
-                    // The task notices the same deadline, and knows whether the message was written.
-                    Err(_) => return Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
+                    Err(_) if !decided.swap(true, Ordering::AcqRel) => return Err(blocked(address, patience.begun)),
+                    Err(_) => match timeout_at(patience.deadline + VERDICT, outcome).await {
+                        Ok(Ok(told)) => told,
+                        _ => return Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
+                    },
                 },
                 Ok(Err(_)) => Told::NotSent("the link was idle, and was closed".to_owned()),
                 Err(_) => return Err(blocked(address, patience.begun)),
@@ -193,6 +207,32 @@ impl Publisher {
                     sleep_until(pause).await;
                 }
             }
+        }
+    }
+
+    /// Makes what an address needs.
+    ///
+    /// # Errors
+    ///
+    /// `Topology` if the broker does not want to; `Unreachable`, `Closed`.
+    pub(crate) async fn make(&self, needs: &[Need], patience: &Patience) -> Result<(), TransportError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let connected = self.connected(patience).await?;
+            let limit = patience.deadline.min(Instant::now() + ATTACH_LIMIT);
+            let cause = match timeout_at(limit, management::make(&connected, needs)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => return Err(error),
+                Ok(Err(Failed::Lost(cause))) => cause,
+                Err(_) => "the broker's management did not answer in time".to_owned(),
+            };
+            debug!(%cause, "not made, and tried again");
+            let pause = Instant::now() + backoff.next(&mut rand::rng());
+            if pause >= patience.deadline {
+                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
+            }
+            sleep_until(pause).await;
         }
     }
 
@@ -345,7 +385,7 @@ impl Task {
     }
 
     async fn send(&mut self, mut job: Job) {
-        if job.told.is_closed() {
+        if job.told.is_closed() || job.decided.swap(true, Ordering::AcqRel) {
             return;
         }
         if self.attached.as_ref().is_some_and(|attached| !Arc::ptr_eq(&attached.connected, &job.connected)) {
@@ -428,6 +468,10 @@ impl Task {
                 .map_err(|refusal| match error::sender_refused(&refusal) {
                     Refused::Missing(reason) => {
                         debug!(%address, %reason, "nothing is at an address");
+                        Told::Outcome(Ok(false))
+                    }
+                    Refused::Gone(reason) => {
+                        debug!(%address, %reason, "an address cannot be reached");
                         Told::Outcome(Err(TransportError::Undeliverable {
                             exchange: String::new(),
                             routing_key: address.to_string(),

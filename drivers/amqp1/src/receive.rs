@@ -17,11 +17,12 @@ use fe2o3_amqp::{
 };
 use oxlo_transport::{Delivery, Settle, Settlement, TransportError, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
     consume::{Failed, Reader},
+    duplicates::Duplicates,
     error::{self, Refused},
     message::{self, Incoming},
     stream::NO_CREDIT,
@@ -62,6 +63,7 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) prefetch: u32,
     pub(crate) message_max: usize,
     pub(crate) counts_deliveries: bool,
+    pub(crate) duplicates: Arc<Duplicates>,
     /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
     /// send the same messages again.
     pub(crate) leaving: Arc<AtomicBool>,
@@ -91,7 +93,10 @@ pub(crate) async fn attach_source(
         .attach(session)
         .await
         .map_err(|refusal| match error::receiver_refused(&refusal) {
-            Refused::Missing(reason) | Refused::Denied(reason) => {
+            Refused::Missing(reason) => {
+                Failed::Missing(TransportError::Topology { object: format!("address `{name}`"), reason })
+            }
+            Refused::Gone(reason) | Refused::Denied(reason) => {
                 Failed::Refused(TransportError::Topology { object: format!("address `{name}`"), reason })
             }
             Refused::Lost(cause) => Failed::Lost(cause),
@@ -134,6 +139,7 @@ type Settled = (DeliveryInfo, Settlement);
 
 struct LinkTask<R: Reader> {
     receiver: Receiver,
+    address: Arc<str>,
     shared: Arc<Receiving<R>>,
     settle: mpsc::UnboundedSender<Settled>,
     settled: mpsc::UnboundedReceiver<Settled>,
@@ -147,12 +153,13 @@ struct LinkTask<R: Reader> {
 /// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
 pub(crate) async fn run<R: Reader>(
     receiver: Receiver,
+    address: Arc<str>,
     shared: Arc<Receiving<R>>,
     orders: watch::Receiver<Orders>,
 ) -> Result<Receiver, String> {
     let (settle, settled) = mpsc::unbounded_channel();
     let credit = shared.prefetch;
-    let task = LinkTask { receiver, shared, settle, settled, credit, unsettled: 0, taking: true };
+    let task = LinkTask { receiver, address, shared, settle, settled, credit, unsettled: 0, taking: true };
     task.run(orders).await
 }
 
@@ -217,9 +224,10 @@ impl<R: Reader> LinkTask<R> {
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
             let again = (incoming.redelivered, incoming.redeliveries);
-            self.shared.reader.read(incoming).map(|read| (again, read))
+            let name = incoming.call_name().map(|name| format!("{} {name}", self.address));
+            self.shared.reader.read(incoming).map(|read| (again, name, read))
         });
-        let ((redelivered, redeliveries), read) = match redelivered_and_read {
+        let ((redelivered, redeliveries), name, read) = match redelivered_and_read {
             Ok(read) => read,
             Err(poison) => {
                 warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
@@ -231,15 +239,27 @@ impl<R: Reader> LinkTask<R> {
         if redelivered {
             metrics::counter!("oxlo_redeliveries_total").increment(1);
         }
+        self.unsettled += 1;
         let settler = self.settle.clone();
         // The link may be gone by then; the broker then gives the message to another.
-        let settle = Settle::new(move |settlement| drop(settler.send((info, settlement))));
+        let settle = move |settlement| drop(settler.send((info, settlement)));
+        let settle = match name {
+            None => Settle::new(settle),
+            Some(name) => {
+                if !self.shared.duplicates.is_first(&name, Box::new(settle)) {
+                    debug!(call = name, "a call came again, and is not handed out twice");
+                    metrics::counter!("oxlo_duplicates_total").increment(1);
+                    return Ok(());
+                }
+                let duplicates = self.shared.duplicates.clone();
+                Settle::new(move |settlement| duplicates.settle(&name, settlement))
+            }
+        };
         let mut taken = Delivery::new(read.message, settle);
         taken.replier = read.replier;
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
         taken.redeliveries = redeliveries;
-        self.unsettled += 1;
         // A listener that is gone gives it back by dropping it.
         let _ = self.shared.outbox.send(taken);
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! On most brokers that is a node which the broker makes for us and which goes with the connection: the calls that wait
 //! for a reply there end as `ReplyLost` as soon as it is gone. RabbitMQ makes none; there it is a queue of our own that
-//! outlives a lost connection, and so do the replies in it.
+//! outlives a lost connection, and so do the replies in it. Whether it did is seen when the link is attached again: if it is
+//! not there any more, the calls that wait end as `ReplyLost` then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +35,7 @@ use crate::{
     connection::{Connected, LinkState, connected, unreachable_after},
     consume::Failed,
     error,
+    management::{self, Need},
     message::Id,
     publish::Patience,
     receive,
@@ -113,6 +115,10 @@ impl Drop for ReplyLink {
     }
 }
 
+fn from(address: &str) -> Source {
+    Source::builder().address(address.to_owned()).build()
+}
+
 struct Keeper {
     node: ReplyNode,
     link: watch::Receiver<LinkState>,
@@ -126,34 +132,35 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
+        let mut attached_before = false;
         loop {
             let up = self.stop.run_until_cancelled(connected(&mut self.link)).await;
             let Some(Some(up)) = up else { return };
-            let attached = self.stop.run_until_cancelled(timeout(ATTACH_LIMIT, self.attach(&up))).await;
+            let attached =
+                self.stop.run_until_cancelled(timeout(ATTACH_LIMIT, self.attach(&up, attached_before))).await;
             let cause = match attached {
                 None => return,
                 Some(Ok(Ok((mut session, mut receiver, address)))) => {
+                    attached_before = true;
                     self.state.send_replace(State::Ready(address.clone()));
                     let begun = Instant::now();
                     let ended = self.serve(&up, &mut receiver).await;
                     let Some(cause) = ended else {
                         let _ = timeout(FAREWELL, session.end()).await;
+                        self.delete(&up).await;
                         return;
                     };
                     debug!(%address, %cause, "the reply link ended");
                     self.state.send_replace(State::NotReady(None));
                     if self.node == ReplyNode::Dynamic {
-                        let lost = self.pending.fail_all(&TransportError::ReplyLost { queue: address.to_string() });
-                        if lost > 0 {
-                            warn!(%address, calls = lost, "the reply address is gone, and with it the replies");
-                        }
+                        self.lose(&address);
                     }
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
                     }
                     None
                 }
-                Some(Ok(Err(Failed::Refused(error)))) => {
+                Some(Ok(Err(Failed::Refused(error) | Failed::Missing(error)))) => {
                     warn!(%error, "replies cannot come; it is tried on");
                     Some(error)
                 }
@@ -171,24 +178,59 @@ impl Keeper {
         }
     }
 
-    async fn attach(&self, up: &Connected) -> Result<(SessionHandle<()>, Receiver, Arc<str>), Failed> {
-        let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
-        let source = match &self.node {
-            ReplyNode::Dynamic => Source::builder().dynamic(true).build(),
-            ReplyNode::Named(address) => Source::builder().address(address.clone()).build(),
+    /// Takes our own queue away, where that can be done; elsewhere it has to expire.
+    async fn delete(&self, up: &Connected) {
+        let ReplyNode::Queue { needs, .. } = &self.node else { return };
+        for need in needs {
+            if let Need::Queue(name, _) = need {
+                let _ = timeout(FAREWELL, management::delete_queue(up, name)).await;
+            }
+        }
+    }
+
+    /// Ends the calls that wait for a reply at an address that is gone.
+    fn lose(&self, address: &str) {
+        let lost = self.pending.fail_all(&TransportError::ReplyLost { queue: address.to_owned() });
+        if lost > 0 {
+            warn!(%address, calls = lost, "the reply address is gone, and with it the replies");
+        }
+    }
+
+    async fn attach(
+        &self,
+        up: &Connected,
+        attached_before: bool,
+    ) -> Result<(SessionHandle<()>, Receiver, Arc<str>), Failed> {
+        let (source, address) = match &self.node {
+            ReplyNode::Dynamic => (Source::builder().dynamic(true).build(), None),
+            ReplyNode::Queue { address, existing, needs } => {
+                if attached_before {
+                    match self.attach_to(up, from(existing)).await {
+                        Ok((session, receiver)) => return Ok((session, receiver, address.as_str().into())),
+                        Err(Failed::Missing(_)) => self.lose(address),
+                        Err(failed) => return Err(failed),
+                    }
+                }
+                management::make(up, needs).await?;
+                (from(address), Some(address.as_str()))
+            }
         };
-        let receiver = receive::attach_source(&mut session, "rpc-response", source, self.credit).await?;
-        let address = match &self.node {
-            ReplyNode::Named(address) => Some(address.clone()),
-            ReplyNode::Dynamic => receiver.source().as_ref().and_then(|source| source.address.clone()),
-        };
-        match address {
-            Some(address) => Ok((session, receiver, address.into())),
+        let (session, receiver) = self.attach_to(up, source).await?;
+        let given = receiver.source().as_ref().and_then(|source| source.address.as_deref());
+        match address.or(given).map(Arc::from) {
+            Some(address) => Ok((session, receiver, address)),
             None => Err(Failed::Refused(TransportError::Topology {
                 object: "reply address".to_owned(),
                 reason: "the broker made none; see the option address_profile".to_owned(),
             })),
         }
+    }
+
+    /// A session for each attempt: some brokers end it with a refusal.
+    async fn attach_to(&self, up: &Connected, source: Source) -> Result<(SessionHandle<()>, Receiver), Failed> {
+        let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
+        let receiver = receive::attach_source(&mut session, "rpc-response", source, self.credit).await?;
+        Ok((session, receiver))
     }
 
     /// Hands replies to their calls; why the link ended, or nothing when told to stop.

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use oxlo_driver_net::lateness::{self, Lateness};
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
     listener::ReplySink,
     wire::{amqp1, envelope::Poison, json::Limits},
 };
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use crate::{
     address::Profile,
@@ -28,6 +30,7 @@ const LONGEST: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct RequestReader {
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) max_size: usize,
     pub(crate) profile: Profile,
@@ -40,7 +43,15 @@ impl Reader for RequestReader {
         let inbound = amqp1::decode_request(&incoming.body.unwrap_or_default(), self.limits)?;
         let caller = incoming.reply_to.zip(incoming.message_id);
         let deadline = match &caller {
-            Some(_) => incoming.ttl.and_then(|left| Instant::now().checked_add(left)),
+            Some((reply_to, id)) => incoming.ttl.and_then(|left| {
+                // The broker's time began when it read the message.
+                let sent = match id {
+                    Id::String(id) => Uuid::try_parse(id).ok().and_then(lateness::stamp),
+                    _ => None,
+                };
+                let age = sent.map_or(Duration::ZERO, |sent| self.lateness.age(reply_to, sent, lateness::steady_now()));
+                Instant::now().checked_add(left.saturating_sub(age))
+            }),
             None => None,
         };
         let replier = caller
@@ -68,8 +79,7 @@ impl Reader for RequestReader {
 /// lead to any queue of the broker; elsewhere the broker gives each caller an address that it made itself.
 fn is_reply_address(address: &str, profile: Profile) -> bool {
     let plain = !address.is_empty() && address.len() <= LONGEST && !address.chars().any(char::is_control);
-    let expected = profile != Profile::RabbitMq || address.starts_with("/queue/reply_");
-    plain && expected
+    plain && address.starts_with(profile.reply_prefix())
 }
 
 /// Answers one call.
@@ -150,6 +160,8 @@ mod tests {
         for address in ["/queue/other", "/exchange/amq.fanout/", "reply_1"] {
             assert!(!is_reply_address(address, Profile::RabbitMq), "{address}");
         }
+        assert!(is_reply_address("/queues/reply_1", Profile::RabbitMq4));
+        assert!(!is_reply_address("/queues/other", Profile::RabbitMq4));
         for address in ["", "a\nb", "x".repeat(LONGEST + 1).as_str()] {
             assert!(!is_reply_address(address, Profile::Qpid), "{address:?}");
         }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::{link::close, options::load, state::joined};
+use oxlo_driver_net::{
+    lateness::{Lateness, stamped_id},
+    link::close,
+    options::load,
+    state::joined,
+};
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
@@ -19,12 +24,13 @@ use tokio::{
 };
 
 use crate::{
-    address::{Addresses, Profile},
+    address::{Addresses, Place, Profile},
     config::Config,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
+    duplicates::Duplicates,
     message,
-    publish::{Patience, Publisher},
+    publish::{Patience, Publisher, VERDICT},
     reply::ReplyLink,
     request::{NotificationReader, RequestReader},
 };
@@ -55,6 +61,8 @@ struct Amqp1Transport {
     publisher: Arc<Publisher>,
     pending: PendingCalls,
     reply_link: OnceLock<ReplyLink>,
+    duplicates: Arc<Duplicates>,
+    lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
 }
 
@@ -69,7 +77,7 @@ impl Amqp1Transport {
         publishing.begin();
         let connected = publishing.first_connection(settings.connect_retry).await?;
         // The hosts of one URL are one broker: what the first says of itself holds for all.
-        let addresses = config.addresses.on(connected.product(), &settings.control_exchange);
+        let addresses = config.addresses.on(connected.product(), connected.version(), &settings.control_exchange);
         let publisher = Arc::new(Publisher::new(config.clone(), publishing.clone()));
         let state = joined(publishing.state(), consuming.state());
         Ok(Self {
@@ -81,6 +89,8 @@ impl Amqp1Transport {
             publisher,
             pending: PendingCalls::new(),
             reply_link: OnceLock::new(),
+            duplicates: Arc::default(),
+            lateness: Arc::default(),
             state,
         })
     }
@@ -107,17 +117,18 @@ impl Amqp1Transport {
 
     async fn subscribe<R: Reader>(
         &self,
-        addresses: Vec<String>,
+        places: Vec<Place>,
         prefetch: u16,
         reader: R,
     ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
         self.consuming.begin();
         let order = Order {
             link: self.consuming.clone(),
-            addresses,
+            places,
             prefetch: prefetch.clamp(1, MOST_PREFETCH),
             message_max: self.settings.max_message_size,
-            counts_deliveries: self.addresses.profile != Profile::RabbitMq,
+            counts_deliveries: !self.addresses.profile.is_rabbitmq(),
+            duplicates: self.duplicates.clone(),
             reader,
         };
         let begun = Instant::now();
@@ -137,11 +148,12 @@ impl Transport for Amqp1Transport {
         let mut capabilities = Capabilities::FULL;
         capabilities.isolates_exchanges = true;
         capabilities.notification_pools = false;
-        // Brokers make a queue of every address that is named; routers tell, but not in every case at once.
-        capabilities.detects_undeliverable = false;
+        // Brokers make a queue of every address that is named, but for those whose queues are declared; routers tell, but
+        // not in every case at once.
+        capabilities.detects_undeliverable = self.addresses.profile == Profile::RabbitMq4;
         // ActiveMQ hands what came back to the same link again, for as long as there is one.
         capabilities.requeues_to_anyone = self.addresses.profile != Profile::ActiveMq;
-        capabilities.counts_redeliveries = self.addresses.profile != Profile::RabbitMq;
+        capabilities.counts_redeliveries = !self.addresses.profile.is_rabbitmq();
         // A router stores nothing.
         capabilities.redelivers = self.addresses.profile != Profile::Router;
         capabilities
@@ -178,7 +190,7 @@ impl Transport for Amqp1Transport {
         let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
         let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
-        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
         let left = patience.deadline.saturating_duration_since(Instant::now());
         let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
@@ -196,7 +208,7 @@ impl Transport for Amqp1Transport {
         let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
         let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
-        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
         let left = patience.deadline.saturating_duration_since(Instant::now());
         let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
@@ -204,7 +216,14 @@ impl Transport for Amqp1Transport {
         let mut pending = std::pin::pin!(pending);
         tokio::select! {
             biased;
-            reply = &mut pending => reply,
+            reply = &mut pending => match reply {
+                // A request that was never written is told from one that nobody answered.
+                Err(late @ TransportError::TimedOut { .. }) => match timeout(VERDICT * 2, sending).await {
+                    Ok(Err(unsent)) if !unsent.may_have_run() => Err(unsent),
+                    _ => Err(late),
+                },
+                reply => reply,
+            },
             sent = &mut sending => {
                 sent?;
                 pending.sent();
@@ -219,22 +238,34 @@ impl Transport for Amqp1Transport {
         notification: Notification,
         options: &SendOptions,
     ) -> Result<(), TransportError> {
-        let address = self.addresses.notification(to, notification.priority)?;
+        let place = self.addresses.notification(to, notification.priority)?;
         let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, message::cast(&address, json), options.mandatory, &patience).await
+        let address = &place.address;
+        if place.needs.is_empty() {
+            return self.publisher.send(address, message::cast(address, json), options.mandatory, &patience).await;
+        }
+        // Whoever notifies makes the queue, as in oslo: listeners may come later.
+        match self.publisher.send(address, message::cast(address, json.clone()), true, &patience).await {
+            Err(TransportError::Undeliverable { .. }) => {
+                self.publisher.make(&place.needs, &patience).await?;
+                self.publisher.send(address, message::cast(address, json), options.mandatory, &patience).await
+            }
+            sent => sent,
+        }
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let addresses = self.addresses.rpc_server(on, &options.scope)?;
+        let places = self.addresses.rpc_server(on, &options.scope)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
+            lateness: self.lateness.clone(),
             limits: self.limits(),
             max_size: self.settings.max_message_size,
             profile: self.addresses.profile,
         };
         let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(addresses, prefetch, reader).await
+        self.subscribe(places, prefetch, reader).await
     }
 
     async fn listen_for_notifications(
@@ -253,15 +284,15 @@ impl Transport for Amqp1Transport {
                         .into(),
             });
         }
-        let mut addresses = Vec::new();
+        let mut places = Vec::new();
         for (target, priority) in on {
-            let address = self.addresses.notification(target, *priority)?;
-            if !addresses.contains(&address) {
-                addresses.push(address);
+            let place = self.addresses.notification(target, *priority)?;
+            if !places.contains(&place) {
+                places.push(place);
             }
         }
         let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(addresses, prefetch, NotificationReader { limits: self.limits() }).await
+        self.subscribe(places, prefetch, NotificationReader { limits: self.limits() }).await
     }
 
     async fn close(&self) {

@@ -10,6 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::outbound::{PAIR, last_letter};
 use crate::scan::{For, Malformed, Raw};
 
 /// How much a payload grows when it is wrapped.
@@ -203,8 +204,18 @@ impl Guard {
             SASL_OUTCOME if kind == 1 => self.stage = Stage::Header { first: false },
             OPEN => self.opened = Some(opened(fields)),
             ATTACH => {
-                let handle = fields.elements().nth(1).and_then(Raw::unsigned).unwrap_or(0);
+                let mut fields = fields.elements();
+                let place = last_letter(fields.next(), &[PAIR], frame);
+                let handle = fields.next().and_then(Raw::unsigned).unwrap_or(0);
                 self.partial.remove(&(channel, handle));
+                if let Some(place) = place {
+                    // The peer receives what our sender sends.
+                    let ours = if fields.next().and_then(Raw::boolean) == Some(true) { b's' } else { b'r' };
+                    let begins = self.outbox.len();
+                    self.outbox.extend_from_slice(frame);
+                    self.outbox[begins + place] = ours;
+                    return Ok(());
+                }
             }
             _ => {}
         }

@@ -31,7 +31,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 pub(crate) use self::guard::{GROWTH, GuardError, Opened};
-pub(crate) use self::outbound::NO_CREDIT;
+pub(crate) use self::outbound::{NO_CREDIT, PAIR_RECEIVER, PAIR_SENDER};
 use self::{
     guard::Guard,
     outbound::{Outbound, Piece},

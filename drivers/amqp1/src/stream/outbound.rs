@@ -1,9 +1,11 @@
-//! What fe2o3-amqp writes, with two numbers changed on the way.
+//! What fe2o3-amqp writes, with two numbers and a name changed on the way.
 //!
 //! * Its open asks for smaller frames than it accepts, so that a frame still fits when the guard has wrapped its payload.
 //! * A link's credit above [`NO_CREDIT`] is sent as none. fe2o3-amqp counts every delivery against the credit that it last
 //!   sent, and takes those that were on their way when the credit was taken back for an offence; so it is told of a large
 //!   credit, and the broker of none.
+//! * RabbitMQ's management wants a sender and a receiver of one name on one session, which AMQP allows and fe2o3-amqp
+//!   refuses; so it is told of two names, and the broker of one.
 
 use bytes::BytesMut;
 
@@ -12,6 +14,13 @@ use crate::scan::Raw;
 
 /// The credit that takes a link's credit back.
 pub(crate) const NO_CREDIT: u32 = 1 << 30;
+
+/// What fe2o3-amqp calls the sender and the receiver of a pair; they differ in the last letter only.
+pub(crate) const PAIR_SENDER: &str = "openstack.org/om/management/s";
+/// See [`PAIR_SENDER`].
+pub(crate) const PAIR_RECEIVER: &str = "openstack.org/om/management/r";
+/// What both are called on the wire.
+pub(super) const PAIR: &str = "openstack.org/om/management/p";
 
 const HEADER: usize = 8;
 const OPEN: u64 = 0x10;
@@ -48,13 +57,18 @@ impl Outbound {
         while let Some(size) = unit(&bytes[at..]) {
             let end = (at + size).min(bytes.len());
             let frame = &bytes[at..end];
-            if let Some((place, number)) = changed(frame)? {
+            if let Some(change) = changed(frame)? {
                 if at > 0 {
                     break;
                 }
                 let begins = outbox.len();
                 outbox.extend_from_slice(frame);
-                outbox[begins + place..begins + place + 4].copy_from_slice(&number.to_be_bytes());
+                match change {
+                    Change::Number(place, number) => {
+                        outbox[begins + place..begins + place + 4].copy_from_slice(&number.to_be_bytes());
+                    }
+                    Change::Letter(place, letter) => outbox[begins + place] = letter,
+                }
                 return Ok(Piece::Changed(frame.len()));
             }
             at = end;
@@ -86,8 +100,26 @@ fn unit(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The place of the number in a frame that must be changed, and what it must be.
-fn changed(frame: &[u8]) -> Result<Option<(usize, u32)>, GuardError> {
+/// What must be changed in a frame: the place, and what must be there.
+enum Change {
+    Number(usize, u32),
+    Letter(usize, u8),
+}
+
+/// The place of the last letter of an attach's name, if it is one of these.
+pub(super) fn last_letter(name: Option<Raw<'_>>, names: &[&str], frame: &[u8]) -> Option<usize> {
+    let name = name?;
+    let encoded = name.encoded();
+    names.contains(&name.text()?).then(|| encoded.as_ptr() as usize - frame.as_ptr() as usize + encoded.len() - 1)
+}
+
+fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
+    if let [_, _, _, _, _, 0, _, _, 0, 0x53, 0x12, ..] = frame {
+        let (attach, _) = Raw::first(&frame[HEADER..])?;
+        let name = attach.described().and_then(|(_, fields)| fields.elements().next());
+        let place = last_letter(name, &[PAIR_SENDER, PAIR_RECEIVER], frame);
+        return Ok(place.map(|place| Change::Letter(place, b'p')));
+    }
     // Type AMQP; the descriptors of open and flow are small numbers.
     let wanted = match frame {
         [_, _, _, _, _, 0, _, _, 0, 0x53, 0x10, ..] => OPEN,
@@ -106,8 +138,8 @@ fn changed(frame: &[u8]) -> Result<Option<(usize, u32)>, GuardError> {
     };
     let place = field.as_ptr() as usize - frame.as_ptr() as usize + 1;
     Ok(match wanted {
-        OPEN => Some((place, number.saturating_sub(GROWTH))),
-        _ if number >= NO_CREDIT / 2 => Some((place, 0)),
+        OPEN => Some(Change::Number(place, number.saturating_sub(GROWTH))),
+        _ if number >= NO_CREDIT / 2 => Some(Change::Number(place, 0)),
         _ => None,
     })
 }

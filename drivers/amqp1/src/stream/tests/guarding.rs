@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::wire;
 use crate::stream::{
     guard::{Guard, GuardError, Opened},
-    outbound::{NO_CREDIT, Outbound, Piece},
+    outbound::{NO_CREDIT, Outbound, PAIR, PAIR_RECEIVER, PAIR_SENDER, Piece},
 };
 
 fn guard(message_max: usize) -> Guard {
@@ -127,6 +127,26 @@ fn a_credit_that_means_none_is_sent_as_none() {
     let none = flow(NO_CREDIT - 7);
     assert_eq!(outbound.next(&none, &mut outbox).unwrap(), Piece::Changed(none.len()));
     assert!(outbox.ends_with(&[0x70, 0, 0, 0, 0]));
+}
+
+#[test]
+fn a_pair_of_links_has_one_name_on_the_wire_and_two_here() {
+    let attach = |name: &str, receiver: bool| {
+        let head = [0xa1, u8::try_from(name.len()).unwrap()];
+        let fields = [&head[..], name.as_bytes(), &[0x43, if receiver { 0x41 } else { 0x42 }]].concat();
+        wire::frame(0, &wire::described(0x12, 3, &fields))
+    };
+    for (ours, receiver) in [(PAIR_SENDER, false), (PAIR_RECEIVER, true)] {
+        let mut outbox = BytesMut::new();
+        let written = attach(ours, receiver);
+        assert_eq!(Outbound::default().next(&written, &mut outbox).unwrap(), Piece::Changed(written.len()));
+        assert_eq!(outbox, attach(PAIR, receiver));
+        // The peer answers with its own role.
+        assert_eq!(passed(&mut guard(1), &attach(PAIR, !receiver)).unwrap(), attach(ours, !receiver));
+    }
+    let other = attach("openstack.org/om/receiver/[t]/s", false);
+    assert_eq!(Outbound::default().next(&other, &mut BytesMut::new()).unwrap(), Piece::Plain(other.len()));
+    assert_eq!(passed(&mut guard(1), &other).unwrap(), other);
 }
 
 #[test]
