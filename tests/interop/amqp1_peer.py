@@ -17,14 +17,15 @@ import proton
 from oslo_config import cfg
 from oslo_messaging._drivers.amqp1_driver import opts
 
-# The driver writes a time of its monotonic clock into absolute-expiry-time, which lies in 1970; ActiveMQ drops such requests.
-proton.Message.expiry_time = property(lambda self: 0, lambda self, value: None)
-
 options = argparse.ArgumentParser()
 options.add_argument("--url", required=True)
 options.add_argument("--topic", required=True)
 options.add_argument("--server", required=True)
+options.add_argument("--activemq", action="store_true", help="what the operators of a fleet on ActiveMQ set")
 arguments = options.parse_args()
+if arguments.activemq:
+    # The driver writes a time of its monotonic clock into absolute-expiry-time, which lies in 1970; ActiveMQ drops such requests.
+    proton.Message.expiry_time = property(lambda self: 0, lambda self, value: None)
 
 conf = cfg.ConfigOpts()
 conf([], project="oxlo-interop")
@@ -32,10 +33,11 @@ conf([], project="oxlo-interop")
 from oslo_messaging import _metrics  # noqa: E402
 
 conf.register_opts(_metrics.client.oslo_messaging_metrics, group="oslo_messaging_metrics")
-# What ActiveMQ needs to fan out, as the operators of such a fleet set it.
 conf.register_opts(opts.amqp1_opts, group="oslo_messaging_amqp")
-conf.set_override("addressing_mode", "legacy", group="oslo_messaging_amqp")
-conf.set_override("broadcast_prefix", "topic://broadcast", group="oslo_messaging_amqp")
+if arguments.activemq:
+    # Only so does it fan out.
+    conf.set_override("addressing_mode", "legacy", group="oslo_messaging_amqp")
+    conf.set_override("broadcast_prefix", "topic://broadcast", group="oslo_messaging_amqp")
 transport = oslo_messaging.get_rpc_transport(conf, arguments.url)
 
 seen = []

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_amqp1::Amqp1Driver;
-use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, eventually};
+use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease, PythonPeer, eventually};
 use oxlo_transport::{
-    CallOptions, ConnectionState, ListenOptions, Payload, Registry, Reply, Request, Target, Transport, TransportError,
-    error::Refusal,
+    CallOptions, ConnectionState, ListenOptions, Payload, Registry, Reply, Request, SendOptions, Target, Transport,
+    TransportError, error::Refusal,
 };
 use tokio::time::Instant;
 
@@ -48,6 +48,32 @@ async fn a_broker_of_another_protocol_is_named() {
     let refused = connect(&format!("amqp://guest:guest@127.0.0.1:{}", broker.port())).await.unwrap_err();
     assert!(matches!(refused, TransportError::Refused { refusal: Refusal::Protocol, .. }), "{refused:?}");
     assert!(refused.to_string().contains("this broker speaks AMQP 0-9-1, use rabbit://"), "{refused}");
+}
+
+/// A link that gets no credit holds up nobody but those who send to its address, and those no longer than they said.
+#[tokio::test]
+async fn without_credit_a_message_is_not_sent() {
+    let port = PortLease::take();
+    let mut broker = PythonPeer::spawn("amqp1_broker.py", &["--port", &port.port().to_string()]);
+    broker.expect_ready().await;
+    let url = format!("amqp://127.0.0.1:{}", port.port());
+    let connected = eventually(SOON, "the broker is there", async || connect(&url).await, Result::is_ok).await;
+    let client = connected.unwrap();
+    let blocked = Target::topic("nocredit");
+    let options = SendOptions::new().with_timeout(Duration::from_secs(1));
+    let begun = Instant::now();
+    let elsewhere = Target::topic("open");
+    let (one, two, open) = tokio::join!(
+        client.cast(&blocked, request(), &options),
+        client.cast(&blocked, request(), &options),
+        client.cast(&elsewhere, request(), &options),
+    );
+    for refused in [one, two] {
+        assert!(matches!(refused, Err(TransportError::Blocked { .. })), "{refused:?}");
+    }
+    assert!(open.is_ok(), "{open:?}");
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    client.close().await;
 }
 
 #[tokio::test]

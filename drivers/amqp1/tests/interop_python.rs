@@ -1,10 +1,12 @@
-//! Python's oslo.messaging 14.9 with its AMQP 1.0 driver, both ways, on ActiveMQ.
+//! Python's oslo.messaging 14.9 with its AMQP 1.0 driver, both ways: on ActiveMQ, and on a small broker of Proton's that does
+//! what ActiveMQ does not. There Python runs as it is, without a user and thus without SASL, and takes its addresses from what
+//! the broker calls itself: legacy ones, or the routable ones of a router.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_amqp1::Amqp1Driver;
-use oxlo_test_support::{Amqp1Product, PythonPeer, eventually};
+use oxlo_test_support::{Amqp1Product, PortLease, PythonPeer, eventually};
 use oxlo_transport::{
     CallOptions, Context, ListenOptions, Notification, Payload, Priority, Registry, Reply, Request, SendOptions,
     Target, Transport, message::NotificationFormat,
@@ -13,23 +15,55 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
 
+/// What both talk through.
+#[derive(Clone, Copy, PartialEq)]
+enum Ground {
+    ActiveMq,
+    Legacy,
+    Router,
+}
+
 struct Pair {
     oxlo: Arc<dyn Transport>,
     python: PythonPeer,
     /// Where Python serves; it takes notifications at the topic with `-notes`.
     topic: String,
+    _broker: Option<(PythonPeer, PortLease)>,
 }
 
-async fn pair(name: &str) -> Pair {
-    let url = Amqp1Product::ActiveMq.shared_url().await;
+/// A broker of the test's own, and its URL.
+async fn proton(product: Option<&str>) -> (PythonPeer, PortLease, String) {
+    let port = PortLease::take();
+    let number = port.port().to_string();
+    let mut arguments = vec!["--port", &number];
+    arguments.extend(product.into_iter().flat_map(|product| ["--product", product]));
+    let mut broker = PythonPeer::spawn("amqp1_broker.py", &arguments);
+    broker.expect_ready().await;
+    let connects = async || tokio::net::TcpStream::connect(("127.0.0.1", port.port())).await.is_ok();
+    eventually(SOON, "the broker takes connections", connects, |connects| *connects).await;
+    let url = format!("amqp://127.0.0.1:{number}");
+    (broker, port, url)
+}
+
+async fn pair(name: &str, ground: Ground) -> Pair {
+    let (url, broker) = match ground {
+        Ground::ActiveMq => (Amqp1Product::ActiveMq.shared_url().await, None),
+        Ground::Legacy | Ground::Router => {
+            let (broker, port, url) = proton((ground == Ground::Router).then_some("qpid-dispatch-router")).await;
+            (url, Some((broker, port)))
+        }
+    };
     let topic = format!("{name}-{}", std::process::id());
     // Without a user Python's driver says no SASL at all, which ActiveMQ does not let in; any user is let in.
-    let with_user = url.replace("amqp://", "amqp://python:python@");
-    let python_arguments = ["--url", &with_user, "--topic", &topic, "--server", "python"];
+    let pythons = if broker.is_none() { url.replace("amqp://", "amqp://python:python@") } else { url.clone() };
+    let mut python_arguments = vec!["--url", &pythons, "--topic", &topic, "--server", "python"];
+    if ground == Ground::ActiveMq {
+        python_arguments.push("--activemq");
+    }
     let mut python = PythonPeer::spawn("amqp1_peer.py", &python_arguments);
     python.expect_ready().await;
     let oxlo = Registry::new().with(Amqp1Driver).transport(&url).connect().await.unwrap();
-    Pair { oxlo, python, topic }
+    Pair { oxlo, python, topic, _broker: broker }
 }
 
 fn request(method: &str, args: &Value) -> Request {
@@ -45,8 +79,21 @@ fn patient() -> CallOptions {
 }
 
 #[tokio::test]
-async fn oxlo_calls_python() {
-    let mut it = pair("called").await;
+async fn oxlo_calls_python_on_activemq() {
+    oxlo_calls_python(pair("called", Ground::ActiveMq).await).await;
+}
+
+#[tokio::test]
+async fn oxlo_calls_python_by_legacy_addresses() {
+    oxlo_calls_python(pair("called-legacy", Ground::Legacy).await).await;
+}
+
+#[tokio::test]
+async fn oxlo_calls_python_by_routable_addresses() {
+    oxlo_calls_python(pair("called-routable", Ground::Router).await).await;
+}
+
+async fn oxlo_calls_python(mut it: Pair) {
     let to = Target::topic(it.topic.as_str());
     // A Python server says that it is ready before its links are attached.
     let first = it.oxlo.call(&to, request("echo", &json!({"value": "Zoë"})), &patient()).await.unwrap();
@@ -84,8 +131,21 @@ async fn oxlo_calls_python() {
 }
 
 #[tokio::test]
-async fn python_calls_oxlo() {
-    let mut it = pair("calling").await;
+async fn python_calls_oxlo_on_activemq() {
+    python_calls_oxlo(pair("calling", Ground::ActiveMq).await).await;
+}
+
+#[tokio::test]
+async fn python_calls_oxlo_by_legacy_addresses() {
+    python_calls_oxlo(pair("calling-legacy", Ground::Legacy).await).await;
+}
+
+#[tokio::test]
+async fn python_calls_oxlo_by_routable_addresses() {
+    python_calls_oxlo(pair("calling-routable", Ground::Router).await).await;
+}
+
+async fn python_calls_oxlo(mut it: Pair) {
     let topic = format!("{}-oxlo", it.topic);
     let on = Target::topic(topic.as_str()).server("oxlo");
     let mut listener = it.oxlo.listen(&on, &ListenOptions::new()).await.unwrap();
