@@ -53,6 +53,7 @@ impl Child {
         let environment: Vec<(&str, String)> = environment
             .iter()
             .map(|(name, value)| match *name {
+                URL if value.starts_with("amqp") => (URL, (*value).to_owned()),
                 URL if value.contains('?') => (URL, format!("{value}&rabbit_transient_queues_ttl=1")),
                 URL => (URL, format!("{value}?rabbit_transient_queues_ttl=1")),
                 name => (name, (*value).to_owned()),

@@ -205,21 +205,21 @@ impl Traffic {
 }
 
 /// Rows count threads and memory of the process, so that one row runs at a time.
-async fn alone() -> MutexGuard<'static, ()> {
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     ALONE.lock().await
 }
 
 /// What is counted before a row and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Count {
-    tasks: u64,
+pub(crate) struct Count {
+    pub(crate) tasks: u64,
     io_threads: u64,
-    sockets: u64,
+    pub(crate) sockets: u64,
 }
 
 impl Count {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self {
             tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64,
             io_threads: io_threads(),
@@ -339,7 +339,7 @@ impl Stage {
 }
 
 /// The value once it is `fine`, or the last one after a while: for the checker to judge.
-async fn settled<T>(mut probe: impl AsyncFnMut() -> T, fine: impl Fn(&T) -> bool) -> T {
+pub(crate) async fn settled<T>(mut probe: impl AsyncFnMut() -> T, fine: impl Fn(&T) -> bool) -> T {
     let give_up = Instant::now() + Duration::from_secs(8);
     loop {
         let value = probe().await;
@@ -351,13 +351,13 @@ async fn settled<T>(mut probe: impl AsyncFnMut() -> T, fine: impl Fn(&T) -> bool
 }
 
 /// How late this runtime wakes tasks up, so that a busy machine is not taken for a late library.
-struct Lag {
+pub(crate) struct Lag {
     longest: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Lag {
-    fn measure() -> Self {
+    pub(crate) fn measure() -> Self {
         let longest = Arc::new(AtomicU64::new(0));
         let kept = longest.clone();
         let task = tokio::spawn(async move {
@@ -370,7 +370,7 @@ impl Lag {
         Self { longest, task }
     }
 
-    fn longest(self) -> Duration {
+    pub(crate) fn longest(self) -> Duration {
         self.task.abort();
         Duration::from_millis(self.longest.load(Ordering::Relaxed))
     }

@@ -150,6 +150,18 @@ impl Amqp1Broker {
         blocking(move || inner.boot()).await;
     }
 
+    /// Runs `rabbitmqctl` against this broker and returns its output; a second or two.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, with what it printed, and for ActiveMQ.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        assert_eq!(self.0.product, Amqp1Product::RabbitMq4, "rabbitmqctl is for RabbitMQ");
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let inner = self.0.clone();
+        blocking(move || inner.ctl(&arguments)).await
+    }
+
     /// SIGSTOP: connections stay open, and nothing answers. Only where the broker is one process: ActiveMQ.
     ///
     /// # Panics
@@ -231,8 +243,6 @@ impl Inner {
             rustix::process::geteuid().is_root(),
             "RabbitMQ 4 runs in a root folder of its own (chroot), which needs root: run the tests as root"
         );
-        let root = self.product.folder();
-        let [distribution, epmd] = &self.others;
         fs::write(
             self.folder.path().join("rabbitmq.conf"),
             format!(
@@ -245,10 +255,25 @@ impl Inner {
         )
         .expect("cannot write rabbitmq.conf");
         fs::write(self.folder.path().join("enabled_plugins"), "[].\n").expect("cannot write enabled_plugins");
+        self.in_root("chown -R rabbitmq:rabbitmq /broker; exec", &["rabbitmq-server"])
+    }
+
+    fn ctl(&self, arguments: &[String]) -> String {
+        let arguments: Vec<&str> = ["rabbitmqctl"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let output = self.in_root("exec", &arguments).stdin(Stdio::null()).output().expect("cannot run rabbitmqctl");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs one of RabbitMQ's programs in its root folder, after what the shell is told to do first.
+    fn in_root(&self, first: &str, program: &[&str]) -> Command {
+        let [distribution, epmd] = &self.others;
         // A process namespace of its own: its end is the end of the port mapper and all other helpers.
         let mut command = bound_command("unshare", None);
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", RABBITMQ4, "sh"]);
-        command.arg(root).arg(self.folder.path());
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c"]);
+        command.arg(RABBITMQ4.replace("{first}", first)).arg("sh");
+        command.arg(self.product.folder()).arg(self.folder.path()).args(program);
         command
             .env("ERL_EPMD_PORT", epmd.port().to_string())
             .env("RABBITMQ_DIST_PORT", distribution.port().to_string())
@@ -265,13 +290,17 @@ impl Inner {
     }
 }
 
-/// Without tcpNoDelay each delivery waits some 40 ms for the kernel.
+/// Without tcpNoDelay each delivery waits some 40 ms for the kernel. Queues of the topic `full` in oslo's legacy addresses take
+/// a megabyte, and then give no more credit.
 const ACTIVEMQ: &str = r#"<beans xmlns="http://www.springframework.org/schema/beans"
   xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans.xsd
     http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
   <broker xmlns="http://activemq.apache.org/schema/core" brokerName="oxlo" useJmx="false" persistent="false"
     schedulerSupport="false" dataDirectory="{data}">
+    <destinationPolicy><policyMap><policyEntries>
+      <policyEntry queue="exclusive.openstack.full.>" producerFlowControl="true" memoryLimit="1 mb"/>
+    </policyEntries></policyMap></destinationPolicy>
     <transportConnectors>
       <transportConnector name="amqp" uri="amqp://127.0.0.1:{port}?transport.tcpNoDelay=true"/>
     </transportConnectors>
@@ -279,15 +308,16 @@ const ACTIVEMQ: &str = r#"<beans xmlns="http://www.springframework.org/schema/be
 </beans>
 "#;
 
-/// Arguments: the root folder, the folder for this broker's data.
+/// Arguments: the root folder, the folder for this broker's data, the program and its arguments.
 const RABBITMQ4: &str = r#"set -e
 mount --make-rprivate /
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount --bind "$2" "$1/broker"
-exec chroot "$1" /bin/sh -c '
-    chown -R rabbitmq:rabbitmq /broker
-    exec setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups env -i \
+root=$1
+shift 2
+exec chroot "$root" /bin/sh -c '
+    {first} setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups env -i \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/broker LANG=C.UTF-8 \
         ERL_EPMD_PORT="$ERL_EPMD_PORT" ERL_EPMD_ADDRESS=127.0.0.1 \
         RABBITMQ_NODENAME="$RABBITMQ_NODENAME" RABBITMQ_DIST_PORT="$RABBITMQ_DIST_PORT" \
@@ -295,7 +325,7 @@ exec chroot "$1" /bin/sh -c '
         RABBITMQ_CONFIG_FILE=/broker/rabbitmq RABBITMQ_ENABLED_PLUGINS_FILE=/broker/enabled_plugins \
         RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SCHEDULER_BIND_TYPE=u \
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 +SDio 2 -noinput" \
-        /usr/lib/rabbitmq/bin/rabbitmq-server'
+        /usr/lib/rabbitmq/bin/"$@"' sh "$@"
 "#;
 
 /// Every jar below a folder; links are left out, because Debian links each to its name without version.
