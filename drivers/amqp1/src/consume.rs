@@ -250,12 +250,13 @@ impl<R: Reader> Keeper<R> {
     }
 
     async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
+        let places: Vec<Place> = self.places.iter().map(Place::once).collect();
         let subscribing = async {
-            let needs: Vec<_> = self.places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
+            let needs: Vec<_> = places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
             management::make(up, &needs).await?;
             let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
             let mut receivers = Vec::new();
-            for place in &self.places {
+            for place in &places {
                 receivers.push(receive::attach(&mut session, &place.address, self.receiving.prefetch).await?);
             }
             Ok((session, receivers))
@@ -265,7 +266,7 @@ impl<R: Reader> Keeper<R> {
             attached.unwrap_or_else(|_| Err(Failed::Lost("the broker attached no links in time".to_owned())))?;
         let (orders, seen) = watch::channel(Orders::Take);
         let mut links = JoinSet::new();
-        for (receiver, place) in receivers.into_iter().zip(&self.places) {
+        for (receiver, place) in receivers.into_iter().zip(&places) {
             links.spawn(receive::run(receiver, place.address.as_str().into(), self.receiving.clone(), seen.clone()));
         }
         Ok(Live { links, orders, session, connected: up.clone() })

@@ -8,7 +8,7 @@
 //! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
 //! | `scan`, `stream` | encoded values without recursion; the socket under fe2o3-amqp with the guard against hostile messages |
 //! | `connection` | a supervised connection |
-//! | `publish` | sending, and knowing what became of it |
+//! | `publish`, `sender` | sending, and knowing what became of it |
 //! | `consume`, `receive`, `duplicates`, `request` | taking messages, once each, settling and answering them |
 //! | `management` | what RabbitMQ 4 needs declared |
 //! | `reply` | the replies to our own calls |
@@ -47,6 +47,7 @@ mod receive;
 mod reply;
 mod request;
 mod scan;
+mod sender;
 mod stream;
 mod transport;
 
