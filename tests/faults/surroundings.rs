@@ -112,10 +112,8 @@ fn row_43_packets_dropped_without_a_reset() {
 
 /// Runs [`in_a_namespace`] in a network namespace, where packets can be dropped without harm to anybody.
 fn in_a_namespace_of_its_own(fault: &str) {
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        eprintln!("skipped: only root makes network namespaces");
-        return;
-    }
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    assert_eq!(user, 0, "only root makes network namespaces; run these tests as tests/run does, as root");
     let script = "ip link set lo up && exec setpriv --pdeathsig KILL -- \"$0\" \"$@\"";
     let ended = Command::new("unshare")
         .args(["--net", "--", "sh", "-c", script])

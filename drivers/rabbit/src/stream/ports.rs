@@ -36,7 +36,12 @@ pub(crate) type Inbox = mpsc::UnboundedReceiver<Incoming>;
 
 enum Port {
     Publishing(Arc<Ledger>),
-    Consuming { inbox: mpsc::UnboundedSender<Incoming>, begun: Option<Begun> },
+    Consuming(Box<Consuming>),
+}
+
+struct Consuming {
+    inbox: mpsc::UnboundedSender<Incoming>,
+    begun: Option<Begun>,
 }
 
 /// A message whose content is not complete.
@@ -66,7 +71,7 @@ impl Ports {
     /// From now on the channel's messages come here. To be asked for before anything is consumed on it.
     pub(crate) fn consume(&self, channel: u16) -> Inbox {
         let (inbox, messages) = mpsc::unbounded_channel();
-        self.insert(channel, Port::Consuming { inbox, begun: None });
+        self.insert(channel, Port::Consuming(Box::new(Consuming { inbox, begun: None })));
         messages
     }
 
@@ -119,7 +124,7 @@ impl Open {
         match self.channels.get_mut(&channel) {
             None => Ok(()),
             Some(Port::Publishing(ledger)) => publishing(ledger, frame),
-            Some(Port::Consuming { inbox, begun }) => consuming(inbox, begun, frame),
+            Some(Port::Consuming(port)) => consuming(port, frame),
         }
     }
 }
@@ -155,11 +160,8 @@ fn own_id(text: &[u8]) -> Option<Uuid> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn consuming(
-    inbox: &mpsc::UnboundedSender<Incoming>,
-    begun: &mut Option<Begun>,
-    frame: Frame<'_>,
-) -> Result<(), GuardError> {
+fn consuming(port: &mut Consuming, frame: Frame<'_>) -> Result<(), GuardError> {
+    let Consuming { inbox, begun } = port;
     match frame {
         Frame::Deliver(arguments) => {
             *begun = Some(Begun { message: announced(arguments).ok_or(GuardError::CutShort("delivery"))?, left: 0 });
