@@ -40,6 +40,8 @@ fn levels(value: &Value) -> usize {
     let most = |values: &mut dyn Iterator<Item = &Value>| 1 + values.map(levels).max().unwrap_or(0);
     match value {
         Value::Described(described) => 1 + levels(&described.value),
+        // `list0` holds nothing and is no level.
+        Value::List(list) if list.is_empty() => 0,
         Value::List(list) => most(&mut list.iter()),
         Value::Array(array) => most(&mut array.0.iter()),
         Value::Map(map) => most(&mut map.iter().flat_map(|(key, value)| [key, value])),
