@@ -9,7 +9,7 @@
 //! * A sender is known by its reply queue. Its first message has no age, because there is nothing to compare it with.
 //! * Both sides count from one reading of the clock at the start, so that a clock that is set does not matter. A machine
 //!   that was suspended does: then all its messages seem late by the same amount. An age that stays the same over
-//!   messages sent in the course of [`STANDING`] is therefore taken for a difference of the clocks, and no age. (So is a
+//!   messages sent in the course of `STANDING` is therefore taken for a difference of the clocks, and no age. (So is a
 //!   queue that stays equally long all the time: its requests are then judged by `expiration` alone.)
 //! * Messages of others (Python's ids say no time, or there are none) have no age.
 
