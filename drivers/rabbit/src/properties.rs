@@ -1,6 +1,6 @@
 //! The properties of a message, and what they say about its body.
 //!
-//! What is sent is what Python sends, plus a `message_id`, which the confirm pump needs and Python ignores.
+//! What is sent is what Python sends, plus a `message_id`, by which returned messages are told apart and which Python ignores.
 
 use std::{io::Read, time::Duration};
 
