@@ -119,8 +119,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let url = arguments.next();
     let demo = url.is_none() || arguments.any(|it| it == "--demo");
 
-    // lapin logs what the broker hands back at `warn`, body and all.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let figures = install_metrics()?;
     let mut signals = Signals::listen()?;
