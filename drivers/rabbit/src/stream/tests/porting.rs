@@ -5,9 +5,8 @@ use proptest::prelude::*;
 
 use super::wire;
 use crate::confirms::Ledger;
-use crate::stream::guard::Guard;
-use crate::stream::inbound::Inbound;
 use crate::stream::ports::{Inbox, Ports};
+use crate::stream::replay::replay_with;
 
 /// A channel that is consumed on, and one without a port.
 const CONSUMED: u16 = 1;
@@ -16,18 +15,8 @@ const PUBLISHED: u16 = 3;
 
 /// What lapin gets of `input` when it arrives in chunks of the given sizes.
 fn run(ports: &Ports, input: &[u8], arrivals: &[usize]) -> Vec<u8> {
-    let mut inbound = Inbound::new(Guard::new(0));
-    let mut arrivals = arrivals.iter().copied().cycle();
-    let (mut visible, mut changed, mut left) = (Vec::new(), Vec::new(), input);
-    while !left.is_empty() {
-        let space = inbound.space();
-        let bytes = arrivals.next().unwrap_or(usize::MAX).min(left.len()).min(space.len());
-        let (now, later) = left.split_at(bytes);
-        space[..bytes].copy_from_slice(now);
-        left = later;
-        inbound.filled(bytes);
-        inbound.judge(&mut ports.lock(), &mut visible, &mut changed).unwrap();
-    }
+    let (visible, _, error) = replay_with(ports, input, arrivals);
+    assert_eq!(error, None);
     visible
 }
 
@@ -125,19 +114,7 @@ proptest! {
                 input.extend(wire::method(channel, 60, *method, arguments));
             }
         }
-        let mut inbound = Inbound::new(Guard::new(0));
-        let (mut visible, mut changed, mut left) = (Vec::new(), Vec::new(), &input[..]);
-        let mut arrivals = arrivals.into_iter().cycle();
-        while !left.is_empty() {
-            let space = inbound.space();
-            let bytes = arrivals.next().unwrap_or(1).min(left.len()).min(space.len());
-            space[..bytes].copy_from_slice(&left[..bytes]);
-            left = &left[bytes..];
-            inbound.filled(bytes);
-            if inbound.judge(&mut ports.lock(), &mut visible, &mut changed).is_err() {
-                break;
-            }
-        }
+        replay_with(&ports, &input, &arrivals);
     }
 }
 
