@@ -18,6 +18,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
+use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
@@ -139,36 +140,20 @@ impl Progress {
     }
 }
 
-type Replying = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send>>;
-
 /// What a layer of a client wraps: it sends a [`CallRequest`] and resolves to the [`Reply`]; that of a cast is `null`.
 ///
 /// Its errors are [`CallError`]s, or what a layer below failed with. A method's failure is a reply, not an error.
-pub struct CallService(Box<dyn Erased>);
+#[derive(Clone)]
+pub struct CallService(BoxCloneSyncService<CallRequest, Reply, BoxError>);
 
-trait Erased: Send + Sync {
-    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
-    fn send(&mut self, request: CallRequest) -> Replying;
-    fn clone_box(&self) -> Box<dyn Erased>;
-}
-
-impl<S> Erased for S
-where
-    S: Service<CallRequest, Response = Reply> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-{
-    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn send(&mut self, request: CallRequest) -> Replying {
-        let sending = self.call(request);
-        Box::pin(async move { sending.await.map_err(Into::into) })
-    }
-
-    fn clone_box(&self) -> Box<dyn Erased> {
-        Box::new(self.clone())
+impl CallService {
+    fn new<S>(service: S) -> Self
+    where
+        S: Service<CallRequest, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service.map_err(Into::into)))
     }
 }
 
@@ -178,17 +163,11 @@ impl Service<CallRequest> for CallService {
     type Future = Pin<Box<dyn Future<Output = Result<Reply, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: CallRequest) -> Self::Future {
-        self.0.send(request)
-    }
-}
-
-impl Clone for CallService {
-    fn clone(&self) -> Self {
-        Self(self.0.clone_box())
+        self.0.call(request)
     }
 }
 
@@ -251,8 +230,8 @@ impl RPCClient {
         <L::Service as Service<CallRequest>>::Error: Into<BoxError>,
         <L::Service as Service<CallRequest>>::Future: Send + 'static,
     {
-        let inner = self.layers.take().unwrap_or_else(|| CallService(Box::new(Outgoing(self.transport.clone()))));
-        self.layers = Some(CallService(Box::new(layer.layer(inner))));
+        let inner = self.layers.take().unwrap_or_else(|| CallService::new(Outgoing(self.transport.clone())));
+        self.layers = Some(CallService::new(layer.layer(inner)));
         self
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use oxlo_transport::{Failure, Payload};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -24,35 +25,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the result, serialised.
 ///
 /// Its errors are [`HandlerError`]s, or what a layer below failed with.
-pub struct CallService(Box<dyn Erased>);
-
-type Running = Pin<Box<dyn Future<Output = Result<Payload, BoxError>> + Send>>;
-
-trait Erased: Send + Sync {
-    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
-    fn run(&mut self, call: Call) -> Running;
-    fn clone_box(&self) -> Box<dyn Erased>;
-}
-
-impl<S> Erased for S
-where
-    S: Service<Call, Response = Payload> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-{
-    fn ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn run(&mut self, call: Call) -> Running {
-        let running = self.call(call);
-        Box::pin(async move { running.await.map_err(Into::into) })
-    }
-
-    fn clone_box(&self) -> Box<dyn Erased> {
-        Box::new(self.clone())
-    }
-}
+#[derive(Clone)]
+pub struct CallService(BoxCloneSyncService<Call, Payload, BoxError>);
 
 impl Service<Call> for CallService {
     type Response = Payload;
@@ -60,17 +34,11 @@ impl Service<Call> for CallService {
     type Future = Pin<Box<dyn Future<Output = Result<Payload, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        self.0.run(call)
-    }
-}
-
-impl Clone for CallService {
-    fn clone(&self) -> Self {
-        Self(self.0.clone_box())
+        self.0.call(call)
     }
 }
 
@@ -105,6 +73,15 @@ impl Service<Call> for Handlers {
 }
 
 impl CallService {
+    fn new<S>(service: S) -> Self
+    where
+        S: Service<Call, Response = Payload> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service.map_err(Into::into)))
+    }
+
     /// `inner` in one more layer.
     pub(crate) fn layered<L>(inner: Option<Self>, layer: &L) -> Self
     where
@@ -113,7 +90,7 @@ impl CallService {
         <L::Service as Service<Call>>::Error: Into<BoxError>,
         <L::Service as Service<Call>>::Future: Send + 'static,
     {
-        Self(Box::new(layer.layer(inner.unwrap_or_else(|| Self(Box::new(Handlers))))))
+        Self::new(layer.layer(inner.unwrap_or_else(|| Self::new(Handlers))))
     }
 
     /// Runs one call through the layers.
