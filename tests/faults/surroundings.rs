@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::child::Child;
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, state};
+use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, refusal, state};
 
 /// An hour ahead, two hours back, and right again, in seconds from the real time.
 const JUMPS: [&str; 3] = ["+3600", "-3600", "+0"];
@@ -194,7 +194,7 @@ async fn silence(broker: &Broker, stage: &Stage) {
         noticed.as_secs_f64() / 2.0
     );
     assert!(noticed < Duration::from_millis(4500), "{noticed:?}");
-    let ended = stage.caller.call(0, Duration::from_millis(500)).await.unwrap_err();
+    let ended = refusal(&stage.caller).await;
     assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
     nft("delete table inet fault");
     // An attempt that was under way waits for the kernel to send its SYN again.

@@ -3,7 +3,7 @@
 use std::{net::TcpStream, time::Duration};
 
 use oxlo::{CallError, Context, RPCClient, RPCServer, Target};
-use oxlo_test_support::{Amqp1Broker, Amqp1Product, Event, History};
+use oxlo_test_support::{Amqp1Broker, Amqp1Product, Event, History, eventually};
 use serde_json::json;
 use tokio::{
     task::JoinSet,
@@ -42,7 +42,9 @@ async fn row_01_broker_sigkill_and_restart() {
     stage.history.record(Event::Disrupted);
     broker.kill().await;
     state(&stage.client, "disconnected").await;
-    let refused = stage.caller.call(0, Duration::from_millis(300)).await.unwrap_err();
+    // The two connections do not notice it in the same moment.
+    let call = async || stage.caller.call(0, Duration::from_millis(300)).await.unwrap_err();
+    let refused = eventually(SOON, "calls are refused", call, |error| !error.may_have_run()).await;
     assert!(matches!(refused, CallError::Unreachable { .. }), "{refused}");
     let back = async {
         let since = port_opens(broker.port()).await;
