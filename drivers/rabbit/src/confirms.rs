@@ -12,18 +12,18 @@ use std::{
     },
 };
 
-use futures_util::FutureExt;
-use lapin::{
-    BasicProperties, Channel,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
-    types::ShortString,
-};
+use lapin::Channel;
 use oxlo_transport::{TransportError, parts::pending::PendingCalls};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{connection::Session, sabotage, stream::StreamHandle, topology::Route};
+use crate::{
+    connection::Session,
+    sabotage,
+    stream::{Sender, StreamHandle},
+    topology::Route,
+};
 
 /// Who learns how a publish ended.
 pub(crate) enum Completion {
@@ -50,12 +50,12 @@ impl Completion {
 }
 
 /// One message to publish.
+#[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) route: &'a Arc<Route>,
-    pub(crate) exchange: ShortString,
-    pub(crate) routing_key: ShortString,
     pub(crate) mandatory: bool,
-    pub(crate) properties: BasicProperties,
+    /// As they are on the wire.
+    pub(crate) properties: &'a [u8],
     pub(crate) body: &'a [u8],
     pub(crate) id: Uuid,
 }
@@ -66,8 +66,7 @@ pub(crate) type Unsent = Box<(Completion, OwnedSemaphorePermit)>;
 /// A channel in confirm mode.
 pub(crate) struct ConfirmingChannel {
     channel: Channel,
-    // Held while a message is entered and handed to lapin: tags are in the order of lapin's queue.
-    order: Mutex<()>,
+    sender: Sender,
     ledger: Arc<Ledger>,
     stream: StreamHandle,
 }
@@ -79,10 +78,12 @@ impl ConfirmingChannel {
         let stream = session.stream().clone();
         let ledger = Ledger::new(stream.on_their_way());
         stream.ports().publish(channel.id(), &ledger);
-        // The first poll queues the request. That nobody waits for the answer keeps lapin from counting confirms that it
-        // will not see; the broker takes the request before any message that follows it.
-        channel.confirm_select(ConfirmSelectOptions { nowait: true }).now_or_never().transpose()?;
-        Ok(Self { channel, order: Mutex::new(()), ledger, stream })
+        let sender = session.sender(&channel);
+        // lapin does not learn of it: it would count confirms that it will not see.
+        if let Some(mut sending) = sender.begin() {
+            sending.frames().confirm_select();
+        }
+        Ok(Self { channel, sender, ledger, stream })
     }
 
     /// Hands a message over. When this returns it is on its way, and `completion` will learn what became of it.
@@ -96,27 +97,15 @@ impl ConfirmingChannel {
         completion: Completion,
         weight: OwnedSemaphorePermit,
     ) -> Result<(), Unsent> {
-        let Message { route, exchange, routing_key, mandatory, properties, body, id } = message;
-        if !self.channel.status().connected() {
-            self.ledger.end();
-            return Err(Box::new((completion, weight)));
-        }
+        let Message { route, mandatory, properties, body, id } = message;
         let flight = Flight { id: id.as_u128(), route: route.clone(), completion, weight };
-        let _in_order = lock(&self.order);
-        if let Err(flight) = self.ledger.enter(flight) {
-            return Err(Box::new((flight.completion, flight.weight)));
-        }
-        let options = BasicPublishOptions { mandatory, immediate: false };
-        let publish = self.channel.basic_publish(exchange, routing_key, options, body, properties);
-        // The first poll queues the frames; nothing else is to be waited for.
-        if let Some(Err(_)) = publish.now_or_never() {
-            let withdrawn = self.ledger.withdraw();
+        // Entered while nobody else sends: tags are in the order of the frames.
+        let Some(mut sending) = self.sender.begin() else {
             self.ledger.end();
-            if let Some(flight) = withdrawn {
-                return Err(Box::new((flight.completion, flight.weight)));
-            }
-            // The channel ended in between, and its completion was told so.
-        }
+            return Err(flight.unsent());
+        };
+        self.ledger.enter(flight).map_err(|flight| flight.unsent())?;
+        sending.frames().publish((&route.exchange, &route.routing_key), mandatory, properties, body);
         Ok(())
     }
 
@@ -159,6 +148,10 @@ struct Flight {
 }
 
 impl Flight {
+    fn unsent(self) -> Unsent {
+        Box::new((self.completion, self.weight))
+    }
+
     fn finish(self, acked: bool, returned: bool) {
         let Self { route, completion, .. } = self;
         completion.complete(if returned {
@@ -215,15 +208,6 @@ impl Ledger {
         book.outstanding += 1;
         self.all.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Takes back the flight that was entered last.
-    fn withdraw(&self) -> Option<Flight> {
-        let mut book = lock(&self.book);
-        let flight = book.flights.pop_back()??;
-        book.outstanding -= 1;
-        self.all.fetch_sub(1, Ordering::Relaxed);
-        Some(flight)
     }
 
     /// A message came back; its confirm follows.

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Host, Login},
     error,
-    stream::{self, Peer, StreamHandle},
+    stream::{self, Peer, Sender, StreamHandle},
 };
 
 /// What is offered to the broker: RabbitMQ's own default.
@@ -65,6 +65,11 @@ impl Session {
                 Err(lapin::Error::from(lost).into())
             }
         }
+    }
+
+    /// The right to send messages and acknowledgements on a channel.
+    pub(crate) fn sender(&self, channel: &Channel) -> Sender {
+        self.stream.sender(channel.id(), self.connection.configuration().frame_max())
     }
 
     /// The stream under this incarnation.

@@ -4,15 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{
-    FutureExt, StreamExt,
+    StreamExt,
     stream::{BoxStream, SelectAll},
 };
 use lapin::{
     BasicProperties, Channel,
-    options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
-        QueueDeleteOptions,
-    },
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use oxlo_transport::{
@@ -35,7 +32,10 @@ use crate::{
     names::QueueName,
     properties::{self, Redeliveries},
     publish::{Outgoing, Patience, Publisher},
-    stream::ports::{Inbox, Incoming},
+    stream::{
+        Sender,
+        ports::{Inbox, Incoming},
+    },
     topology::{Subscription, TopologyOptions, short_string},
 };
 
@@ -180,6 +180,7 @@ struct Keeper<R: Reader> {
 struct Live {
     session: Arc<Session>,
     channel: Channel,
+    sender: Sender,
     inbox: Inbox,
     /// Something comes of it when a consumer ends.
     consumers: SelectAll<BoxStream<'static, ()>>,
@@ -261,6 +262,7 @@ impl<R: Reader> Keeper<R> {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
         let inbox = session.stream().ports().consume(channel.id());
+        let sender = session.sender(&channel);
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -284,7 +286,7 @@ impl<R: Reader> Keeper<R> {
             tags.push(tag);
         }
         self.epoch += 1;
-        Ok(Live { session: session.clone(), channel, inbox, consumers, tags, window: AckWindow::default() })
+        Ok(Live { session: session.clone(), channel, sender, inbox, consumers, tags, window: AckWindow::default() })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
@@ -414,9 +416,7 @@ impl<R: Reader> Keeper<R> {
         let current = batch.drain(..).filter(|settled| settled.epoch == epoch);
         let mut frames = Vec::new();
         live.window.settle(current.map(|settled| (settled.tag, settled.settlement)), &mut frames);
-        for frame in frames {
-            send(&live.channel, frame);
-        }
+        send(&live.sender, frames);
     }
 
     /// Cancels the consumers and gives back what had come and was not handed out.
@@ -426,9 +426,8 @@ impl<R: Reader> Keeper<R> {
             let cancelled = live.channel.basic_cancel(tag, BasicCancelOptions::default());
             let _ = timeout(FAREWELL, cancelled).await;
         }
-        while let Ok(incoming) = live.inbox.try_recv() {
-            send(&live.channel, Frame::Reject { tag: incoming.tag, requeue: true });
-        }
+        let left = std::iter::from_fn(|| live.inbox.try_recv().ok());
+        send(&live.sender, left.map(|incoming| Frame::Reject { tag: incoming.tag, requeue: true }));
     }
 
     /// Sends what is settled, deletes what is this listener's alone, and closes the channel.
@@ -503,10 +502,14 @@ fn farewell(end: End) {
     }
 }
 
-/// Queues a frame with lapin. The first poll does that; nothing is to be waited for.
-pub(crate) fn send(channel: &Channel, frame: Frame) {
-    let _ = match frame {
-        Frame::Ack { tag, multiple } => channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never(),
-        Frame::Reject { tag, requeue } => channel.basic_reject(tag, BasicRejectOptions { requeue }).now_or_never(),
-    };
+/// Sends acknowledgements, if the channel is still there.
+pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
+    let Some(mut sending) = sender.begin() else { return };
+    let mut frames = sending.frames();
+    for frame in settled {
+        match frame {
+            Frame::Ack { tag, multiple } => frames.ack(tag, multiple),
+            Frame::Reject { tag, requeue } => frames.reject(tag, requeue),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amq_protocol::protocol::basic::parse_properties;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use oxlo_transport::wire::envelope::Poison;
@@ -89,7 +90,8 @@ pub fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result
 pub fn outgoing(body: &[u8], packing: u8) -> (BasicProperties, Vec<u8>) {
     let packing = [None, Some(Packing::Zlib), Some(Packing::Bzip2)][usize::from(packing) % 3];
     let packed = packing.map_or_else(|| body.to_vec(), |packing| properties::compress(body, packing));
-    (properties::outgoing(Uuid::nil(), None, packing), packed)
+    let written = properties::outgoing(Uuid::nil(), None, packing);
+    (parse_properties(written.as_slice()).map(|(_, properties)| properties).unwrap_or_default(), packed)
 }
 
 /// How long a message is of use after the broker read it.

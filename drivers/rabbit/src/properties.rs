@@ -4,6 +4,7 @@
 
 use std::{io::Read, time::Duration};
 
+use amq_protocol::{frame::WriteContext, protocol::basic::gen_properties};
 use bytes::Bytes;
 use bzip2::read::{BzDecoder, BzEncoder};
 use flate2::{
@@ -12,10 +13,12 @@ use flate2::{
 };
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, FieldTable, LongString, ShortString},
+    types::{AMQPValue, ShortString},
 };
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_transport::{TransportError, wire::envelope::Poison};
 use uuid::Uuid;
+
+use crate::stream::frames::short;
 
 const JSON: &str = "application/json";
 /// kombu calls it gzip; what is inside is a zlib stream (RFC 1950).
@@ -40,24 +43,50 @@ impl Packing {
     }
 }
 
-/// The properties of a message that we send.
-pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> BasicProperties {
-    let mut headers = FieldTable::default();
+/// Bits of the properties that we send (AMQP 0-9-1, 4.2.6.1), in the order in which their values follow.
+const CONTENT_TYPE: u16 = 1 << 15;
+const CONTENT_ENCODING: u16 = 1 << 14;
+const HEADERS: u16 = 1 << 13;
+const DELIVERY_MODE: u16 = 1 << 12;
+const PRIORITY: u16 = 1 << 11;
+const EXPIRATION: u16 = 1 << 8;
+const MESSAGE_ID: u16 = 1 << 7;
+
+/// The properties of a message that we send, as they are on the wire.
+pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    let always = CONTENT_TYPE | CONTENT_ENCODING | HEADERS | DELIVERY_MODE | PRIORITY | MESSAGE_ID;
+    let flags = if expiration.is_some() { always | EXPIRATION } else { always };
+    bytes.extend_from_slice(&flags.to_be_bytes());
+    short(&mut bytes, JSON);
+    short(&mut bytes, "utf-8");
+    let table = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
     if let Some(packing) = packing {
-        headers.insert("compression".into(), AMQPValue::LongString(LongString::from(packing.header())));
+        short(&mut bytes, "compression");
+        bytes.extend_from_slice(b"S\0\0\0");
+        short(&mut bytes, packing.header());
     }
-    let properties = BasicProperties::default()
-        .with_content_type(JSON.into())
-        .with_content_encoding("utf-8".into())
-        .with_headers(headers)
-        .with_delivery_mode(PERSISTENT)
-        .with_priority(0)
-        .with_message_id(ShortString::from(id.simple().to_string()));
-    match expiration {
+    let length = u32::try_from(bytes.len() - table - 4).unwrap_or(u32::MAX);
+    bytes[table..table + 4].copy_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&[PERSISTENT, 0]);
+    if let Some(timeout) = expiration {
         // Zero would expire at once unless somebody is waiting; a caller with less than a millisecond still calls.
-        Some(timeout) => properties.with_expiration(ShortString::from(timeout.as_millis().max(1).to_string())),
-        None => properties,
+        short(&mut bytes, &timeout.as_millis().max(1).to_string());
     }
+    short(&mut bytes, id.simple().encode_lower(&mut Uuid::encode_buffer()));
+    bytes
+}
+
+/// Properties that came, as they are on the wire.
+///
+/// # Errors
+///
+/// `InvalidTarget`, which nothing that came can give.
+pub(crate) fn as_they_came(properties: &BasicProperties) -> Result<Vec<u8>, TransportError> {
+    gen_properties(properties)(WriteContext::from(Vec::new()))
+        .map(|written| written.into_inner().0)
+        .map_err(|error| TransportError::InvalidTarget { reason: format!("its properties cannot be written: {error}") })
 }
 
 /// Packs a body as kombu does.
@@ -180,11 +209,20 @@ pub(crate) fn message_id(properties: &BasicProperties) -> Option<Uuid> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use lapin::types::AMQPType;
+    use amq_protocol::protocol::basic::parse_properties;
+    use lapin::types::{AMQPType, FieldTable};
 
     use super::*;
 
     const LIMIT: usize = 1 << 20;
+
+    fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> BasicProperties {
+        let bytes = super::outgoing(id, expiration, packing);
+        let (rest, properties) = parse_properties(bytes.as_slice()).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(as_they_came(&properties).unwrap(), bytes);
+        properties
+    }
 
     fn json_properties() -> BasicProperties {
         BasicProperties::default().with_content_type(JSON.into())

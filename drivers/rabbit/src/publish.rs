@@ -25,7 +25,7 @@ use crate::{
     connection::{Down, Link, LinkState, Session, unreachable_after},
     declare::{DeclareError, declare_all, delete_unused},
     lateness, properties,
-    topology::{Declare, Route, short_string},
+    topology::{Declare, Route, fits},
 };
 
 /// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
@@ -247,6 +247,8 @@ impl Publisher {
         completion: Completion,
     ) -> Result<(), TransportError> {
         let Outgoing { route, body, mandatory, expires, again } = outgoing;
+        fits(&route.exchange)?;
+        fits(&route.routing_key)?;
         let body = match self.config.compress {
             Some(packing) if again.is_none() => Cow::Owned(properties::compress(body, packing)),
             _ => Cow::Borrowed(body),
@@ -272,18 +274,13 @@ impl Publisher {
             }
             // Made at the last moment: receivers tell a request's age by it.
             let id = lateness::stamped_id();
-            let message = Message {
-                route,
-                exchange: short_string(&route.exchange)?,
-                routing_key: short_string(&route.routing_key)?,
-                mandatory,
-                properties: match &again {
-                    Some(as_it_came) => as_it_came.clone().with_message_id(id.simple().to_string().into()),
-                    None => properties::outgoing(id, expires.then_some(left), self.config.compress),
-                },
-                body: &body,
-                id,
+            let properties = match &again {
+                Some(as_it_came) => {
+                    properties::as_they_came(&as_it_came.clone().with_message_id(id.simple().to_string().into()))?
+                }
+                None => properties::outgoing(id, expires.then_some(left), self.config.compress),
             };
+            let message = Message { route, mandatory, properties: &properties, body: &body, id };
             let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
             match channel.publish(message, completion, weight) {
                 Ok(()) => return Ok(()),

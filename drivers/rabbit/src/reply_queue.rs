@@ -34,7 +34,10 @@ use crate::{
     names::QueueName,
     properties,
     publish::Patience,
-    stream::ports::{Inbox, Incoming},
+    stream::{
+        Sender,
+        ports::{Inbox, Incoming},
+    },
     topology::short_string,
 };
 
@@ -142,6 +145,7 @@ async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patien
 /// The queue, consumed.
 struct Open {
     channel: Channel,
+    sender: Sender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
     consumer: Consumer,
@@ -220,6 +224,7 @@ impl Keeper {
             unused(&channel, &self.name).await?;
         }
         let inbox = session.stream().ports().consume(channel.id());
+        let sender = session.sender(&channel);
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
             channel.basic_consume(name, "1".into(), BasicConsumeOptions::default(), FieldTable::default()).await
@@ -229,12 +234,12 @@ impl Keeper {
                 Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                 _ => DeclareError::Lost(failed),
             })?;
-        Ok(Open { channel, inbox, consumer })
+        Ok(Open { channel, sender, inbox, consumer })
     }
 
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
     async fn serve(&self, session: &Session, open: Open) -> bool {
-        let Open { channel, mut inbox, mut consumer } = open;
+        let Open { sender, mut inbox, mut consumer, .. } = open;
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
@@ -251,7 +256,7 @@ impl Keeper {
                 count += 1;
                 self.take(reply);
             }
-            send(&channel, Frame::Ack { tag: newest, multiple: count > 1 });
+            send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
         }
     }
 

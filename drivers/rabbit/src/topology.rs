@@ -446,16 +446,26 @@ fn binding(queue: &str, exchange: &str, routing_key: &str) -> Declare {
 ///
 /// [`TransportError::InvalidTarget`] if it is longer than 255 bytes.
 pub(crate) fn short_string(name: &str) -> Result<ShortString, TransportError> {
-    if name.len() > 255 {
-        return Err(TransportError::InvalidTarget {
-            reason: format!(
-                "`{}…` has {} bytes, the names of queues and exchanges have at most 255; shorten topic or server",
-                name.chars().take(32).collect::<String>(),
-                name.len()
-            ),
-        });
-    }
+    fits(name)?;
     Ok(ShortString::from(name))
+}
+
+/// Whether a name is short enough for AMQP.
+///
+/// # Errors
+///
+/// `InvalidTarget` if it is not.
+pub(crate) fn fits(name: &str) -> Result<(), TransportError> {
+    if name.len() <= 255 {
+        return Ok(());
+    }
+    Err(TransportError::InvalidTarget {
+        reason: format!(
+            "`{}…` has {} bytes, the names of queues and exchanges have at most 255; shorten topic or server",
+            name.chars().take(32).collect::<String>(),
+            name.len()
+        ),
+    })
 }
 
 #[cfg(test)]

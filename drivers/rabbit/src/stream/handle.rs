@@ -5,16 +5,16 @@ use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::task::AtomicWaker;
 use socket2::Socket;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::content_header::Reason;
+use super::outbox::{Outbox, Sender};
 use super::ports::Ports;
 
 /// How a stream ended. The first cause stays.
@@ -83,6 +83,11 @@ impl StreamHandle {
         &self.shared.ports
     }
 
+    /// The right to send on a channel that lapin has opened, with the `frame_max` that was agreed upon.
+    pub(crate) fn sender(&self, channel: u16, frame_max: u32) -> Sender {
+        Sender::new(self.shared.clone(), channel, frame_max)
+    }
+
     /// How many messages are on their way on it, neither confirmed nor lost.
     pub(crate) fn on_their_way(&self) -> Arc<AtomicUsize> {
         self.shared.on_their_way.clone()
@@ -116,7 +121,9 @@ impl StreamHandle {
 
 pub(super) struct Shared {
     killed: CancellationToken,
-    writer: AtomicWaker,
+    /// lapin is done with the stream.
+    let_go: CancellationToken,
+    outbox: Outbox,
     end: watch::Sender<Option<StreamEnd>>,
     /// A second descriptor of the socket, for the kill switch; gone with the stream.
     socket: Mutex<Option<Socket>>,
@@ -147,7 +154,8 @@ impl Shared {
     pub(super) fn of(tcp: &TcpStream) -> Self {
         Self {
             killed: CancellationToken::new(),
-            writer: AtomicWaker::new(),
+            let_go: CancellationToken::new(),
+            outbox: Outbox::default(),
             end: watch::Sender::new(None),
             // Without it (no descriptors left) a kill still fails both directions; the socket then closes with the stream.
             socket: Mutex::new(socket2::SockRef::from(tcp).try_clone().ok()),
@@ -162,10 +170,17 @@ impl Shared {
         }
     }
 
-    /// Fails if the stream was killed, else notes whom to wake when it is.
-    pub(super) fn write_alive(&self, cx: &Context<'_>) -> io::Result<()> {
-        // Register first, look second: a kill in between wakes.
-        self.writer.register(cx.waker());
+    /// Takes bytes of lapin's that are to be written.
+    pub(super) fn poll_take(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // What cannot be written waits for the reader to find out why.
+        let taken = self.outbox.poll_take(cx, bytes, !self.is_unwritable());
+        // Looked at last: a kill in between wakes.
+        self.alive()?;
+        taken.map(Ok)
+    }
+
+    /// Fails if the stream was killed.
+    pub(super) fn alive(&self) -> io::Result<()> {
         if self.killed.is_cancelled() { Err(self.aborted()) } else { Ok(()) }
     }
 
@@ -192,7 +207,11 @@ impl Shared {
         self.finish(StreamEnd::Killed(reason));
         self.killed.cancel();
         self.shut();
-        self.writer.wake();
+    }
+
+    /// Resolves when lapin is done with the stream.
+    pub(super) async fn let_go(&self) {
+        self.let_go.cancelled().await;
     }
 
     pub(super) fn cannot_write(&self, error: io::Error) {
@@ -209,6 +228,10 @@ impl Shared {
 
     pub(super) fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -256,10 +279,19 @@ impl Shared {
         self.finish(StreamEnd::Closed);
     }
 
+    /// lapin has nothing more to send.
+    pub(super) fn finished(&self) {
+        self.let_go.cancel();
+    }
+
     pub(super) fn dropped(&self) {
-        // The descriptor must go, or the connection would stay open behind the stream.
-        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.finish(StreamEnd::Dropped);
+        self.let_go.cancel();
+    }
+
+    /// Gives up the second descriptor: it would keep the connection open behind the stream.
+    pub(super) fn release(&self) {
+        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn finish(&self, end: StreamEnd) {
@@ -270,6 +302,7 @@ impl Shared {
             }
             first
         });
+        self.outbox.close();
         self.ports.end();
     }
 }

@@ -1,31 +1,34 @@
 //! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
 //!
 //! What comes in is read by a task of ours (`reader`), which judges it (`inbound`, `guard`), hands messages and confirms to
-//! whom they concern (`ports`), and leaves lapin the rest. What goes out lapin writes itself.
+//! whom they concern (`ports`), and leaves lapin the rest. What goes out, messages and acknowledgements of ours (`frames`)
+//! and all else of lapin's, waits in one place (`outbox`) for another task of ours to write it (`writer`).
 
+pub(crate) mod frames;
 pub(crate) mod guard;
 mod handle;
 mod inbound;
+mod outbox;
 pub(crate) mod ports;
 mod reader;
 #[cfg(any(test, feature = "__fuzz"))]
 pub(crate) mod replay;
 pub(crate) mod runtime;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf, WriteHalf};
+use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
@@ -37,6 +40,7 @@ use oxlo_driver_net::dial::{self, DialError};
 use oxlo_driver_net::tls::{self, Tls, TlsError};
 
 pub(crate) use handle::{StreamEnd, StreamHandle};
+pub(crate) use outbox::Sender;
 
 /// Where a stream goes and what it is made of.
 #[derive(Clone, Debug)]
@@ -126,16 +130,10 @@ pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStrea
 /// How many bytes may wait for lapin to take them.
 const FOR_LAPIN: usize = 64 * 1024;
 
-enum Socket {
-    Plain(OwnedWriteHalf),
-    Tls(WriteHalf<TlsStream<TcpStream>>),
-}
-
 /// A connection to a broker as lapin sees it: only bytes that lapin survives come out of it.
 ///
 /// Its [`StreamHandle`] counts, kills, and tells the end. Dropping the stream closes the connection.
 pub(crate) struct GuardedStream {
-    socket: Socket,
     /// What the reader leaves to lapin.
     visible: DuplexStream,
     reader: AbortHandle,
@@ -145,10 +143,7 @@ pub(crate) struct GuardedStream {
 
 impl fmt::Debug for GuardedStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedStream")
-            .field("tls", &matches!(self.socket, Socket::Tls(_)))
-            .field("shared", &self.shared)
-            .finish_non_exhaustive()
+        f.debug_struct("GuardedStream").field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 
@@ -157,32 +152,39 @@ impl GuardedStream {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, which is what reads it.
+    /// Outside a tokio runtime, which is what reads and writes it.
     pub(crate) fn plain(tcp: TcpStream, frame_max: u32) -> Self {
         let shared = Shared::of(&tcp);
         let (read, write) = tcp.into_split();
-        Self::new(read, Socket::Plain(write), shared, frame_max)
+        Self::new(read, write, shared, frame_max)
     }
 
     /// Guards a TLS connection on which we offer `frame_max`; 0 stands for 131 072.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, which is what reads it.
+    /// Outside a tokio runtime, which is what reads and writes it.
     pub(crate) fn tls(stream: TlsStream<TcpStream>, frame_max: u32) -> Self {
         let shared = Shared::of(stream.get_ref().0);
         let (read, write) = tokio::io::split(stream);
-        Self::new(read, Socket::Tls(write), shared, frame_max)
+        Self::new(read, write, shared, frame_max)
     }
 
-    fn new(read: impl TokioRead + Send + Unpin + 'static, socket: Socket, shared: Shared, frame_max: u32) -> Self {
+    fn new(
+        read: impl TokioRead + Send + Unpin + 'static,
+        write: impl TokioWrite + Send + Unpin + 'static,
+        shared: Shared,
+        frame_max: u32,
+    ) -> Self {
         // lapin allocates 64 times what is agreed: a broker must not get to name it alone.
         let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
         let (for_lapin, visible) = tokio::io::duplex(FOR_LAPIN);
         let shared = Arc::new(shared);
         let reading = reader::read(read, Inbound::new(Guard::new(frame_max)), for_lapin, shared.clone());
         let reader = tokio::spawn(reading).abort_handle();
-        Self { socket, visible, reader, shared, frame_max }
+        // Ends by itself, when it has written what there was.
+        tokio::spawn(writer::write(write, shared.clone()));
+        Self { visible, reader, shared, frame_max }
     }
 
     /// A handle that outlives the stream.
@@ -193,35 +195,6 @@ impl GuardedStream {
     /// The `frame_max` that the guard takes for offered.
     pub(crate) fn frame_max(&self) -> u32 {
         self.frame_max
-    }
-
-    /// Does something that writes, unless the stream was killed.
-    ///
-    /// An error of the socket is left to the reader to report: it ends both directions, so that the reader comes upon it
-    /// behind the peer's last words.
-    fn poll_writing<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(&mut Socket, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        self.shared.write_alive(cx)?;
-        if self.shared.is_unwritable() {
-            return Poll::Pending;
-        }
-        match ready!(write(&mut self.socket, cx)) {
-            Err(error) if error.raw_os_error().is_some() => {
-                self.shared.cannot_write(error);
-                Poll::Pending
-            }
-            outcome => Poll::Ready(outcome.map_err(|error| self.failed(error))),
-        }
-    }
-
-    fn failed(&self, error: io::Error) -> io::Error {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => error,
-            _ => self.shared.failed(tls::classified(error)),
-        }
     }
 }
 
@@ -242,38 +215,17 @@ impl AsyncRead for GuardedStream {
 
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let sent = ready!(this.poll_writing(cx, |socket, cx| socket.poll_write(cx, bytes)))?;
-        this.shared.sent(sent);
-        Poll::Ready(Ok(sent))
+        self.shared.poll_take(cx, bytes)
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let sent = ready!(this.poll_writing(cx, |socket, cx| socket.poll_write_vectored(cx, slices)))?;
-        this.shared.sent(sent);
-        Poll::Ready(Ok(sent))
-    }
-
-    /// lapin's I/O thread flushes before it takes the frames that it is to send, and is woken by the first of them. Where
-    /// several tasks publish at once the others get their turn first, so that one write carries what all of them have.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.shared.is_busy() {
-            std::thread::yield_now();
-        }
-        self.get_mut().poll_writing(cx, Socket::poll_flush)
+    /// Never waits: what is taken will be written.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shared.alive())
     }
 
     /// Never waits: lapin blocks a thread on it, and a TLS farewell to a frozen peer would hold that thread for ever.
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.socket.poll_shutdown(cx).is_pending() {
-            this.shared.shut();
-        }
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.finished();
         Poll::Ready(Ok(()))
     }
 }
@@ -282,35 +234,5 @@ impl Drop for GuardedStream {
     fn drop(&mut self) {
         self.shared.dropped();
         self.reader.abort();
-    }
-}
-
-impl Socket {
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
     }
 }

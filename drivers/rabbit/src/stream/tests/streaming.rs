@@ -146,7 +146,12 @@ async fn what_a_peer_said_before_it_reset_is_read_although_writing_fails() {
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     // lapin writes before it reads.
-    timeout(SOON, async { while futures_util::poll!(stream.write(b"x")).is_ready() {} }).await.unwrap();
+    let write = async {
+        while futures_util::poll!(stream.write(b"AMQP\0\0\x09\x01")).is_ready() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, write).await.unwrap();
     assert!(handle.end().is_none());
     let mut received = vec![0; wire::start(b"").len()];
     timeout(SOON, stream.read_exact(&mut received)).await.unwrap().unwrap();

@@ -1,0 +1,165 @@
+//! The frames that we write ourselves.
+
+const METHOD: u8 = 1;
+const HEADER: u8 = 2;
+const BODY: u8 = 3;
+const END: u8 = 0xCE;
+/// What a frame is more than its payload.
+const AROUND: usize = 8;
+
+const BASIC: u16 = 60;
+const CONFIRM: u16 = 85;
+
+/// Adds frames of one channel to what is to be sent.
+pub(crate) struct Frames<'a> {
+    bytes: &'a mut Vec<u8>,
+    channel: u16,
+    /// The largest payload that was agreed upon.
+    most: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// For a channel of a connection with this `frame_max`.
+    pub(super) fn new(bytes: &'a mut Vec<u8>, channel: u16, frame_max: u32) -> Self {
+        let most = usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(AROUND).max(1);
+        Self { bytes, channel, most }
+    }
+
+    /// Asks for confirms, and for no answer to that.
+    pub(crate) fn confirm_select(&mut self) {
+        self.method(CONFIRM, 10, |bytes| bytes.push(1));
+    }
+
+    /// A message: properties as they are on the wire, flags first.
+    ///
+    /// Names longer than 255 bytes do not fit; they are cut.
+    pub(crate) fn publish(&mut self, to: (&str, &str), mandatory: bool, properties: &[u8], body: &[u8]) {
+        let (exchange, routing_key) = to;
+        self.bytes.reserve(body.len() + properties.len() + exchange.len() + routing_key.len() + 64);
+        self.method(BASIC, 40, |bytes| {
+            bytes.extend_from_slice(&[0, 0]);
+            short(bytes, exchange);
+            short(bytes, routing_key);
+            bytes.push(u8::from(mandatory));
+        });
+        self.frame(HEADER, |bytes| {
+            bytes.extend_from_slice(&BASIC.to_be_bytes());
+            bytes.extend_from_slice(&[0, 0]);
+            bytes.extend_from_slice(&(body.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(properties);
+        });
+        for part in body.chunks(self.most) {
+            self.frame(BODY, |bytes| bytes.extend_from_slice(part));
+        }
+    }
+
+    /// Takes a delivery, or all up to it.
+    pub(crate) fn ack(&mut self, tag: u64, multiple: bool) {
+        self.method(BASIC, 80, |bytes| {
+            bytes.extend_from_slice(&tag.to_be_bytes());
+            bytes.push(u8::from(multiple));
+        });
+    }
+
+    /// Gives a delivery back, or away.
+    pub(crate) fn reject(&mut self, tag: u64, requeue: bool) {
+        self.method(BASIC, 90, |bytes| {
+            bytes.extend_from_slice(&tag.to_be_bytes());
+            bytes.push(u8::from(requeue));
+        });
+    }
+
+    fn method(&mut self, class: u16, method: u16, arguments: impl FnOnce(&mut Vec<u8>)) {
+        self.frame(METHOD, |bytes| {
+            bytes.extend_from_slice(&class.to_be_bytes());
+            bytes.extend_from_slice(&method.to_be_bytes());
+            arguments(bytes);
+        });
+    }
+
+    fn frame(&mut self, kind: u8, payload: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&self.channel.to_be_bytes());
+        let size = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        payload(self.bytes);
+        let length = u32::try_from(self.bytes.len() - size - 4).unwrap_or(u32::MAX);
+        self.bytes[size..size + 4].copy_from_slice(&length.to_be_bytes());
+        self.bytes.push(END);
+    }
+}
+
+/// A string of at most 255 bytes, after its length.
+pub(crate) fn short(bytes: &mut Vec<u8>, text: &str) {
+    let text = text.as_bytes();
+    let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+    bytes.push(length);
+    bytes.extend_from_slice(&text[..text.len().min(length.into())]);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use amq_protocol::{
+        frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame},
+        protocol::{AMQPClass, BasicProperties, basic, confirm},
+    };
+
+    use super::*;
+
+    fn reference(frames: &[AMQPFrame]) -> Vec<u8> {
+        frames
+            .iter()
+            .fold(Vec::new(), |bytes, frame| gen_frame(frame)(WriteContext::from(bytes)).unwrap().into_inner().0)
+    }
+
+    fn written(frame_max: u32, write: impl FnOnce(&mut Frames<'_>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut Frames::new(&mut bytes, 7, frame_max));
+        bytes
+    }
+
+    fn method(method: basic::AMQPMethod) -> AMQPFrame {
+        AMQPFrame::Method(7, AMQPClass::Basic(method))
+    }
+
+    #[test]
+    fn they_are_those_of_amq_protocol() {
+        let ack = basic::Ack { delivery_tag: 1 << 40, multiple: true };
+        assert_eq!(
+            written(4096, |frames| frames.ack(1 << 40, true)),
+            reference(&[method(basic::AMQPMethod::Ack(ack))])
+        );
+        let reject = basic::Reject { delivery_tag: 3, requeue: true };
+        assert_eq!(
+            written(4096, |frames| frames.reject(3, true)),
+            reference(&[method(basic::AMQPMethod::Reject(reject))])
+        );
+        let select = AMQPClass::Confirm(confirm::AMQPMethod::Select(confirm::Select { nowait: true }));
+        assert_eq!(written(4096, |frames| frames.confirm_select()), reference(&[AMQPFrame::Method(7, select)]));
+    }
+
+    #[test]
+    fn a_message_is_cut_into_frames_as_large_as_agreed() {
+        let publish = basic::Publish {
+            exchange: "openstack".into(),
+            routing_key: "calculator".into(),
+            mandatory: true,
+            immediate: false,
+        };
+        let header = |body_size| {
+            let properties = BasicProperties::default().with_priority(9);
+            AMQPFrame::Header(7, AMQPContentHeader { class_id: 60, body_size, properties })
+        };
+        let body = |size| AMQPFrame::Body(7, vec![b'x'; size]);
+        let publish = || method(basic::AMQPMethod::Publish(publish.clone()));
+        for (size, parts) in [(0, vec![]), (10, vec![10]), (4088, vec![4088]), (9000, vec![4088, 4088, 824])] {
+            let mut frames = vec![publish(), header(size as u64)];
+            frames.extend(parts.into_iter().map(body));
+            let ours = written(4096, |frames| {
+                frames.publish(("openstack", "calculator"), true, &[0x08, 0, 9], &vec![b'x'; size]);
+            });
+            assert_eq!(ours, reference(&frames), "{size} bytes");
+        }
+    }
+}
