@@ -43,6 +43,10 @@ use crate::{
 
 /// Replies that wait here to be handed to their callers, at most.
 const PREFETCH: u16 = 1000;
+/// Replies are acknowledged when this many have come, or this long after the first: a reply that comes a second time, since
+/// its acknowledgement was lost with the connection, finds nobody waiting.
+const ACK_MOST: u32 = 200;
+const ACK_WITHIN: Duration = Duration::from_millis(20);
 /// How long the broker may take to delete the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -140,6 +144,26 @@ async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patien
         return unreachable_after(config, patience.begun, cause);
     }
     std::future::pending().await
+}
+
+/// Replies that are not acknowledged yet.
+#[derive(Default)]
+struct Taken {
+    newest: u64,
+    count: u32,
+}
+
+impl Taken {
+    fn note(&mut self, tag: u64) {
+        (self.newest, self.count) = (tag, self.count.saturating_add(1));
+    }
+
+    fn acknowledge(&mut self, sender: &Sender) {
+        if self.count > 0 {
+            send(sender, [Frame::Ack { tag: self.newest, multiple: self.count > 1 }]);
+            self.count = 0;
+        }
+    }
 }
 
 /// The queue, consumed.
@@ -240,29 +264,44 @@ impl Keeper {
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
     async fn serve(&self, session: &Session, open: Open) -> bool {
         let Open { sender, mut inbox, mut consumer, .. } = open;
+        let mut taken = Taken::default();
+        let due = sleep(Duration::ZERO);
+        tokio::pin!(due);
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
+                () = &mut due, if taken.count > 0 => {
+                    taken.acknowledge(&sender);
+                    continue;
+                }
                 // The broker cancelled it.
                 _ = consumer.next() => return false,
                 () = session.ended() => return false,
-                () = self.stop.cancelled() => return true,
+                () = self.stop.cancelled() => {
+                    taken.acknowledge(&sender);
+                    return true;
+                }
             };
             let Some(reply) = reply else { return false };
-            let (mut newest, mut count) = (reply.tag, 1);
+            if taken.count == 0 {
+                due.as_mut().reset(Instant::now() + ACK_WITHIN);
+            }
+            taken.note(reply.tag);
             self.take(reply);
             while let Ok(reply) = inbox.try_recv() {
-                newest = reply.tag;
-                count += 1;
+                taken.note(reply.tag);
                 self.take(reply);
             }
-            send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
+            if taken.count >= ACK_MOST {
+                taken.acknowledge(&sender);
+            }
         }
     }
 
     /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
     /// of no use in the queue either.
     fn take(&self, reply: Incoming) {
+        let again = reply.redelivered;
         let read = properties::body(&reply.properties, reply.body, self.limits.max_bytes)
             .and_then(|body| reply::decode(&body, self.limits));
         let inbound = match read {
@@ -278,8 +317,11 @@ impl Keeper {
             Err(reason) => self.pending.fail(&inbound.message_id, TransportError::MalformedReply { reason }),
         };
         if !awaited {
-            debug!(message_id = %inbound.message_id, "a reply came that nobody waits for");
-            metrics::counter!("oxlo_late_replies_total").increment(1);
+            debug!(message_id = %inbound.message_id, again, "a reply came that nobody waits for");
+            // What comes again may have been in time.
+            if !again {
+                metrics::counter!("oxlo_late_replies_total").increment(1);
+            }
         }
     }
 
