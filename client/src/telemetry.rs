@@ -2,13 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock},
 };
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use oxlo_transport::{Settings, Target};
 use tokio::time::Instant;
-use tracing::{Span, field::Empty};
+use tracing::{
+    Span,
+    field::{self, Empty},
+};
 
 #[cfg(feature = "oslo-metrics")]
 use crate::oslo_metrics::{Told, exception, method_exception};
@@ -157,7 +161,7 @@ fn span(kind: CallKind, target: &Target, method: &str) -> Span {
     let topic = target.topic.as_deref();
     tracing::debug_span!(
         "rpc",
-        otel.name = topic.map(|topic| format!("{topic}.{method}")),
+        otel.name = topic.map(|topic| field::display(Name { topic, method })),
         otel.kind = "client",
         otel.status_code = Empty,
         rpc.system = "oslo.messaging",
@@ -167,6 +171,18 @@ fn span(kind: CallKind, target: &Target, method: &str) -> Span {
         oxlo.kind = kind.as_str(),
         error.type = Empty,
     )
+}
+
+/// The name of a span, not written before somebody reads it.
+struct Name<'a> {
+    topic: &'a str,
+    method: &'a str,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.topic, self.method)
+    }
 }
 
 /// One call or cast on its way. Dropping it unended says that nobody waited for its end.

@@ -149,7 +149,7 @@ pub(crate) fn span(topic: &str, method: &str) -> Span {
     tracing::debug_span!(
         "dispatch",
         otel.kind = "server",
-        otel.name = format!("{topic}.{method}"),
+        otel.name = %format_args!("{topic}.{method}"),
         otel.status_code = Empty,
         rpc.system = "oslo.messaging",
         rpc.service = topic,

@@ -27,10 +27,9 @@ use tracing::{debug, warn};
 use crate::{
     address::Place,
     connection::{Connected, Link, connected},
-    duplicates::Duplicates,
     management,
     message::Incoming,
-    receive::{self, Orders, Receiving, Stopping},
+    receive::{self, Duplicates, Orders, Receiving, Stopping},
 };
 
 /// How long the broker may take to attach the links of a subscription.

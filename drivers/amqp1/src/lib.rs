@@ -9,7 +9,7 @@
 //! | `scan`, `stream` | encoded values without recursion; the socket under fe2o3-amqp with the guard against hostile messages |
 //! | `connection` | a supervised connection |
 //! | `publish`, `sender` | sending, and knowing what became of it |
-//! | `consume`, `receive`, `duplicates`, `request` | taking messages, once each, settling and answering them |
+//! | `consume`, `receive`, `request` | taking messages, once each, settling and answering them |
 //! | `management` | what RabbitMQ 4 needs declared |
 //! | `reply` | the replies to our own calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
@@ -38,7 +38,6 @@ mod address;
 mod config;
 mod connection;
 mod consume;
-mod duplicates;
 mod error;
 mod management;
 mod message;

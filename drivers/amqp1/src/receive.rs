@@ -15,14 +15,13 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
-use oxlo_transport::{Delivery, Settle, Settlement, TransportError, wire::envelope::Poison};
+use oxlo_transport::{Delivery, Settle, Settlement, TransportError, parts::duplicates, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
     consume::{Failed, Reader},
-    duplicates::Duplicates,
     error::{self, Refused},
     message::{self, Incoming},
     stream::NO_CREDIT,
@@ -54,6 +53,10 @@ impl Stopping {
         Self { told: Arc::new(Semaphore::new(0)), drained: Arc::new(Semaphore::new(0)) }
     }
 }
+
+/// Which calls were delivered, and who settles those that are being worked on. Only calls have a name on this wire: oslo
+/// gives casts and notifications none.
+pub(crate) type Duplicates = duplicates::Duplicates<Box<dyn FnOnce(Settlement) + Send>>;
 
 /// What the links of a subscription share.
 pub(crate) struct Receiving<R: Reader> {
@@ -224,7 +227,7 @@ impl<R: Reader> LinkTask<R> {
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
             let again = (incoming.redelivered, incoming.redeliveries);
-            let name = incoming.call_name().map(|name| format!("{} {name}", self.address));
+            let name = incoming.call_name().map(|name| self.shared.duplicates.name((&*self.address, name)));
             self.shared.reader.read(incoming).map(|read| (again, name, read))
         });
         let ((redelivered, redeliveries), name, read) = match redelivered_and_read {
@@ -246,13 +249,13 @@ impl<R: Reader> LinkTask<R> {
         let settle = match name {
             None => Settle::new(settle),
             Some(name) => {
-                if !self.shared.duplicates.is_first(&name, Box::new(settle)) {
-                    debug!(call = name, "a call came again, and is not handed out twice");
+                if !self.shared.duplicates.is_first(name, Box::new(settle)) {
+                    debug!("a call came again, and is not handed out twice");
                     metrics::counter!("oxlo_duplicates_total").increment(1);
                     return Ok(());
                 }
                 let duplicates = self.shared.duplicates.clone();
-                Settle::new(move |settlement| duplicates.settle(&name, settlement))
+                Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
         };
         let mut taken = Delivery::new(read.message, settle);

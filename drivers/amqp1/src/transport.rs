@@ -28,9 +28,9 @@ use crate::{
     config::Config,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
-    duplicates::Duplicates,
     message,
     publish::{Patience, Publisher, VERDICT},
+    receive::Duplicates,
     reply::ReplyLink,
     request::{NotificationReader, RequestReader},
 };

@@ -13,7 +13,9 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use oxlo_transport::{
-    Delivery, Listener, Retry, Settle, Settlement, TransportError, listener::Replier, parts::backoff::Backoff,
+    Delivery, Listener, Retry, Settle, Settlement, TransportError,
+    listener::Replier,
+    parts::{backoff::Backoff, duplicates::Settler as _},
     wire::envelope::Poison,
 };
 use tokio::{
@@ -32,6 +34,7 @@ use crate::{
     names::QueueName,
     properties::{self, Redeliveries},
     publish::{Outgoing, Patience, Publisher},
+    sabotage,
     stream::{
         Sender,
         ports::{Inbox, Incoming},
@@ -376,18 +379,22 @@ impl<R: Reader> Keeper<R> {
                 // A fanout message comes to each queue that is bound, with the same id.
                 let queue = self.order.subscription.queues.get(place).map_or("", String::as_str);
                 // And from a stream every listener reads the same message.
-                let id = match noted {
-                    _ if stream => format!("{queue}/{}/{id}", self.label),
+                let listener = stream.then_some(self.label);
+                let count = match noted {
                     // What was sent once more to be counted is no duplicate of itself.
-                    Redeliveries::Noted(count) if count > 0 => format!("{queue}/{count}/{id}"),
-                    _ => format!("{queue}/{id}"),
+                    Redeliveries::Noted(count) if !stream => count,
+                    _ => 0,
                 };
-                if !self.order.duplicates.is_first(&id, settler) {
+                let duplicates = self.order.duplicates.clone();
+                let name = match sabotage::breaks("duplicates") {
+                    false => duplicates.name((queue, listener, count, id)),
+                    true => duplicates.name(Uuid::new_v4()),
+                };
+                if !duplicates.is_first(name, settler) {
                     metrics::counter!("oxlo_duplicates_total").increment(1);
                     return;
                 }
-                let duplicates = self.order.duplicates.clone();
-                Settle::new(move |settlement| duplicates.settle(&id, settlement))
+                Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
         };
         if let Some(again) = again.filter(|_| !stream) {

@@ -1,12 +1,13 @@
 //! The filter against duplicates: which `_unique_id`s were seen lately.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasher, RandomState},
+    collections::{VecDeque, hash_map::Entry},
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use super::numbers::Numbered;
 
 /// Remembers the last ids for a while, to tell a first delivery from a repeated one.
 ///
@@ -14,9 +15,8 @@ use tokio::time::Instant;
 /// broker delivers again what was not acknowledged. oslo.messaging remembers 16 ids per listener; here it is 8192 ids and
 /// ten minutes by default. An id that fell out, by number or by age, counts as new.
 ///
-/// Insert, look-up and forget take constant time, and an id takes a fixed room whatever its length: 32 lower-case hex
-/// digits (what every known peer sends) as their number, any other text as a 128-bit hash under keys of this filter, so
-/// that a peer can neither fill the memory nor make a foreign id look seen.
+/// Ids are [numbers](super::numbers), so that a peer can neither fill the memory nor make a foreign id look seen. Insert,
+/// look-up and forget take constant time.
 ///
 /// There is no lock inside and no clock: the caller holds the one and passes the other.
 #[derive(Debug)]
@@ -24,11 +24,10 @@ pub struct Dedup {
     capacity: usize,
     max_age: Duration,
     /// id -> the number of the insertion that holds now.
-    live: HashMap<u128, u64>,
+    live: Numbered<u64>,
     /// Insertions, oldest first. One whose number is no longer in `live` was forgotten.
     order: VecDeque<Insertion>,
     next: u64,
-    keys: [RandomState; 2],
 }
 
 #[derive(Debug)]
@@ -47,22 +46,14 @@ impl Dedup {
     /// A filter that holds at most `capacity` ids (at least one), each for less than `max_age`.
     #[must_use]
     pub fn new(capacity: usize, max_age: Duration) -> Self {
-        Self {
-            capacity: capacity.max(1),
-            max_age,
-            live: HashMap::new(),
-            order: VecDeque::new(),
-            next: 0,
-            keys: [RandomState::new(), RandomState::new()],
-        }
+        Self { capacity: capacity.max(1), max_age, live: Numbered::default(), order: VecDeque::new(), next: 0 }
     }
 
     /// Notes `id` as seen at `now`. True when it was not known: this is its first delivery.
     ///
     /// Seeing an id again does not prolong how long it is held.
-    pub fn insert(&mut self, id: &str, now: Instant) -> bool {
+    pub fn insert(&mut self, id: u128, now: Instant) -> bool {
         self.expire(now);
-        let id = self.compact(id);
         let number = self.next;
         match self.live.entry(id) {
             Entry::Occupied(_) => return false,
@@ -82,8 +73,7 @@ impl Dedup {
     }
 
     /// Makes `id` unknown again: the message was given back, and its next delivery is to be handled.
-    pub fn forget(&mut self, id: &str) {
-        let id = self.compact(id);
+    pub fn forget(&mut self, id: u128) {
         self.live.remove(&id);
     }
 
@@ -107,19 +97,11 @@ impl Dedup {
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.order.pop_front()
-            && self.live.get(&oldest.id) == Some(&oldest.number)
+            && let Entry::Occupied(held) = self.live.entry(oldest.id)
+            && *held.get() == oldest.number
         {
-            self.live.remove(&oldest.id);
+            held.remove();
         }
-    }
-
-    fn compact(&self, id: &str) -> u128 {
-        let plain_hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if plain_hex && let Ok(number) = u128::from_str_radix(id, 16) {
-            return number;
-        }
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(id)));
-        high << 64 | low
     }
 }
 
@@ -131,18 +113,16 @@ impl Default for Dedup {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use proptest::prelude::*;
 
     use super::*;
 
-    const ID: &str = "8ace41576c8f4233bd858831e9908f71";
+    const ID: u128 = 0x8ace_4157_6c8f_4233_bd85_8831_e990_8f71;
 
     #[test]
     fn the_second_time_is_a_duplicate_until_forgotten() {
         let (mut dedup, now) = (Dedup::default(), Instant::now());
-        for id in [ID, "", "reply-1", "8ACE41576C8F4233BD858831E9908F71", "8ace4157-6c8f-4233-bd85-8831e9908f71"] {
+        for id in [ID, 0, u128::MAX, ID ^ 1, ID.rotate_left(64)] {
             assert!(dedup.insert(id, now), "{id}");
             assert!(!dedup.insert(id, now), "{id}");
         }
@@ -155,11 +135,11 @@ mod tests {
     #[test]
     fn the_oldest_goes_when_it_is_full() {
         let (mut dedup, now) = (Dedup::new(3, Dedup::MAX_AGE), Instant::now());
-        for id in ["a", "b", "c", "d"] {
+        for id in [1, 2, 3, 4] {
             assert!(dedup.insert(id, now));
         }
-        assert!(!dedup.insert("b", now));
-        assert!(dedup.insert("a", now), "a fell out when d came");
+        assert!(!dedup.insert(2, now));
+        assert!(dedup.insert(1, now), "1 fell out when 4 came");
         assert_eq!(dedup.len(), 3);
     }
 
@@ -175,19 +155,19 @@ mod tests {
     #[test]
     fn a_clock_read_before_the_lock_may_lag() {
         let (mut dedup, early) = (Dedup::default(), Instant::now());
-        assert!(dedup.insert("a", early + Duration::from_secs(1)));
-        assert!(!dedup.insert("a", early));
+        assert!(dedup.insert(1, early + Duration::from_secs(1)));
+        assert!(!dedup.insert(1, early));
     }
 
     #[test]
     fn giving_back_again_and_again_neither_grows_nor_evicts() {
         let (mut dedup, now) = (Dedup::new(4, Dedup::MAX_AGE), Instant::now());
-        assert!(dedup.insert("kept", now));
+        assert!(dedup.insert(ID, now));
         for _ in 0..10_000 {
-            assert!(dedup.insert("requeued", now));
-            dedup.forget("requeued");
+            assert!(dedup.insert(1, now));
+            dedup.forget(1);
         }
-        assert!(!dedup.insert("kept", now));
+        assert!(!dedup.insert(ID, now));
         assert!(dedup.order.len() <= 8, "{} marks", dedup.order.len());
     }
 
@@ -226,25 +206,16 @@ mod tests {
                                 model.remove(0);
                             }
                         }
-                        prop_assert_eq!(dedup.insert(&format!("{id:032x}"), now), first);
+                        prop_assert_eq!(dedup.insert(u128::from(id), now), first);
                     }
                     Step::Forget(id) => {
                         model.retain(|(known, _)| *known != id);
-                        dedup.forget(&format!("{id:032x}"));
+                        dedup.forget(u128::from(id));
                     }
                     Step::Pass(seconds) => now += Duration::from_secs(u64::from(seconds)),
                 }
                 prop_assert_eq!(dedup.len(), model.len());
                 prop_assert!(dedup.order.len() <= 2 * capacity);
-            }
-        }
-
-        #[test]
-        fn different_texts_are_different_ids(texts in prop::collection::hash_set(".{0,40}", 0..200)) {
-            let (mut dedup, now) = (Dedup::default(), Instant::now());
-            let mut seen = HashSet::new();
-            for text in &texts {
-                prop_assert_eq!(dedup.insert(text, now), seen.insert(text));
             }
         }
     }

@@ -2,8 +2,10 @@
 
 pub mod backoff;
 pub mod dedup;
+pub mod duplicates;
 #[cfg(test)]
 mod model;
+pub mod numbers;
 pub mod pending;
 #[cfg(test)]
 mod pending_tests;

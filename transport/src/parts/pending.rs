@@ -7,7 +7,6 @@
 //! `model` (in the tests) runs this file with other locks, channels and clocks, in every order that matters.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -19,7 +18,7 @@ use std::{
 use uuid::Uuid;
 
 use super::sync::{Instant, Mutex, MutexGuard, Sleep, oneshot, sleep_until};
-use crate::{error::TransportError, message::Reply, payload::Payload};
+use crate::{error::TransportError, message::Reply, parts::numbers::Numbered, payload::Payload};
 
 type Outcome = Result<Reply, TransportError>;
 
@@ -40,7 +39,7 @@ pub struct PendingCalls(Arc<Mutex<Calls>>);
 
 #[derive(Default)]
 struct Calls {
-    waiting: HashMap<u128, Waiting>,
+    waiting: Numbered<Waiting>,
     closed: bool,
 }
 
@@ -106,7 +105,13 @@ impl PendingCalls {
     /// Hands a part of a reply to the call that waits for it. Returns `false` if none does: it timed out, was dropped,
     /// was answered already, or never was.
     pub fn deliver(&self, message_id: &str, part: ReplyPart) -> bool {
-        let Some(id) = parse_id(message_id) else { return false };
+        parse_id(message_id).is_some_and(|id| self.deliver_to(id, part))
+    }
+
+    /// As [`deliver`](Self::deliver), by the id as [`PendingReply::id`] gives it.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    pub fn deliver_to(&self, id: Uuid, part: ReplyPart) -> bool {
+        let id = id.as_u128();
         let mut calls = lock(&self.0);
         match part {
             ReplyPart::Heartbeat => {
@@ -135,7 +140,7 @@ impl PendingCalls {
     /// Ends one call with an error, for whoever needs to know whether it still waited. Returns `false` if it does not wait any more.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail(&self, message_id: &str, error: TransportError) -> bool {
-        let Some(waiting) = parse_id(message_id).and_then(|id| lock(&self.0).waiting.remove(&id)) else {
+        let Some(waiting) = parse_id(message_id).and_then(|id| lock(&self.0).waiting.remove(&id.as_u128())) else {
             return false;
         };
         let _ = waiting.done.send(Err(error));
@@ -225,10 +230,16 @@ struct Monitor {
 const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl PendingReply {
+    /// The call's id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        Uuid::from_u128(self.entry.id)
+    }
+
     /// The call's id as it travels: 32 hexadecimal digits.
     #[must_use]
     pub fn message_id(&self) -> String {
-        Uuid::from_u128(self.entry.id).simple().to_string()
+        self.id().simple().to_string()
     }
 
     /// When the call ends at the latest.
@@ -312,8 +323,9 @@ impl fmt::Debug for PendingReply {
     }
 }
 
-fn parse_id(message_id: &str) -> Option<u128> {
-    (message_id.len() == 32).then(|| u128::from_str_radix(message_id, 16).ok()).flatten()
+fn parse_id(message_id: &str) -> Option<Uuid> {
+    // Of this length there is no other way to write one than by its digits.
+    (message_id.len() == 32).then(|| Uuid::try_parse(message_id).ok()).flatten()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -87,13 +87,13 @@ pub async fn publishing<T>(
     let span = tracing::debug_span!(
         target: "oxlo::publish",
         "publish",
-        otel.name = format!("publish {}", to.name()),
+        otel.name = %format_args!("publish {to}"),
         otel.kind = "producer",
         otel.status_code = Empty,
         messaging.system = to.system,
         messaging.operation.name = "publish",
         messaging.operation.r#type = "send",
-        messaging.destination.name = to.name(),
+        messaging.destination.name = %to,
         messaging.message.body.size = to.size,
         error.type = Empty,
     );
@@ -104,20 +104,20 @@ pub async fn publishing<T>(
     result
 }
 
-impl Destination<'_> {
+impl fmt::Display for Destination<'_> {
     /// As OpenTelemetry's conventions for RabbitMQ write it: exchange and key, of which either may be missing.
-    fn name(&self) -> String {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.exchange, self.key.to_string()) {
-            ("", key) => key,
-            (exchange, key) if key.is_empty() => exchange.to_owned(),
-            (exchange, key) => format!("{exchange}:{key}"),
+            ("", key) => f.write_str(&key),
+            (exchange, key) if key.is_empty() => f.write_str(exchange),
+            (exchange, key) => write!(f, "{exchange}:{key}"),
         }
     }
 }
 
 impl fmt::Debug for Destination<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Destination({} {}, {} bytes)", self.system, self.name(), self.size)
+        write!(f, "Destination({} {}, {} bytes)", self.system, self, self.size)
     }
 }
 
