@@ -3,12 +3,9 @@
 //! It is instantiated once for requests and once for notifications. A message is pushed to a consumer as long as that
 //! holds fewer than its prefetch, as RabbitMQ does it; the consumer then takes it, and settles it by its tag.
 
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use foldhash::{HashMap, HashMapExt};
 use oxlo_transport::Settlement;
 use tokio::{sync::Notify, time::Instant};
 
@@ -26,12 +23,16 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tag(u64);
 
+/// Names one queue in the broker. One that is gone and made again is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct QueueId(u64);
+
 /// A message and what the broker has to know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Message<M> {
     pub(crate) content: M,
     /// The same for every copy that a publisher made of one message.
-    pub(crate) unique_id: Arc<str>,
+    pub(crate) unique_id: u128,
     /// When it is of no use to anyone any more.
     pub(crate) expires: Option<Instant>,
 }
@@ -44,7 +45,7 @@ pub(crate) struct Taken<M> {
     pub(crate) redelivered: bool,
     pub(crate) redeliveries: u32,
     /// Tells a second copy of one message in one queue from the copies of it in other queues.
-    pub(crate) identity: String,
+    pub(crate) identity: u128,
 }
 
 /// The consumer was stopped, or its connection is gone.
@@ -53,10 +54,13 @@ pub(crate) struct Stopped;
 
 #[derive(Debug)]
 pub(crate) struct Broker<M> {
-    queues: HashMap<QueueName, Queue<M>>,
-    bindings: HashMap<Route, Vec<QueueName>>,
-    consumers: BTreeMap<ConsumerId, Consumer>,
-    held: BTreeMap<Tag, Held<M>>,
+    names: HashMap<QueueName, QueueId>,
+    queues: HashMap<QueueId, Queue<M>>,
+    bindings: HashMap<Route, Vec<QueueId>>,
+    /// The queues that go when nobody listens on them for a time.
+    expiring: Vec<QueueId>,
+    consumers: HashMap<ConsumerId, Consumer>,
+    held: HashMap<Tag, Held<M>>,
     arrivals: u64,
     tags: u64,
     queue_numbers: u64,
@@ -64,7 +68,7 @@ pub(crate) struct Broker<M> {
 
 #[derive(Debug)]
 struct Queue<M> {
-    number: u64,
+    name: QueueName,
     /// In order of arrival, also after something came back.
     waiting: VecDeque<Waiting<M>>,
     /// The next one to get a message stands first.
@@ -86,7 +90,7 @@ struct Waiting<M> {
 #[derive(Debug)]
 struct Consumer {
     connection: ConnectionId,
-    queues: Vec<QueueName>,
+    queues: Vec<QueueId>,
     prefetch: usize,
     /// Everything pushed to it and not settled.
     holds: usize,
@@ -94,6 +98,8 @@ struct Consumer {
     ready: VecDeque<Tag>,
     /// Its connection is down.
     suspended: bool,
+    /// It found nothing when it looked last.
+    idle: bool,
     wake: Arc<Notify>,
 }
 
@@ -101,7 +107,7 @@ struct Consumer {
 struct Held<M> {
     consumer: ConsumerId,
     connection: ConnectionId,
-    queue: QueueName,
+    queue: QueueId,
     handed_out: bool,
     waiting: Waiting<M>,
 }
@@ -109,10 +115,12 @@ struct Held<M> {
 impl<M> Default for Broker<M> {
     fn default() -> Self {
         Self {
+            names: HashMap::new(),
             queues: HashMap::new(),
             bindings: HashMap::new(),
-            consumers: BTreeMap::new(),
-            held: BTreeMap::new(),
+            expiring: Vec::new(),
+            consumers: HashMap::new(),
+            held: HashMap::new(),
             arrivals: 0,
             tags: 0,
             queue_numbers: 0,
@@ -123,18 +131,30 @@ impl<M> Default for Broker<M> {
 impl<M: Clone> Broker<M> {
     /// Creates a queue if it is not there, and has it receive what is sent to `route`.
     pub(crate) fn declare(&mut self, name: &QueueName, route: &Route) {
-        if !self.queues.contains_key(name) {
-            let number = self.queue_numbers;
-            self.queue_numbers += 1;
-            self.queues.insert(
-                name.clone(),
-                Queue { number, waiting: VecDeque::new(), turns: VecDeque::new(), expires: None, transient: false },
-            );
-        }
+        self.declared(name, route);
+    }
+
+    fn declared(&mut self, name: &QueueName, route: &Route) -> QueueId {
+        let id = match self.names.get(name) {
+            Some(id) => *id,
+            None => self.create(name.clone()),
+        };
         let bound = self.bindings.entry(route.clone()).or_default();
-        if !bound.contains(name) {
-            bound.push(name.clone());
+        if !bound.contains(&id) {
+            bound.push(id);
         }
+        id
+    }
+
+    fn create(&mut self, name: QueueName) -> QueueId {
+        let id = QueueId(self.queue_numbers);
+        self.queue_numbers += 1;
+        self.names.insert(name.clone(), id);
+        self.queues.insert(
+            id,
+            Queue { name, waiting: VecDeque::new(), turns: VecDeque::new(), expires: None, transient: false },
+        );
+        id
     }
 
     /// Creates a queue as [`declare`](Self::declare) does, one that goes when nobody listens on it for a time. `Err` if
@@ -147,122 +167,139 @@ impl<M: Clone> Broker<M> {
         now: Instant,
     ) -> Result<(), Option<Duration>> {
         self.sweep(now);
-        if let Some(queue) = self.queues.get(name) {
+        if let Some(queue) = self.named(name) {
             let there = queue.expires.map(|(after, _)| after);
             if there != expires {
                 return Err(there);
             }
         }
-        self.declare(name, route);
-        if let (Some(queue), Some(after)) = (self.queues.get_mut(name), expires) {
+        let id = self.declared(name, route);
+        if let (Some(queue), Some(after)) = (self.queues.get_mut(&id), expires) {
             queue.expires = Some((after, now));
+            if !self.expiring.contains(&id) {
+                self.expiring.push(id);
+            }
         }
         Ok(())
     }
 
     /// Removes a queue; `Err` with its consumers and messages if it is used, or must be empty and is not.
     pub(crate) fn remove(&mut self, name: &QueueName, discard: bool) -> Result<(), (usize, usize)> {
-        let Some(queue) = self.queues.get(name) else { return Ok(()) };
+        let Some(id) = self.names.get(name).copied() else { return Ok(()) };
+        let Some(queue) = self.queues.get(&id) else { return Ok(()) };
         let (consumers, messages) = (queue.turns.len(), queue.waiting.len());
         if consumers > 0 || (messages > 0 && !discard) {
             return Err((consumers, messages));
         }
-        self.forget(name);
+        self.forget(id);
         Ok(())
     }
 
     /// Removes the queues whose time without a consumer is over.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        if self.expiring.is_empty() {
+            return;
+        }
         let over = |queue: &Queue<M>| {
             queue.turns.is_empty() && queue.expires.is_some_and(|(after, since)| now.duration_since(since) >= after)
         };
-        let gone: Vec<QueueName> =
-            self.queues.iter().filter(|(_, queue)| over(queue)).map(|(name, _)| name.clone()).collect();
-        gone.iter().for_each(|name| self.forget(name));
+        let gone: Vec<QueueId> =
+            self.expiring.iter().copied().filter(|id| self.queues.get(id).is_some_and(over)).collect();
+        gone.into_iter().for_each(|id| self.forget(id));
     }
 
-    fn forget(&mut self, name: &QueueName) {
-        self.queues.remove(name);
+    fn forget(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.remove(&id) {
+            self.names.remove(&queue.name);
+        }
+        self.expiring.retain(|other| *other != id);
         self.bindings.retain(|_, bound| {
-            bound.retain(|other| other != name);
+            bound.retain(|other| *other != id);
             !bound.is_empty()
         });
     }
 
+    fn named(&self, name: &QueueName) -> Option<&Queue<M>> {
+        self.names.get(name).and_then(|id| self.queues.get(id))
+    }
+
     /// Has a queue go with its last consumer.
     pub(crate) fn make_transient(&mut self, name: &QueueName) {
-        if let Some(queue) = self.queues.get_mut(name) {
+        if let Some(queue) = self.names.get(name).and_then(|id| self.queues.get_mut(id)) {
             queue.transient = true;
         }
     }
 
-    /// Whether a message sent to `route` would reach any queue.
-    pub(crate) fn is_routable(&self, route: &Route) -> bool {
-        self.bindings.contains_key(route)
-    }
-
-    /// Puts a message into every queue that is bound to `route`; without one it is gone.
-    pub(crate) fn publish(&mut self, route: &Route, message: &Message<M>, now: Instant) {
-        let Some(bound) = self.bindings.get(route).cloned() else { return };
-        for name in bound {
-            let arrival = self.arrivals;
-            self.arrivals += 1;
-            if let Some(queue) = self.queues.get_mut(&name) {
-                queue.waiting.push_back(Waiting {
-                    arrival,
-                    redelivered: false,
-                    redeliveries: 0,
-                    message: message.clone(),
-                });
-            }
-            self.push(&name, now);
+    /// Puts a message into every queue that is bound to `route`. Without one it is gone, and this is `false`.
+    pub(crate) fn publish(&mut self, route: &Route, message: Message<M>, now: Instant) -> bool {
+        let Some(bound) = self.bindings.get(route) else { return false };
+        if let [only] = **bound {
+            self.enqueue(only, message, now);
+        } else {
+            bound.clone().into_iter().for_each(|queue| self.enqueue(queue, message.clone(), now));
         }
+        true
     }
 
-    /// Adds a consumer of `queues`, which must have been declared. A prefetch of 0 counts as 1.
+    fn enqueue(&mut self, id: QueueId, message: Message<M>, now: Instant) {
+        let arrival = self.arrivals;
+        self.arrivals += 1;
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.waiting.push_back(Waiting { arrival, redelivered: false, redeliveries: 0, message });
+        }
+        self.push(id, now);
+    }
+
+    /// Adds a consumer of `queues`, those of them that were declared. A prefetch of 0 counts as 1.
     pub(crate) fn subscribe(
         &mut self,
         id: ConsumerId,
         connection: ConnectionId,
-        queues: Vec<QueueName>,
+        queues: &[QueueName],
         prefetch: u16,
         wake: Arc<Notify>,
         now: Instant,
     ) {
-        let names = queues.clone();
-        for name in &names {
-            if let Some(queue) = self.queues.get_mut(name) {
+        let queues: Vec<QueueId> = queues.iter().filter_map(|name| self.names.get(name).copied()).collect();
+        for queue in &queues {
+            if let Some(queue) = self.queues.get_mut(queue) {
                 queue.turns.push_back(id);
             }
         }
-        let prefetch = usize::from(prefetch.max(1));
-        self.consumers.insert(
-            id,
-            Consumer { connection, queues, prefetch, holds: 0, ready: VecDeque::new(), suspended: false, wake },
-        );
-        for name in &names {
-            self.push(name, now);
-        }
+        let consumer = Consumer {
+            connection,
+            queues: queues.clone(),
+            prefetch: usize::from(prefetch.max(1)),
+            holds: 0,
+            ready: VecDeque::new(),
+            suspended: false,
+            idle: false,
+            wake,
+        };
+        self.consumers.insert(id, consumer);
+        queues.into_iter().for_each(|queue| self.push(queue, now));
     }
 
     /// Hands the next message to a consumer. What has expired meanwhile is passed over.
     pub(crate) fn take(&mut self, id: ConsumerId, now: Instant) -> Result<Option<Taken<M>>, Stopped> {
         loop {
             let consumer = self.consumers.get_mut(&id).ok_or(Stopped)?;
-            let Some(tag) = consumer.ready.pop_front() else { return Ok(None) };
+            let Some(tag) = consumer.ready.pop_front() else {
+                consumer.idle = true;
+                return Ok(None);
+            };
             let Some(held) = self.held.get_mut(&tag) else { continue };
             if held.waiting.expired(now) {
                 self.settle(tag, Settlement::Reject, now);
                 continue;
             }
             held.handed_out = true;
-            let identity = identity(&self.queues, held);
             return Ok(Some(Taken {
                 tag,
                 content: held.waiting.message.content.clone(),
                 redelivered: held.waiting.redelivered,
                 redeliveries: held.waiting.redeliveries,
-                identity,
+                identity: held.identity(),
             }));
         }
     }
@@ -270,22 +307,29 @@ impl<M: Clone> Broker<M> {
     /// Settles a message. `false` if nobody holds it under that tag: it went back when the connection was lost.
     pub(crate) fn settle(&mut self, tag: Tag, settlement: Settlement, now: Instant) -> bool {
         let Some(held) = self.held.remove(&tag) else { return false };
-        let mut freed = Vec::new();
-        if let Some(consumer) = self.consumers.get_mut(&held.consumer) {
+        let id = held.consumer;
+        let was_full = self.consumers.get_mut(&id).is_some_and(|consumer| {
+            let was_full = !consumer.may_have_more();
             consumer.holds -= 1;
-            // So that a full queue cannot keep this consumer from its other queues.
-            if !consumer.queues.is_empty() {
+            if was_full && !consumer.queues.is_empty() {
+                // So that a full queue cannot keep this consumer from its other queues.
                 consumer.queues.rotate_left(1);
             }
-            freed.clone_from(&consumer.queues);
-        }
+            was_full
+        });
         if settlement == Settlement::Requeue {
             self.give_back(held, now);
         }
-        for name in &freed {
-            self.push(name, now);
+        if was_full {
+            self.push_to(id, now);
         }
         true
+    }
+
+    /// Pushes what waits in the queues of a consumer that has got room. Where there was room before, nothing waits.
+    fn push_to(&mut self, id: ConsumerId, now: Instant) {
+        let queues = self.consumers.get(&id).map(|consumer| consumer.queues.clone());
+        queues.into_iter().flatten().for_each(|queue| self.push(queue, now));
     }
 
     /// Ends a subscription. What the consumer did not take goes back; what it took can still be settled.
@@ -306,10 +350,11 @@ impl<M: Clone> Broker<M> {
         }
     }
 
-    /// Gives back all that a connection holds. Returns the identities of what was handed out.
-    pub(crate) fn take_back(&mut self, connection: ConnectionId, now: Instant) -> Vec<String> {
-        let tags: Vec<Tag> =
+    /// Gives back all that a connection holds, the oldest first. Returns the identities of what was handed out.
+    pub(crate) fn take_back(&mut self, connection: ConnectionId, now: Instant) -> Vec<u128> {
+        let mut tags: Vec<Tag> =
             self.held.iter().filter(|(_, held)| held.connection == connection).map(|(tag, _)| *tag).collect();
+        tags.sort_unstable();
         let mut handed_out = Vec::new();
         for tag in tags {
             let Some(held) = self.held.remove(&tag) else { continue };
@@ -317,7 +362,7 @@ impl<M: Clone> Broker<M> {
                 consumer.holds -= 1;
             }
             if held.handed_out {
-                handed_out.push(identity(&self.queues, &held));
+                handed_out.push(held.identity());
             }
             self.give_back(held, now);
         }
@@ -326,24 +371,29 @@ impl<M: Clone> Broker<M> {
 
     /// Gives messages to the consumers of a connection again.
     pub(crate) fn resume(&mut self, connection: ConnectionId, now: Instant) {
-        let mut queues = Vec::new();
-        for consumer in self.consumers.values_mut().filter(|consumer| consumer.connection == connection) {
-            consumer.suspended = false;
-            queues.extend(consumer.queues.iter().cloned());
+        let theirs = self.consumers_of(connection);
+        for id in &theirs {
+            if let Some(consumer) = self.consumers.get_mut(id) {
+                consumer.suspended = false;
+            }
         }
-        for name in &queues {
-            self.push(name, now);
-        }
+        theirs.into_iter().for_each(|id| self.push_to(id, now));
     }
 
     /// Removes the consumers of a connection that was closed, and gives back all that they hold.
     pub(crate) fn disband(&mut self, connection: ConnectionId, now: Instant) {
-        let theirs: Vec<ConsumerId> =
-            self.consumers.iter().filter(|(_, c)| c.connection == connection).map(|(id, _)| *id).collect();
-        for id in theirs {
+        for id in self.consumers_of(connection) {
             self.leave(id, now);
         }
         self.take_back(connection, now);
+    }
+
+    /// In the order in which they came.
+    fn consumers_of(&self, connection: ConnectionId) -> Vec<ConsumerId> {
+        let theirs = self.consumers.iter().filter(|(_, consumer)| consumer.connection == connection);
+        let mut theirs: Vec<ConsumerId> = theirs.map(|(id, _)| *id).collect();
+        theirs.sort_unstable();
+        theirs
     }
 
     /// How many messages wait in queues that nobody could take them from.
@@ -358,14 +408,14 @@ impl<M: Clone> Broker<M> {
 
     fn leave(&mut self, id: ConsumerId, now: Instant) -> Option<Consumer> {
         let consumer = self.consumers.remove(&id)?;
-        for name in &consumer.queues {
-            let Some(queue) = self.queues.get_mut(name) else { continue };
+        for queue_id in &consumer.queues {
+            let Some(queue) = self.queues.get_mut(queue_id) else { continue };
             queue.turns.retain(|other| *other != id);
             if let Some((_, unused_since)) = &mut queue.expires {
                 *unused_since = now;
             }
-            if matches!(name, QueueName::Own(_)) || (queue.transient && queue.turns.is_empty()) {
-                self.forget(name);
+            if matches!(queue.name, QueueName::Own(_)) || (queue.transient && queue.turns.is_empty()) {
+                self.forget(*queue_id);
             }
         }
         consumer.wake.notify_one();
@@ -385,12 +435,12 @@ impl<M: Clone> Broker<M> {
         {
             queue.turns.push_back(id);
         }
-        self.push(&held.queue, now);
+        self.push(held.queue, now);
     }
 
     /// Pushes what waits in a queue to the consumers that may have more, in turn.
-    fn push(&mut self, name: &QueueName, now: Instant) {
-        let Some(queue) = self.queues.get_mut(name) else { return };
+    fn push(&mut self, id: QueueId, now: Instant) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
         loop {
             while queue.waiting.front().is_some_and(|first| first.expired(now)) {
                 queue.waiting.pop_front();
@@ -401,16 +451,20 @@ impl<M: Clone> Broker<M> {
             let consumers = &self.consumers;
             let free = |id: &ConsumerId| consumers.get(id).is_some_and(Consumer::may_have_more);
             let Some(turn) = queue.turns.iter().position(free) else { return };
-            let (Some(id), Some(waiting)) = (queue.turns.remove(turn), queue.waiting.pop_front()) else { return };
-            queue.turns.push_back(id);
-            let Some(consumer) = self.consumers.get_mut(&id) else { return };
+            let (Some(consumer_id), Some(waiting)) = (queue.turns.remove(turn), queue.waiting.pop_front()) else {
+                return;
+            };
+            queue.turns.push_back(consumer_id);
+            let Some(consumer) = self.consumers.get_mut(&consumer_id) else { return };
             let tag = Tag(self.tags);
             self.tags += 1;
             consumer.holds += 1;
             consumer.ready.push_back(tag);
-            consumer.wake.notify_one();
+            if std::mem::take(&mut consumer.idle) {
+                consumer.wake.notify_one();
+            }
             let connection = consumer.connection;
-            self.held.insert(tag, Held { consumer: id, connection, queue: name.clone(), handed_out: false, waiting });
+            self.held.insert(tag, Held { consumer: consumer_id, connection, queue: id, handed_out: false, waiting });
         }
     }
 }
@@ -427,9 +481,11 @@ impl<M> Waiting<M> {
     }
 }
 
-fn identity<M>(queues: &HashMap<QueueName, Queue<M>>, held: &Held<M>) -> String {
-    let number = queues.get(&held.queue).map_or(u64::MAX, |queue| queue.number);
-    format!("{}@{number}", held.waiting.message.unique_id)
+impl<M> Held<M> {
+    /// Unique ids are random or hashed, so that none of another queue is this far away by anything but chance.
+    fn identity(&self) -> u128 {
+        self.waiting.message.unique_id ^ u128::from(self.queue.0)
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use oxlo_transport::{
     ConnectionState, Notification, Request, Settlement, TransportError,
     parts::{
         dedup::Dedup,
+        numbers::Numbers,
         pending::{PendingCalls, ReplyPart},
     },
 };
@@ -20,6 +21,7 @@ use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::{
     broker::{Broker, ConnectionId, ConsumerId, Stopped, Tag, Taken},
@@ -36,6 +38,7 @@ const PAUSED: &str = "publishing is paused by this program";
 #[derive(Debug)]
 pub(crate) struct Bus {
     name: String,
+    numbers: Numbers,
     state: Mutex<State>,
 }
 
@@ -47,13 +50,18 @@ impl Bus {
             return bus;
         }
         buses.retain(|_, bus| bus.strong_count() > 0);
-        let bus = Arc::new(Self { name: name.to_owned(), state: Mutex::default() });
+        let bus = Arc::new(Self { name: name.to_owned(), numbers: Numbers::default(), state: Mutex::default() });
         buses.insert(name.to_owned(), Arc::downgrade(&bus));
         bus
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The number of a unique id that a sender chose.
+    pub(crate) fn number(&self, unique_id: &str) -> u128 {
+        self.numbers.of(unique_id)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -77,7 +85,7 @@ pub(crate) struct Incoming {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) to: ConnectionId,
-    pub(crate) message_id: Arc<str>,
+    pub(crate) call: Uuid,
     pub(crate) deadline: Instant,
     pub(crate) monitor_timeout: Option<Duration>,
 }
@@ -121,7 +129,7 @@ struct Connection {
     paused: bool,
     pending: PendingCalls,
     /// Replies that came while it was cut off.
-    replies: Vec<(Arc<str>, ReplyPart)>,
+    replies: Vec<(Uuid, ReplyPart)>,
     /// What its listeners have taken lately.
     seen: Dedup,
 }
@@ -211,7 +219,7 @@ impl State {
                 queues.push(queue);
             }
         }
-        broker.subscribe(consumer, connection, queues, prefetch, wake, Instant::now());
+        broker.subscribe(consumer, connection, &queues, prefetch, wake, Instant::now());
         consumer
     }
 
@@ -223,11 +231,11 @@ impl State {
         now: Instant,
     ) -> Result<Option<Taken<M>>, Stopped> {
         while let Some(taken) = M::broker(self).take(consumer, now)? {
-            let first = self.connections.get_mut(&connection).ok_or(Stopped)?.seen.insert(&taken.identity, now);
+            let first = self.connections.get_mut(&connection).ok_or(Stopped)?.seen.insert(taken.identity, now);
             if first {
                 return Ok(Some(taken));
             }
-            tracing::debug!(message = %taken.identity, "dropped a duplicate");
+            tracing::debug!("dropped a duplicate");
             M::broker(self).settle(taken.tag, Settlement::Ack, now);
         }
         Ok(None)
@@ -237,20 +245,24 @@ impl State {
         &mut self,
         connection: ConnectionId,
         tag: Tag,
-        identity: &str,
+        identity: u128,
         settlement: Settlement,
         now: Instant,
     ) {
         // Before the broker passes it on: the next listener may be one of this connection.
-        if let Some(connection) = self.connections.get_mut(&connection) {
-            if settlement == Settlement::Requeue {
-                connection.seen.forget(identity);
-            } else {
-                // The message may have come back since, when the connection was lost. Then it is done all the same.
-                connection.seen.insert(identity, now);
-            }
+        if settlement == Settlement::Requeue
+            && let Some(connection) = self.connections.get_mut(&connection)
+        {
+            connection.seen.forget(identity);
         }
-        M::broker(self).settle(tag, settlement, now);
+        let held = M::broker(self).settle(tag, settlement, now);
+        // The message came back since, when the connection was lost. Then it is done all the same.
+        if !held
+            && settlement != Settlement::Requeue
+            && let Some(connection) = self.connections.get_mut(&connection)
+        {
+            connection.seen.insert(identity, now);
+        }
     }
 
     /// Passes a part of a reply to the transport that waits for it.
@@ -262,9 +274,9 @@ impl State {
             });
         };
         if connection.down.is_some() {
-            connection.replies.push((answer.message_id.clone(), part));
-        } else if !connection.pending.deliver(&answer.message_id, part) {
-            tracing::debug!(message_id = %answer.message_id, "dropped a reply that nobody waits for");
+            connection.replies.push((answer.call, part));
+        } else if !connection.pending.deliver_to(answer.call, part) {
+            tracing::debug!(message_id = %answer.call.simple(), "dropped a reply that nobody waits for");
         }
         Ok(())
     }
@@ -291,7 +303,7 @@ impl State {
         }
         for (id, identities) in held {
             if let Some(connection) = self.connections.get_mut(&id) {
-                identities.iter().for_each(|identity| connection.seen.forget(identity));
+                identities.into_iter().for_each(|identity| connection.seen.forget(identity));
             }
         }
         which.len()
@@ -304,8 +316,8 @@ impl State {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.down = None;
                 connection.announce(self.alarm.as_ref());
-                for (message_id, part) in std::mem::take(&mut connection.replies) {
-                    connection.pending.deliver(&message_id, part);
+                for (call, part) in std::mem::take(&mut connection.replies) {
+                    connection.pending.deliver_to(call, part);
                 }
             }
             self.requests.resume(*id, now);

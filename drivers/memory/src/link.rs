@@ -55,10 +55,10 @@ impl Patience {
 }
 
 /// What a look at the bus led to.
-enum Attempt {
+enum Attempt<T> {
     Done(Result<(), TransportError>),
-    InFlight(Duration),
-    Shut(Gate),
+    InFlight(T, Duration),
+    Shut(T, Gate),
 }
 
 impl Link {
@@ -67,51 +67,58 @@ impl Link {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message was not sent.
-    pub(crate) async fn publish(
+    pub(crate) async fn publish<T: Clone + Send>(
         &self,
         traffic: Traffic,
         to: &(dyn fmt::Display + Sync),
         mut patience: Patience,
-        hand_over: impl Fn(&mut State, Instant) -> Result<(), TransportError> + Send + Sync,
+        mut message: T,
+        hand_over: impl Fn(&mut State, T, Instant) -> Result<(), TransportError> + Send + Sync,
     ) -> Result<(), TransportError> {
         // Nothing below waits while the bus is open; a loop over it must not keep the thread.
         consume_budget().await;
         loop {
-            // Before the look, so that no change between it and the wait is missed.
-            let mut changes = self.changes();
-            match self.attempt(traffic, to, &hand_over) {
+            let gate = match self.attempt(traffic, to, message, &hand_over) {
                 Attempt::Done(outcome) => return outcome,
-                Attempt::InFlight(delay) => {
-                    self.fly(delay, &patience).await?;
-                    return hand_over(&mut self.bus.lock(), Instant::now());
+                Attempt::InFlight(message, delay) => {
+                    // Rare, and large.
+                    Box::pin(self.fly(delay, &patience)).await?;
+                    return hand_over(&mut self.bus.lock(), message, Instant::now());
                 }
-                Attempt::Shut(gate) => self.wait(&mut changes, gate, &mut patience).await?,
-            }
+                Attempt::Shut(kept, gate) => {
+                    message = kept;
+                    gate
+                }
+            };
+            Box::pin(self.wait(gate, &mut patience)).await?;
         }
     }
 
-    fn attempt(
+    fn attempt<T: Clone>(
         &self,
         traffic: Traffic,
         to: &dyn fmt::Display,
-        hand_over: &impl Fn(&mut State, Instant) -> Result<(), TransportError>,
-    ) -> Attempt {
+        message: T,
+        hand_over: &impl Fn(&mut State, T, Instant) -> Result<(), TransportError>,
+    ) -> Attempt<T> {
         let now = Instant::now();
         let mut state = self.bus.lock();
         match state.gate(self.id) {
             Gate::Open => {}
             Gate::Closed => return Attempt::Done(Err(TransportError::Closed)),
-            shut => return Attempt::Shut(shut),
+            shut => return Attempt::Shut(message, shut),
         }
         Attempt::Done(match state.script.next(traffic) {
-            None => hand_over(&mut state, now),
-            Some(Fault::Delay(delay)) => return Attempt::InFlight(delay),
+            None => hand_over(&mut state, message, now),
+            Some(Fault::Delay(delay)) => return Attempt::InFlight(message, delay),
             Some(Fault::Drop) => Ok(()),
-            Some(Fault::Duplicate) => hand_over(&mut state, now).and_then(|()| hand_over(&mut state, now)),
+            Some(Fault::Duplicate) => {
+                hand_over(&mut state, message.clone(), now).and_then(|()| hand_over(&mut state, message, now))
+            }
             Some(Fault::Reject) => {
                 Err(TransportError::Rejected { routing_key: to.to_string(), reason: "a fault was injected".into() })
             }
-            Some(Fault::LoseConfirm) => hand_over(&mut state, now)
+            Some(Fault::LoseConfirm) => hand_over(&mut state, message, now)
                 .and(Err(TransportError::ConnectionLost { source: Some(cause("a fault was injected")) })),
         })
     }
@@ -120,12 +127,11 @@ impl Link {
     pub(crate) async fn connected(&self) -> Result<(), TransportError> {
         let mut patience = Patience::for_the_next(self.settings.response_timeout, Retry::Forever);
         loop {
-            let mut changes = self.changes();
             let gate = self.bus.lock().gate(self.id);
             match gate {
                 Gate::Open | Gate::Blocked(_) => return Ok(()),
                 Gate::Closed => return Err(TransportError::Closed),
-                Gate::Disconnected(_) => self.wait(&mut changes, gate, &mut patience).await?,
+                Gate::Disconnected(_) => self.wait(gate, &mut patience).await?,
             }
         }
     }
@@ -139,19 +145,14 @@ impl Link {
         self.bus.lock().leave(self.id, Instant::now());
     }
 
-    fn changes(&self) -> watch::Receiver<ConnectionState> {
+    /// Waits until the bus may look otherwise than `gate`, as it looked last.
+    async fn wait(&self, gate: Gate, patience: &mut Patience) -> Result<(), TransportError> {
         let mut changes = self.state.clone();
         changes.mark_unchanged();
-        changes
-    }
-
-    /// Waits until it is worth looking again.
-    async fn wait(
-        &self,
-        changes: &mut watch::Receiver<ConnectionState>,
-        gate: Gate,
-        patience: &mut Patience,
-    ) -> Result<(), TransportError> {
+        // A change since that look is in no wait for the next one.
+        if self.bus.lock().gate(self.id) != gate {
+            return Ok(());
+        }
         let mut until = patience.deadline;
         if let (Gate::Disconnected(_), Some(retries)) = (&gate, &mut patience.retries) {
             let Some(fewer) = retries.checked_sub(1) else { return Err(self.overdue(gate, patience)) };

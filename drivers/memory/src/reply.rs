@@ -21,19 +21,19 @@ pub(crate) struct Answerer {
 #[async_trait]
 impl ReplySink for Answerer {
     async fn heartbeat(&self) -> Result<(), TransportError> {
-        self.send(Traffic::Heartbeats, &ReplyPart::Heartbeat).await
+        self.send(Traffic::Heartbeats, ReplyPart::Heartbeat).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
         size::check(size::of_reply(&reply), &self.link.settings)?;
-        self.send(Traffic::Replies, &ReplyPart::Final(Some(stripped(reply)))).await
+        self.send(Traffic::Replies, ReplyPart::Final(Some(stripped(reply)))).await
     }
 }
 
 impl Answerer {
-    async fn send(&self, traffic: Traffic, part: &ReplyPart) -> Result<(), TransportError> {
+    async fn send(&self, traffic: Traffic, part: ReplyPart) -> Result<(), TransportError> {
         let patience = Patience::until(self.answer.deadline, Retry::Forever);
-        self.link.publish(traffic, &"a reply", patience, |state, _| state.reply(&self.answer, part.clone())).await
+        self.link.publish(traffic, &"a reply", patience, part, |state, part, _| state.reply(&self.answer, part)).await
     }
 }
 

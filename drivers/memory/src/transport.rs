@@ -133,15 +133,13 @@ impl MemoryTransport {
         patience: Patience,
     ) -> Result<(), TransportError> {
         let mandatory = mandatory && !matches!(route.key, Key::Fanout(_));
-        let published = self.link.publish(Traffic::Requests, &route.key, patience, |state, now| {
+        let size = message.content.request.args.len();
+        let published = self.link.publish(Traffic::Requests, &route.key, patience, message, |state, message, now| {
             state.requests.sweep(now);
-            if mandatory && !state.requests.is_routable(&route) {
-                return Err(undeliverable(&route));
-            }
-            state.requests.publish(&route, &message, now);
-            Ok(())
+            let routed = state.requests.publish(&route, message, now);
+            if mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
         });
-        publishing(destination(&route, message.content.request.args.len()), published).await
+        publishing(destination(&route, size), published).await
     }
 
     async fn subscribe<C: Delivered>(
@@ -196,12 +194,8 @@ impl Transport for MemoryTransport {
         size::check(size::of_request(&request), &self.link.settings)?;
         let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
         let deadline = pending.deadline();
-        let answer = Answer {
-            to: self.link.id,
-            message_id: pending.message_id().into(),
-            deadline,
-            monitor_timeout: options.monitor_timeout,
-        };
+        let answer =
+            Answer { to: self.link.id, call: pending.id(), deadline, monitor_timeout: options.monitor_timeout };
         let message = Message {
             content: Incoming { request, answer: Some(answer) },
             unique_id: unique_id(),
@@ -221,20 +215,20 @@ impl Transport for MemoryTransport {
         let topic = to.require_topic()?.clone();
         let route = Route { exchange: self.exchange(to), key: Key::Notifications(topic, notification.priority) };
         size::check(size::of_notification(&notification), &self.link.settings)?;
-        let id = options.unique_id.clone().unwrap_or_else(unique_id);
+        let id = options.unique_id.as_deref().map_or_else(unique_id, |id| self.link.bus.number(id));
+        let size = notification.payload.len();
         let message = Message { content: notification, unique_id: id, expires: None };
         let patience = Patience::for_the_next(options.timeout, options.retry);
-        let published = self.link.publish(Traffic::Notifications, &route.key, patience, |state, now| {
-            if options.default_queue {
-                // So that nothing is lost before the first listener comes.
-                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
-            } else if options.mandatory && !state.notifications.is_routable(&route) {
-                return Err(undeliverable(&route));
-            }
-            state.notifications.publish(&route, &message, now);
-            Ok(())
-        });
-        publishing(destination(&route, message.content.payload.len()), published).await
+        let published =
+            self.link.publish(Traffic::Notifications, &route.key, patience, message, |state, message, now| {
+                if options.default_queue {
+                    // So that nothing is lost before the first listener comes.
+                    state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+                }
+                let routed = state.notifications.publish(&route, message, now);
+                if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
+            });
+        publishing(destination(&route, size), published).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
@@ -363,6 +357,6 @@ fn undeliverable(route: &Route) -> TransportError {
     TransportError::Undeliverable { exchange: route.exchange.to_string(), routing_key: route.key.to_string() }
 }
 
-fn unique_id() -> Arc<str> {
-    Uuid::new_v4().simple().to_string().into()
+fn unique_id() -> u128 {
+    Uuid::new_v4().as_u128()
 }
