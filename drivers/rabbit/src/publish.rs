@@ -21,7 +21,7 @@ use tracing::debug;
 
 use crate::{
     config::Config,
-    confirms::{Completion, ConfirmingChannel, Message},
+    confirms::{Completion, ConfirmingChannel, Message, Unsent},
     connection::{Down, Link, LinkState, Session, unreachable_after},
     declare::{DeclareError, declare_all, delete_unused},
     lateness, properties,
@@ -36,6 +36,9 @@ const LEAST: u32 = 16;
 const RENEWAL: Duration = Duration::from_millis(500);
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Learns what the broker says of a message.
+pub(crate) type Confirm = oneshot::Receiver<Result<(), TransportError>>;
 
 /// What one publish may take.
 #[derive(Clone, Copy, Debug)]
@@ -123,13 +126,14 @@ impl Lane {
         self.fragile.idle().await;
     }
 
+    /// Whether everything that a route needs was declared here.
+    fn has(&self, route: &Route) -> bool {
+        let declared = |name| self.declared.read().unwrap_or_else(PoisonError::into_inner).contains(name);
+        route.declares.is_empty() || route.declared_as.as_ref().is_some_and(declared)
+    }
+
     async fn declare(&self, route: &Route) -> Result<(), DeclareError> {
-        if route.declares.is_empty() {
-            return Ok(());
-        }
-        if let Some(name) = &route.declared_as
-            && self.declared.read().unwrap_or_else(PoisonError::into_inner).contains(name)
-        {
+        if self.has(route) {
             return Ok(());
         }
         let mut kept = self.declarer.lock().await;
@@ -246,18 +250,40 @@ impl Publisher {
         patience: &Patience,
         completion: Completion,
     ) -> Result<(), TransportError> {
-        let Outgoing { route, body, mandatory, expires, again } = outgoing;
-        fits(&route.exchange)?;
-        fits(&route.routing_key)?;
-        let body = match self.config.compress {
-            Some(packing) if again.is_none() => Cow::Owned(properties::compress(body, packing)),
-            _ => Cow::Borrowed(body),
+        fits(&outgoing.route.exchange)?;
+        fits(&outgoing.route.routing_key)?;
+        let packed = match self.config.compress {
+            Some(packing) if outgoing.again.is_none() => Cow::Owned(properties::compress(outgoing.body, packing)),
+            _ => Cow::Borrowed(outgoing.body),
         };
-        let mut weight = self.room(body.len(), patience).await?;
-        let mut completion = completion;
+        let outgoing = Outgoing { body: &packed, ..outgoing };
+        let unsent = match self.room.clone().try_acquire_many_owned(weight(outgoing.body.len())) {
+            Ok(weight) => match self.open_now().filter(|lane| lane.has(outgoing.route)) {
+                Some(lane) => match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
+                    Ok(()) => return Ok(()),
+                    Err(unsent) => (unsent.0, Some(unsent.1)),
+                },
+                None => (completion, Some(weight)),
+            },
+            Err(_) => (completion, None),
+        };
+        // Boxed, because every layer around a future moves and stores it once more, and waiting is rare.
+        Box::pin(self.publish_when_possible(outgoing, patience, unsent)).await
+    }
+
+    async fn publish_when_possible(
+        &self,
+        outgoing: Outgoing<'_>,
+        patience: &Patience,
+        (mut completion, weight): (Completion, Option<OwnedSemaphorePermit>),
+    ) -> Result<(), TransportError> {
+        let mut weight = match weight {
+            Some(weight) => weight,
+            None => self.room(outgoing.body.len(), patience).await?,
+        };
         loop {
             let lane = self.open_lane(patience).await?;
-            match timeout_at(patience.deadline, lane.declare(route)).await {
+            match timeout_at(patience.deadline, lane.declare(outgoing.route)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(DeclareError::Refused(error))) => return Err(error),
                 Ok(Err(DeclareError::Lost(error))) => {
@@ -268,21 +294,7 @@ impl Publisher {
                 }
                 Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
             }
-            let left = patience.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(unreachable_after(&self.config, patience.begun, None));
-            }
-            // Made at the last moment: receivers tell a request's age by it.
-            let id = lateness::stamped_id();
-            let properties = match &again {
-                Some(as_it_came) => {
-                    properties::as_they_came(&as_it_came.clone().with_message_id(id.simple().to_string().into()))?
-                }
-                None => properties::outgoing(id, expires.then_some(left), self.config.compress),
-            };
-            let message = Message { route, mandatory, properties: &properties, body: &body, id };
-            let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
-            match channel.publish(message, completion, weight) {
+            match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
                 Ok(()) => return Ok(()),
                 Err(unsent) => {
                     (completion, weight) = *unsent;
@@ -292,6 +304,33 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// Hands a message to a channel, unless its time is over.
+    fn hand_over(
+        &self,
+        lane: &Lane,
+        outgoing: &Outgoing<'_>,
+        patience: &Patience,
+        completion: Completion,
+        weight: OwnedSemaphorePermit,
+    ) -> Result<Result<(), Unsent>, TransportError> {
+        let Outgoing { route, body, mandatory, expires, ref again } = *outgoing;
+        let left = patience.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unreachable_after(&self.config, patience.begun, None));
+        }
+        // Made at the last moment: receivers tell a request's age by it.
+        let id = lateness::stamped_id();
+        let properties = match again {
+            Some(as_it_came) => {
+                properties::as_they_came(&as_it_came.clone().with_message_id(id.simple().to_string().into()))?
+            }
+            None => properties::outgoing(id, expires.then_some(left), self.config.compress),
+        };
+        let message = Message { route, mandatory, properties: &properties, body, id };
+        let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
+        Ok(channel.publish(message, completion, weight))
     }
 
     /// Publishes and waits for the broker's confirm.
@@ -306,6 +345,15 @@ impl Publisher {
     ) -> Result<(), TransportError> {
         let (teller, told) = oneshot::channel();
         self.publish(outgoing, patience, Completion::Told(teller)).await?;
+        self.confirmed(told, patience).await
+    }
+
+    /// Waits for the confirm of a message that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// `Undeliverable`, `Rejected`, `ConnectionLost`, `Unconfirmed`.
+    pub(crate) async fn confirmed(&self, told: Confirm, patience: &Patience) -> Result<(), TransportError> {
         match timeout_at(patience.deadline, told).await {
             Ok(outcome) => {
                 let outcome = outcome.unwrap_or(Err(TransportError::ConnectionLost { source: None }));
@@ -325,8 +373,7 @@ impl Publisher {
     }
 
     async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {
-        let weight = u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM);
-        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(weight)).await {
+        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(weight(bytes))).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(TransportError::Closed),
             Err(_) => Err(TransportError::Blocked {
@@ -336,9 +383,16 @@ impl Publisher {
         }
     }
 
+    fn open_now(&self) -> Option<Arc<Lane>> {
+        match &*self.gate.borrow() {
+            Gate::Open(lane) => Some(lane.clone()),
+            _ => None,
+        }
+    }
+
     async fn open_lane(&self, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
-        if let Gate::Open(lane) = &*self.gate.borrow() {
-            return Ok(lane.clone());
+        if let Some(lane) = self.open_now() {
+            return Ok(lane);
         }
         let mut gate = self.gate.clone();
         loop {
@@ -361,6 +415,11 @@ impl Publisher {
             }
         }
     }
+}
+
+/// How much room a body takes.
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM)
 }
 
 fn waited_since(error: TransportError, begun: Instant) -> TransportError {

@@ -99,6 +99,10 @@ impl ReplyQueue {
         if matches!(&*self.state.borrow(), State::Ready) {
             return Ok(&self.name);
         }
+        Box::pin(self.ready_in_time(config, patience)).await
+    }
+
+    async fn ready_in_time(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
         let mut state = self.state.clone();
         let settled =
             |state: &State| matches!(state, State::Ready | State::NotReady(Some(TransportError::Topology { .. })));

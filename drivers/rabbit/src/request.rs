@@ -132,36 +132,59 @@ impl ReplySink for Answer {
         let begun = Instant::now();
         let give_up = begun + self.rules.missing_queue_retry;
         let give_up = self.deadline.map_or(give_up, |deadline| give_up.min(deadline));
-        loop {
-            let queue = &self.caller.reply_queue;
-            if self.vanished.contains(queue) {
-                return Err(undeliverable(queue));
-            }
-            let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
-            match self.publish(&body, &patience).await {
-                // Its caller's connection may be lost as well, and its queue declared again in a moment.
-                Err(TransportError::Undeliverable { .. }) => {
-                    let again = Instant::now() + AGAIN;
-                    if again > give_up {
-                        self.vanished.insert(queue);
-                        return Err(undeliverable(queue));
-                    }
-                    debug!(%queue, "the reply queue is not there; the reply is tried again");
-                    sleep_until(again).await;
-                }
-                // A reply that comes twice finds nobody waiting the second time.
-                Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
-                    if Instant::now() + AGAIN < give_up =>
-                {
-                    sleep_until(Instant::now() + AGAIN).await;
-                }
-                outcome => return outcome,
-            }
+        let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
+        match self.send(&body, &patience).await {
+            Ok(()) => Ok(()),
+            // Boxed, because every layer around a future moves and stores it once more, and trying again is rare.
+            Err(failed) => Box::pin(self.again(failed, &body, give_up, &patience)).await,
         }
     }
 }
 
 impl Answer {
+    /// Sends a reply again and again while that may help and its caller can still be waiting.
+    async fn again(
+        &self,
+        mut failed: TransportError,
+        body: &[u8],
+        give_up: Instant,
+        patience: &Patience,
+    ) -> Result<(), TransportError> {
+        let queue = &self.caller.reply_queue;
+        loop {
+            if self.vanished.contains(queue) {
+                return Err(failed);
+            }
+            let again = Instant::now() + AGAIN;
+            match failed {
+                // Its caller's connection may be lost as well, and its queue declared again in a moment.
+                TransportError::Undeliverable { .. } if again > give_up => {
+                    self.vanished.insert(queue);
+                    return Err(undeliverable(queue));
+                }
+                TransportError::Undeliverable { .. } => {
+                    debug!(%queue, "the reply queue is not there; the reply is tried again");
+                }
+                // A reply that comes twice finds nobody waiting the second time.
+                TransportError::ConnectionLost { .. } | TransportError::Rejected { .. } if again < give_up => {}
+                failed => return Err(failed),
+            }
+            sleep_until(again).await;
+            match self.send(body, patience).await {
+                Ok(()) => return Ok(()),
+                Err(error) => failed = error,
+            }
+        }
+    }
+
+    /// Sends a reply, unless its queue did not come back for another.
+    async fn send(&self, body: &[u8], patience: &Patience) -> Result<(), TransportError> {
+        if self.vanished.contains(&self.caller.reply_queue) {
+            return Err(undeliverable(&self.caller.reply_queue));
+        }
+        self.publish(body, patience).await
+    }
+
     async fn publish(&self, body: &[u8], patience: &Patience) -> Result<(), TransportError> {
         let route = Arc::new(TopologyOptions::reply_route(&self.caller.reply_queue));
         let outgoing = Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
