@@ -105,11 +105,13 @@ async fn connecting_publishing_and_blocked_time() {
     let begun = Instant::now();
     // The broker tells a connection that it is blocked when that publishes: this one is read when the alarm is over.
     client.cast(&Context::new(), "ping", ()).await.unwrap_err();
+    let mut state = transport.state();
+    let blocked = state.wait_for(|state| matches!(state, ConnectionState::Blocked { .. }));
+    tokio::time::timeout(SOON, blocked).await.expect("the broker says so").unwrap();
     let error = client.cast(&Context::new(), "ping", ()).await.unwrap_err();
     assert!(matches!(error, CallError::Blocked { .. }), "{error}");
     assert_eq!(recorded(&snapshotter)["oxlo_connections_blocked{role=publish}"], [1.0]);
     broker.set_memory_alarm(false).await;
-    let mut state = transport.state();
     let open = state.wait_for(|state| *state == ConnectionState::Connected);
     tokio::time::timeout(SOON, open).await.expect("the broker takes messages again").unwrap();
     let after = recorded(&snapshotter);

@@ -7,7 +7,10 @@ use std::{process::Command, sync::Arc, time::Duration};
 use oxlo_driver_memory::MemoryDriver;
 use oxlo_server::{Ended, Endpoint, Failure, RPCServer};
 use oxlo_transport::{CallOptions, Payload, Registry, Request, Target};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 fn ask_to_end(signal: &str) {
     let sent = Command::new("kill").args([signal, &std::process::id().to_string()]).status().unwrap();
@@ -30,12 +33,11 @@ async fn the_first_signal_ends_in_order_and_the_second_at_once() {
         .unwrap();
     let mut serving = tokio::spawn(async move { server.serve_until_signalled().await });
     let request = Request::new("hang", Payload::empty_object());
-    let options = CallOptions::new().with_mandatory(false);
-    // Once somebody listens; until then it is dropped.
+    // Refused until somebody listens, and made once then.
     let calling = tokio::spawn(async move {
-        loop {
-            let on = Target::topic("t");
-            let _ = timeout(Duration::from_secs(5), transport.call(&on, request.clone(), &options)).await;
+        let (on, options) = (Target::topic("t"), CallOptions::new());
+        while transport.call(&on, request.clone(), &options).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
         }
     });
     timeout(Duration::from_secs(30), begun.notified()).await.unwrap();

@@ -7,7 +7,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
+    bench::{Ask, SOON, TOPIC, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
@@ -29,6 +29,9 @@ impl Pool {
             python_server(&url, "python-1"),
             python_server(&url, "python-2")
         );
+        // A Python server says that it is ready before it consumes.
+        let consumers = async || vhost.queue(TOPIC).await.map(|queue| queue.consumers);
+        eventually(SOON, "all four consume", consumers, |count| *count == Some(4)).await;
         Self { vhost, rust: [one, two], python: [three, four] }
     }
 

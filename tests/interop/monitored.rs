@@ -11,11 +11,12 @@ use crate::{
     twin::Twin,
 };
 
-const SILENCE: Duration = Duration::from_secs(2);
+/// Heartbeats come every half of it: one may be as late as the other half.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Longer than the silence that is allowed, so that only heartbeats can carry it.
-const LONG: f64 = 3.2;
+const LONG: f64 = 5.5;
 /// How long after a server's death its caller may notice: the silence, and what a busy machine adds.
-const NOTICED: Duration = Duration::from_secs(10);
+const NOTICED: Duration = Duration::from_secs(20);
 
 /// Waits until a server has taken the request.
 async fn taken(vhost: &TestVhost) {
@@ -54,8 +55,8 @@ async fn a_long_call_of_python_lives_by_rusts_heartbeats() {
 async fn heartbeats_of_python_do_not_extend_the_timeout() {
     let vhost = TestVhost::new().await;
     let _server = python_server(&vhost.url(), "s1").await;
-    let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE).timeout(Duration::from_millis(2500));
-    let late = client.call::<()>(&Context::new(), "slow", json!({"seconds": 6})).await.unwrap_err();
+    let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE).timeout(Duration::from_secs(5));
+    let late = client.call::<()>(&Context::new(), "slow", json!({"seconds": 30})).await.unwrap_err();
     assert!(matches!(late, CallError::TimedOut { .. }), "{late:?}");
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// How long after the broker is back everything must work again. Python pauses a second before each attempt, and more from
 /// the third on.
-const BACK: Duration = Duration::from_secs(25);
+const BACK: Duration = Duration::from_secs(60);
 
 async fn taken(broker: &Broker) {
     eventually(
@@ -56,7 +56,7 @@ async fn a_call_of_rust_across_a_restart_ends_promptly() {
     )
     .await;
     assert_eq!(again.unwrap(), 3);
-    assert!(back.elapsed() < BACK);
+    assert!(back.elapsed() < 2 * BACK);
     for value in 0..5 {
         assert_eq!(ask(&client, "echo", json!({"value": value})).await, value);
     }
@@ -70,7 +70,7 @@ async fn a_call_of_python_across_a_restart_gets_its_result() {
     let server = Twin::start(&broker.url(), "s1").await;
     let mut client = python_client(&broker.url()).await;
     assert_eq!(client.ok(call("whoami", json!({}))).await, "s1");
-    client.send(&with(call("slow", json!({"seconds": 3})), json!({"timeout": 50}))).await;
+    client.send(&with(call("slow", json!({"seconds": 3})), json!({"timeout": 90}))).await;
     server.eventually_slow().await;
     broker.kill().await;
     broker.restart().await;
@@ -83,6 +83,6 @@ async fn a_call_of_python_across_a_restart_gets_its_result() {
         |answer| answer["ok"] == "s1",
     )
     .await;
-    assert!(back.elapsed() < BACK, "{:?}", back.elapsed());
+    assert!(back.elapsed() < 2 * BACK, "{:?}", back.elapsed());
     server.end().await;
 }

@@ -1,10 +1,10 @@
 //! What a Rust server and client leave at the broker is what Python's leave, name for name and argument for argument.
 
-use oxlo_test_support::{TestVhost, VhostAdmin};
+use oxlo_test_support::{TestVhost, VhostAdmin, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, ask, call, client_on, connect, python_client, python_server, without_ids},
+    bench::{Ask, SOON, ask, call, client_on, connect, python_client, python_server, without_ids},
     twin::Twin,
 };
 
@@ -104,5 +104,7 @@ async fn what_an_ended_rust_server_leaves_is_what_python_leaves() {
     let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
     python_server(&theirs.url(), "s1").await.finish().await;
     Twin::start(&ours.url(), "s1").await.end().await;
-    assert_eq!(declared(&ours).await, declared(&theirs).await);
+    // The broker takes a moment to see that consumers are gone.
+    let both = async || (declared(&ours).await, declared(&theirs).await);
+    eventually(SOON, "both leave the same", both, |(ours, theirs)| ours == theirs).await;
 }

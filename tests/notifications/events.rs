@@ -1,7 +1,5 @@
 //! Events on a real broker: who gets them, and what stays behind.
 
-use std::time::Duration;
-
 use oxlo::{
     Context,
     notifications::{Body, EventDispatcher, EventListener, RunningEvents, Subscription},
@@ -87,6 +85,6 @@ async fn a_reliable_queue_keeps_events_and_another_goes_with_its_last_listener()
         .await;
         assert_eq!(last.contains(&("billing", 2)), reliable, "{last:?}");
         third.stop();
-        tokio::time::timeout(Duration::from_secs(10), third.wait()).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, third.wait()).await.unwrap().unwrap();
     }
 }

@@ -9,10 +9,10 @@ use oxlo::{
         Notifier, Priority, Received, Redaction,
     },
 };
-use oxlo_test_support::TestVhost;
+use oxlo_test_support::{TestVhost, eventually};
 use serde_json::{Value, json};
 
-use crate::bench::{Collected, ask, connect, python, seen};
+use crate::bench::{Collected, PATIENCE, ask, connect, python, seen};
 
 #[tokio::test]
 async fn python_reads_every_priority_in_both_formats_from_several_topics() {
@@ -59,7 +59,7 @@ async fn python_takes_205_in_batches_of_100_100_5() {
         notifier.info(&Context::new(), "evt", number).await.unwrap();
     }
     notifier.close().await.unwrap();
-    let arguments = ["--topic", "notifications", "--priorities", "info", "--batch-size", "100", "--batch-timeout", "2"];
+    let arguments = ["--topic", "notifications", "--priorities", "info", "--batch-size", "100", "--batch-timeout", "5"];
     let mut listener = python("listener.py", &vhost.url(), &arguments).await;
     assert_eq!(seen(&mut listener, 205).await.len(), 205);
     assert_eq!(ask(&mut listener, json!({"op": "batches"})).await, json!([["info", 100], ["info", 100], ["info", 5]]));
@@ -110,12 +110,15 @@ async fn listeners_in_both_languages_share_a_queue() {
         .unwrap();
     let url = format!("{}?rabbit_qos_prefetch_count=1", vhost.url());
     let mut there = python("listener.py", &url, &["--topic", "notifications", "--priorities", "info"]).await;
+    // Python says that it is ready before it consumes.
+    let consumers = async || vhost.queue("notifications.info").await.map(|queue| queue.consumers);
+    eventually(PATIENCE, "both listen", consumers, |count| *count == Some(2)).await;
     let notifier = Notifier::new(transport, "p").unwrap();
     for number in 0..60_u64 {
         notifier.info(&Context::new(), "evt", number).await.unwrap();
     }
     notifier.close().await.unwrap();
-    let deadline = tokio::time::Instant::now() + crate::bench::PATIENCE;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut all = loop {
         let mut all = here.now();
         let others = ask(&mut there, json!({"op": "seen"})).await;

@@ -72,7 +72,7 @@ async fn without_credit_a_message_is_not_sent() {
         assert!(matches!(refused, Err(TransportError::Blocked { .. })), "{refused:?}");
     }
     assert!(open.is_ok(), "{open:?}");
-    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     client.close().await;
 }
 
@@ -82,7 +82,8 @@ async fn wrong_credentials_are_refused_at_once() {
     let begun = Instant::now();
     let refused = connect(&format!("amqp://guest:tooth-fairy@127.0.0.1:{}", broker.port())).await.unwrap_err();
     assert!(matches!(refused, TransportError::Refused { refusal: Refusal::Credentials, .. }), "{refused:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5) && !format!("{refused:?} {refused}").contains("tooth-fairy"));
+    // RabbitMQ 3 thinks about it for three seconds.
+    assert!(begun.elapsed() < SOON && !format!("{refused:?} {refused}").contains("tooth-fairy"));
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn a_broker_that_dies_and_comes_back_is_used_again() {
         client.start(&silent, request(), &CallOptions::new().with_timeout(Duration::from_secs(60))).await.unwrap();
     broker.kill().await;
     let ended =
-        tokio::time::timeout(Duration::from_secs(10), pending).await.expect("a call outlived its reply address");
+        tokio::time::timeout(SOON, pending).await.expect("a call outlived its reply address");
     assert!(matches!(ended, Err(TransportError::ReplyLost { .. })), "{ended:?}");
     let mut state = client.state();
     let down = |state: &ConnectionState| matches!(state, ConnectionState::Disconnected(_));
@@ -119,13 +120,10 @@ async fn a_frozen_broker_is_noticed_and_used_again() {
     broker.freeze();
     let frozen = Instant::now();
     let ended = call(&client, &to).await;
-    assert!(ended.is_err() && frozen.elapsed() < Duration::from_secs(4), "{ended:?} after {:?}", frozen.elapsed());
+    assert!(ended.is_err() && frozen.elapsed() < Duration::from_secs(8), "{ended:?} after {:?}", frozen.elapsed());
     let mut state = client.state();
     let down = |state: &ConnectionState| matches!(state, ConnectionState::Disconnected(_));
-    tokio::time::timeout(Duration::from_secs(8), state.wait_for(down))
-        .await
-        .expect("the freeze goes unnoticed")
-        .unwrap();
+    tokio::time::timeout(SOON, state.wait_for(down)).await.expect("the freeze goes unnoticed").unwrap();
     broker.thaw();
     works_again(&client, &to).await;
     client.close().await;

@@ -144,7 +144,7 @@ async fn vhosts_are_fresh_cheap_and_gone_when_dropped() {
     let first = TestVhost::new().await;
     let begun = Instant::now();
     let second = TestVhost::new().await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_ne!(first.name(), second.name());
     assert!(first.url().ends_with(&format!(":{}/{}", first.port(), first.name())));
     assert!(first.queues().await.is_empty());

@@ -16,9 +16,10 @@ use crate::{
 };
 
 /// A call ends within 100 ms after its timeout; the rest is for a machine that has much to do.
-const SLACK: Duration = Duration::from_millis(1100);
+const SLACK: Duration = Duration::from_secs(4);
 
-const SHORT: Duration = Duration::from_millis(250);
+/// Long enough for what the first call of a transport sets up, on a machine that has much to do.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Awaits a call and checks when it ended.
 async fn ends_at(call: PendingReply, begun: Instant, timeout: Duration) -> Result<Reply, TransportError> {
@@ -100,7 +101,7 @@ pub async fn the_deadline_reaches_the_server(harness: &dyn Harness) {
 pub async fn heartbeats_keep_a_monitored_call_alive(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
-    let monitor = Duration::from_secs(1);
+    let monitor = Duration::from_secs(2);
     let call = transport.start(&to, request(1), &patient().with_monitor_timeout(Some(monitor))).await.unwrap();
     let serving = async {
         let got = take(&mut listener).await;
@@ -123,8 +124,8 @@ pub async fn heartbeats_keep_a_monitored_call_alive(harness: &dyn Harness) {
 pub async fn heartbeats_never_extend_the_timeout(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
-    let timeout = Duration::from_millis(600);
-    let options = CallOptions::new().with_timeout(timeout).with_monitor_timeout(Some(Duration::from_secs(1)));
+    let timeout = Duration::from_millis(1500);
+    let options = CallOptions::new().with_timeout(timeout).with_monitor_timeout(Some(Duration::from_secs(2)));
     let begun = Instant::now();
     let call = transport.start(&to, request(1), &options).await.unwrap();
     let got = take(&mut listener).await;
