@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use oxlo::{CallError, Target};
+use oxlo_faults_kit::rows::{admin, network::SETTLED};
+use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, ran};
 use oxlo_test_support::{Event, TestVhost, eventually};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, ran};
+use crate::scene::{connections, reply_queue, stage_on};
 
 /// Calls one after the other and gives the longest time in which none succeeded.
 async fn longest_gap(caller: Caller, stop: Arc<AtomicBool>) -> Duration {
@@ -26,24 +27,25 @@ async fn longest_gap(caller: Caller, stop: Arc<AtomicBool>) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_05_connections_closed_by_an_administrator() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     let traffic = stage.caller.traffic(2, 5 * SECOND);
-    // A connection that lasted less than a second counts as a failed attempt.
-    sleep(Duration::from_millis(1200)).await;
+    sleep(SETTLED).await;
     let mut gaps = Vec::new();
     for _ in 0..3 {
+        eventually(SOON, "each side has both its connections", async || connections(&vhost).await.len(), |n| *n == 4)
+            .await;
         let stop = Arc::new(AtomicBool::new(false));
         let gap = tokio::spawn(longest_gap(stage.caller.clone(), stop.clone()));
         stage.history.record(Event::Disrupted);
         assert_eq!(vhost.close_all_connections("maintenance").await, 4);
         stage.caller.resumes(SECOND).await;
-        sleep(Duration::from_millis(1200)).await;
+        sleep(SETTLED).await;
         stop.store(true, Ordering::Relaxed);
         gaps.push(gap.await.unwrap());
     }
     gaps.sort();
     println!("figures: gap at an admin close, three times: {gaps:?}");
-    assert!(gaps[1] < Duration::from_millis(300), "{gaps:?}");
+    stage.lag.in_time("the gap", gaps[1], Duration::from_millis(300));
     traffic.stop().await;
     stage.close().await;
 }
@@ -52,20 +54,19 @@ async fn row_05_connections_closed_by_an_administrator() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_06_a_closed_channel_leaves_others_alone() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     // 404: the exchange is gone, and publishing to it ends the publishing channel.
     let other = oxlo::connect(vhost.url()).await.unwrap();
     let client = oxlo::RPCClient::new(other.clone(), Target::topic("elsewhere").exchange("doomed"));
     client.cast(&oxlo::Context::new(), "nothing", ()).await.unwrap();
-    let admin = &*vhost;
-    delete_exchange(admin, "doomed").await;
+    delete_exchange(&vhost, "doomed").await;
     let lost = client.prepare().timeout(2 * SECOND).cast(&oxlo::Context::new(), "nothing", ()).await;
     println!("a cast to an exchange that was deleted: {lost:?}");
     // The next one finds it declared again.
-    client.prepare().timeout(2 * SECOND).cast(&oxlo::Context::new(), "nothing", ()).await.unwrap();
+    client.prepare().timeout(SOON).cast(&oxlo::Context::new(), "nothing", ()).await.unwrap();
     // Whoever uses another channel has seen nothing.
     for _ in 0..20 {
-        stage.caller.call(0, SECOND).await.unwrap();
+        stage.caller.call(0, SOON).await.unwrap();
     }
     other.close().await;
     stage.close().await;
@@ -82,71 +83,45 @@ async fn delete_exchange(admin: &oxlo_test_support::VhostAdmin, name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_08_queue_deleted_under_its_consumer() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    for queue in [TOPIC.to_owned(), format!("{TOPIC}.one")] {
-        assert!(vhost.delete_queue(&queue).await);
-        stage.history.record(Event::Disrupted);
-        let took = stage.caller.resumes(SECOND).await;
-        println!("figures: service resumed {took:?} after queue {queue} was deleted");
-    }
-    stage.close().await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    let queues = [TOPIC.to_owned(), format!("{TOPIC}.one")];
+    admin::queues_deleted(stage, queues, SECOND, async |queue| assert!(vhost.delete_queue(&queue).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_10_reply_queue_gone_with_calls_pending() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    let mut calls = JoinSet::new();
-    for _ in 0..20 {
-        let caller = stage.caller.clone();
-        calls.spawn(async move { caller.call(3000, SOON).await });
-    }
-    sleep(Duration::from_millis(200)).await;
-    let queue = stage.reply_queue().await;
-    assert!(vhost.delete_queue(&queue).await);
-    let begun = Instant::now();
-    while let Some(ended) = calls.join_next().await {
-        let error = ended.unwrap().unwrap_err();
-        assert!(matches!(&error, CallError::ReplyLost { .. }) && error.may_have_run(), "{error}");
-    }
-    assert!(begun.elapsed() < SECOND, "pending calls ended {:?} after their queue", begun.elapsed());
-    stage.caller.resumes(SECOND).await;
-    stage.close().await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    let queue = reply_queue(&vhost).await;
+    admin::reply_queue_deleted(stage, 3000, SECOND, async || assert!(vhost.delete_queue(&queue).await)).await;
 }
 
 /// The reply waits in the server while the caller's queue is away, and arrives if it comes back in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_10_a_reply_is_retried_until_its_queue_is_back() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    let queue = stage.reply_queue().await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    let queue = reply_queue(&vhost).await;
     // Nobody declares a queue of ours again but our own keeper, which does so at once; the server's reply meets either.
-    let id = Caller::fresh_id();
-    let (caller, its) = (stage.caller.clone(), id.clone());
-    let call = tokio::spawn(async move { caller.call_as("echo", &its, 300, 5 * SECOND).await });
+    let (call, id) = stage.caller.spawn_call(2000, SOON);
     ran(&stage.history, &id).await;
     assert!(vhost.delete_queue(&queue).await);
     let ended = call.await.unwrap();
     assert!(matches!(ended, Err(CallError::ReplyLost { .. })), "{ended:?}");
     // The late reply finds the queue again and nobody waiting: no calls are harmed.
-    stage.caller.call(0, SECOND).await.unwrap();
+    stage.caller.call(0, SOON).await.unwrap();
     stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_31_ten_thousand_calls_pending_at_a_connection_loss() {
-    // A few end while the last are sent.
+    // Of those that run, a few end while the last are sent.
     const CALLS: usize = 10_800;
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    let mut calls = JoinSet::new();
-    for _ in 0..CALLS {
-        let caller = stage.caller.clone();
-        // Longer than their servers take them: most wait in the queue.
-        calls.spawn(async move { caller.call(500, 8 * SECOND).await });
-    }
-    eventually(SOON, "calls are on their way", async || crate::kit::pending_calls(&stage.client), |n| *n >= 10_000)
-        .await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    // More than the server takes at once: most wait in the queue.
+    let mut calls = stage.caller.spawn_calls(CALLS, 1000, 10 * SECOND);
+    eventually(SOON, "calls are on their way", async || pending_calls(&stage.client), |n| *n >= 10_000).await;
     stage.history.record(Event::Disrupted);
     let closed = Instant::now();
     vhost.close_all_connections("maintenance").await;

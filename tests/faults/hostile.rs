@@ -1,11 +1,12 @@
 //! Rows 17 to 27: messages that no friend would send. They are put into the queue from inside the broker, past any client.
 
 use oxlo::{CallError, Context, RPCClient, Target};
-use oxlo_test_support::{Event, TestVhost, VhostAdmin, eventually};
+use oxlo_faults_kit::{Caller, SOON, Stage, TOPIC, ran};
+use oxlo_test_support::{Event, TestVhost, VhostAdmin, eventually, resident};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, ran, resident};
+use crate::scene::{connections, reply_queue, stage_on};
 
 /// As Python's kombu labels what it sends.
 const JSON: &str = "[{content_type, <<\"application/json\">>}, {content_encoding, <<\"utf-8\">>}]";
@@ -40,14 +41,14 @@ async fn unharmed(vhost: &TestVhost, stage: &Stage) {
     let drained =
         |queue: &Option<oxlo_test_support::QueueInfo>| queue.as_ref().is_some_and(|queue| queue.messages == 0);
     eventually(SOON, "the queue is empty", async || vhost.queue(TOPIC).await, drained).await;
-    stage.caller.call(0, 5 * SECOND).await.unwrap();
-    assert_eq!(vhost.connections().await.len(), 4);
+    stage.caller.call(0, SOON).await.unwrap();
+    assert_eq!(connections(vhost).await.len(), 4);
 }
 
 /// Bodies that cannot be read are rejected, and nothing runs.
 async fn rejected(bodies: &[Vec<u8>]) {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     for body in bodies {
         inject(&vhost, TOPIC, JSON, &erlang(body)).await;
     }
@@ -59,7 +60,7 @@ async fn rejected(bodies: &[Vec<u8>]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_17_oversized_message() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC));
     let large = "x".repeat(17 << 20);
     let error = client.call::<String>(&Context::new(), "echo", json!({"id": large})).await.unwrap_err();
@@ -93,7 +94,7 @@ async fn row_18_malformed_bodies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_18_wrong_content_type() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     let body = erlang(&envelope(&request("unlabelled")));
     for properties in ["[]", "[{content_type, <<\"application/x-python-serialize\">>}]"] {
         inject(&vhost, TOPIC, properties, &body).await;
@@ -106,7 +107,7 @@ async fn row_18_wrong_content_type() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_19_json_bomb() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     let before = resident();
     let head =
         b"{\"oslo.version\": \"2.0\", \"oslo.message\": \"{\\\"method\\\": \\\"echo\\\", \\\"args\\\": {\\\"id\\\": [";
@@ -150,7 +151,7 @@ async fn row_21_odd_json() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_22_deep_header_tables() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     for depth in [900, 5_000, 14_000] {
         let id = Caller::fresh_id();
         stage.history.record(Event::Cast { id: id.clone() });
@@ -166,7 +167,7 @@ async fn row_22_deep_header_tables() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_23_huge_headers() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     for headers in [
         "[{integer_to_binary(N), longstr, <<\"x\">>} || N <- lists:seq(1, 9000)]",
         "[{<<\"k\">>, longstr, binary:copy(<<\"x\">>, 100000)}]",
@@ -198,11 +199,9 @@ async fn row_24_unknown_envelope() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_25_and_27_replies_to_unknown_ids() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    let queue = stage.reply_queue().await;
-    let (caller, id) = (stage.caller.clone(), Caller::fresh_id());
-    let its = id.clone();
-    let call = tokio::spawn(async move { caller.call_as("echo", &its, 1000, SOON).await });
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    let queue = reply_queue(&vhost).await;
+    let (call, id) = stage.caller.spawn_call(1000, SOON);
     ran(&stage.history, &id).await;
     for guess in 0..500_u128 {
         let forged = json!({"result": "forged", "failure": null, "ending": true, "_unique_id": guess.to_string(),
@@ -221,7 +220,7 @@ async fn row_25_and_27_replies_to_unknown_ids() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_26_forged_reply_queue() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
     for name in ["victim", "reply_victim"] {
         let expression = format!(
             "rabbit_amqqueue:declare(rabbit_misc:r({}, queue, {}), false, false, [], none, <<\"oxlo\">>), ok.",

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use oxlo::{CallError, Context, RPCClient, RPCServer, RunningServer, Target, Transport};
+use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, service};
 use oxlo_test_support::{ExchangeInfo, QueueInfo, TestVhost};
 
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, service};
+use crate::scene::stage_on;
 
 const ADOPT: &str = "?on_declare_mismatch=adopt";
 
@@ -44,7 +45,7 @@ async fn serve(transport: &Arc<dyn Transport>, on: &Stage) -> Result<RunningServ
 /// A stage whose objects are not those of the test: another topic's.
 async fn beside() -> (TestVhost, Stage, TestVhost) {
     let (quiet, vhost) = tokio::join!(TestVhost::new(), TestVhost::new());
-    let stage = Stage::on(&quiet, &quiet.url()).await;
+    let stage = stage_on(&quiet, &quiet.url()).await;
     (quiet, stage, vhost)
 }
 

@@ -4,10 +4,11 @@
 use std::process::Command;
 
 use oxlo::{AckPolicy, Context, RPCClient, Target};
+use oxlo_faults_kit::{SECOND, SOON, ran};
 use oxlo_test_support::{Event, Rules, TestVhost};
 use tokio::task::JoinSet;
 
-use crate::kit::{Caller, SOON, Stage, ran};
+use crate::scene::{stage_on, stage_with};
 
 /// What the row `part` says with the driver's part `broken` broken; `None` if it passes.
 fn verdict(part: &str, broken: &str) -> Option<String> {
@@ -46,10 +47,8 @@ fn leaked_pending_calls_are_noticed() {
 #[ignore = "a part of other tests"]
 async fn redelivery() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::with(&vhost, &vhost.url(), &vhost.url(), AckPolicy::AfterReply).await;
-    let (caller, id) = (stage.caller.clone(), Caller::fresh_id());
-    let its = id.clone();
-    let call = tokio::spawn(async move { caller.call_as("echo", &its, 2500, SOON).await });
+    let stage = stage_with(&vhost, &vhost.url(), &vhost.url(), AckPolicy::AfterReply).await;
+    let (call, id) = stage.caller.spawn_call(2500, SOON);
     ran(&stage.history, &id).await;
     stage.history.record(Event::Disrupted);
     vhost.close_all_connections("maintenance").await;
@@ -62,8 +61,9 @@ async fn redelivery() {
 #[ignore = "a part of other tests"]
 async fn unroutable() {
     let vhost = TestVhost::new().await;
-    let stage = Stage::on(&vhost, &vhost.url()).await;
-    let nobody = RPCClient::new(stage.client.clone(), Target::topic("nobody"));
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    // A driver that is broken lets some of these wait for their timeout.
+    let nobody = RPCClient::new(stage.client.clone(), Target::topic("nobody")).timeout(10 * SECOND);
     let mut calls = JoinSet::new();
     for number in 0..2000 {
         let (caller, nobody) = (stage.caller.clone(), nobody.clone());

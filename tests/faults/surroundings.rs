@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use oxlo::{CallError, Target};
-use oxlo_test_support::{Broker, Event, Outcome, Rules, TestVhost, VhostAdmin};
+use oxlo_faults_kit::child::Child;
+use oxlo_faults_kit::rows::broker::noticed;
+use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, ran, state};
+use oxlo_test_support::{Broker, Event, Outcome, Rules, TestVhost};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::child::Child;
-use crate::kit::{Caller, SECOND, SOON, Stage, TOPIC, refusal, state};
+use crate::scene::{connections, stage_on};
 
 /// An hour ahead, two hours back, and right again, in seconds from the real time.
 const JUMPS: [&str; 3] = ["+3600", "-3600", "+0"];
@@ -31,18 +33,12 @@ fn clock() -> (TempDir, std::path::PathBuf) {
     (folder, clock)
 }
 
-async fn connections(vhost: &VhostAdmin) -> Vec<String> {
-    let mut names: Vec<String> = vhost.connections().await.into_iter().map(|connection| connection.name).collect();
-    names.sort();
-    names
-}
-
 /// The server's clock jumps, with a call under way each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_36_clock_of_the_server_jumps() {
     let vhost = TestVhost::new().await;
     let url = vhost.url() + "?heartbeat_timeout_threshold=2";
-    let stage = Stage::on(&vhost, &url).await;
+    let stage = stage_on(&vhost, &url).await;
     let (_folder, clock) = clock();
     let mut child = Child::serve_by(&clock, &url, &stage.history).await;
     let target = Target::topic(TOPIC).server("child").version("1.0");
@@ -50,15 +46,12 @@ async fn row_36_clock_of_the_server_jumps() {
     caller.call(0, SOON).await.unwrap();
     let before = connections(&vhost).await;
     for (jump, offset) in JUMPS.iter().enumerate() {
-        let under_way = {
-            let caller = caller.clone();
-            tokio::spawn(async move { caller.call(1500, 5 * SECOND).await })
-        };
-        child.goes_on(1).await;
+        let (under_way, id) = caller.spawn_call(1500, SOON);
+        ran(&stage.history, &id).await;
         set(&clock, offset);
         child.jumped(jump + 1).await;
         for _ in 0..10 {
-            caller.call(0, SECOND).await.unwrap();
+            caller.call(0, SOON).await.unwrap();
         }
         under_way.await.unwrap().unwrap();
     }
@@ -72,14 +65,14 @@ async fn row_36_clock_of_the_server_jumps() {
 async fn row_36_clock_of_the_client_jumps() {
     let vhost = TestVhost::new().await;
     let url = vhost.url() + "?heartbeat_timeout_threshold=2";
-    let stage = Stage::on(&vhost, &url).await;
+    let stage = stage_on(&vhost, &url).await;
     let (_folder, clock) = clock();
     let mut child = Child::call_by(&clock, &url, &stage.history).await;
     let before = connections(&vhost).await;
     for (jump, offset) in JUMPS.iter().enumerate() {
         set(&clock, offset);
         child.jumped(jump + 1).await;
-        child.goes_on(8).await;
+        child.does(child.done() + 8).await;
     }
     assert_eq!(connections(&vhost).await, before, "no connection was lost");
     child.kill();
@@ -146,7 +139,7 @@ async fn in_a_namespace() {
     let broker = Broker::start().await;
     // A connection that gets nothing through for a heartbeat is dead, and bad luck must not look like that.
     let options = if fault == "loss" { "" } else { "?heartbeat_timeout_threshold=2" };
-    let stage = Stage::on(&broker, &(broker.url() + options)).await;
+    let stage = stage_on(&broker, &(broker.url() + options)).await;
     if fault == "loss" {
         loss(&broker, &stage).await
     } else {
@@ -188,13 +181,8 @@ async fn silence(broker: &Broker, stage: &Stage) {
     ));
     let begun = Instant::now();
     state(&stage.client, "disconnected").await;
-    let noticed = begun.elapsed();
-    println!(
-        "figures: packets dropped by the kernel, noticed after {:.2} heartbeats of 2 s",
-        noticed.as_secs_f64() / 2.0
-    );
-    assert!(noticed < Duration::from_millis(4500), "{noticed:?}");
-    let ended = refusal(&stage.caller).await;
+    noticed("packets dropped by the kernel", begun.elapsed(), stage, Duration::from_millis(4500));
+    let ended = stage.caller.refusal().await;
     assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
     nft("delete table inet fault");
     // An attempt that was under way waits for the kernel to send its SYN again.

@@ -1,49 +1,22 @@
-//! Rows 3, 4 and 42: what a network does to connections.
+//! Rows 3 and 4: what a network does to connections.
 
 use std::time::Duration;
 
-use oxlo::{AckPolicy, CallError};
-use oxlo_test_support::{Broker, Direction, Event, FaultProxy, Hangup, Mode, Rules, TestVhost, eventually};
-use tokio::time::{Instant, sleep};
+use oxlo::AckPolicy;
+use oxlo_faults_kit::rows::network::{self, SETTLED};
+use oxlo_faults_kit::{SOON, Stage, ran};
+use oxlo_test_support::{Direction, Event, FaultProxy, Hangup, Mode, Rules, TestVhost, eventually};
+use tokio::time::sleep;
 
-use crate::{
-    kit::{Caller, SECOND, SOON, ran, state},
-    stage::{BACK, Stage, rabbitmq, url_of},
-};
+use crate::{BACK, rabbitmq, url_of};
 
 /// A server that is reached directly and a caller behind a proxy, silent for at most 2 s in either direction.
-async fn behind_proxy() -> (Broker, FaultProxy, Stage) {
-    let broker = rabbitmq().await;
+async fn lost_route(mode: Mode) {
+    let broker = rabbitmq().start().await;
     let proxy = FaultProxy::start(broker.port()).await;
     let client = proxy.url(&url_of(&broker)) + "?idle_timeout=2";
     let stage = Stage::with(&url_of(&broker), &client, AckPolicy::BeforeDispatch).await;
-    (broker, proxy, stage)
-}
-
-/// The route is lost in some way: calls end by their own timeout, the dead peer is noticed, and service is back when the
-/// route is.
-async fn lost_route(mode: Mode) {
-    let (_broker, proxy, stage) = behind_proxy().await;
-    let traffic = stage.caller.traffic(4, SECOND);
-    sleep(Duration::from_millis(200)).await;
-    stage.history.record(Event::Disrupted);
-    proxy.set(mode).await;
-    let begun = Instant::now();
-    state(&stage.client, "disconnected").await;
-    let noticed = begun.elapsed();
-    println!("figures: frozen peer ({mode:?}) noticed after {:.2} times the 2 s", noticed.as_secs_f64() / 2.0);
-    // Where we hear the broker and it does not hear us, it is the broker that notices, in its own time.
-    let limit = if mode == Mode::BlackholeOne(Direction::Up) { 16_000 } else { 4500 };
-    assert!(noticed < Duration::from_millis(limit), "noticed after {noticed:?} with a limit of 2 s");
-    // The two connections do not notice it in the same moment.
-    let refused = async || stage.caller.call(0, Duration::from_millis(500)).await.unwrap_err();
-    let ended = eventually(SOON, "calls are refused", refused, |error| !error.may_have_run()).await;
-    assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
-    proxy.set(Mode::Pass).await;
-    stage.caller.resumes(6 * SECOND).await;
-    traffic.stop().await;
-    let summary = stage.close().await;
-    assert!(summary.unknown > 0, "calls were under way: {summary:?}");
+    network::lost_route(proxy, stage, mode, Duration::from_secs(16)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,21 +34,11 @@ async fn row_03_blackhole_towards_the_client() {
     lost_route(Mode::BlackholeOne(Direction::Down)).await;
 }
 
-/// Connections end again and again under traffic.
 async fn hang_ups(how: Hangup) {
     let vhost = TestVhost::new().await;
     let proxy = FaultProxy::start(vhost.port()).await;
     let stage = Stage::with(&vhost.amqp1_url(), &proxy.url(&vhost.amqp1_url()), AckPolicy::BeforeDispatch).await;
-    let traffic = stage.caller.traffic(4, 5 * SECOND);
-    for _ in 0..3 {
-        // A connection that lasted less than a second counts as a failed attempt.
-        sleep(Duration::from_millis(1100)).await;
-        stage.history.record(Event::Disrupted);
-        proxy.hang_up(how);
-        stage.caller.resumes(BACK).await;
-    }
-    traffic.stop().await;
-    stage.close().await;
+    network::hang_ups(proxy, stage, how, BACK).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,10 +58,8 @@ async fn row_04_a_call_that_comes_twice_runs_once() {
     let vhost = TestVhost::new().await;
     let proxy = FaultProxy::start(vhost.port()).await;
     let stage = Stage::with(&proxy.url(&vhost.amqp1_url()), &vhost.amqp1_url(), AckPolicy::AfterReply).await;
-    sleep(Duration::from_millis(1100)).await;
-    let id = Caller::fresh_id();
-    let (caller, its) = (stage.caller.clone(), id.clone());
-    let call = tokio::spawn(async move { caller.call_as("echo", &its, 4000, SOON).await });
+    sleep(SETTLED).await;
+    let (call, id) = stage.caller.spawn_call(4000, SOON);
     ran(&stage.history, &id).await;
     stage.history.record(Event::Disrupted);
     proxy.hang_up(Hangup::Reset);

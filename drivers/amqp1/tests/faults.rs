@@ -99,8 +99,7 @@ async fn a_broker_that_dies_and_comes_back_is_used_again() {
     let pending =
         client.start(&silent, request(), &CallOptions::new().with_timeout(Duration::from_secs(60))).await.unwrap();
     broker.kill().await;
-    let ended =
-        tokio::time::timeout(SOON, pending).await.expect("a call outlived its reply address");
+    let ended = tokio::time::timeout(SOON, pending).await.expect("a call outlived its reply address");
     assert!(matches!(ended, Err(TransportError::ReplyLost { .. })), "{ended:?}");
     let mut state = client.state();
     let down = |state: &ConnectionState| matches!(state, ConnectionState::Disconnected(_));

@@ -9,12 +9,16 @@
 
 mod admin;
 mod amqp1;
+mod authority;
 mod broker;
 mod builder;
 mod cluster;
 mod control;
 mod folder;
+mod footprint;
 mod history;
+mod lag;
+mod mute;
 mod node;
 mod ports;
 mod process;
@@ -26,13 +30,17 @@ mod wait;
 
 pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin};
 pub use amqp1::{Amqp1Broker, Amqp1Product};
+pub use authority::{Authority, Validity};
 pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
 pub use cluster::Cluster;
 pub use control::Control;
+pub use footprint::{Footprint, io_threads, resident};
 pub use history::{Event, History, Outcome, Record, Rules, Summary};
+pub use lag::Lag;
+pub use mute::MutePeer;
 pub use ports::PortLease;
 pub use proxy::{Direction, FaultProxy, Hangup, Mode};
 pub use python::PythonPeer;
 pub use vhost::{SharedBroker, TestVhost};
-pub use wait::eventually;
+pub use wait::{eventually, port_opens, settled};

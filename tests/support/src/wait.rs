@@ -1,8 +1,10 @@
 //! Waiting for a condition, with a deadline.
 
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -32,4 +34,30 @@ pub async fn eventually<T: Debug>(
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}; last value: {last:?}");
         sleep(PAUSE).await;
     }
+}
+
+/// The value of `probe` once it is `fine`, or the last one after `limit`: for those that judge it themselves.
+pub async fn settled<T>(limit: Duration, mut probe: impl AsyncFnMut() -> T, fine: impl Fn(&T) -> bool) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        let value = probe().await;
+        if fine(&value) || Instant::now() > deadline {
+            return value;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Waits until a port of 127.0.0.1 takes connections, and returns when that was, to some milliseconds.
+///
+/// # Panics
+///
+/// When it takes more than two minutes.
+pub async fn port_opens(port: u16) -> Instant {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        assert!(Instant::now() < deadline, "port {port} did not open");
+        sleep(Duration::from_millis(2)).await;
+    }
+    Instant::now()
 }

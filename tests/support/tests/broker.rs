@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use oxlo_test_support::{Broker, TestVhost, TlsMaterial, eventually};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use oxlo_test_support::{Authority, Broker, TestVhost, Validity, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 async fn accepts(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).await.is_ok()
@@ -194,16 +193,7 @@ async fn a_killed_test_process_takes_its_node_along() {
 
 #[tokio::test]
 async fn a_tls_listener_shows_the_certificate_it_was_given() {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.distinguished_name.push(DnType::CommonName, "oxlo test CA");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let cert = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap().pem();
-    let material = TlsMaterial { ca: ca_pem, cert, key: key.serialize_pem(), require_client_cert: false };
-
+    let material = Authority::new().certify("localhost", Validity::Current);
     let broker = Broker::builder().tls(material).start().await;
     let outcome: String = broker
         .control()

@@ -8,9 +8,10 @@ use super::{Event, Outcome, Record};
 /// What a history is held against.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// How much later than its timeout a call may end, and how much later than it a method may begin: what a busy
-    /// machine needs to wake a task up. Default 100 ms.
+    /// How much later than its timeout a call may end, and how much later than it a method may begin. Default 100 ms.
     pub slack: Duration,
+    /// How late this machine woke tasks up meanwhile (see [`Lag`](crate::Lag)), which is added to every limit. Default 0.
+    pub lag: Duration,
     /// Whether everything ran at most once, whatever was disrupted. Default `false`.
     pub exactly_once: bool,
     /// Whether methods of calls that had timed out may begin to run. Default `false`.
@@ -19,7 +20,8 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { slack: Duration::from_millis(100), exactly_once: false, late_runs_allowed: false }
+        let slack = Duration::from_millis(100);
+        Self { slack, lag: Duration::ZERO, exactly_once: false, late_runs_allowed: false }
     }
 }
 
@@ -67,7 +69,7 @@ struct Told {
 pub(super) fn check(records: &[Record], rules: &Rules) -> Result<Summary, Vec<String>> {
     let mut wrong = Vec::new();
     let mut summary = Summary::default();
-    let told = sort(records, &mut wrong, &mut summary);
+    let told = sort(records, rules.lag, &mut wrong, &mut summary);
     for (id, call) in &told.calls {
         one_outcome_in_time(id, call, rules, &mut wrong);
         honest(id, call, told.runs.get(id), rules, &mut wrong);
@@ -96,7 +98,7 @@ pub(super) fn check(records: &[Record], rules: &Rules) -> Result<Summary, Vec<St
     if wrong.is_empty() { Ok(summary) } else { Err(wrong) }
 }
 
-fn sort(records: &[Record], wrong: &mut Vec<String>, summary: &mut Summary) -> Told {
+fn sort(records: &[Record], lag: Duration, wrong: &mut Vec<String>, summary: &mut Summary) -> Told {
     let mut told = Told::default();
     let mut healed: Option<(Duration, Duration)> = None;
     for Record { at, event } in records {
@@ -120,7 +122,7 @@ fn sort(records: &[Record], wrong: &mut Vec<String>, summary: &mut Summary) -> T
             Event::Resumed => {
                 let Some((since, within)) = healed.take() else { continue };
                 let took = *at - since;
-                if took > within {
+                if took > within + lag {
                     wrong.push(format!(
                         "I5: service came back {took:?} after the fault was over, not within {within:?}"
                     ));
@@ -163,7 +165,7 @@ fn one_outcome_in_time(id: &str, call: &Call, rules: &Rules, wrong: &mut Vec<Str
         [] => wrong.push(format!("I1: call {id} has no outcome")),
         [(ended, _)] => {
             let took = *ended - at;
-            if took > timeout + rules.slack {
+            if took > timeout + rules.slack + rules.lag {
                 wrong.push(format!("I1: call {id} took {took:?}, its timeout is {timeout:?}"));
             }
         }
@@ -196,7 +198,7 @@ fn honest(id: &str, call: &Call, runs: Option<&Vec<Duration>>, rules: &Rules, wr
     if rules.late_runs_allowed {
         return;
     }
-    for run in runs.iter().filter(|run| **run > at + timeout + rules.slack) {
+    for run in runs.iter().filter(|run| **run > at + timeout + rules.slack + rules.lag) {
         wrong.push(format!("I3: call {id} began to run {:?} after its timeout", *run - at - timeout));
     }
 }

@@ -156,6 +156,12 @@ impl History {
         records.iter().filter(|record| matches!(&record.event, Event::Executed { id: ran } if ran == id)).count()
     }
 
+    /// How often anything ran so far.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.lock().iter().filter(|record| matches!(record.event, Event::Executed { .. })).count()
+    }
+
     /// What was recorded so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {

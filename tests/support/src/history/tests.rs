@@ -150,6 +150,19 @@ fn service_that_comes_back_late_or_never_is_found() {
 }
 
 #[test]
+fn the_lag_of_the_machine_is_added_to_every_limit() {
+    let late = Rules { lag: SECOND, ..Rules::default() };
+    let mut call = vec![called("a"), executed("a")];
+    call.extend((0..18).map(|_| Event::Disrupted));
+    call.push(replied("a"));
+    let service = vec![Event::Healed { within: Duration::from_millis(100) }, Event::Disrupted, Event::Resumed];
+    for events in [call, service] {
+        assert!(check(&at_each_tenth(events.clone()), &Rules::default()).is_err());
+        assert!(check(&at_each_tenth(events), &late).is_ok());
+    }
+}
+
+#[test]
 fn leaks_aborts_and_memory_are_found() {
     let leak = Event::Left { what: "pending calls".into(), before: 0, after: 3 };
     assert_eq!(violation(vec![leak]), "I6: 3 pending calls are left, 0 were there before");

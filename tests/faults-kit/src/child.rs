@@ -1,0 +1,309 @@
+//! Processes of our own that can be killed: the suite's test binary again, playing one part.
+//!
+//! A suite whose rows need them says [`child_parts!`](crate::child_parts) in a module `child`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use oxlo::{AckPolicy, Args, Endpoint, RPCServer, Target};
+use oxlo_test_support::{Event, History, Outcome, eventually};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Caller, SOON, TOPIC, service};
+
+const URL: &str = "OXLO_FAULTS_URL";
+const POLICY: &str = "OXLO_FAULTS_POLICY";
+/// For a process to start and connect.
+const START: Duration = Duration::from_secs(60);
+/// What the call of [`Child::call`] may take. Its server tries to answer for so long after the caller was killed.
+const PENDING: Duration = Duration::from_secs(10);
+/// What a call of [`Child::call_by`] may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MARK: &str = "oxlo-child ";
+
+/// Declares the tests of a suite's binary that its children are.
+#[macro_export]
+macro_rules! child_parts {
+    () => {
+        /// A part of a row, not a test: without its environment it does nothing.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "a part of other tests"]
+        async fn serves() {
+            $crate::child::serves().await;
+        }
+
+        /// As [`serves`].
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "a part of other tests"]
+        async fn calls() {
+            $crate::child::calls().await;
+        }
+
+        /// As [`serves`].
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "a part of other tests"]
+        async fn calls_all_the_time() {
+            $crate::child::calls_all_the_time().await;
+        }
+    };
+}
+
+/// A child; killed when dropped. What it says it ran is recorded here.
+#[derive(Debug)]
+pub struct Child {
+    child: std::process::Child,
+    lines: Arc<AtomicUsize>,
+    ready: Arc<AtomicUsize>,
+    jumps: Arc<AtomicUsize>,
+}
+
+impl Child {
+    /// As [`serve`](Self::serve), by a clock whose offset from the real one is in the file `clock`.
+    pub async fn serve_by(clock: &Path, url: &str, history: &History) -> Self {
+        Self::start("child::serves", &[(URL, url)], Some(clock), history).await
+    }
+
+    /// A caller that calls all the time, 200 ms each, by such a clock.
+    pub async fn call_by(clock: &Path, url: &str, history: &History) -> Self {
+        Self::start("child::calls_all_the_time", &[(URL, url)], Some(clock), history).await
+    }
+
+    /// A server of the topic, named `child`. Returns when it serves.
+    pub async fn serve(url: &str, policy: &str, history: &History) -> Self {
+        Self::start("child::serves", &[(URL, url), (POLICY, policy)], None, history).await
+    }
+
+    /// A caller with a call under way that takes three seconds.
+    pub async fn call(url: &str, history: &History) -> Self {
+        Self::start("child::calls", &[(URL, url)], None, history).await
+    }
+
+    async fn start(part: &str, environment: &[(&str, &str)], clock: Option<&Path>, history: &History) -> Self {
+        // Nobody deletes the queues of a process that is killed; they expire.
+        let environment: Vec<(&str, String)> = environment
+            .iter()
+            .map(|(name, value)| match *name {
+                URL if value.starts_with("amqp") => (URL, (*value).to_owned()),
+                URL if value.contains('?') => (URL, format!("{value}&rabbit_transient_queues_ttl=1")),
+                URL => (URL, format!("{value}?rabbit_transient_queues_ttl=1")),
+                name => (name, (*value).to_owned()),
+            })
+            .collect();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", part, "--ignored", "--nocapture", "--test-threads=1"]);
+        if let Some(clock) = clock {
+            // Only the clock on the wall: the steady one is what a jump leaves alone.
+            command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        command.envs(environment).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let [lines, ready, jumps] = [const { AtomicUsize::new(0) }; 3].map(Arc::new);
+        let (ran, is_ready, jumped, history) = (lines.clone(), ready.clone(), jumps.clone(), history.clone());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // The harness may have written before it on the same line.
+                let Some((_, said)) = line.split_once(MARK) else { continue };
+                match said.split_once(' ') {
+                    Some(("ran", id)) => {
+                        history.executed(id);
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(("called", id)) => {
+                        // Nobody will be there to learn how it ends.
+                        history.record(Event::Called { id: id.into(), timeout: PENDING });
+                        history.record(Event::Ended { id: id.into(), outcome: Outcome::Dropped });
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(("asked", id)) => {
+                        history.record(Event::Called { id: id.into(), timeout: PATIENCE });
+                    }
+                    Some(("answered", id)) => {
+                        history.record(Event::Ended { id: id.into(), outcome: Outcome::Replied(id.into()) });
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(("failed", said)) => {
+                        let id = said.split(' ').next().unwrap_or_default().to_owned();
+                        history.record(Event::Ended { id, outcome: Outcome::Unknown });
+                    }
+                    Some(("jumped", _)) => {
+                        jumped.fetch_add(1, Ordering::SeqCst);
+                    }
+                    _ => {
+                        is_ready.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        let this = Self { child, lines, ready, jumps };
+        eventually(START, "the child is ready", async || this.ready.load(Ordering::SeqCst), |count| *count > 0).await;
+        this
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until its clock has jumped so many times.
+    pub async fn jumped(&self, times: usize) {
+        let jumps = async || self.jumps.load(Ordering::SeqCst);
+        eventually(SOON, "the clock jumps", jumps, |jumps| *jumps >= times).await;
+    }
+
+    /// How many times it has said that it ran or called something, or was answered.
+    pub fn done(&self) -> usize {
+        self.lines.load(Ordering::SeqCst)
+    }
+
+    /// Waits until [`done`](Self::done) is `times` at least.
+    pub async fn does(&self, times: usize) {
+        eventually(SOON, "the child goes on", async || self.done(), |done| *done >= times).await;
+    }
+
+    /// Whether it has not ended.
+    pub fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) {
+        eventually(SOON, "the child ends", async || self.lives(), |lives| !lives).await;
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// libfaketime, where Debian's package `libfaketime` puts it.
+fn faketime() -> std::path::PathBuf {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    libraries
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .expect("libfaketime is not installed: apt-get install libfaketime, or run tests/run")
+}
+
+/// Says whenever the clock on the wall has jumped by more than a minute.
+async fn watch_the_clock() {
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (mut wall, mut steady) = (now(), Instant::now());
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if now().abs_diff(wall + steady.elapsed()) > Duration::from_secs(60) {
+            say("jumped now");
+        }
+        (wall, steady) = (now(), Instant::now());
+    }
+}
+
+/// In how many milliseconds `abort` ends its process.
+#[derive(serde::Deserialize)]
+struct When {
+    ms: u64,
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "\n{MARK}{text}").and_then(|()| out.flush());
+}
+
+#[doc(hidden)]
+pub async fn serves() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let policy = match std::env::var(POLICY).as_deref() {
+        Ok("AfterReply") => AckPolicy::AfterReply,
+        _ => AckPolicy::BeforeDispatch,
+    };
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let history = History::new();
+    let transport = oxlo::connect(url).await.unwrap();
+    let deadly = Endpoint::new("1.0").method("abort", async |Args(when): Args<When>| -> Result<(), oxlo::Failure> {
+        tokio::time::sleep(Duration::from_millis(when.ms)).await;
+        std::process::abort()
+    });
+    let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("child"))
+        .endpoint(service(&history))
+        .endpoint(deadly)
+        .ack_policy(policy)
+        .start()
+        .await
+        .unwrap();
+    say("ready");
+    let mut told = 0;
+    let tell = async {
+        loop {
+            for record in history.records().iter().skip(told) {
+                if let Event::Executed { id } = &record.event {
+                    say(&format!("ran {id}"));
+                }
+                told += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = tell => {}
+        () = watch_the_clock() => {}
+        _ = terminate.recv() => {}
+    }
+    server.stop();
+    server.wait().await.unwrap();
+    for record in history.records().iter().skip(told) {
+        if let Event::Executed { id } = &record.event {
+            say(&format!("ran {id}"));
+        }
+    }
+    transport.close().await;
+}
+
+#[doc(hidden)]
+pub async fn calls() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let caller = Caller::new(oxlo::connect(url).await.unwrap(), &History::new());
+    say("ready");
+    let id = format!("child-{}", std::process::id());
+    say(&format!("called {id}"));
+    let _ = caller.call_as("echo", &id, 3000, PENDING).await;
+}
+
+#[doc(hidden)]
+pub async fn calls_all_the_time() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let caller = Caller::new(oxlo::connect(url).await.unwrap(), &History::new());
+    let call = async |id: String| {
+        say(&format!("asked {id}"));
+        match caller.call_as("echo", &id, 200, PATIENCE).await {
+            Ok(()) => say(&format!("answered {id}")),
+            Err(error) => say(&format!("failed {id} {error}")),
+        }
+    };
+    call(Caller::fresh_id()).await;
+    say("ready");
+    let calls = async {
+        loop {
+            call(Caller::fresh_id()).await;
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        () = calls => {}
+        () = watch_the_clock() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,101 @@
+//! Brokers that do not want us, or are not there.
+
+use std::time::Duration;
+
+use oxlo::transport::error::Refusal;
+use oxlo::{Retry, TransportError};
+use oxlo_test_support::{Authority, BrokerBuilder, FaultProxy, MutePeer, PortLease, Validity};
+use tokio::time::Instant;
+
+use crate::SECOND;
+
+/// For a refusal that is given at once, by a broker that has much to do and may think about it for three seconds.
+const AT_ONCE: Duration = Duration::from_secs(15);
+
+/// Why a connection is refused, and in which words.
+pub async fn refused(url: &str) -> (Refusal, String) {
+    let begun = Instant::now();
+    match oxlo::connect(url).await {
+        Err(TransportError::Refused { refusal, reason, .. }) => {
+            assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+            (refusal, reason)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As [`refused`], of the broker on `port`, which must be asked once only.
+async fn refused_once(url: &str, port: u16) -> (Refusal, String) {
+    let proxy = FaultProxy::start(port).await;
+    let refused = refused(&proxy.url(url)).await;
+    assert_eq!(proxy.connections(), 1, "asking again does not help");
+    refused
+}
+
+/// Row 32: a wrong password. `url` is the right one, of the broker on `port`.
+pub async fn wrong_credentials(url: &str, port: u16) {
+    let (refusal, reason) = refused_once(&url.replace("guest:guest", "guest:tooth-fairy"), port).await;
+    assert_eq!(refusal, Refusal::Credentials);
+    assert!(reason.contains("guest") && !reason.contains("tooth-fairy"), "{reason}");
+}
+
+/// Row 32: a wrong virtual host. `url` is the right one with virtual host `vhost`, of the broker on `port`.
+pub async fn wrong_vhost(url: &str, vhost: &str, port: u16) {
+    let (refusal, reason) = refused_once(&url.replace(vhost, "nowhere"), port).await;
+    assert_eq!(refusal, Refusal::VirtualHost);
+    assert!(reason.contains("nowhere"), "{reason}");
+}
+
+/// Row 33: nobody listens. The error comes at once, or, when told to try four times, after attempts twice a second.
+pub async fn refused_port(scheme: &str) {
+    let port = PortLease::take();
+    let url = format!("{scheme}://127.0.0.1:{}/", port.port());
+    let error = oxlo::connect(&url).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
+    let begun = Instant::now();
+    let error = oxlo::builder(url).connect_retry(Retry::Times(3)).connect().await.unwrap_err();
+    assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
+    let took = begun.elapsed();
+    assert!(took > SECOND && took < 10 * SECOND, "four attempts took {took:?}");
+}
+
+/// Row 34: a broker whose certificate is wrong in some way. `why` is what the error must name. It speaks TLS under the scheme
+/// `secure`, and `plain` is the one without.
+pub async fn tls_fault(
+    (broker, plain, secure): (BrokerBuilder, &str, &str),
+    (name, validity, trusted): (&str, Validity, bool),
+    why: &str,
+) {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let broker = broker.tls(authority.certify(name, validity)).start().await;
+    let ca = if trusted { authority.file() } else { stranger.file() };
+    let at = format!("nova:tooth-fairy@localhost:{}/", broker.tls_port());
+    let (refusal, reason) = refused(&format!("{secure}://{at}?ssl_ca_file={}", ca.display())).await;
+    assert_eq!(refusal, Refusal::Tls);
+    assert!(reason.to_lowercase().contains(why), "{reason}");
+    // Nor does a plain connection to this port, which is told what to use instead.
+    let (refusal, reason) = refused(&format!("{plain}://{at}")).await;
+    assert!(refusal == Refusal::Protocol && reason.contains(&format!("{secure}://")), "{reason}");
+    // No user came as far as a login, with right or wrong credentials.
+    assert!(!broker.log().contains("nova"), "{}", broker.log());
+}
+
+/// Row 34: TLS to the port without. `url` is one with TLS.
+pub async fn tls_to_the_plain_port(url: &str) {
+    let (refusal, reason) = refused(url).await;
+    assert_eq!(refusal, Refusal::Tls);
+    assert!(reason.contains("does not speak TLS"), "{reason}");
+}
+
+/// Row 34: what a peer that speaks no protocol at all hears from us before it is recognised: never a credential.
+pub async fn no_credentials_before_the_peer_is_known(scheme: &str) {
+    let peer = MutePeer::start().await;
+    let begun = Instant::now();
+    let error = oxlo::connect(format!("{scheme}://nova:tooth-fairy@127.0.0.1:{}/", peer.port())).await.unwrap_err();
+    assert!(begun.elapsed() < 10 * SECOND, "a peer that says nothing took {:?}", begun.elapsed());
+    assert!(matches!(error, TransportError::Unreachable { .. }), "{error}");
+    let heard = peer.heard().await;
+    for secret in [&b"tooth-fairy"[..], b"nova"] {
+        assert!(!heard.windows(secret.len()).any(|window| window == secret), "credentials went out over {scheme}");
+    }
+}

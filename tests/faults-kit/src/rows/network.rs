@@ -1,0 +1,53 @@
+//! What a network does to connections.
+
+use std::time::Duration;
+
+use oxlo::CallError;
+use oxlo_test_support::{Direction, Event, FaultProxy, Hangup, Mode, eventually};
+use tokio::time::{Instant, sleep};
+
+use super::broker::noticed;
+use crate::{SECOND, SOON, Stage, state};
+
+/// A connection that lasted less than a second counts as a failed attempt, and the next pause is longer.
+pub const SETTLED: Duration = Duration::from_millis(1100);
+
+/// Row 3: the route of the caller is lost in some way. Calls end by their own timeout, the dead peer is noticed within two silences
+/// of 2 s, and service is back when the route is. Where we hear the broker and it does not hear us, it is the broker that
+/// notices, and takes `brokers` for it.
+pub async fn lost_route(proxy: FaultProxy, stage: Stage, mode: Mode, brokers: Duration) {
+    let traffic = stage.caller.traffic(4, SECOND);
+    sleep(Duration::from_millis(200)).await;
+    stage.history.record(Event::Disrupted);
+    proxy.set(mode).await;
+    let begun = Instant::now();
+    state(&stage.client, "disconnected").await;
+    let ours = Duration::from_millis(4500);
+    let limit = if mode == Mode::BlackholeOne(Direction::Up) { brokers } else { ours };
+    noticed(&format!("frozen peer ({mode:?})"), begun.elapsed(), &stage, limit);
+    let ended = stage.caller.refusal().await;
+    assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
+    proxy.set(Mode::Pass).await;
+    stage.caller.resumes(6 * SECOND).await;
+    traffic.stop().await;
+    let summary = stage.close().await;
+    assert!(summary.unknown > 0, "calls were under way: {summary:?}");
+}
+
+/// Row 4: connections of the caller end again and again under traffic. Service is back `within`, on connections of their own.
+pub async fn hang_ups(proxy: FaultProxy, stage: Stage, how: Hangup, within: Duration) {
+    let traffic = stage.caller.traffic(4, 5 * SECOND);
+    for _ in 0..3 {
+        sleep(SETTLED).await;
+        let before = proxy.connections();
+        stage.history.record(Event::Disrupted);
+        stage.history.record(Event::Healed { within });
+        let since = Instant::now();
+        proxy.hang_up(how);
+        // A call that succeeds before the hang-up came says nothing.
+        eventually(SOON, "it connects anew", async || proxy.connections(), |now| *now > before).await;
+        stage.caller.resumes_since(since, within).await;
+    }
+    traffic.stop().await;
+    stage.close().await;
+}

@@ -1,0 +1,128 @@
+//! A server and a caller, and the count of what must not be left.
+
+use std::sync::Arc;
+
+use oxlo::{AckPolicy, RPCServer, RunningServer, Target, Transport};
+use oxlo_test_support::{Footprint, History, Lag, Rules, Summary, VhostAdmin, eventually, settled};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{Caller, SOON, TOPIC, service};
+
+/// A server and a caller, each on a transport of its own.
+#[derive(Debug)]
+pub struct Stage {
+    /// What happens.
+    pub history: History,
+    /// Who calls.
+    pub caller: Caller,
+    /// The caller's transport.
+    pub client: Arc<dyn Transport>,
+    /// The server's transport.
+    pub servers: Arc<dyn Transport>,
+    /// How late this machine is.
+    pub lag: Lag,
+    server: RunningServer,
+    watched: Option<VhostAdmin>,
+    before: Footprint,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// Both on `url`.
+    pub async fn on(url: &str) -> Self {
+        Self::with(url, url, AckPolicy::BeforeDispatch).await
+    }
+
+    /// Each on its own URL.
+    pub async fn with(server_url: &str, client_url: &str, policy: AckPolicy) -> Self {
+        let alone = alone().await;
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let history = History::new();
+        let before = Footprint::now();
+        let lag = Lag::measure();
+        let servers = oxlo::connect(server_url).await.unwrap();
+        let server = RPCServer::builder(servers.clone(), Target::topic(TOPIC).server("one"))
+            .endpoint(service(&history))
+            .ack_policy(policy)
+            .start()
+            .await
+            .unwrap();
+        let client = oxlo::connect(client_url).await.unwrap();
+        let caller = Caller::new(client.clone(), &history);
+        // Where replies come is declared with the first call; faults begin with everything in place.
+        caller.call(0, SOON).await.unwrap();
+        Self { history, caller, client, servers, lag, server, watched: None, before, _alone: alone }
+    }
+
+    /// Counts at the end also the connections and the queues of transports alone that are left in `vhost`.
+    #[must_use]
+    pub fn watching(mut self, vhost: &VhostAdmin) -> Self {
+        self.watched = Some(vhost.clone());
+        self
+    }
+
+    /// Ends everything, and holds the row against the invariants.
+    pub async fn close(self) -> Summary {
+        self.close_by(Rules::default()).await
+    }
+
+    /// As [`close`](Self::close), by other rules. The machine's lag is added to them.
+    pub async fn close_by(self, rules: Rules) -> Summary {
+        let Self { history, caller, client, servers, lag, server, watched, before, _alone } = self;
+        history.left("pending calls", 0, pending_calls(&client));
+        let rules = Rules { lag: rules.lag + lag.longest(), ..rules };
+        drop((caller, lag));
+        server.stop();
+        server.wait().await.unwrap();
+        client.close().await;
+        servers.close().await;
+        drop((client, servers, server));
+        if let Some(vhost) = watched {
+            let left = async || (own_queues(&vhost).await, vhost.connections().await.len());
+            let none = |(queues, connections): &(Vec<String>, usize)| queues.is_empty() && *connections == 0;
+            let (queues, connections) = settled(SOON, left, none).await;
+            history.left("queues of a transport alone", 0, queues.len() as u64);
+            history.left("connections", 0, connections as u64);
+        }
+        let after = settled(SOON, async || Footprint::now(), |now| now.fits(&before)).await;
+        history.left("tasks", before.tasks, after.tasks);
+        history.left("threads of lapin", before.io_threads, after.io_threads);
+        history.left("sockets", before.sockets, after.sockets);
+        history.verify(&rules)
+    }
+}
+
+/// Rows count threads and memory of the process, so that one row runs at a time.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
+
+/// Names of the queues of `rabbit://` that belong to one transport alone.
+async fn own_queues(vhost: &VhostAdmin) -> Vec<String> {
+    let own = |name: &String| name.starts_with("reply_") || name.contains("_fanout_");
+    vhost.queues().await.into_iter().map(|queue| queue.name).filter(own).collect()
+}
+
+/// Calls that a transport still waits for, as it says itself.
+pub fn pending_calls(transport: &Arc<dyn Transport>) -> u64 {
+    let text = format!("{transport:?}");
+    let (_, rest) = text.split_once("waiting: ").unwrap_or_else(|| panic!("no count of pending calls in {text}"));
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+/// Waits until a transport's state is `wanted`, a word of its `Display`. That is the state of the worse of its connections: the
+/// other one may not have noticed, see [`Caller::refusal`].
+pub async fn state(transport: &Arc<dyn Transport>, wanted: &str) -> String {
+    let mut state = transport.state();
+    let seen = tokio::time::timeout(SOON, state.wait_for(|state| state.to_string().starts_with(wanted))).await;
+    seen.unwrap_or_else(|_| panic!("the state did not become {wanted}: {:?}", transport.state().borrow()))
+        .unwrap()
+        .to_string()
+}
+
+/// Waits until something ran.
+pub async fn ran(history: &History, id: &str) {
+    eventually(SOON, "the method runs", async || history.executions(id), |runs| *runs > 0).await;
+}
