@@ -143,6 +143,40 @@ async fn relay(transport: &Arc<dyn Transport>, topic: &str) -> RunningServer {
     RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap()
 }
 
+/// A virtual host, and oxlo in it, which relays under the topic `rust`.
+struct Scene {
+    transport: Arc<dyn Transport>,
+    url: String,
+    _relay: RunningServer,
+    _vhost: TestVhost,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        LazyLock::force(&EXPORTER);
+        let vhost = TestVhost::new().await;
+        let url = vhost.url();
+        let transport = oxlo::connect(url.as_str()).await.unwrap();
+        let relay = relay(&transport, "rust").await;
+        Self { transport, url, _relay: relay, _vhost: vhost }
+    }
+
+    /// A client of what Python serves.
+    fn client(&self) -> RPCClient {
+        RPCClient::new(self.transport.clone(), Target::topic("python")).timeout(SOON)
+    }
+
+    /// A Python client.
+    async fn python_client(&self) -> PythonPeer {
+        python("traced.py", &self.url, "").await
+    }
+
+    /// The other end of it, which relays under the topic `python`.
+    async fn python_server(&self) -> PythonPeer {
+        python("traced.py", &self.url, "--topic python --serve p1").await
+    }
+}
+
 /// The entries of a context that name the span which sent it.
 fn traceparent(ctxt: &Value) -> (String, String) {
     let mut parts = ctxt["traceparent"].as_str().unwrap_or_else(|| panic!("{ctxt}")).split('-').skip(1);
@@ -151,13 +185,8 @@ fn traceparent(ctxt: &Value) -> (String, String) {
 
 #[tokio::test]
 async fn from_python_by_rust_to_python() {
-    LazyLock::force(&EXPORTER);
-    let vhost = TestVhost::new().await;
-    let url = vhost.url();
-    let transport = oxlo::connect(url.as_str()).await.unwrap();
-    let _middle = relay(&transport, "rust").await;
-    let (mut client, mut server) =
-        tokio::join!(python("traced.py", &url, ""), python("traced.py", &url, "--topic python --serve p1"));
+    let scene = Scene::start().await;
+    let (mut client, mut server) = tokio::join!(scene.python_client(), scene.python_server());
     let ctxt = ok(&mut client, json!({"op": "relay", "via": ["rust", "python"]})).await;
     let chain = [
         ("python", "root", "INTERNAL"),
@@ -173,13 +202,9 @@ async fn from_python_by_rust_to_python() {
 
 #[tokio::test]
 async fn from_rust_by_python_to_rust() {
-    LazyLock::force(&EXPORTER);
-    let vhost = TestVhost::new().await;
-    let url = vhost.url();
-    let transport = oxlo::connect(url.as_str()).await.unwrap();
-    let _last = relay(&transport, "rust").await;
-    let mut middle = python("traced.py", &url, "--topic python --serve p1").await;
-    let client = RPCClient::new(transport, Target::topic("python")).timeout(SOON);
+    let scene = Scene::start().await;
+    let mut middle = scene.python_server().await;
+    let client = scene.client();
     let root = tracing::info_span!("root");
     let empty = Context::new();
     let relayed = client.call::<Value>(&empty, "relay", json!({"via": ["rust"]}));
@@ -198,19 +223,14 @@ async fn from_rust_by_python_to_rust() {
 
 #[tokio::test]
 async fn casts_carry_the_trace_both_ways() {
-    LazyLock::force(&EXPORTER);
-    let vhost = TestVhost::new().await;
-    let url = vhost.url();
-    let transport = oxlo::connect(url.as_str()).await.unwrap();
-    let _server = relay(&transport, "rust").await;
-    let mut peer = python("traced.py", &url, "").await;
+    let scene = Scene::start().await;
+    let mut peer = scene.python_client().await;
     ok(&mut peer, json!({"op": "cast", "topic": "rust"})).await;
     let chain = [("python", "root", "INTERNAL"), ("python", "rust.note", "PRODUCER"), ("rust", "rust.note", "SERVER")];
     assert_chain(&mut [&mut peer], None, &chain).await;
 
-    let mut server = python("traced.py", &url, "--topic python --serve p1").await;
-    let client = RPCClient::new(transport, Target::topic("python")).timeout(SOON);
-    client.cast(&Context::new(), "note", ()).await.unwrap();
+    let mut server = scene.python_server().await;
+    scene.client().cast(&Context::new(), "note", ()).await.unwrap();
     let sent = eventually(
         SOON,
         "the cast's span has ended",
@@ -225,14 +245,9 @@ async fn casts_carry_the_trace_both_ways() {
 /// What a service that traces nothing does in the middle: it passes its context on, and the trace with it.
 #[tokio::test]
 async fn a_rust_server_without_a_layer_leaves_the_trace_to_its_neighbours() {
-    LazyLock::force(&EXPORTER);
     let _none = tracing::subscriber::set_default(NoSubscriber::default());
-    let vhost = TestVhost::new().await;
-    let url = vhost.url();
-    let transport = oxlo::connect(url.as_str()).await.unwrap();
-    let _middle = relay(&transport, "rust").await;
-    let (mut client, mut server) =
-        tokio::join!(python("traced.py", &url, ""), python("traced.py", &url, "--topic python --serve p1"));
+    let scene = Scene::start().await;
+    let (mut client, mut server) = tokio::join!(scene.python_client(), scene.python_server());
     ok(&mut client, json!({"op": "relay", "via": ["rust", "python"]})).await;
     let chain =
         [("python", "root", "INTERNAL"), ("python", "rust.relay", "PRODUCER"), ("python", "relay receive", "CONSUMER")];
@@ -242,19 +257,14 @@ async fn a_rust_server_without_a_layer_leaves_the_trace_to_its_neighbours() {
 /// With tracing off on both sides nothing is added to what callers send.
 #[tokio::test]
 async fn without_tracing_the_context_on_the_wire_is_the_callers() {
-    LazyLock::force(&EXPORTER);
     let _none = tracing::subscriber::set_default(NoSubscriber::default());
-    let vhost = TestVhost::new().await;
-    let url = vhost.url();
-    let transport = oxlo::connect(url.as_str()).await.unwrap();
-    let _server = relay(&transport, "rust").await;
-    let (mut client, _python) =
-        tokio::join!(python("client.py", &url, ""), python("server.py", &url, "--topic python"));
+    let scene = Scene::start().await;
+    let url = &scene.url;
+    let (mut client, _python) = tokio::join!(python("client.py", url, ""), python("server.py", url, "--topic python"));
     let order = json!({"op": "call", "topic": "rust", "method": "relay", "args": {"via": []}, "ctxt": {"user": "u"}});
     assert_eq!(ok(&mut client, order).await, json!({"user": "u"}));
     let ctxt = Context::new().with("user", "u");
-    let seen = RPCClient::new(transport, Target::topic("python")).timeout(SOON);
-    let seen = seen.call::<Value>(&ctxt, "ctx", ()).await.unwrap();
+    let seen = scene.client().call::<Value>(&ctxt, "ctx", ()).await.unwrap();
     // Python's server adds the first key itself, also for callers in Python.
     assert_eq!(seen, json!({"client_timeout": null, "user": "u"}));
 }

@@ -1,10 +1,10 @@
 //! The command `compare`: every peer of every scenario in turn, round after round.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::{
     brokers::Brokers,
@@ -12,6 +12,7 @@ use crate::{
     pair::{Pair, Plan},
     report::{self, Report, Row, Table},
     scenario::{Entry, SCENARIOS, Scenario},
+    turns,
     worker::{Order, Spread},
 };
 
@@ -67,9 +68,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     let more = usize::from(options.before.is_some());
     let turns: usize = scenarios.iter().map(|scenario| (scenario.entries.len() + more) * (rounds + 1)).sum();
-    let progress = ProgressBar::new(turns as u64)
-        .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
-    progress.enable_steady_tick(Duration::from_millis(250));
+    let progress = turns::progress(turns)?;
     let mut brokers = Brokers::default();
     let mut tables = Vec::new();
     for scenario in scenarios {
@@ -114,16 +113,7 @@ async fn scenario_table(
         pairs.push((*name, Pair::start(&plan, brokers.meeting(entry.at).await?, order).await?));
         progress.inc(1);
     }
-    for round in 0..rounds {
-        for place in 0..pairs.len() {
-            // Who follows whom must not matter: every round starts with another peer.
-            let place = (place + round) % pairs.len();
-            let Some((name, pair)) = pairs.get_mut(place) else { continue };
-            progress.set_message(format!("{}: {name}", scenario.name));
-            pair.turn().await?;
-            progress.inc(1);
-        }
-    }
+    turns::take(&mut pairs, rounds, scenario.name, progress).await?;
     let rows = pairs.into_iter().map(|(name, pair)| row(name, pair)).collect::<anyhow::Result<_>>()?;
     Ok(Table { name: scenario.name, title: scenario.title, rows })
 }

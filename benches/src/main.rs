@@ -10,6 +10,7 @@ mod peers;
 mod process;
 mod report;
 mod scenario;
+mod turns;
 mod worker;
 
 use clap::{Parser, Subcommand};

@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, fmt};
 
+use oxlo_transport::wire::envelope::Poison;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 /// What a body says, as far as it is strict JSON.
-#[derive(Debug)]
-pub(crate) enum Reference {
+enum Reference {
     /// This object. Whoever sees one of its keys twice may refuse it.
     Object { object: Map<String, Value>, repeats: bool },
     /// Nothing: it must be refused.
@@ -16,8 +16,29 @@ pub(crate) enum Reference {
     Unknown,
 }
 
+/// Holds what a body was decoded into against what `serde_json` finds in it: `reads` takes the members of interest out of the
+/// object, or refuses it, and `same` compares them with what was decoded.
+pub(crate) fn agrees<D: fmt::Debug, W: fmt::Debug>(
+    body: &[u8],
+    decoded: &Result<D, Poison>,
+    reads: impl FnOnce(&Map<String, Value>) -> Result<W, ()>,
+    same: impl FnOnce(&D, W, &Map<String, Value>),
+) {
+    match read(body) {
+        Reference::Unknown => {}
+        Reference::Refused => assert!(decoded.is_err(), "it must be refused: {decoded:?}"),
+        Reference::Object { object, repeats } => match (reads(&object), decoded) {
+            (Ok(wanted), Ok(found)) => same(found, wanted, &object),
+            (Err(()), Err(_)) => {}
+            (Ok(_), Err(_)) if repeats => {}
+            (Ok(wanted), Err(poison)) => panic!("it must be accepted: {poison}; it says {wanted:?}"),
+            (Err(()), Ok(found)) => panic!("it must be refused: {found:?}"),
+        },
+    }
+}
+
 /// Opens an envelope, or takes the body as it is when it has none.
-pub(crate) fn read(body: &[u8]) -> Reference {
+fn read(body: &[u8]) -> Reference {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(outer)) => match (outer.get("oslo.version"), outer.get("oslo.message")) {
             (Some(Value::String(version)), Some(Value::String(message))) => {

@@ -11,12 +11,11 @@ use oxlo_transport::{
         notification::{self, Inbound},
     },
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    envelope::{self, Reference},
-    pieces::{self, Pieces},
-    request::value,
+    envelope,
+    pieces::{self, Pieces, value},
 };
 
 pub(crate) fn check(data: &[u8]) {
@@ -69,33 +68,19 @@ fn texts(found: &Notification) -> [&str; 4] {
 }
 
 fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
-    let (object, repeats) = match envelope::read(body) {
-        Reference::Unknown => return,
-        Reference::Refused => {
-            assert!(decoded.is_err(), "it must be refused");
-            return;
-        }
-        Reference::Object { object, repeats } => (object, repeats),
-    };
-    let wanted = (|| {
-        let text = |key: &str| Ok::<_, ()>(envelope::optional(&object, key)?.unwrap_or_default());
-        let priority = envelope::required(&object, "priority")?.ok_or(())?.to_lowercase();
+    let reads = |object: &Map<String, Value>| {
+        let text = |key: &str| Ok::<_, ()>(envelope::optional(object, key)?.unwrap_or_default());
+        let priority = envelope::required(object, "priority")?.ok_or(())?.to_lowercase();
         let known = Priority::ALL.into_iter().find(|known| known.as_str() == priority);
         let priority = if priority == "warning" { Some(Priority::Warn) } else { known };
         let texts = [text("message_id")?, text("publisher_id")?, text("event_type")?, text("timestamp")?];
-        Ok::<_, ()>((texts, envelope::optional(&object, "_unique_id")?, priority.ok_or(())?))
-    })();
-    match (wanted, decoded) {
-        (Ok((wanted, unique_id, priority)), Ok(inbound)) => {
-            let found = &inbound.notification;
-            assert_eq!(texts(found), wanted.each_ref().map(String::as_str));
-            assert_eq!((&inbound.unique_id, found.priority), (&unique_id, priority));
-            assert_eq!(found.context, envelope::context(&object));
-            assert_eq!(value(&found.payload), object.get("payload").cloned().unwrap_or(Value::Null));
-        }
-        (Err(()), Err(_)) => {}
-        (Ok(_), Err(_)) if repeats => {}
-        (Ok(_), Err(poison)) => panic!("it must be accepted: {poison}"),
-        (Err(()), Ok(_)) => panic!("it must be refused"),
-    }
+        Ok((texts, envelope::optional(object, "_unique_id")?, priority.ok_or(())?))
+    };
+    envelope::agrees(body, decoded, reads, |inbound, (wanted, unique_id, priority), object| {
+        let found = &inbound.notification;
+        assert_eq!(texts(found), wanted.each_ref().map(String::as_str));
+        assert_eq!((&inbound.unique_id, found.priority), (&unique_id, priority));
+        assert_eq!(found.context, envelope::context(object));
+        assert_eq!(value(&found.payload), object.get("payload").cloned().unwrap_or(Value::Null));
+    });
 }

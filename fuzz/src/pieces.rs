@@ -52,6 +52,11 @@ impl<'a> Pieces<'a> {
     }
 }
 
+/// What was accepted, as a value.
+pub(crate) fn value(payload: &Payload) -> Value {
+    payload.decode().expect("what was accepted can be read")
+}
+
 /// Whether there is room for a few levels around these.
 pub(crate) fn is_shallow(payload: &Payload, context: &Context) -> bool {
     let limits = Limits::default().with_max_depth(100);

@@ -14,9 +14,8 @@ use oxlo_transport::{
 use serde_json::{Map, Value};
 
 use crate::{
-    envelope::{self, Reference},
-    pieces::{self, Pieces},
-    request::value,
+    envelope,
+    pieces::{self, Pieces, value},
 };
 
 pub(crate) fn check(data: &[u8]) {
@@ -137,26 +136,14 @@ fn is_shallow(failure: &Failure) -> bool {
 }
 
 fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
-    let (object, repeats) = match envelope::read(body) {
-        Reference::Unknown => return,
-        Reference::Refused => {
-            assert!(decoded.is_err(), "it must be refused");
-            return;
-        }
-        Reference::Object { object, repeats } => (object, repeats),
-    };
-    let inbound = match (envelope::required(&object, "_msg_id"), decoded) {
-        (_, Err(_)) if repeats => return,
-        (Ok(Some(id)), Ok(inbound)) => {
-            assert_eq!(inbound.message_id, id);
-            inbound
-        }
-        (Ok(Some(_)), Err(poison)) => panic!("it must be accepted: {poison}"),
-        (_, decoded) => {
-            assert!(decoded.is_err(), "it says no call, or not by a text");
-            return;
-        }
-    };
+    let reads = |object: &Map<String, Value>| envelope::required(object, "_msg_id")?.ok_or(());
+    envelope::agrees(body, decoded, reads, |inbound, id, object| {
+        assert_eq!(inbound.message_id, id);
+        part_agrees(inbound, object);
+    });
+}
+
+fn part_agrees(inbound: &Inbound, object: &Map<String, Value>) {
     let ending = object.get("ending") == Some(&Value::Bool(true));
     let result = object.get("result").filter(|result| !result.is_null());
     match object.get("failure").filter(|failure| !failure.is_null()) {

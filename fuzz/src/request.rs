@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oxlo_transport::{
-    Payload, Request,
+    Request,
     wire::{
         amqp1,
         envelope::Poison,
@@ -10,11 +10,11 @@ use oxlo_transport::{
         request::{self, CallLabels, Inbound, Labels},
     },
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    envelope::{self, Reference},
-    pieces::{self, Pieces},
+    envelope,
+    pieces::{self, Pieces, value},
 };
 
 pub(crate) fn check(data: &[u8]) {
@@ -95,50 +95,25 @@ fn same_request(found: &Request, wanted: &Request) {
 
 /// Holds a verdict against what `serde_json` reads.
 fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
-    let (object, repeats) = match envelope::read(body) {
-        Reference::Unknown => return,
-        Reference::Refused => {
-            assert!(decoded.is_err(), "it must be refused");
-            return;
-        }
-        Reference::Object { object, repeats } => (object, repeats),
-    };
-    let texts = (|| {
-        Ok::<_, ()>((
-            envelope::required(&object, "method")?.unwrap_or_default(),
-            envelope::optional(&object, "namespace")?,
+    let reads = |object: &Map<String, Value>| {
+        Ok((
+            envelope::required(object, "method")?.unwrap_or_default(),
+            envelope::optional(object, "namespace")?,
             match object.get("version") {
                 Some(Value::Null) => Some("None".to_owned()),
-                _ => envelope::required(&object, "version")?,
+                _ => envelope::required(object, "version")?,
             },
-            envelope::optional(&object, "_unique_id")?,
-            envelope::optional(&object, "_msg_id")?.zip(envelope::optional(&object, "_reply_q")?),
+            envelope::optional(object, "_unique_id")?,
+            envelope::optional(object, "_msg_id")?.zip(envelope::optional(object, "_reply_q")?),
         ))
-    })();
-    match (texts, decoded) {
-        (_, Err(_)) if repeats => {}
-        (Ok(_), Err(poison)) => panic!("it must be accepted: {poison}"),
-        (Err(()), Ok(_)) => {
-            panic!("a value of the wrong type must be refused")
-        }
-        (Err(()), Err(_)) => {}
-        (Ok(wanted), Ok(Inbound { request, unique_id, caller })) => {
-            let caller = caller.clone().map(|caller| (caller.message_id, caller.reply_queue));
-            let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-            let found = (
-                request.method.to_string(),
-                text(&request.namespace),
-                text(&request.version),
-                unique_id.clone(),
-                caller,
-            );
-            assert_eq!(found, wanted);
-            assert_eq!(request.context, envelope::context(&object));
-            assert_eq!(value(&request.args), object.get("args").cloned().unwrap_or_else(|| json!({})));
-        }
-    }
-}
-
-pub(crate) fn value(payload: &Payload) -> Value {
-    payload.decode().expect("what was accepted can be read")
+    };
+    envelope::agrees(body, decoded, reads, |Inbound { request, unique_id, caller }, wanted, object| {
+        let caller = caller.clone().map(|caller| (caller.message_id, caller.reply_queue));
+        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+        let found =
+            (request.method.to_string(), text(&request.namespace), text(&request.version), unique_id.clone(), caller);
+        assert_eq!(found, wanted);
+        assert_eq!(request.context, envelope::context(object));
+        assert_eq!(value(&request.args), object.get("args").cloned().unwrap_or_else(|| json!({})));
+    });
 }

@@ -4,11 +4,11 @@ mod footprint;
 mod report;
 mod series;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use footprint::{FOOTPRINTS, Found, Held};
 pub(crate) use footprint::{Options as FootprintOptions, listener, run as footprint, swallow};
@@ -18,6 +18,7 @@ use series::{Curve, Point, SERIES, Series};
 use crate::{
     brokers::{Brokers, Place},
     pair::{Pair, Plan},
+    turns,
     worker::{Order, Spread},
 };
 
@@ -56,9 +57,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let series: Vec<&Series> = SERIES.iter().filter(|series| wanted(series.name)).collect();
     let footprints: &[Held] = if wanted(HELD) { FOOTPRINTS } else { &[] };
     let turns: usize = series.iter().map(|series| series.points(options.quick).len() * (rounds + 1)).sum();
-    let progress = ProgressBar::new((turns + footprints.len()) as u64)
-        .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
-    progress.enable_steady_tick(Duration::from_millis(250));
+    let progress = turns::progress(turns + footprints.len())?;
     let mut brokers = Brokers::default();
     let mut curves = Vec::new();
     for series in series {
@@ -102,16 +101,7 @@ async fn measure(
         pairs.push((x, Pair::start(&plan, brokers.meeting(series.at).await?, order).await?));
         progress.inc(1);
     }
-    for round in 0..rounds {
-        for place in 0..pairs.len() {
-            // Who follows whom must not matter: every round starts with another point.
-            let place = (place + round) % pairs.len();
-            let Some((x, pair)) = pairs.get_mut(place) else { continue };
-            progress.set_message(format!("{}: {x}", series.name));
-            pair.turn().await?;
-            progress.inc(1);
-        }
-    }
+    turns::take(&mut pairs, rounds, series.name, progress).await?;
     let mut points = Vec::new();
     for (x, pair) in &pairs {
         let memory = pair.client_memory()? + pair.server_memory()?.unwrap_or(0.0);

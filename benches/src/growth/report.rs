@@ -8,6 +8,7 @@ use super::{
     footprint::Found,
     series::{Axis, Curve, TOLERANCE},
 };
+use crate::report::publish;
 
 const KIB: f64 = 1024.0;
 
@@ -24,19 +25,7 @@ pub(crate) struct Report {
 impl Report {
     /// Prints the report, and writes the files that were asked for.
     pub(crate) fn write(&self, json: Option<&Path>, svg: Option<&Path>) -> anyhow::Result<()> {
-        if let Some(path) = svg {
-            std::fs::write(path, draw(self))?;
-        }
-        let whole = serde_json::to_string_pretty(self)?;
-        match json {
-            Some(path) if path == Path::new("-") => println!("{whole}"),
-            Some(path) => {
-                std::fs::write(path, whole + "\n")?;
-                print!("{}", text(self));
-            }
-            None => print!("{}", text(self)),
-        }
-        Ok(())
+        publish(self, || text(self), || draw(self), json, svg)
     }
 }
 

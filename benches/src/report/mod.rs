@@ -116,9 +116,6 @@ pub(crate) fn write(
     json: Option<&Path>,
     svg: Option<&Path>,
 ) -> anyhow::Result<()> {
-    if let Some(path) = svg {
-        std::fs::write(path, svg::draw(report))?;
-    }
     let ratios: Vec<_> = report
         .tables
         .iter()
@@ -130,13 +127,28 @@ pub(crate) fn write(
         })
         .collect();
     let whole = serde_json::json!({"report": report, "ratios": ratios, "goals": verdicts});
+    publish(&whole, || text::render(report, verdicts), || svg::draw(report), json, svg)
+}
+
+/// Prints the text and writes the files that were asked for. JSON to `-` is printed in place of the text.
+pub(crate) fn publish(
+    whole: &impl Serialize,
+    text: impl FnOnce() -> String,
+    drawing: impl FnOnce() -> String,
+    json: Option<&Path>,
+    svg: Option<&Path>,
+) -> anyhow::Result<()> {
+    if let Some(path) = svg {
+        std::fs::write(path, drawing())?;
+    }
+    let whole = serde_json::to_string_pretty(whole)? + "\n";
     match json {
-        Some(path) if path == Path::new("-") => println!("{whole:#}"),
+        Some(path) if path == Path::new("-") => print!("{whole}"),
         Some(path) => {
-            std::fs::write(path, format!("{whole:#}\n"))?;
-            print!("{}", text::render(report, verdicts));
+            std::fs::write(path, whole)?;
+            print!("{}", text());
         }
-        None => print!("{}", text::render(report, verdicts)),
+        None => print!("{}", text()),
     }
     Ok(())
 }
