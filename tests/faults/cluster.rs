@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use oxlo::{CallError, RPCServer, Target};
-use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, service, state};
+use oxlo::{CallError, Target};
+use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, leave_queue, state};
 use oxlo_test_support::{Cluster, Event, History, Outcome, VhostAdmin, eventually};
 use tokio::time::{Instant, sleep};
 
@@ -49,13 +49,7 @@ fn now(history: &History) -> Duration {
 async fn declare_on(cluster: &Cluster, node: usize, vhost: &VhostAdmin, options: &str) {
     let url = cluster.url_of(&[node]) + vhost.name().trim_start_matches('/') + options;
     let transport = oxlo::connect(url).await.unwrap();
-    let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("one"))
-        .endpoint(service(&History::new()))
-        .start()
-        .await
-        .unwrap();
-    server.stop();
-    server.wait().await.unwrap();
+    leave_queue(&transport, Target::topic(TOPIC).server("one")).await;
     transport.close().await;
     assert_eq!(cluster.leader(vhost, TOPIC).await, Some(node));
 }

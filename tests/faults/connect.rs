@@ -1,8 +1,8 @@
 //! Rows 32 to 35: brokers that do not want us, or are not there.
 
 use oxlo_faults_kit::SECOND;
-use oxlo_faults_kit::rows::connect;
-use oxlo_test_support::{Broker, MutePeer, PortLease, TestVhost, Validity, eventually, io_threads};
+use oxlo_faults_kit::rows::connect::{self, Flaw};
+use oxlo_test_support::{Broker, MutePeer, PortLease, TestVhost, eventually, io_threads};
 use tokio::time::Instant;
 
 use crate::scene::stage_on;
@@ -26,24 +26,24 @@ async fn row_33_refused_port() {
     eventually(SECOND, "no thread is left", async || io_threads(), |count| *count == before).await;
 }
 
-/// A real broker behind TLS whose certificate is wrong in some way.
-async fn tls_fault(name: &str, validity: Validity, trusted: bool, why: &str) {
-    connect::tls_fault((Broker::builder(), "rabbit", "rabbits"), (name, validity, trusted), why).await;
+/// A real broker behind TLS.
+async fn flawed(flaw: Flaw) {
+    connect::tls_fault(Broker::builder(), "rabbit", "rabbits", flaw).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_expired() {
-    tls_fault("localhost", Validity::Expired, true, "expired").await;
+    flawed(Flaw::Expired).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_of_another_host() {
-    tls_fault("elsewhere.example", Validity::Current, true, "localhost").await;
+    flawed(Flaw::OtherHost).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_of_an_unknown_authority() {
-    tls_fault("localhost", Validity::Current, false, "ssl_ca_file").await;
+    flawed(Flaw::UnknownAuthority).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

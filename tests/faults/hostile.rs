@@ -26,9 +26,14 @@ async fn inject(admin: &VhostAdmin, queue: &str, properties: &str, body: &str) {
     admin.control().eval::<String>(&expressions).await;
 }
 
+/// oslo's envelope around a text.
+fn enveloped(inner: &str) -> Vec<u8> {
+    json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes()
+}
+
 /// oslo's envelope around a request.
 fn envelope(inner: &Value) -> Vec<u8> {
-    json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string().into_bytes()
+    enveloped(&inner.to_string())
 }
 
 /// A cast that the service would run.
@@ -73,7 +78,6 @@ async fn row_17_oversized_message() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_18_malformed_bodies() {
-    let inner = |inner: &str| json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes();
     rejected(&[
         b"".to_vec(),
         b"{".to_vec(),
@@ -82,11 +86,11 @@ async fn row_18_malformed_bodies() {
         b"\xff\xfe\x00".to_vec(),
         b"{\"oslo.version\": \"2.0\"}".to_vec(),
         b"{\"oslo.version\": \"2.0\", \"oslo.message\": 7}".to_vec(),
-        inner(""),
-        inner("[]"),
-        inner("{\"method\": 7}"),
-        inner("{\"method\": \"echo\", \"args\": [1]}"),
-        inner("{\"method\": \"echo\", \"args\": {}, \"_msg_id\": 7, \"_reply_q\": {}}"),
+        enveloped(""),
+        enveloped("[]"),
+        enveloped("{\"method\": 7}"),
+        enveloped("{\"method\": \"echo\", \"args\": [1]}"),
+        enveloped("{\"method\": \"echo\", \"args\": {}, \"_msg_id\": 7, \"_reply_q\": {}}"),
     ])
     .await;
 }
@@ -127,7 +131,7 @@ async fn row_20_deep_json() {
     let deep = |depth: usize| {
         let inner =
             format!("{{\"method\": \"echo\", \"args\": {{\"id\": {}{}}}}}", "[".repeat(depth), "]".repeat(depth));
-        json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes()
+        enveloped(&inner)
     };
     rejected(&[deep(200), deep(10_000), "[".repeat(50_000).into_bytes(), "{\"a\":".repeat(20_000).into_bytes()]).await;
 }
@@ -135,52 +139,47 @@ async fn row_20_deep_json() {
 /// What Python writes or accepts and Rust may not: nothing of it harms, and ids that are given twice do not confuse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_21_odd_json() {
-    let inner = |inner: &str| json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes();
     rejected(&[
-        inner("{\"method\": \"nothing\", \"method\": \"other\", \"args\": {}}"),
-        inner("{\"method\": \"nothing\", \"args\": {\"x\": 1e400}}"),
-        inner("{\"method\": \"nothing\", \"args\": {\"x\": 123456789012345678901234567890}}"),
-        inner("{\"method\": \"nothing\", \"args\": {\"x\": NaN, \"y\": -Infinity}}"),
-        inner("{\"method\": \"nothing\", \"args\": {\"x\": \"\\ud800\"}}"),
-        inner("{\"method\": \"nothing\", \"args\": {}, \"_unique_id\": \"a\", \"_unique_id\": \"b\"}"),
+        enveloped("{\"method\": \"nothing\", \"method\": \"other\", \"args\": {}}"),
+        enveloped("{\"method\": \"nothing\", \"args\": {\"x\": 1e400}}"),
+        enveloped("{\"method\": \"nothing\", \"args\": {\"x\": 123456789012345678901234567890}}"),
+        enveloped("{\"method\": \"nothing\", \"args\": {\"x\": NaN, \"y\": -Infinity}}"),
+        enveloped("{\"method\": \"nothing\", \"args\": {\"x\": \"\\ud800\"}}"),
+        enveloped("{\"method\": \"nothing\", \"args\": {}, \"_unique_id\": \"a\", \"_unique_id\": \"b\"}"),
     ])
     .await;
+}
+
+/// Requests with such headers, each an Erlang expression, run all the same.
+async fn runs_with(headers: &[String]) {
+    let vhost = TestVhost::new().await;
+    let stage = stage_on(&vhost, &vhost.url()).await;
+    for headers in headers {
+        let id = Caller::fresh_id();
+        stage.history.record(Event::Cast { id: id.clone() });
+        let properties = format!("[{{content_type, <<\"application/json\">>}}, {{headers, {headers}}}]");
+        inject(&vhost, TOPIC, &properties, &erlang(&envelope(&request(&id)))).await;
+        ran(&stage.history, &id).await;
+    }
+    unharmed(&vhost, &stage).await;
+    stage.close().await;
 }
 
 /// The guard of the stream replaces such headers; that a process without it aborts is shown by the driver's own tests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_22_deep_header_tables() {
-    let vhost = TestVhost::new().await;
-    let stage = stage_on(&vhost, &vhost.url()).await;
-    for depth in [900, 5_000, 14_000] {
-        let id = Caller::fresh_id();
-        stage.history.record(Event::Cast { id: id.clone() });
-        let headers = format!("lists:foldl(fun(_, T) -> [{{<<\"k\">>, table, T}}] end, [], lists:seq(1, {depth}))");
-        let properties = format!("[{{content_type, <<\"application/json\">>}}, {{headers, {headers}}}]");
-        inject(&vhost, TOPIC, &properties, &erlang(&envelope(&request(&id)))).await;
-        ran(&stage.history, &id).await;
-    }
-    unharmed(&vhost, &stage).await;
-    stage.close().await;
+    let deep = |depth| format!("lists:foldl(fun(_, T) -> [{{<<\"k\">>, table, T}}] end, [], lists:seq(1, {depth}))");
+    runs_with(&[900, 5_000, 14_000].map(deep)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_23_huge_headers() {
-    let vhost = TestVhost::new().await;
-    let stage = stage_on(&vhost, &vhost.url()).await;
-    for headers in [
+    let huge = [
         "[{integer_to_binary(N), longstr, <<\"x\">>} || N <- lists:seq(1, 9000)]",
         "[{<<\"k\">>, longstr, binary:copy(<<\"x\">>, 100000)}]",
         "[{binary:copy(<<\"k\">>, 255), longstr, <<\"x\">>}]",
-    ] {
-        let id = Caller::fresh_id();
-        stage.history.record(Event::Cast { id: id.clone() });
-        let properties = format!("[{{content_type, <<\"application/json\">>}}, {{headers, {headers}}}]");
-        inject(&vhost, TOPIC, &properties, &erlang(&envelope(&request(&id)))).await;
-        ran(&stage.history, &id).await;
-    }
-    unharmed(&vhost, &stage).await;
-    stage.close().await;
+    ];
+    runs_with(&huge.map(str::to_owned)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use oxlo::{CallError, Context, RPCClient, RPCServer, Target};
+use oxlo::{CallError, Context, RPCClient, Target};
 use oxlo_faults_kit::rows::broker::{alarm, frozen, killed, started_again};
-use oxlo_faults_kit::{SECOND, SOON, Stage, service};
-use oxlo_test_support::{Amqp1Broker, Amqp1Product, History};
+use oxlo_faults_kit::{SECOND, SOON, Stage, leave_queue};
+use oxlo_test_support::{Amqp1Broker, Amqp1Product};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -57,14 +57,7 @@ async fn row_11_a_full_queue() {
     broker.ctl(&["set_policy", "full", "^unicast", full, "--apply-to", "queues"]).await;
     let transport = oxlo::connect(broker.url()).await.unwrap();
     let target = Target::topic("nobody");
-    // It leaves its queue behind.
-    let server = RPCServer::builder(transport.clone(), target.clone().server("one"))
-        .endpoint(service(&History::new()))
-        .start()
-        .await
-        .unwrap();
-    server.stop();
-    server.wait().await.unwrap();
+    leave_queue(&transport, target.clone().server("one")).await;
     let client = RPCClient::new(transport.clone(), target);
     let cast = async || client.cast(&Context::new(), "store", json!({})).await;
     cast().await.unwrap();

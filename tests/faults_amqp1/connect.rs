@@ -1,7 +1,7 @@
 //! Rows 32 to 34: brokers that do not want us, or are not there.
 
 use oxlo::transport::error::Refusal;
-use oxlo_faults_kit::rows::connect;
+use oxlo_faults_kit::rows::connect::{self, Flaw};
 use oxlo_faults_kit::{SOON, Stage};
 use oxlo_test_support::{Amqp1Product, Authority, TestVhost, Validity};
 
@@ -33,24 +33,24 @@ async fn row_33_rabbit_to_a_broker_that_only_speaks_amqp_1() {
     assert!(reason.contains("AMQP 1.0") && reason.contains("amqp://") && !reason.contains("tooth-fairy"), "{reason}");
 }
 
-/// A real broker behind TLS whose certificate is wrong in some way.
-async fn tls_fault(name: &str, validity: Validity, trusted: bool, why: &str) {
-    connect::tls_fault((rabbitmq(), "amqp", "amqps"), (name, validity, trusted), why).await;
+/// A real broker behind TLS.
+async fn flawed(flaw: Flaw) {
+    connect::tls_fault(rabbitmq(), "amqp", "amqps", flaw).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_expired() {
-    tls_fault("localhost", Validity::Expired, true, "expired").await;
+    flawed(Flaw::Expired).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_of_another_host() {
-    tls_fault("elsewhere.example", Validity::Current, true, "host").await;
+    flawed(Flaw::OtherHost).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_certificate_of_an_unknown_authority() {
-    tls_fault("localhost", Validity::Current, false, "ssl_ca_file").await;
+    flawed(Flaw::UnknownAuthority).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo::{Context, RPCClient, Target, Transport};
-use oxlo_test_support::PythonPeer;
+use oxlo_test_support::{PythonPeer, VhostAdmin, eventually};
 use serde_json::{Value, json};
 
 /// The topic of every server here.
@@ -75,6 +75,12 @@ impl Ask for PythonPeer {
         assert!(answer.get("error").is_some(), "{order} was answered by {answer}");
         answer["error"].take()
     }
+}
+
+/// Waits until a server has taken the request that was sent.
+pub(crate) async fn taken(vhost: &VhostAdmin) {
+    let waiting = async || vhost.queue(TOPIC).await.map(|queue| queue.messages);
+    eventually(SOON, "the request was taken", waiting, |messages| *messages == Some(0)).await;
 }
 
 /// Calls without a context, for whatever comes.

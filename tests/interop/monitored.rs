@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use oxlo::{CallError, Context};
-use oxlo_test_support::{TestVhost, eventually};
+use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, SOON, call, python_client, python_server, rust_client, with},
+    bench::{Ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
@@ -17,17 +17,6 @@ const SILENCE: Duration = Duration::from_secs(4);
 const LONG: f64 = 5.5;
 /// How long after a server's death its caller may notice: the silence, and what a busy machine adds.
 const NOTICED: Duration = Duration::from_secs(20);
-
-/// Waits until a server has taken the request.
-async fn taken(vhost: &TestVhost) {
-    eventually(
-        SOON,
-        "the request was taken",
-        async || vhost.queue("t").await.map(|queue| queue.messages),
-        |messages| *messages == Some(0),
-    )
-    .await;
-}
 
 #[tokio::test]
 async fn a_long_call_of_rust_lives_by_pythons_heartbeats() {

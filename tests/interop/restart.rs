@@ -7,23 +7,13 @@ use oxlo_test_support::{Broker, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, rust_client, with},
+    bench::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
 /// How long after the broker is back everything must work again. Python pauses a second before each attempt, and more from
 /// the third on.
 const BACK: Duration = Duration::from_secs(60);
-
-async fn taken(broker: &Broker) {
-    eventually(
-        BACK,
-        "the request was taken",
-        async || broker.queue("t").await.map(|queue| queue.messages),
-        |messages| *messages == Some(0),
-    )
-    .await;
-}
 
 /// Neither the queue of the replies nor a reply in it outlives the broker: the caller hears that, unless Python's server,
 /// which goes on trying for a minute, finds the queue again that we have declared anew. It never runs into its timeout.

@@ -104,7 +104,7 @@ async fn the_last_added_sees_a_request_first() {
     assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn words_about_the_request_pass_layers_unchanged() {
     let transport = bus("ignore").await;
     let asked = Arc::new(AtomicUsize::new(0));

@@ -10,7 +10,7 @@ mod topology;
 use std::{sync::Arc, time::Duration};
 
 use oxlo::{Args, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport, TransportError};
-use oxlo_test_support::{PythonPeer, VhostAdmin};
+use oxlo_test_support::{PythonPeer, VhostAdmin, eventually};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -66,6 +66,12 @@ async fn python_server(url: &str, further: &[&str]) -> PythonPeer {
     let mut peer = PythonPeer::spawn("server.py", &arguments);
     peer.expect_ready().await;
     peer
+}
+
+/// Waits until somebody consumes a queue; a Python server says that it is ready before.
+async fn consumed(vhost: &VhostAdmin, queue: &str) {
+    let consumers = async || vhost.queue(queue).await.map_or(0, |queue| queue.consumers);
+    eventually(SOON, "the queue is consumed", consumers, |count| *count > 0).await;
 }
 
 /// Everything that clients declared, with random names made equal.

@@ -2,7 +2,7 @@
 
 use oxlo_test_support::TestVhost;
 
-use super::{client, connect, is_topology, next, note, python_server, server};
+use super::{client, connect, consumed, is_topology, next, note, python_server, server};
 
 fn options(name: &str) -> String {
     format!("use_queue_manager=true&hostname=oxlo-names&processname={name}-{}", std::process::id())
@@ -57,6 +57,7 @@ async fn a_name_that_somebody_else_consumes_is_an_error_that_names_the_queue() {
     // Python holds names by a count of its own, and no lock of ours.
     let _python = python_server(&url, &["[oslo_concurrency]", &lock_path]).await;
     let queue = fanout_queues(&vhost).await.remove(0);
+    consumed(&vhost, &queue).await;
     let transport = connect(&url).await;
     let refused = oxlo::RPCServer::builder(transport, oxlo::Target::topic("t").server("a"))
         .endpoint(oxlo::Endpoint::new("1.0"))

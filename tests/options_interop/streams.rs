@@ -3,7 +3,7 @@
 use oxlo_test_support::TestVhost;
 use serde_json::json;
 
-use super::{client, connect, next, note, python_server, server};
+use super::{client, connect, consumed, next, note, python_server, server};
 
 const STREAM: &str = "rabbit_stream_fanout=true&rabbit_transient_quorum_queue=true&rabbit_qos_prefetch_count=10";
 
@@ -12,6 +12,8 @@ async fn every_server_gets_it_also_two_of_one_transport_and_pythons() {
     let vhost = TestVhost::new().await;
     let url = format!("{}?{STREAM}", vhost.url());
     let mut python = python_server(&url, &[]).await;
+    // It gets what is said from then on.
+    consumed(&vhost, "t_fanout").await;
     let transport = connect(&url).await;
     let (_first, mut first) = server(&transport, "a").await;
     let (_second, mut second) = server(&transport, "b").await;

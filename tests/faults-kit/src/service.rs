@@ -1,8 +1,9 @@
 //! What the servers serve.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use oxlo::{Args, Context, Endpoint, Failure};
+use oxlo::{Args, Context, Endpoint, Failure, RPCServer, Target, Transport};
 use oxlo_test_support::History;
 use tokio::time::sleep;
 
@@ -40,4 +41,12 @@ pub fn service(history: &History) -> Endpoint {
                 Ok::<_, Failure>(work.id)
             }
         })
+}
+
+/// Serves `target` for a moment, which leaves its queue behind.
+pub async fn leave_queue(transport: &Arc<dyn Transport>, target: Target) {
+    let server = RPCServer::builder(transport.clone(), target).endpoint(service(&History::new()));
+    let server = server.start().await.unwrap();
+    server.stop();
+    server.wait().await.unwrap();
 }

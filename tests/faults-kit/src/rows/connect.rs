@@ -59,16 +59,28 @@ pub async fn refused_port(scheme: &str) {
     assert!(took > SECOND && took < 10 * SECOND, "four attempts took {took:?}");
 }
 
-/// Row 34: a broker whose certificate is wrong in some way. `why` is what the error must name. It speaks TLS under the scheme
-/// `secure`, and `plain` is the one without.
-pub async fn tls_fault(
-    (broker, plain, secure): (BrokerBuilder, &str, &str),
-    (name, validity, trusted): (&str, Validity, bool),
-    why: &str,
-) {
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its time is over.
+    Expired,
+    /// It is another host's.
+    OtherHost,
+    /// It is by an authority that the client does not know.
+    UnknownAuthority,
+}
+
+/// Row 34: a broker whose certificate has a flaw, which the error must name. It speaks TLS under the scheme `secure`, and
+/// `plain` is the one without.
+pub async fn tls_fault(broker: BrokerBuilder, plain: &str, secure: &str, flaw: Flaw) {
+    let (name, validity, why) = match flaw {
+        Flaw::Expired => ("localhost", Validity::Expired, "expired"),
+        Flaw::OtherHost => ("elsewhere.example", Validity::Current, "localhost"),
+        Flaw::UnknownAuthority => ("localhost", Validity::Current, "ssl_ca_file"),
+    };
     let (authority, stranger) = (Authority::new(), Authority::new());
     let broker = broker.tls(authority.certify(name, validity)).start().await;
-    let ca = if trusted { authority.file() } else { stranger.file() };
+    let ca = if flaw == Flaw::UnknownAuthority { stranger.file() } else { authority.file() };
     let at = format!("nova:tooth-fairy@localhost:{}/", broker.tls_port());
     let (refusal, reason) = refused(&format!("{secure}://{at}?ssl_ca_file={}", ca.display())).await;
     assert_eq!(refusal, Refusal::Tls);
