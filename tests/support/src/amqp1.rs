@@ -169,16 +169,12 @@ impl Amqp1Broker {
     /// For RabbitMQ 4.
     pub fn freeze(&self) {
         assert_eq!(self.0.product, Amqp1Product::ActiveMq, "RabbitMQ 4 runs behind another process");
-        self.signal(Signal::STOP);
+        self.0.process().as_mut().expect("the broker is not running").freeze();
     }
 
     /// Ends [`freeze`](Self::freeze).
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.0.process().as_mut().expect("the broker is not running").signal(signal);
+        self.0.process().as_mut().expect("the broker is not running").signal(Signal::CONT);
     }
 }
 

@@ -118,18 +118,14 @@ impl Broker {
         self.on_node(Node::boot).await;
     }
 
-    /// SIGSTOP: connections stay open, the kernel still accepts and acknowledges bytes, and nothing answers.
+    /// SIGSTOP: connections stay open, the kernel still accepts and acknowledges bytes, and nothing answers from when this returns.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.node.process().as_mut().expect("the broker is not running").freeze();
     }
 
     /// Ends [`Broker::freeze`].
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.node.process().as_mut().expect("the broker is not running").signal(signal);
+        self.node.process().as_mut().expect("the broker is not running").signal(Signal::CONT);
     }
 
     /// Runs `rabbitmqctl` against this node and returns its output. It costs about a second of processor time: prefer

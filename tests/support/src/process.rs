@@ -79,6 +79,21 @@ impl ProcessTree {
         }
     }
 
+    /// SIGSTOP, and waits until every thread of the child has stopped: on a busy machine that takes the kernel a moment, in
+    /// which the others work on. Blocks the thread.
+    ///
+    /// # Panics
+    ///
+    /// When it takes more than 20 s.
+    pub(crate) fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !stopped(self.child.id()) {
+            assert!(Instant::now() < deadline, "process {} does not stop", self.child.id());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits until the child has ended, at most `limit`; blocks the thread.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
@@ -121,6 +136,13 @@ fn send(pid: u32, signal: Signal) {
         // It may just have ended by itself.
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Whether all threads of a process are stopped.
+fn stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let state = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+    threads.map(|thread| fs::read_to_string(thread.path().join("stat"))).all(|stat| stat.is_ok_and(state))
 }
 
 /// The descendants of `root` with their start times.

@@ -75,7 +75,7 @@ pub enum Flaw {
 pub async fn tls_fault(broker: BrokerBuilder, plain: &str, secure: &str, flaw: Flaw) {
     let (name, validity, why) = match flaw {
         Flaw::Expired => ("localhost", Validity::Expired, "expired"),
-        Flaw::OtherHost => ("elsewhere.example", Validity::Current, "localhost"),
+        Flaw::OtherHost => ("elsewhere.example", Validity::Current, "not for this host name"),
         Flaw::UnknownAuthority => ("localhost", Validity::Current, "ssl_ca_file"),
     };
     let (authority, stranger) = (Authority::new(), Authority::new());
