@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use oxlo_transport::Settlement;
 
+use crate::stream::{Frames, Sender};
+
 /// One frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
@@ -67,6 +69,23 @@ impl AckWindow {
             frames.push(Frame::Ack { tag, multiple });
         }
         frames.extend(acked.into_iter().filter(|tag| *tag > covered).map(|tag| Frame::Ack { tag, multiple: false }));
+    }
+}
+
+/// Sends frames, if their channel is still there.
+pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
+    if let Some(mut sending) = sender.begin() {
+        write(&mut sending.frames(), settled);
+    }
+}
+
+/// Adds frames to what is to be sent.
+pub(crate) fn write(frames: &mut Frames<'_>, settled: impl IntoIterator<Item = Frame>) {
+    for frame in settled {
+        match frame {
+            Frame::Ack { tag, multiple } => frames.ack(tag, multiple),
+            Frame::Reject { tag, requeue } => frames.reject(tag, requeue),
+        }
     }
 }
 

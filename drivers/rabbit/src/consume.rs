@@ -26,19 +26,15 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    acks::{AckWindow, Frame},
     connection::{Link, Session, session},
     declare::{DeclareError, declare_all, unused},
-    duplicates::{Duplicates, Settled, Settler},
     error,
     names::QueueName,
     properties::{self, Redeliveries},
     publish::{Outgoing, Patience, Publisher},
     sabotage,
-    stream::{
-        Sender,
-        ports::{Inbox, Incoming},
-    },
+    settling::{Duplicates, Settling},
+    stream::ports::{Inbox, Incoming},
     topology::{Subscription, TopologyOptions, short_string},
 };
 
@@ -104,14 +100,11 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let (settle, settled) = mpsc::unbounded_channel();
         let keeper = Keeper {
             order,
             outbox,
             commands: inbox,
             subscribed: sender,
-            settle,
-            settled,
             epoch: 0,
             offset: None,
             label: Uuid::new_v4(),
@@ -170,8 +163,6 @@ struct Keeper<R: Reader> {
     outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
-    settle: mpsc::UnboundedSender<Settled>,
-    settled: mpsc::UnboundedReceiver<Settled>,
     epoch: u64,
     /// Where in the stream the last message stood that was handed out.
     offset: Option<i64>,
@@ -183,12 +174,11 @@ struct Keeper<R: Reader> {
 struct Live {
     session: Arc<Session>,
     channel: Channel,
-    sender: Sender,
+    settling: Arc<Settling>,
     inbox: Inbox,
     /// Something comes of it when a consumer ends.
     consumers: SelectAll<BoxStream<'static, ()>>,
     tags: Vec<ShortString>,
-    window: AckWindow,
 }
 
 /// Why a subscription no longer stands.
@@ -265,7 +255,7 @@ impl<R: Reader> Keeper<R> {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
         let inbox = session.stream().ports().consume(channel.id());
-        let sender = session.sender(&channel);
+        let settling = Settling::new(session.sender(&channel));
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -289,22 +279,25 @@ impl<R: Reader> Keeper<R> {
             tags.push(tag);
         }
         self.epoch += 1;
-        Ok(Live { session: session.clone(), channel, sender, inbox, consumers, tags, window: AckWindow::default() })
+        Ok(Live { session: session.clone(), channel, settling, inbox, consumers, tags })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
         let (mut stopped, mut abandoned) = (false, false);
-        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 incoming = live.inbox.recv(), if !stopped => match incoming {
-                    Some(incoming) => self.take(&mut live.window, incoming),
+                    Some(incoming) => self.take(&live.settling, incoming),
                     // The channel is gone.
                     None => return End::Lost,
                 },
                 // The broker cancelled a consumer.
                 _ = live.consumers.next(), if !stopped => return End::Lost,
-                settled = self.settled.recv() => batch.extend(settled),
+                // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
+                () = live.settling.idle(), if abandoned => {
+                    self.close(live).await;
+                    return End::Closed(None);
+                }
                 command = self.commands.recv(), if !abandoned => match command {
                     Some(Command::Stop(done)) => {
                         self.stop(&mut live).await;
@@ -324,21 +317,15 @@ impl<R: Reader> Keeper<R> {
                 () = live.session.ended() => return if stopped { End::Closed(None) } else { End::Lost },
             }
             while !stopped && let Ok(incoming) = live.inbox.try_recv() {
-                self.take(&mut live.window, incoming);
-            }
-            self.flush(&mut live, &mut batch);
-            // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
-            if abandoned && live.window.is_empty() {
-                self.close(live).await;
-                return End::Closed(None);
+                self.take(&live.settling, incoming);
             }
         }
     }
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
-    fn take(&mut self, window: &mut AckWindow, incoming: Incoming) {
+    fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) {
         let place = incoming.consumer.saturating_sub(1);
-        let settler = Settler { sender: self.settle.clone(), epoch: self.epoch, tag: incoming.tag };
+        let settler = settling.delivered(incoming.tag);
         let mut redelivered = incoming.redelivered;
         let noted = properties::redeliveries(&incoming.properties);
         let again = match (&self.order.recount, noted) {
@@ -355,7 +342,6 @@ impl<R: Reader> Keeper<R> {
             Redeliveries::Counted(count) => count.max(u32::from(redelivered)),
             Redeliveries::Noted(count) => count.saturating_add(u32::from(redelivered)),
         };
-        window.delivered(incoming.tag);
         let stream = self.order.subscription.stream == Some(place);
         if stream && let Some(offset) = properties::stream_offset(&incoming.properties) {
             self.offset = Some(offset);
@@ -411,21 +397,6 @@ impl<R: Reader> Keeper<R> {
         let _ = self.outbox.send(taken);
     }
 
-    /// Tells the broker what was settled, in as few frames as can be.
-    fn flush(&mut self, live: &mut Live, batch: &mut Vec<Settled>) {
-        while let Ok(settled) = self.settled.try_recv() {
-            batch.push(settled);
-        }
-        if batch.is_empty() {
-            return;
-        }
-        let epoch = self.epoch;
-        let current = batch.drain(..).filter(|settled| settled.epoch == epoch);
-        let mut frames = Vec::new();
-        live.window.settle(current.map(|settled| (settled.tag, settled.settlement)), &mut frames);
-        send(&live.sender, frames);
-    }
-
     /// Cancels the consumers and gives back what had come and was not handed out.
     async fn stop(&mut self, live: &mut Live) {
         self.subscribed.send_replace(false);
@@ -434,12 +405,12 @@ impl<R: Reader> Keeper<R> {
             let _ = timeout(FAREWELL, cancelled).await;
         }
         let left = std::iter::from_fn(|| live.inbox.try_recv().ok());
-        send(&live.sender, left.map(|incoming| Frame::Reject { tag: incoming.tag, requeue: true }));
+        live.settling.give_back(left.map(|incoming| incoming.tag));
     }
 
     /// Sends what is settled, deletes what is this listener's alone, and closes the channel.
-    async fn close(&mut self, mut live: Live) {
-        self.flush(&mut live, &mut Vec::new());
+    async fn close(&mut self, live: Live) {
+        live.settling.flush();
         for queue in &self.order.subscription.own {
             let Ok(name) = short_string(queue) else { continue };
             let _ = timeout(FAREWELL, live.channel.queue_delete(name, QueueDeleteOptions::default())).await;
@@ -506,17 +477,5 @@ async fn gone(first: &mut Option<oneshot::Sender<Result<(), TransportError>>>) {
 fn farewell(end: End) {
     if let End::Closed(Some(done)) = end {
         let _ = done.send(());
-    }
-}
-
-/// Sends acknowledgements, if the channel is still there.
-pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
-    let Some(mut sending) = sender.begin() else { return };
-    let mut frames = sending.frames();
-    for frame in settled {
-        match frame {
-            Frame::Ack { tag, multiple } => frames.ack(tag, multiple),
-            Frame::Reject { tag, requeue } => frames.reject(tag, requeue),
-        }
     }
 }

@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    acks::Frame,
+    acks::{self, Frame},
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
-    consume::send,
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
@@ -164,7 +163,7 @@ impl Taken {
 
     fn acknowledge(&mut self, sender: &Sender) {
         if self.count > 0 {
-            send(sender, [Frame::Ack { tag: self.newest, multiple: self.count > 1 }]);
+            acks::send(sender, [Frame::Ack { tag: self.newest, multiple: self.count > 1 }]);
             self.count = 0;
         }
     }

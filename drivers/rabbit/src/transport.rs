@@ -33,7 +33,6 @@ use crate::{
     confirms::Completion,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
-    duplicates::Duplicates,
     lateness::Lateness,
     names::QueueName,
     notification::NotificationReader,
@@ -41,6 +40,7 @@ use crate::{
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
     routes::Routes,
+    settling::Duplicates,
     topology::{Route, Subscription},
 };
 

@@ -39,8 +39,9 @@ use inbound::Inbound;
 use oxlo_driver_net::dial::{self, DialError};
 use oxlo_driver_net::tls::{self, Tls, TlsError};
 
+pub(crate) use frames::Frames;
 pub(crate) use handle::{StreamEnd, StreamHandle};
-pub(crate) use outbox::Sender;
+pub(crate) use outbox::{Deferred, Sender};
 
 /// Where a stream goes and what it is made of.
 #[derive(Clone, Debug)]

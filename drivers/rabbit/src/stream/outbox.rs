@@ -38,6 +38,10 @@ pub(super) struct Outbox {
 struct Waiting {
     /// Whole frames.
     bytes: Vec<u8>,
+    /// Makes frames when they are to be written.
+    deferred: Vec<(Sender, Arc<dyn Deferred>)>,
+    /// Whoever writes knows that there is something.
+    told: bool,
     /// Of lapin's, what is not a whole frame yet.
     begun: Vec<u8>,
     greeted: bool,
@@ -58,14 +62,9 @@ impl Outbox {
             waiting.lapin = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let was_empty = waiting.bytes.is_empty();
         waiting.begun.extend_from_slice(bytes);
         waiting.frames();
-        let filled = was_empty && !waiting.bytes.is_empty();
-        drop(waiting);
-        if filled {
-            self.filled.notify_one();
-        }
+        self.tell(&mut waiting);
         Poll::Ready(bytes.len())
     }
 
@@ -85,6 +84,8 @@ impl Outbox {
             *into = Vec::new();
         }
         let mut waiting = self.lock();
+        waiting.add_deferred();
+        waiting.told = !waiting.bytes.is_empty();
         std::mem::swap(&mut waiting.bytes, into);
         let lapin = waiting.lapin.take();
         drop(waiting);
@@ -92,6 +93,19 @@ impl Outbox {
             lapin.wake();
         }
         !into.is_empty()
+    }
+
+    /// Whether only what was deferred waits.
+    pub(super) fn is_deferred(&self) -> bool {
+        self.lock().bytes.is_empty()
+    }
+
+    /// Wakes whoever writes, once for all that it then finds.
+    fn tell(&self, waiting: &mut Waiting) {
+        if !waiting.told && !(waiting.bytes.is_empty() && waiting.deferred.is_empty()) {
+            waiting.told = true;
+            self.filled.notify_one();
+        }
     }
 
     /// From now on nothing of ours is sent.
@@ -146,7 +160,17 @@ impl Waiting {
         self.begun.drain(..taken);
     }
 
+    /// Adds what was deferred; of a channel that was closed since then it is void.
+    fn add_deferred(&mut self) {
+        for (sender, source) in self.deferred.drain(..) {
+            if sender.is_open() {
+                source.add(&mut Frames::new(&mut self.bytes, sender.channel, sender.frame_max));
+            }
+        }
+    }
+
     fn close(&mut self) {
+        self.deferred.clear();
         self.closed = true;
         self.open.drain().for_each(|(_, open)| open.store(false, Ordering::Relaxed));
     }
@@ -174,6 +198,12 @@ fn ends(frame: &[u8]) -> Option<Ends> {
     }
 }
 
+/// Makes frames at the last moment.
+pub(crate) trait Deferred: Send + Sync {
+    /// Adds what there is to send now. Must not send by itself.
+    fn add(&self, frames: &mut Frames<'_>);
+}
+
 /// The right to send on a channel until it is closed, by lapin or with the stream.
 #[derive(Clone)]
 pub(crate) struct Sender {
@@ -194,8 +224,22 @@ impl Sender {
     /// channel is closed.
     pub(crate) fn begin(&self) -> Option<Sending<'_>> {
         let waiting = self.shared.outbox().lock();
-        let was_empty = waiting.bytes.is_empty();
-        self.open.load(Ordering::Relaxed).then_some(Sending { sender: self, waiting, was_empty })
+        self.is_open().then_some(Sending { sender: self, waiting })
+    }
+
+    /// Sends what `source` adds when it comes to writing; nothing if the channel is closed then.
+    pub(crate) fn defer(self, source: Arc<dyn Deferred>) {
+        let shared = self.shared.clone();
+        let mut waiting = shared.outbox().lock();
+        if self.is_open() {
+            waiting.deferred.push((self, source));
+            shared.outbox().tell(&mut waiting);
+        }
+    }
+
+    /// Never true again once it is false; while somebody sends it stays as it is.
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
     }
 }
 
@@ -209,7 +253,6 @@ impl fmt::Debug for Sender {
 pub(crate) struct Sending<'a> {
     sender: &'a Sender,
     waiting: MutexGuard<'a, Waiting>,
-    was_empty: bool,
 }
 
 impl Sending<'_> {
@@ -220,8 +263,135 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        if self.was_empty && !self.waiting.bytes.is_empty() {
-            self.sender.shared.outbox().filled.notify_one();
+        self.sender.shared.outbox().tell(&mut self.waiting);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+    use std::task::Waker;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::stream::tests::wire;
+
+    const GREETED: &[u8] = b"AMQP\0\0\x09\x01";
+
+    async fn shared() -> Arc<Shared> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Arc::new(Shared::of(&TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()))
+    }
+
+    fn lapin_writes(shared: &Shared, bytes: &[u8]) {
+        let taken = shared.outbox().poll_take(&Context::from_waker(Waker::noop()), bytes, true);
+        assert_eq!(taken, Poll::Ready(bytes.len()));
+    }
+
+    fn drained(shared: &Shared) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        shared.outbox().drain(&mut bytes);
+        bytes
+    }
+
+    fn ack(sender: &Sender, tag: u64) -> bool {
+        sender.begin().map(|mut sending| sending.frames().ack(tag, false)).is_some()
+    }
+
+    fn acked(channel: u16, tag: u64) -> Vec<u8> {
+        wire::method(channel, 60, 80, &[&tag.to_be_bytes()[..], &[0]].concat())
+    }
+
+    #[tokio::test]
+    async fn nothing_of_ours_comes_between_the_parts_of_a_frame_of_lapins() {
+        let shared = shared().await;
+        let (sender, open) = (Sender::new(shared.clone(), 1, 4096), wire::method(2, 20, 10, b"\0"));
+        lapin_writes(&shared, &[GREETED, &open[..5]].concat());
+        assert!(ack(&sender, 1));
+        lapin_writes(&shared, &open[5..]);
+        assert!(ack(&sender, 2));
+        assert_eq!(drained(&shared), [GREETED, &acked(1, 1), &open, &acked(1, 2)].concat());
+    }
+
+    #[tokio::test]
+    async fn behind_the_close_of_its_channel_nothing_is_sent() {
+        let shared = shared().await;
+        lapin_writes(&shared, GREETED);
+        for (method, arguments) in [(40, &[0, 200, 0, 0, 0, 0, 0][..]), (41, &[])] {
+            let [closed, other] = [1, 2].map(|channel| Sender::new(shared.clone(), channel, 4096));
+            drained(&shared);
+            let close = wire::method(1, 20, method, arguments);
+            lapin_writes(&shared, &close);
+            assert!(!ack(&closed, 1) && ack(&other, 2));
+            assert_eq!(drained(&shared), [close, acked(2, 2)].concat());
+            // Another channel may have the number.
+            let next = Sender::new(shared.clone(), 1, 4096);
+            assert!(ack(&next, 3) && !ack(&closed, 4));
+            assert_eq!(drained(&shared), acked(1, 3));
+        }
+        let sender = Sender::new(shared.clone(), 1, 4096);
+        lapin_writes(&shared, &wire::method(0, 10, 51, b""));
+        assert!(!ack(&sender, 5) && !ack(&Sender::new(shared.clone(), 3, 4096), 6));
+    }
+
+    struct Acks(Mutex<Vec<u64>>);
+
+    impl Deferred for Acks {
+        fn add(&self, frames: &mut Frames<'_>) {
+            self.0.lock().unwrap().drain(..).for_each(|tag| frames.ack(tag, false));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_deferred_is_made_when_it_is_written() {
+        let shared = shared().await;
+        let (sender, acks) = (Sender::new(shared.clone(), 1, 4096), Arc::new(Acks(Mutex::new(vec![1]))));
+        sender.clone().defer(acks.clone());
+        assert!(shared.outbox().is_deferred());
+        acks.0.lock().unwrap().push(2);
+        assert_eq!(drained(&shared), [acked(1, 1), acked(1, 2)].concat());
+        sender.clone().defer(acks.clone());
+        acks.0.lock().unwrap().push(3);
+        shared.outbox().close();
+        assert_eq!(drained(&shared), b"");
+    }
+
+    #[tokio::test]
+    async fn whoever_writes_is_told_once_for_all_that_waits() {
+        let shared = shared().await;
+        let sender = Sender::new(shared.clone(), 1, 4096);
+        let told = || shared.outbox().filled().now_or_never().is_some();
+        for _ in 0..3 {
+            assert!(!told());
+            assert!(ack(&sender, 1) && ack(&sender, 2));
+            assert!(told() && !told());
+            assert!(!drained(&shared).is_empty() && drained(&shared).is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lapins_bytes_come_out_as_they_went_in(
+            frames in prop::collection::vec((1..4_u8, prop::collection::vec(any::<u8>(), 0..300)), 0..20),
+            parts in prop::collection::vec(1..200_usize, 1..20),
+        ) {
+            let bytes = frames.iter().fold(GREETED.to_vec(), |mut bytes, (kind, payload)| {
+                bytes.extend(wire::frame(*kind, 1, payload));
+                bytes
+            });
+            let outbox = Outbox::default();
+            let (mut rest, mut sizes, mut out) = (&bytes[..], parts.iter().cycle(), Vec::new());
+            while !rest.is_empty() {
+                let (part, later) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+                rest = later;
+                prop_assert_eq!(outbox.poll_take(&Context::from_waker(Waker::noop()), part, true), Poll::Ready(part.len()));
+                let mut written = Vec::new();
+                outbox.drain(&mut written);
+                out.extend(written);
+            }
+            prop_assert!(out == bytes);
         }
     }
 }

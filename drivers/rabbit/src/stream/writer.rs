@@ -39,8 +39,8 @@ async fn written(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
             () = shared.let_go() => true,
         };
         // Where several messages are on their way, the tasks that are ready publish theirs first, so that one write
-        // carries them all.
-        if shared.is_busy() {
+        // carries them all; and acknowledgements can wait for what is to be said at once.
+        if shared.is_busy() || shared.outbox().is_deferred() {
             tokio::task::yield_now().await;
         }
         while shared.outbox().drain(&mut bytes) {

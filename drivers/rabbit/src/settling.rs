@@ -1,0 +1,114 @@
+//! Settling what was delivered on one channel. What becomes of a delivery may be said anywhere; the frames that tell the
+//! broker are made when they are about to be written, so that they are few.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use oxlo_transport::{Settlement, parts::duplicates};
+use tokio::sync::Notify;
+
+use crate::{
+    acks::{self, AckWindow, Frame},
+    stream::{Deferred, Frames, Sender},
+};
+
+/// Which messages were delivered, and who settles those that are being worked on: one filter for all listeners of a
+/// transport.
+pub(crate) type Duplicates = duplicates::Duplicates<Settler>;
+
+/// The deliveries of one channel.
+pub(crate) struct Settling {
+    sender: Sender,
+    book: Mutex<Book>,
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    window: AckWindow,
+    /// Said, and not told the broker.
+    settled: Vec<(u64, Settlement)>,
+}
+
+impl Settling {
+    pub(crate) fn new(sender: Sender) -> Arc<Self> {
+        Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new() })
+    }
+
+    /// A delivery came; it is to be settled by what this gives.
+    pub(crate) fn delivered(self: &Arc<Self>, tag: u64) -> Settler {
+        self.book().window.delivered(tag);
+        Settler { settling: self.clone(), tag }
+    }
+
+    /// Gives back deliveries that were shown to nobody.
+    pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
+        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }));
+    }
+
+    /// Hands over what is not told yet: behind the close of the channel it could not be.
+    pub(crate) fn flush(&self) {
+        if let Some(mut sending) = self.sender.begin() {
+            self.add(&mut sending.frames());
+        }
+    }
+
+    /// Resolves when every delivery is settled.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.book().window.is_empty() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deferred for Settling {
+    fn add(&self, frames: &mut Frames<'_>) {
+        let mut book = self.book();
+        let Book { window, settled } = &mut *book;
+        let mut told = Vec::new();
+        window.settle(settled.drain(..), &mut told);
+        let idle = window.is_empty();
+        drop(book);
+        acks::write(frames, told);
+        if idle {
+            self.idle.notify_waiters();
+        }
+    }
+}
+
+impl fmt::Debug for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settling").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
+/// Settles one delivery. After the end of its channel that is void: the broker gives the message to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Settler {
+    settling: Arc<Settling>,
+    tag: u64,
+}
+
+impl duplicates::Settler for Settler {
+    fn settle(self, settlement: Settlement) {
+        let Self { settling, tag } = self;
+        let mut book = settling.book();
+        book.settled.push((tag, settlement));
+        let first = book.settled.len() == 1;
+        drop(book);
+        if first {
+            let sender = settling.sender.clone();
+            sender.defer(settling);
+        }
+    }
+}
