@@ -137,6 +137,7 @@ impl PendingCalls {
     }
 
     /// Ends one call with an error, for whoever needs to know whether it still waited. Returns `false` if it does not wait any more.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail(&self, message_id: &str, error: TransportError) -> bool {
         let Some(waiting) = parse_id(message_id).and_then(|id| lock(&self.0).waiting.remove(&id.as_u128())) else {
             return false;
@@ -147,6 +148,7 @@ impl PendingCalls {
 
     /// Ends every call that waits at this moment with `error`, and returns how many there were. Calls registered
     /// later are not touched.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail_all(&self, error: &TransportError) -> usize {
         let waiting = std::mem::take(&mut lock(&self.0).waiting);
         let count = waiting.len();
