@@ -102,7 +102,8 @@ impl Outbox {
 
     /// Wakes whoever writes, once for all that it then finds.
     fn tell(&self, waiting: &mut Waiting) {
-        if !waiting.told && !(waiting.bytes.is_empty() && waiting.deferred.is_empty()) {
+        let nothing = waiting.bytes.is_empty() && waiting.deferred.is_empty();
+        if !(nothing || waiting.told) {
             waiting.told = true;
             self.filled.notify_one();
         }
