@@ -8,7 +8,7 @@ use futures_util::{
     stream::{BoxStream, SelectAll},
 };
 use lapin::{
-    BasicProperties, Channel,
+    Channel,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -32,6 +32,7 @@ use crate::{
     names::QueueName,
     properties::{self, Redeliveries},
     publish::{Outgoing, Patience, Publisher},
+    received::Received,
     sabotage,
     settling::{Duplicates, Settling},
     stream::ports::{Inbox, Incoming},
@@ -442,7 +443,7 @@ impl<R: Reader> Keeper<R> {
 struct Again {
     publisher: Arc<Publisher>,
     queue: String,
-    properties: BasicProperties,
+    properties: Received,
     body: Vec<u8>,
     redeliveries: u32,
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     confirms::Ledger,
     properties::{self, Packing, Redeliveries},
+    received::Received,
     stream::{
         guard::{
             content_header::{self, Inspection},
@@ -82,7 +83,7 @@ pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<St
 ///
 /// As for any message.
 pub fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
-    properties::body(properties, data, limit)
+    properties::body(&received(properties), data, limit)
 }
 
 /// The properties of a message that we send, and its body: as it is, packed by zlib, or by bzip2.
@@ -97,13 +98,13 @@ pub fn outgoing(body: &[u8], packing: u8) -> (BasicProperties, Vec<u8>) {
 /// How long a message is of use after the broker read it.
 #[must_use]
 pub fn expiration(properties: &BasicProperties) -> Option<Duration> {
-    properties::expiration(properties)
+    properties::expiration(&received(properties))
 }
 
 /// How often a message came back, and whether that is the broker's count.
 #[must_use]
 pub fn redeliveries(properties: &BasicProperties) -> (u32, bool) {
-    match properties::redeliveries(properties) {
+    match properties::redeliveries(&received(properties)) {
         Redeliveries::Counted(count) => (count, true),
         Redeliveries::Noted(count) => (count, false),
     }
@@ -112,17 +113,21 @@ pub fn redeliveries(properties: &BasicProperties) -> (u32, bool) {
 /// The properties of a message that came back once more.
 #[must_use]
 pub fn noted(properties: &BasicProperties, id: u128, redeliveries: u32) -> BasicProperties {
-    properties::noted(properties, Uuid::from_u128(id), redeliveries)
+    properties::noted(&received(properties), Uuid::from_u128(id), redeliveries)
 }
 
 /// The id under which we published a message.
 #[must_use]
 pub fn message_id(properties: &BasicProperties) -> Option<u128> {
-    properties::message_id(properties).map(|id| id.as_u128())
+    properties::message_id(&received(properties)).map(|id| id.as_u128())
 }
 
 /// Where in its stream a message stands.
 #[must_use]
 pub fn stream_offset(properties: &BasicProperties) -> Option<i64> {
-    properties::stream_offset(properties)
+    properties::stream_offset(&received(properties))
+}
+
+fn received(properties: &BasicProperties) -> Received {
+    Received::new(&properties::as_they_came(properties).unwrap_or_default())
 }

@@ -31,6 +31,7 @@ mod notification;
 mod options;
 mod properties;
 mod publish;
+mod received;
 mod reply_queue;
 mod request;
 mod routes;

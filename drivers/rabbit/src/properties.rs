@@ -18,7 +18,7 @@ use lapin::{
 use oxlo_transport::{TransportError, wire::envelope::Poison};
 use uuid::Uuid;
 
-use crate::stream::frames::short;
+use crate::{received::Received, stream::frames::short};
 
 const JSON: &str = "application/json";
 /// kombu calls it gzip; what is inside is a zlib stream (RFC 1950).
@@ -105,8 +105,8 @@ pub(crate) fn compress(body: &[u8], packing: Packing) -> Vec<u8> {
 /// # Errors
 ///
 /// [`Poison`] if its properties say that it is something else, or it exceeds `limit` bytes, packed or unpacked.
-pub(crate) fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
-    let content_type = properties.content_type().as_ref().map(ShortString::as_str);
+pub(crate) fn body(properties: &Received, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
+    let content_type = properties.content_type();
     if content_type != Some(JSON) {
         let found = content_type.map_or_else(|| "none".to_owned(), |found| format!("`{}`", clipped(found)));
         return Err(Poison::Properties { reason: format!("content type {found} is not {JSON}") });
@@ -122,8 +122,8 @@ pub(crate) fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) ->
     }
 }
 
-fn compression(properties: &BasicProperties) -> Option<String> {
-    match properties.headers().as_ref()?.inner().get("compression")? {
+fn compression(properties: &Received) -> Option<String> {
+    match properties.headers()?.inner().get("compression")? {
         AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
         AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
         _ => None,
@@ -147,13 +147,13 @@ fn clipped(text: &str) -> String {
 }
 
 /// How long after it was read by the broker the message is of no use, as its sender sees it.
-pub(crate) fn expiration(properties: &BasicProperties) -> Option<Duration> {
-    properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
+pub(crate) fn expiration(properties: &Received) -> Option<Duration> {
+    properties.expiration()?.parse().ok().map(Duration::from_millis)
 }
 
 /// Where in its stream a message stands, if it came from one.
-pub(crate) fn stream_offset(properties: &BasicProperties) -> Option<i64> {
-    match properties.headers().as_ref()?.inner().get("x-stream-offset")? {
+pub(crate) fn stream_offset(properties: &Received) -> Option<i64> {
+    match properties.headers()?.inner().get("x-stream-offset")? {
         AMQPValue::LongLongInt(offset) => Some(*offset),
         _ => None,
     }
@@ -174,9 +174,10 @@ pub(crate) enum Redeliveries {
 }
 
 /// How often a message came back before, as far as it says.
-pub(crate) fn redeliveries(properties: &BasicProperties) -> Redeliveries {
+pub(crate) fn redeliveries(properties: &Received) -> Redeliveries {
+    let headers = properties.headers();
     let number = |name: &str| {
-        let value = properties.headers().as_ref()?.inner().get(name)?;
+        let value = headers.as_ref()?.inner().get(name)?;
         let number = match value {
             AMQPValue::LongLongInt(number) => *number,
             AMQPValue::LongInt(number) => i64::from(*number),
@@ -195,15 +196,15 @@ pub(crate) fn redeliveries(properties: &BasicProperties) -> Redeliveries {
 }
 
 /// The properties of a message that came back once more, under a new id.
-pub(crate) fn noted(properties: &BasicProperties, id: Uuid, redeliveries: u32) -> BasicProperties {
-    let mut headers = properties.headers().clone().unwrap_or_default();
+pub(crate) fn noted(properties: &Received, id: Uuid, redeliveries: u32) -> BasicProperties {
+    let mut headers = properties.headers().unwrap_or_default();
     headers.insert(REDELIVERIES.into(), AMQPValue::LongUInt(redeliveries));
-    properties.clone().with_headers(headers).with_message_id(ShortString::from(id.simple().to_string()))
+    properties.all().with_headers(headers).with_message_id(ShortString::from(id.simple().to_string()))
 }
 
 /// The id under which we published it, if we did.
-pub(crate) fn message_id(properties: &BasicProperties) -> Option<Uuid> {
-    Uuid::try_parse(properties.message_id().as_ref()?.as_str()).ok()
+pub(crate) fn message_id(properties: &Received) -> Option<Uuid> {
+    Uuid::try_parse(properties.message_id()?).ok()
 }
 
 #[cfg(test)]
@@ -216,12 +217,18 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
 
-    fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> BasicProperties {
+    fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> Received {
         let bytes = super::outgoing(id, expiration, packing);
         let (rest, properties) = parse_properties(bytes.as_slice()).unwrap();
         assert!(rest.is_empty());
         assert_eq!(as_they_came(&properties).unwrap(), bytes);
-        properties
+        received(&properties)
+    }
+
+    fn received(properties: &BasicProperties) -> Received {
+        let received = Received::new(&as_they_came(properties).unwrap());
+        assert_eq!(received.all(), *properties);
+        received
     }
 
     fn json_properties() -> BasicProperties {
@@ -240,7 +247,7 @@ mod tests {
             .with_priority(0)
             .with_expiration("1500".into())
             .with_message_id("00000000000000000000000000000007".into());
-        assert_eq!(properties, expected);
+        assert_eq!(properties.all(), expected);
         assert_eq!(message_id(&properties), Some(id));
         assert_eq!(expiration(&properties), Some(Duration::from_millis(1500)));
         assert_eq!(expiration(&outgoing(id, None, None)), None, "a cast does not expire");
@@ -260,12 +267,15 @@ mod tests {
                 "content type `application/octet-stream` is not application/json",
             ),
         ] {
-            assert_eq!(body(&properties, b"{}".to_vec(), LIMIT).unwrap_err().to_string(), wanted);
+            assert_eq!(body(&received(&properties), b"{}".to_vec(), LIMIT).unwrap_err().to_string(), wanted);
         }
         for encoding in ["utf-8", "binary"] {
-            assert!(body(&json_properties().with_content_encoding(encoding.into()), b"{}".to_vec(), LIMIT).is_ok());
+            assert!(
+                body(&received(&json_properties().with_content_encoding(encoding.into())), b"{}".to_vec(), LIMIT)
+                    .is_ok()
+            );
         }
-        assert!(body(&json_properties(), b"{}".to_vec(), LIMIT).is_ok());
+        assert!(body(&received(&json_properties()), b"{}".to_vec(), LIMIT).is_ok());
     }
 
     #[test]
@@ -300,7 +310,7 @@ mod tests {
         let mut headers = FieldTable::default();
         headers.insert("compression".into(), AMQPValue::LongString("application/x-lzma".into()));
         assert_eq!(headers.inner()["compression"].get_type(), AMQPType::LongString);
-        let refused = body(&json_properties().with_headers(headers), b"BZh9".to_vec(), LIMIT).unwrap_err();
+        let refused = body(&received(&json_properties().with_headers(headers)), b"BZh9".to_vec(), LIMIT).unwrap_err();
         assert_eq!(refused.to_string(), "compression `application/x-lzma` is not supported");
         let torn = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), b"{}".to_vec(), LIMIT).unwrap_err();
         assert_eq!(torn.to_string(), "the body is no zlib stream, though its header says so");

@@ -11,13 +11,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use amq_protocol::protocol::basic::parse_properties;
-use lapin::BasicProperties;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::guard::{Frame, GuardError, content_header};
-use crate::confirms::Ledger;
+use crate::{confirms::Ledger, received::Received};
 
 /// A message that the broker handed us.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub(crate) struct Incoming {
     /// The tag of its consumer, which is a number on a channel that has an inbox.
     pub(crate) consumer: usize,
     pub(crate) redelivered: bool,
-    pub(crate) properties: BasicProperties,
+    pub(crate) properties: Received,
     pub(crate) body: Vec<u8>,
 }
 
@@ -171,8 +169,7 @@ fn consuming(port: &mut Consuming, frame: Frame<'_>) -> Result<(), GuardError> {
             let Some(Begun { message, left }) = begun else { return Ok(()) };
             let (size, properties) = content_header::parts(payload).ok_or(GuardError::CutShort("content header"))?;
             *left = usize::try_from(size).unwrap_or(usize::MAX);
-            // The guard has made sure that they can be parsed.
-            message.properties = parse_properties(properties).map(|(_, properties)| properties).unwrap_or_default();
+            message.properties = Received::new(properties);
             message.body.reserve_exact((*left).min(MOST_RESERVED));
         }
         Frame::Body(payload) => {
@@ -200,7 +197,7 @@ fn announced(arguments: &[u8]) -> Option<Incoming> {
         tag: u64::from_be_bytes(*tag),
         consumer: str::from_utf8(consumer).ok()?.parse().ok()?,
         redelivered: *rest.first()? & 1 != 0,
-        properties: BasicProperties::default(),
+        properties: Received::default(),
         body: Vec::new(),
     })
 }

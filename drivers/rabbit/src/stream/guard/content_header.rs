@@ -6,8 +6,11 @@ use super::table::{self, Flaw};
 const FIXED: usize = 14;
 const FLAGS_AT: usize = 12;
 const BODY_SIZE_AT: usize = 4;
-/// Place of the message id among the properties.
-const MESSAGE_ID: usize = 8;
+/// Places of properties, see [`PROPERTIES`].
+pub(crate) const CONTENT_TYPE: usize = 0;
+pub(crate) const HEADERS: usize = 2;
+pub(crate) const EXPIRATION: usize = 7;
+pub(crate) const MESSAGE_ID: usize = 8;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -117,12 +120,17 @@ pub(crate) fn parts(payload: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The message id.
 pub(crate) fn message_id(payload: &[u8]) -> Option<&[u8]> {
-    let (fixed, mut rest) = payload.split_at_checked(FIXED)?;
-    let flags = u16::from_be_bytes([fixed[FLAGS_AT], fixed[FLAGS_AT + 1]]);
+    property(payload.get(FLAGS_AT..)?, MESSAGE_ID)?.get(1..)
+}
+
+/// The value of a property, its length before it, among those that [`parts`] gives.
+pub(crate) fn property(properties: &[u8], place: usize) -> Option<&[u8]> {
+    let (flags, mut rest) = properties.split_first_chunk()?;
+    let flags = u16::from_be_bytes(*flags);
     for (slot, kind) in PROPERTIES.iter().enumerate().filter(|(slot, _)| flags & flag(*slot) != 0) {
         let (value, behind) = rest.split_at_checked(width(*kind, rest)?)?;
-        if slot == MESSAGE_ID {
-            return value.get(1..);
+        if slot == place {
+            return Some(value);
         }
         rest = behind;
     }

@@ -23,7 +23,7 @@ fn run(ports: &Ports, input: &[u8], arrivals: &[usize]) -> Vec<u8> {
 fn received(inbox: &mut Inbox) -> Vec<(u64, Option<usize>, Vec<u8>)> {
     std::iter::from_fn(|| inbox.try_recv().ok())
         .map(|incoming| {
-            let headers = incoming.properties.headers().as_ref().map(|table| table.inner().len());
+            let headers = incoming.properties.all().headers().as_ref().map(|table| table.inner().len());
             assert_eq!((incoming.consumer, incoming.redelivered), (1, false));
             (incoming.tag, headers, incoming.body)
         })
