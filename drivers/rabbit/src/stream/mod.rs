@@ -17,7 +17,7 @@ pub(crate) mod runtime;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
