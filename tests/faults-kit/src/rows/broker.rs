@@ -68,11 +68,12 @@ pub async fn alarm(stage: Stage, count: usize, tells: bool, within: Duration, ra
     ran(&stage.history, &id).await;
     raise(true).await;
     // It takes a moment to reach the connections; and the broker tells one that it is blocked when that publishes.
-    let call = async || stage.caller.call(0, SECOND).await;
-    let first = eventually(SOON, "calls fail", call, Result::is_err).await.unwrap_err();
-    if tells {
-        state(&stage.client, "blocked").await;
-    }
+    let call = async || {
+        let ended = stage.caller.call(0, SECOND).await;
+        (ended, stage.client.state().borrow().to_string())
+    };
+    let reached = |(ended, state): &(Result<_, _>, String)| ended.is_err() && (!tells || state.starts_with("blocked"));
+    let first = eventually(2 * SOON, "the alarm reaches the connection", call, reached).await.0.unwrap_err();
     let memory = resident();
     let (mut calls, begun, mut unsent) = (stage.caller.spawn_calls(count, 0, SECOND), Instant::now(), 0);
     while let Some(ended) = calls.join_next().await {
