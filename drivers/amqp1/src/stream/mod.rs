@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BytesMut};
 use futures_util::task::AtomicWaker;
 use oxlo_driver_net::{
     dial::{self, DialError},
@@ -29,16 +28,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 pub(crate) use self::guard::{GROWTH, GuardError, Opened};
 pub(crate) use self::outbound::{NO_CREDIT, PAIR_RECEIVER, PAIR_SENDER};
-use self::{
-    guard::Guard,
-    outbound::{Outbound, Piece},
-};
+use self::{guard::Guard, outbound::Outbound};
 
 /// What is asked of the socket at a time.
 const CHUNK: usize = 64 * 1024;
+/// How much waits at most for the socket to take it.
+const FULL: usize = 64 * 1024;
 
 /// Where a stream goes and what it is made of.
 #[derive(Clone, Debug)]
@@ -112,12 +111,14 @@ enum Socket {
 
 /// A connection to a broker as fe2o3-amqp sees it: only bytes that it survives come out of it. Dropping it closes the
 /// connection.
+///
+/// fe2o3-amqp flushes after each frame, and has one task that writes, and reads whenever it has nothing else to do. So
+/// flushing is left to reading: what was written goes to the socket, all at once, when twice in a row nothing came and nothing
+/// was written in between. In between the other tasks get their turn, and with it the chance to add their frames.
 pub(crate) struct GuardedStream {
     socket: Socket,
     guard: Guard,
     outbound: Outbound,
-    /// Frames that were changed and are still to be written.
-    outbox: BytesMut,
     shared: Arc<Shared>,
 }
 
@@ -194,7 +195,6 @@ impl GuardedStream {
             socket,
             guard: Guard::new(frame_max, message_max),
             outbound: Outbound::default(),
-            outbox: BytesMut::new(),
             shared: Arc::default(),
         }
     }
@@ -204,15 +204,26 @@ impl GuardedStream {
         StreamHandle(self.shared.clone())
     }
 
-    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let sent = ready!(self.socket.poll_write(cx, &self.outbox))?;
-            if sent == 0 {
+    /// Hands what was written to the socket, all of it.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbound.is_empty() {
+            if ready!(poll_write_buf(Pin::new(&mut self.socket), cx, self.outbound.bytes()))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.outbox.advance(sent);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Sends what was written, unless more may follow at once.
+    fn send_when_quiet(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.outbound.is_growing() {
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Err(self.failed(error)),
+            _ => Ok(()),
+        }
     }
 
     fn failed(&self, error: io::Error) -> io::Error {
@@ -233,13 +244,12 @@ impl AsyncRead for GuardedStream {
                 return Poll::Ready(Ok(()));
             }
             let inbox = this.guard.inbox();
-            let before = inbox.len();
-            inbox.resize(before + CHUNK, 0);
-            let mut space = ReadBuf::new(&mut inbox[before..]);
-            let polled = this.socket.poll_read(cx, &mut space);
-            let bytes = space.filled().len();
-            inbox.truncate(before + bytes);
-            ready!(polled).map_err(|error| this.failed(error))?;
+            inbox.reserve(CHUNK);
+            let Poll::Ready(read) = poll_read_buf(Pin::new(&mut this.socket), cx, inbox) else {
+                this.send_when_quiet(cx)?;
+                return Poll::Pending;
+            };
+            let bytes = read.map_err(|error| this.failed(error))?;
             if bytes == 0 {
                 return Poll::Ready(match this.guard.ended() {
                     Some(error) => Err(this.refused(error)),
@@ -258,57 +268,54 @@ impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.shared.alive(&this.shared.writer, cx)?;
-        ready!(this.poll_outbox(cx)).map_err(|error| this.failed(error))?;
-        let piece = this.outbound.next(bytes, &mut this.outbox).map_err(|error| this.refused(error))?;
-        let written = match piece {
-            // It is flushed with what follows, or by the flush that fe2o3-amqp asks for after each batch.
-            Piece::Changed(written) => written,
-            Piece::Plain(most) => {
-                ready!(this.socket.poll_write(cx, &bytes[..most])).map_err(|error| this.failed(error))?
-            }
-        };
-        this.outbound.wrote(&bytes[..written]);
-        Poll::Ready(Ok(written))
+        if this.outbound.bytes().len() >= FULL {
+            ready!(this.poll_send(cx)).map_err(|error| this.failed(error))?;
+        }
+        this.outbound.write(bytes).map_err(|error| this.refused(error))?;
+        Poll::Ready(Ok(bytes.len()))
     }
 
+    /// Does nothing; see [`GuardedStream`].
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.shared.alive(&this.shared.writer, cx)?;
-        ready!(this.poll_outbox(cx)).map_err(|error| this.failed(error))?;
-        this.socket.poll_flush(cx).map_err(|error| this.failed(error))
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.shared.alive(&this.shared.writer, cx)?;
-        this.socket.poll_shutdown(cx)
+        ready!(this.poll_send(cx)).map_err(|error| this.failed(error))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
     }
 }
 
-impl Socket {
-    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, room),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
         }
     }
+}
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }

@@ -29,65 +29,51 @@ const FLOW: u64 = 0x13;
 const MAX_FRAME_SIZE: usize = 2;
 const LINK_CREDIT: usize = 6;
 
-/// Follows the frames that are written.
+/// What fe2o3-amqp wrote and the socket has not taken.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    /// Bytes of a frame whose beginning was written that are still to come.
-    rest: usize,
-}
-
-/// What is to be done with the beginning of what is to be written.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// That many bytes go as they are.
-    Plain(usize),
-    /// That many bytes are replaced.
-    Changed(usize),
+    bytes: BytesMut,
+    /// Whether something was written since this was asked last.
+    grown: bool,
 }
 
 impl Outbound {
-    /// Says what to do with the beginning of `bytes`, which hold whole frames but for the rest of the first one. A frame that
-    /// is replaced is appended to `outbox`.
+    /// Takes what is written: whole frames, with what is to be changed in them.
     ///
     /// # Errors
     ///
-    /// [`GuardError`] if an open is not written as it always was.
-    pub(crate) fn next(&self, bytes: &[u8], outbox: &mut BytesMut) -> Result<Piece, GuardError> {
-        let mut at = self.rest.min(bytes.len());
-        while let Some(size) = unit(&bytes[at..]) {
-            let end = (at + size).min(bytes.len());
-            let frame = &bytes[at..end];
-            if let Some(change) = changed(frame)? {
-                if at > 0 {
-                    break;
-                }
-                let begins = outbox.len();
-                outbox.extend_from_slice(frame);
-                match change {
-                    Change::Number(place, number) => {
-                        outbox[begins + place..begins + place + 4].copy_from_slice(&number.to_be_bytes());
-                    }
-                    Change::Letter(place, letter) => outbox[begins + place] = letter,
-                }
-                return Ok(Piece::Changed(frame.len()));
+    /// [`GuardError`] if a frame is not whole, or an open is not written as it always was.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), GuardError> {
+        let mut at = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.grown = true;
+        while at < self.bytes.len() {
+            let rest = &mut self.bytes[at..];
+            let frame = unit(rest)
+                .and_then(|size| rest.get_mut(..size))
+                .ok_or(GuardError::Frame("our own frame is not written at once"))?;
+            match changed(frame)? {
+                Some(Change::Number(place, number)) => frame[place..place + 4].copy_from_slice(&number.to_be_bytes()),
+                Some(Change::Letter(place, letter)) => frame[place] = letter,
+                None => {}
             }
-            at = end;
+            at += frame.len();
         }
-        Ok(Piece::Plain(if at == 0 { bytes.len() } else { at }))
+        Ok(())
     }
 
-    /// Notes that `bytes` were written.
-    pub(crate) fn wrote(&mut self, mut bytes: &[u8]) {
-        let rest = self.rest.min(bytes.len());
-        self.rest -= rest;
-        bytes = &bytes[rest..];
-        while let Some(size) = unit(bytes) {
-            if size > bytes.len() {
-                self.rest = size - bytes.len();
-                return;
-            }
-            bytes = &bytes[size..];
-        }
+    /// Whether something was written since this was asked last.
+    pub(crate) fn is_growing(&mut self) -> bool {
+        std::mem::take(&mut self.grown)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What the socket is to take next.
+    pub(crate) fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.bytes
     }
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod deep_messages;
+mod gathering;
 mod guarding;
 mod wire;
