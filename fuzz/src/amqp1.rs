@@ -192,7 +192,7 @@ pub(crate) fn check_message(data: &[u8]) {
         if let Some(body) = &message.body {
             assert!(bytes.as_ptr_range().contains(&body.as_ptr()) || body.is_empty(), "it was copied");
             let json = String::from_utf8_lossy(body).into_owned();
-            let again = driver::read(&driver::reply("a", Some(json.clone()), "c").into()).unwrap();
+            let again = driver::read(&driver::reply("a", Some(&json), "c").into()).unwrap();
             assert_eq!((again.body, again.correlation_id), (Some(json.into()), Some(driver::shown("c"))));
         }
     }
@@ -200,8 +200,7 @@ pub(crate) fn check_message(data: &[u8]) {
     let mut pieces = Pieces::of(data);
     let (to, json, id, reply_to) = (pieces.text(), pieces.text(), pieces.text(), pieces.text());
     let ttl = Duration::from_millis(to.len() as u64 + 1);
-    let read =
-        driver::read(&driver::call(&to, json.clone(), &id, &reply_to, ttl).into()).expect("what we write is read");
+    let read = driver::read(&driver::call(&to, &json, &id, &reply_to, ttl).into()).expect("what we write is read");
     let wanted = driver::Message {
         ttl: Some(ttl),
         message_id: Some(driver::shown(&id)),

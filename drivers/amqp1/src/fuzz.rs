@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fe2o3_amqp::types::messaging::{MessageId, message::__private::Serializable};
+use fe2o3_amqp::types::messaging::MessageId;
 use oxlo_transport::wire::envelope::Poison;
 
 use crate::{
@@ -70,20 +70,16 @@ pub fn shown(id: &str) -> String {
     format!("{:?}", MessageId::String(id.to_owned()))
 }
 
-/// A call as fe2o3-amqp writes it.
+/// A call as it is sent.
 #[must_use]
-pub fn call(to: &str, json: String, message_id: &str, reply_to: &str, ttl: Duration) -> Vec<u8> {
-    encoded(message::call(to, json, message_id, reply_to, ttl))
+pub fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Vec<u8> {
+    message::call(to, json, message_id, reply_to, ttl).encoded()
 }
 
-/// A reply, or without text the sign that the method still runs, as fe2o3-amqp writes it.
+/// A reply as it is sent, or without text the sign that the method still runs.
 #[must_use]
-pub fn reply(to: &str, json: Option<String>, correlation_id: &str) -> Vec<u8> {
-    encoded(message::reply(to, json, MessageId::String(correlation_id.to_owned()), None))
-}
-
-fn encoded(message: message::Outgoing) -> Vec<u8> {
-    serde_amqp::to_vec(&Serializable(message)).unwrap_or_default()
+pub fn reply(to: &str, json: Option<&str>, correlation_id: &str) -> Vec<u8> {
+    message::reply(to, json, &MessageId::String(correlation_id.to_owned()), None).encoded()
 }
 
 /// What fe2o3-amqp gets of a stream that arrives in chunks of the given size, and the error it ended with.

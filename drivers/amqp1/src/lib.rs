@@ -6,7 +6,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
-//! | `scan`, `stream` | encoded values without recursion; the socket under fe2o3-amqp with the guard against hostile messages |
+//! | `encode`, `scan` | encoded values: written, and walked through without recursion |
+//! | `stream` | the socket under fe2o3-amqp with the guard against hostile messages |
 //! | `connection` | a supervised connection |
 //! | `publish`, `sender` | sending, and knowing what became of it |
 //! | `consume`, `receive`, `request` | taking messages, once each, settling and answering them |
@@ -38,6 +39,7 @@ mod address;
 mod config;
 mod connection;
 mod consume;
+mod encode;
 mod error;
 mod management;
 mod message;

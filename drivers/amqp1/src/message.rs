@@ -1,61 +1,97 @@
 //! Messages: what oslo's driver puts into one, and what of a received one counts (AMQP 1.0, part 3.2).
 //!
-//! Sending goes through fe2o3-amqp's types. Receiving does not: its parser recurses as deep as a message is nested, so the
-//! [guard](crate::stream) hands every message over as plain bytes, and they are read here.
+//! fe2o3-amqp sees a message as plain bytes both ways, and the [stream](crate::stream) under it wraps and unwraps them. Its
+//! parser recurses as deep as a message is nested; and it leaves out what has a default, where RabbitMQ's is another one.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use fe2o3_amqp::types::{
-    messaging::{Body, Header, Message, MessageId, Properties},
-    primitives::{Binary, Uuid},
+use fe2o3_amqp::{
+    Sendable,
+    types::{
+        messaging::{Data, Message, MessageId},
+        primitives::{Binary, Uuid},
+    },
 };
 use oxlo_transport::wire::envelope::Poison;
 
-use crate::scan::{Malformed, Raw};
+use crate::{
+    encode::{self, Field},
+    scan::{Malformed, Raw},
+};
 
 /// What names a message, and its reply's correlation.
 pub(crate) type Id = MessageId;
 
-/// A message to be sent.
-pub(crate) type Outgoing = Message<Body<String>>;
+const HEADER: u8 = 0x70;
+const PROPERTIES: u8 = 0x73;
+const DATA: u8 = 0x75;
+const VALUE: u8 = 0x77;
+const SECTIONS: std::ops::RangeInclusive<u8> = 0x70..=0x78;
 
-const HEADER: u64 = 0x70;
-const PROPERTIES: u64 = 0x73;
-const DATA: u64 = 0x75;
-const VALUE: u64 = 0x77;
-const SECTIONS: std::ops::RangeInclusive<u64> = 0x70..=0x78;
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    encoded: Vec<u8>,
+    /// Bytes of the text.
+    text: usize,
+}
+
+impl Outgoing {
+    fn new(header: &[Field<'_>], properties: &[Field<'_>], json: Option<&str>) -> Self {
+        let text = json.map_or(0, str::len);
+        let mut encoded = Vec::with_capacity(ROOM + text);
+        encode::list(&mut encoded, HEADER, header);
+        encode::list(&mut encoded, PROPERTIES, properties);
+        encoded.extend_from_slice(&[0, 0x53, VALUE]);
+        json.map_or(Field::Null, Field::Text).write(&mut encoded);
+        Self { encoded, text }
+    }
+
+    /// Bytes of its text.
+    pub(crate) fn text(&self) -> usize {
+        self.text
+    }
+
+    /// As fe2o3-amqp is to send it; `settled` if nobody wants to know what becomes of it.
+    pub(crate) fn sendable(self, settled: bool) -> Sendable<Data> {
+        let message = Message::builder().data(Binary::from(self.encoded)).build();
+        Sendable::builder().message(message).settled(settled).build()
+    }
+
+    /// As it goes over the wire.
+    #[cfg(any(test, feature = "__fuzz"))]
+    pub(crate) fn encoded(self) -> Vec<u8> {
+        self.encoded
+    }
+}
+
+/// What a message has beside its text, as a rule.
+const ROOM: usize = 256;
 
 /// A request that is to be answered: its id, where the reply goes, and how long its caller waits.
-pub(crate) fn call(to: &str, json: String, message_id: &str, reply_to: &str, ttl: Duration) -> Outgoing {
-    let properties = Properties {
-        message_id: Some(MessageId::String(message_id.to_owned())),
-        to: Some(to.to_owned()),
-        reply_to: Some(reply_to.to_owned()),
-        ..Properties::default()
-    };
-    message(Some(ttl), properties, Some(json))
+pub(crate) fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Outgoing {
+    let properties = [Field::Text(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
+    Outgoing::new(&passing(Some(ttl)), &properties, Some(json))
 }
 
 /// A request that nobody answers, or a notification.
-pub(crate) fn cast(to: &str, json: String) -> Outgoing {
-    message(None, Properties { to: Some(to.to_owned()), ..Properties::default() }, Some(json))
+pub(crate) fn cast(to: &str, json: &str) -> Outgoing {
+    Outgoing::new(&[], &[Field::Null, Field::Null, Field::Text(to)], Some(json))
 }
 
 /// A reply; without text it is the sign that the method still runs.
-pub(crate) fn reply(to: &str, json: Option<String>, correlation_id: Id, ttl: Option<Duration>) -> Outgoing {
-    let properties =
-        Properties { to: Some(to.to_owned()), correlation_id: Some(correlation_id), ..Properties::default() };
-    message(ttl, properties, json)
+pub(crate) fn reply(to: &str, json: Option<&str>, correlation_id: &Id, ttl: Option<Duration>) -> Outgoing {
+    let nulls = [Field::Null; 2];
+    let properties = [&nulls[..], &[Field::Text(to)], &nulls, &[Field::Id(correlation_id)]].concat();
+    Outgoing::new(&passing(ttl), &properties, json)
 }
 
-fn message(ttl: Option<Duration>, properties: Properties, json: Option<String>) -> Outgoing {
+/// The header of what is of no use after a restart of the broker, when nobody waits for it any more: not durable, which
+/// RabbitMQ 4 has to be told.
+fn passing(ttl: Option<Duration>) -> [Field<'static>; 3] {
     let ttl = ttl.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1));
-    Message::builder()
-        .header(Header { ttl, ..Header::default() })
-        .properties(properties)
-        .body(json.map_or(Body::Empty, Body::from))
-        .build()
+    [Field::False, Field::Null, ttl.map_or(Field::Null, Field::Uint)]
 }
 
 /// A message that came in.
@@ -96,7 +132,8 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Incoming, Poison> {
     while !rest.is_empty() {
         let (section, after) = Raw::first(rest).map_err(malformed)?;
         rest = after;
-        let Some((code, value)) = section.described().filter(|(code, _)| SECTIONS.contains(code)) else {
+        let described = section.described().and_then(|(code, value)| Some((u8::try_from(code).ok()?, value)));
+        let Some((code, value)) = described.filter(|(code, _)| SECTIONS.contains(code)) else {
             return Err(Poison::Properties { reason: "the message has a section that AMQP 1.0 does not know".into() });
         };
         match code {
@@ -126,7 +163,8 @@ pub(crate) fn answer(bytes: &[u8]) -> Option<(u16, Option<String>)> {
     while !rest.is_empty() {
         let (section, after) = Raw::first(rest).ok()?;
         rest = after;
-        match section.described()? {
+        let (code, value) = section.described()?;
+        match (u8::try_from(code).ok()?, value) {
             (PROPERTIES, fields) => status = fields.elements().nth(3).and_then(Raw::text)?.parse().ok(),
             (VALUE, value) => text = value.text().map(|text| text.chars().take(300).collect()),
             _ => {}
@@ -164,7 +202,10 @@ fn id(value: Raw<'_>) -> Option<Id> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use fe2o3_amqp::types::messaging::message::__private::Serializable;
+    use fe2o3_amqp::types::{
+        messaging::{Body, Header, Properties, message::__private::Deserializable},
+        primitives::Value,
+    };
 
     use super::*;
 
@@ -174,12 +215,12 @@ mod tests {
     }
 
     fn sent(message: Outgoing) -> Bytes {
-        serde_amqp::to_vec(&Serializable(message)).unwrap().into()
+        message.encoded().into()
     }
 
     #[test]
     fn what_is_sent_is_read_back() {
-        let message = call("unicast.openstack.t", "{}".into(), "id-1", "/queue/reply_1", Duration::from_secs(5));
+        let message = call("unicast.openstack.t", "{}", "id-1", "/queue/reply_1", Duration::from_secs(5));
         let read = read(&sent(message)).unwrap();
         assert_eq!(read.ttl, Some(Duration::from_secs(5)));
         assert_eq!(read.message_id, Some(MessageId::String("id-1".into())));
@@ -191,24 +232,55 @@ mod tests {
 
     #[test]
     fn a_heartbeat_has_no_text() {
-        let beat = reply("r", None, MessageId::Ulong(7), Some(Duration::from_secs(2)));
+        let beat = reply("r", None, &MessageId::Ulong(7), Some(Duration::from_secs(2)));
         let read = read(&sent(beat)).unwrap();
         assert_eq!((read.body, read.correlation_id), (None, Some(MessageId::Ulong(7))));
     }
 
     #[test]
+    fn other_parsers_read_what_is_sent() {
+        let parsed = |message: Outgoing| {
+            let parsed: Deserializable<Message<Body<Value>>> = serde_amqp::from_slice(&message.encoded()).unwrap();
+            parsed.0
+        };
+        let to = |to: &str| Properties { to: Some(to.to_owned()), ..Properties::default() };
+        let body = |text: &str| Body::from(Value::String(text.to_owned()));
+
+        let long = "x".repeat(300);
+        let read = parsed(call(&long, "{}", "id-1", "r", Duration::from_secs(5)));
+        assert_eq!(read.header, Some(Header { ttl: Some(5_000), ..Header::default() }));
+        let wanted =
+            Properties { message_id: Some(MessageId::String("id-1".into())), reply_to: Some("r".into()), ..to(&long) };
+        assert_eq!((read.properties, read.body), (Some(wanted), body("{}")));
+
+        let id = MessageId::Uuid(Uuid::from([7; 16]));
+        let read = parsed(reply("r", Some(&long), &id, None));
+        assert_eq!(read.header, Some(Header::default()));
+        assert_eq!(read.properties, Some(Properties { correlation_id: Some(id), ..to("r") }));
+        assert_eq!(read.body, body(&long));
+    }
+
+    #[test]
+    fn only_what_somebody_may_still_want_survives_a_restart_of_the_broker() {
+        let call = sent(call("a", "{}", "i", "r", Duration::from_millis(1)));
+        assert!(call.starts_with(&hex("00 53 70 c0 08 03 42 40 70 00000001")), "durable is false: {call:02x?}");
+        assert!(sent(reply("a", None, &MessageId::Ulong(1), None)).starts_with(&hex("00 53 70 c0 04 03 42")));
+        assert!(sent(cast("a", "{}")).starts_with(&hex("00 53 70 45")), "as the broker's own default is");
+    }
+
+    #[test]
     fn a_body_is_one_value_that_holds_a_string() {
-        assert_eq!(read(&sent(cast("a", "{}".into()))).unwrap().call_name(), None);
-        let bytes = sent(cast("a", "{}".into()));
+        assert_eq!(read(&sent(cast("a", "{}"))).unwrap().call_name(), None);
+        let bytes = sent(cast("a", "{}"));
         assert!(bytes.ends_with(&hex("00 53 77 a1 02 7b7d")), "{bytes:?}");
-        let long = sent(cast("a", "x".repeat(300)));
+        let long = sent(cast("a", &"x".repeat(300)));
         let head = hex("00 53 77 b1 0000012c");
         assert!(long.windows(head.len()).any(|window| window == head));
     }
 
     #[test]
     fn properties_are_where_python_puts_them() {
-        let bytes = sent(cast("unicast.openstack.t", "{}".into()));
+        let bytes = sent(cast("unicast.openstack.t", "{}"));
         // properties list: message-id null, user-id null, to.
         let head = [hex("00 53 73 c0 18 03 40 40 a1 13"), b"unicast.openstack.t".to_vec()].concat();
         assert!(bytes.windows(head.len()).any(|window| window == head), "{bytes:02x?}");

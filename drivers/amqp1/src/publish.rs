@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use fe2o3_amqp::{Sendable, types::messaging::Body};
 use oxlo_transport::{
     Retry, TransportError,
     parts::{
@@ -96,10 +95,8 @@ impl Publisher {
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let size = size(&message);
-        let message = Sendable::builder().message(message).build();
-        let to = Destination { system: "amqp", exchange: "", key: &address, size };
-        publishing(to, self.hand_over(address, message, mandatory, patience)).await
+        let to = Destination { system: "amqp", exchange: "", key: &address, size: message.text() };
+        publishing(to, self.hand_over(address, message, false, mandatory, patience)).await
     }
 
     /// Sends a message whose outcome nobody wants to know. Returns when it is on its way.
@@ -113,18 +110,19 @@ impl Publisher {
         message: Outgoing,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        self.hand_over(address, Sendable::builder().message(message).settled(true).build(), false, patience).await
+        self.hand_over(address, message, true, false, patience).await
     }
 
     async fn hand_over(
         &self,
         address: &str,
-        message: Sendable<Body<String>>,
+        message: Outgoing,
+        settled: bool,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let room = Arc::new(self.room(size(&message.message), patience).await?);
-        let message = Arc::new(message);
+        let room = Arc::new(self.room(message.text(), patience).await?);
+        let message = Arc::new(message.sendable(settled));
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
@@ -258,13 +256,5 @@ impl Publisher {
         senders.insert(address.clone(), queue.clone());
         tokio::spawn(Task::new(address, self.config.sender_idle, &self.senders, jobs).run());
         queue
-    }
-}
-
-/// Bytes of the body.
-fn size(message: &Outgoing) -> usize {
-    match &message.body {
-        Body::Value(text) => text.0.len(),
-        _ => 0,
     }
 }

@@ -96,7 +96,7 @@ struct Answer {
 impl ReplySink for Answer {
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let interval = self.interval.unwrap_or(Duration::from_secs(1));
-        let beat = message::reply(&self.address, None, self.message_id.clone(), Some(interval * 2));
+        let beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
         self.publisher.send_settled(&self.address, beat, &Patience::new(interval, Retry::Forever)).await
     }
 
@@ -113,9 +113,9 @@ impl ReplySink for Answer {
         let begun = Instant::now();
         let give_up = self.deadline.unwrap_or(begun + REPLY_LIMIT).max(begun + AGAIN);
         let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
+        let message = message::reply(&self.address, Some(&json), &self.message_id, None);
         loop {
-            let message = message::reply(&self.address, Some(json.clone()), self.message_id.clone(), None);
-            match self.publisher.send(&self.address, message, true, &patience).await {
+            match self.publisher.send(&self.address, message.clone(), true, &patience).await {
                 // A reply that comes twice finds nobody waiting the second time.
                 Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
                     if Instant::now() + AGAIN < give_up =>

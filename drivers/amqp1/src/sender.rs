@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use fe2o3_amqp::{Sendable, Sender, session::SessionHandle, types::messaging::Body};
+use fe2o3_amqp::{Sendable, Sender, session::SessionHandle, types::messaging::Data};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use oxlo_transport::TransportError;
 use tokio::{
@@ -30,7 +30,7 @@ pub(crate) const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a message is on its way to an address.
 pub(crate) struct Job {
-    pub(crate) message: Arc<Sendable<Body<String>>>,
+    pub(crate) message: Arc<Sendable<Data>>,
     pub(crate) connected: Arc<Connected>,
     pub(crate) deadline: Instant,
     pub(crate) told: oneshot::Sender<Told>,

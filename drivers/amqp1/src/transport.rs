@@ -172,7 +172,7 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
         let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, message::cast(&address, json), mandatory, &patience).await
+        self.publisher.send(&address, message::cast(&address, &json), mandatory, &patience).await
     }
 
     async fn start(
@@ -193,7 +193,7 @@ impl Transport for Amqp1Transport {
         let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
         let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
+        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
         self.publisher.send(&address, message, options.mandatory, &patience).await?;
         pending.sent();
         Ok(pending)
@@ -211,7 +211,7 @@ impl Transport for Amqp1Transport {
         let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
         let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, json, &pending.message_id(), &reply_to, left);
+        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
         let mut sending = std::pin::pin!(self.publisher.send(&address, message, options.mandatory, &patience));
         let mut pending = std::pin::pin!(pending);
         tokio::select! {
@@ -242,14 +242,15 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
         let address = &place.address;
+        let message = message::cast(address, &json);
         if place.needs.is_empty() {
-            return self.publisher.send(address, message::cast(address, json), options.mandatory, &patience).await;
+            return self.publisher.send(address, message, options.mandatory, &patience).await;
         }
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
-        match self.publisher.send(address, message::cast(address, json.clone()), true, &patience).await {
+        match self.publisher.send(address, message.clone(), true, &patience).await {
             Err(TransportError::Undeliverable { .. }) => {
                 self.publisher.make(&place.needs, &patience).await?;
-                self.publisher.send(address, message::cast(address, json), options.mandatory, &patience).await
+                self.publisher.send(address, message, options.mandatory, &patience).await
             }
             sent => sent,
         }

@@ -1,5 +1,6 @@
-//! What fe2o3-amqp writes, with two numbers and a name changed on the way.
+//! What fe2o3-amqp writes, changed on the way where the wire is to see something else.
 //!
+//! * A message is encoded when fe2o3-amqp gets it, as the bytes of a data section; what goes out is the message alone.
 //! * Its open asks for smaller frames than it accepts, so that a frame still fits when the guard has wrapped its payload.
 //! * A link's credit above [`NO_CREDIT`] is sent as none. fe2o3-amqp counts every delivery against the credit that it last
 //!   sent, and takes those that were on their way when the credit was taken back for an offence; so it is told of a large
@@ -7,7 +8,9 @@
 //! * RabbitMQ's management wants a sender and a receiver of one name on one session, which AMQP allows and fe2o3-amqp
 //!   refuses; so it is told of two names, and the broker of one.
 
-use bytes::BytesMut;
+use std::ops::Range;
+
+use bytes::{BufMut, BytesMut};
 
 use super::guard::{GROWTH, GuardError};
 use crate::scan::Raw;
@@ -25,8 +28,9 @@ pub(super) const PAIR: &str = "openstack.org/om/management/p";
 const HEADER: usize = 8;
 const OPEN: u64 = 0x10;
 const FLOW: u64 = 0x13;
-/// Places of the maximum frame size in an open, of the credit in a flow.
+/// Places of the maximum frame size in an open, of the credit in a flow, of the delivery's id in a transfer.
 const MAX_FRAME_SIZE: usize = 2;
+const DELIVERY_ID: usize = 1;
 const LINK_CREDIT: usize = 6;
 
 /// What fe2o3-amqp wrote and the socket has not taken.
@@ -44,20 +48,30 @@ impl Outbound {
     ///
     /// [`GuardError`] if a frame is not whole, or an open is not written as it always was.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), GuardError> {
-        let mut at = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
         self.grown = true;
-        while at < self.bytes.len() {
-            let rest = &mut self.bytes[at..];
-            let frame = unit(rest)
-                .and_then(|size| rest.get_mut(..size))
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (frame, after) = unit(rest)
+                .and_then(|size| rest.split_at_checked(size))
                 .ok_or(GuardError::Frame("our own frame is not written at once"))?;
+            rest = after;
+            let begins = self.bytes.len();
             match changed(frame)? {
-                Some(Change::Number(place, number)) => frame[place..place + 4].copy_from_slice(&number.to_be_bytes()),
-                Some(Change::Letter(place, letter)) => frame[place] = letter,
-                None => {}
+                Some(Change::Without(data)) => {
+                    self.bytes.put_u32(u32::try_from(frame.len() - data.len()).unwrap_or(u32::MAX));
+                    self.bytes.extend_from_slice(&frame[4..data.start]);
+                    self.bytes.extend_from_slice(&frame[data.end..]);
+                }
+                Some(Change::Number(place, number)) => {
+                    self.bytes.extend_from_slice(frame);
+                    self.bytes[begins + place..begins + place + 4].copy_from_slice(&number.to_be_bytes());
+                }
+                Some(Change::Letter(place, letter)) => {
+                    self.bytes.extend_from_slice(frame);
+                    self.bytes[begins + place] = letter;
+                }
+                None => self.bytes.extend_from_slice(frame),
             }
-            at += frame.len();
         }
         Ok(())
     }
@@ -88,6 +102,7 @@ fn unit(bytes: &[u8]) -> Option<usize> {
 
 /// What must be changed in a frame: the place, and what must be there.
 enum Change {
+    Without(Range<usize>),
     Number(usize, u32),
     Letter(usize, u8),
 }
@@ -105,6 +120,9 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
         let name = attach.described().and_then(|(_, fields)| fields.elements().next());
         let place = last_letter(name, &[PAIR_SENDER, PAIR_RECEIVER], frame);
         return Ok(place.map(|place| Change::Letter(place, b'p')));
+    }
+    if let [_, _, _, _, _, 0, _, _, 0, 0x53, 0x14, ..] = frame {
+        return Ok(wrapping(frame)?.map(Change::Without));
     }
     // Type AMQP; the descriptors of open and flow are small numbers.
     let wanted = match frame {
@@ -128,4 +146,17 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
         _ if number >= NO_CREDIT / 2 => Some(Change::Number(place, 0)),
         _ => None,
     })
+}
+
+/// What is before a message in its first transfer; those that follow have no delivery id.
+fn wrapping(frame: &[u8]) -> Result<Option<Range<usize>>, GuardError> {
+    let (transfer, payload) = Raw::first(&frame[HEADER..])?;
+    let id = transfer.described().and_then(|(_, fields)| fields.elements().nth(DELIVERY_ID));
+    let length = match payload {
+        [0, 0x53, 0x75, 0xa0, _, ..] => 5,
+        [0, 0x53, 0x75, 0xb0, _, _, _, _, ..] => 8,
+        _ => return Ok(None),
+    };
+    let begins = frame.len() - payload.len();
+    Ok(id.filter(|id| !id.is_null()).map(|_| begins..begins + length))
 }

@@ -143,6 +143,20 @@ fn a_pair_of_links_has_one_name_on_the_wire_and_two_here() {
 }
 
 #[test]
+fn a_message_goes_out_without_what_it_was_wrapped_into() {
+    let first = |payload: &[u8]| wire::transfer(1, true, payload);
+    let next = |payload: &[u8]| {
+        let performative = wire::described(0x14, 6, &[0x43, 0x40, 0x40, 0x40, 0x41, 0x42]);
+        wire::frame(0, &[&performative[..], payload].concat())
+    };
+    for head in [&[0, 0x53, 0x75, 0xa0, 4][..], &[0, 0x53, 0x75, 0xb0, 0, 0, 0, 4]] {
+        let wrapped = [head, b"text"].concat();
+        let written = [first(&wrapped), next(&wrapped), first(b"else")].concat();
+        assert_eq!(sent(&written), [first(b"text"), next(&wrapped), first(b"else")].concat());
+    }
+}
+
+#[test]
 fn what_is_written_grows_by_whole_frames_only() {
     let frames =
         [wire::transfer(0, false, &[7; 100]), wire::frame(0, &[]), wire::transfer(1, false, &[8; 50])].concat();
