@@ -1,16 +1,10 @@
-//! Sending: one task and one link for each address, any number of messages on their way.
+//! Sending: one link for each address, any number of messages on their way.
 //!
-//! fe2o3-amqp's sender belongs to one task, waits without end for credit, and says what became of a message only when its
-//! receiver has said so. So whoever sends hands the message to the address's task and waits there for the outcome, with
-//! a time limit on everything.
+//! fe2o3-amqp's sender belongs to one task at a time, waits without end for credit, and says what became of a message only
+//! when its receiver has said so. So whoever sends has the link while the message is written, and then waits for the outcome
+//! without it, with a time limit on everything.
 
-use std::{
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use oxlo_transport::{
     Retry, TransportError,
@@ -20,7 +14,7 @@ use oxlo_transport::{
     },
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until, timeout_at},
 };
 use tracing::debug;
@@ -29,10 +23,10 @@ use crate::{
     config::Config,
     connection::{Connected, Link, LinkState, unreachable_after},
     consume::Failed,
-    error::Said,
+    error::{self, Said},
     management::{self, Need},
     message::Outgoing,
-    sender::{ATTACH_LIMIT, Job, Senders, Task, Told, blocked},
+    sender::{ATTACH_LIMIT, Awaited, Senders, Unsent},
 };
 
 /// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
@@ -41,10 +35,6 @@ const ROOM: u32 = 64 * 1024;
 const LEAST: u32 = 16;
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// How long after a deadline an address's task, which notices it as well, may take to say what became of the message.
-pub(crate) const VERDICT: Duration = Duration::from_millis(50);
-/// How many messages may wait for one address's task.
-const QUEUE: usize = 64;
 
 /// What one send may take.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +65,8 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Sends over a link.
     pub(crate) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
-        Self { config, link, senders: Arc::default(), room: Arc::new(Semaphore::new(ROOM as usize)) }
+        let senders = Senders::new(config.sender_idle);
+        Self { config, link, senders, room: Arc::new(Semaphore::new(ROOM as usize)) }
     }
 
     /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
@@ -121,61 +112,41 @@ impl Publisher {
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let room = Arc::new(self.room(message.text(), patience).await?);
-        let message = Arc::new(message.sendable(settled));
+        let room = self.room(message.text(), patience).await?;
+        let message = message.sendable(settled);
+        let undeliverable = || match mandatory {
+            true => Err(TransportError::Undeliverable { exchange: String::new(), routing_key: address.to_owned() }),
+            false => Ok(()),
+        };
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let (told, mut outcome) = oneshot::channel();
-            let decided = Arc::new(AtomicBool::new(false));
-            let job = Job {
-                message: message.clone(),
-                connected: connected.clone(),
-                deadline: patience.deadline,
-                told,
-                decided: decided.clone(),
-                _room: room.clone(),
-            };
-            let handed = timeout_at(patience.deadline, self.queue(address).send(job)).await;
-            let told = match handed {
-                Ok(Ok(())) => match timeout_at(patience.deadline, &mut outcome).await {
-                    Ok(Ok(told)) => told,
-                    Ok(Err(_)) => Told::NotSent("the link was closed".to_owned()),
-                    Err(_) if !decided.swap(true, Ordering::AcqRel) => return Err(blocked(address, patience.begun)),
-                    Err(_) => match timeout_at(patience.deadline + VERDICT, outcome).await {
-                        Ok(Ok(told)) => told,
-                        _ => return Err(TransportError::Unconfirmed { waited: patience.begun.elapsed() }),
-                    },
-                },
-                Ok(Err(_)) => Told::NotSent("the link was idle, and was closed".to_owned()),
-                Err(_) => return Err(blocked(address, patience.begun)),
-            };
-            match told {
-                Told::Outcome(Ok(true)) => return Ok(()),
-                Told::Outcome(Ok(false)) if mandatory => {
-                    return Err(TransportError::Undeliverable {
-                        exchange: String::new(),
-                        routing_key: address.to_owned(),
-                    });
+            let cause = match self.senders.to(address).send(&message, &connected, patience.deadline).await {
+                Ok(sent) => {
+                    let outcome = timeout_at(patience.deadline, Awaited::new(sent, room)).await;
+                    let waited = patience.begun.elapsed();
+                    let outcome = outcome.map_err(|_| TransportError::Unconfirmed { waited })?;
+                    let lost = |cause| TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                    return match error::outcome(address, &outcome.map_err(lost)?)? {
+                        true => Ok(()),
+                        false => undeliverable(),
+                    };
                 }
-                Told::Outcome(Ok(false)) => return Ok(()),
-                Told::Outcome(Err(TransportError::Blocked { reason, .. })) => {
+                Err(Unsent::NobodyThere) => return undeliverable(),
+                Err(Unsent::Refused(error)) => return Err(error),
+                Err(Unsent::Blocked) => {
+                    let reason = format!("the broker gives no credit to send to {address}");
                     return Err(TransportError::Blocked { reason, waited: patience.begun.elapsed() });
                 }
-                Told::Outcome(Err(error)) => return Err(error),
-                Told::Lost(cause) => {
-                    return Err(TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) });
-                }
-                Told::NotSent(cause) => {
-                    debug!(%address, %cause, "not sent, and tried again");
-                    let pause = Instant::now() + backoff.next(&mut rand::rng());
-                    if pause >= patience.deadline {
-                        let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
-                        return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
-                    }
-                    sleep_until(pause).await;
-                }
+                Err(Unsent::Passing(cause)) => cause,
+            };
+            debug!(%address, %cause, "not sent, and tried again");
+            let pause = Instant::now() + backoff.next(&mut rand::rng());
+            if pause >= patience.deadline {
+                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
+            sleep_until(pause).await;
         }
     }
 
@@ -241,20 +212,5 @@ impl Publisher {
                 Err(_) => return Err(unreachable_after(&self.config, patience.begun, cause)),
             }
         }
-    }
-
-    /// The queue of an address's task, which is started if there is none.
-    fn queue(&self, address: &str) -> mpsc::Sender<Job> {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = senders.get(address)
-            && !queue.is_closed()
-        {
-            return queue.clone();
-        }
-        let address: Arc<str> = address.into();
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        senders.insert(address.clone(), queue.clone());
-        tokio::spawn(Task::new(address, self.config.sender_idle, &self.senders, jobs).run());
-        queue
     }
 }

@@ -1,22 +1,26 @@
-//! The task of one address: it holds the link, sends one message after the other, and tells each sender what became of its.
+//! The link to one address: attached when a message needs it, shared by all who send there, and ended when it is idle.
 
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use fe2o3_amqp::{Sendable, Sender, session::SessionHandle, types::messaging::Data};
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use fe2o3_amqp::{
+    Sendable, Sender,
+    link::{SendError, delivery::DeliveryFut},
+    session::SessionHandle,
+    types::messaging::{Data, Outcome},
+};
 use oxlo_transport::TransportError;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    runtime::Handle,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, trace};
 use uuid::Uuid;
 
@@ -28,239 +32,265 @@ use crate::{
 /// How long the broker may take to attach a link.
 pub(crate) const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a message is on its way to an address.
-pub(crate) struct Job {
-    pub(crate) message: Arc<Sendable<Data>>,
-    pub(crate) connected: Arc<Connected>,
-    pub(crate) deadline: Instant,
-    pub(crate) told: oneshot::Sender<Told>,
-    /// Set once, by whoever decides first: the task that begins to send it, or the sender that does not wait any longer.
-    pub(crate) decided: Arc<AtomicBool>,
-    /// Its share of the room, given back when its outcome is known.
-    pub(crate) _room: Arc<OwnedSemaphorePermit>,
+/// Why a message was not sent.
+pub(crate) enum Unsent {
+    /// Nobody is there.
+    NobodyThere,
+    /// It cannot be sent.
+    Refused(TransportError),
+    /// The broker gave no credit in time.
+    Blocked,
+    /// For a reason that may pass.
+    Passing(String),
 }
 
-/// What became of it.
-pub(crate) enum Told {
-    /// `false`: nobody is there.
-    Outcome(Result<bool, TransportError>),
-    /// It was not sent, for a reason that may pass.
-    NotSent(String),
-    /// It was sent, and the link ended before its outcome was known.
-    Lost(String),
+/// The links of a connection, by address.
+#[derive(Debug)]
+pub(crate) struct Senders {
+    by_address: Mutex<HashMap<Arc<str>, Arc<ToAddress>>>,
+    /// How long a link is kept without use.
+    idle: Duration,
 }
 
-pub(crate) type Senders = Mutex<HashMap<Arc<str>, mpsc::Sender<Job>>>;
+impl Senders {
+    pub(crate) fn new(idle: Duration) -> Arc<Self> {
+        Arc::new(Self { by_address: Mutex::default(), idle })
+    }
 
-/// It was not written in time.
-pub(crate) fn blocked(address: &str, begun: Instant) -> TransportError {
-    let reason = format!("the broker gives no credit to send to {address}");
-    TransportError::Blocked { reason, waited: begun.elapsed() }
+    /// What sends to an address.
+    pub(crate) fn to(self: &Arc<Self>, address: &str) -> Arc<ToAddress> {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = by_address.get(address) {
+            return known.clone();
+        }
+        let address: Arc<str> = address.into();
+        let to = Arc::new(ToAddress {
+            address: address.clone(),
+            link: tokio::sync::Mutex::default(),
+            senders: Arc::downgrade(self),
+        });
+        by_address.insert(address, to.clone());
+        to
+    }
 }
-
-type UnderWay = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Sends to one address.
-pub(crate) struct Task {
+#[derive(Debug)]
+pub(crate) struct ToAddress {
     address: Arc<str>,
-    idle: Duration,
+    link: tokio::sync::Mutex<Option<Box<Attached>>>,
     senders: Weak<Senders>,
-    jobs: mpsc::Receiver<Job>,
-    attached: Option<Attached>,
-    /// Messages whose outcome is awaited; they survive the link, and then learn that it ended.
-    under_way: FuturesUnordered<UnderWay>,
 }
 
+#[derive(Debug)]
 struct Attached {
     sender: Sender,
-    session: SessionHandle<()>,
     connected: Arc<Connected>,
+    used: Instant,
+    /// Held by each message whose outcome is awaited.
+    busy: Arc<()>,
+    /// Ends the session.
+    _end: DropGuard,
 }
 
-enum Next {
-    Job(Job),
-    Detached(String),
-    Idle,
-    Over,
-}
-
-impl Task {
-    pub(crate) fn new(address: Arc<str>, idle: Duration, senders: &Arc<Senders>, jobs: mpsc::Receiver<Job>) -> Self {
-        let senders = Arc::downgrade(senders);
-        Self { address, idle, senders, jobs, attached: None, under_way: FuturesUnordered::new() }
-    }
-
-    /// Until it has been idle for long, or nobody can reach it any more.
-    pub(crate) async fn run(mut self) {
+impl ToAddress {
+    /// Sends a message, and returns when it is on its way. Messages of tasks that wait go in the order in which they came.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsent`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the message. If it is being sent, the link ends, and takes back what was written of it.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        message: &Sendable<Data>,
+        connected: &Arc<Connected>,
+        deadline: Instant,
+    ) -> Result<OnItsWay, Unsent> {
+        let mut link = timeout_at(deadline, self.link.lock()).await.map_err(|_| Unsent::Blocked)?;
+        // Out of its place until the message is sent, and gone if it is not.
+        let mut kept = link.take().filter(|attached| Arc::ptr_eq(&attached.connected, connected));
         loop {
-            match self.next().await {
-                Next::Job(job) => self.send(job).await,
-                Next::Detached(cause) => {
-                    debug!(address = %self.address, %cause, "a link that sends has ended");
-                    self.attached = None;
-                }
-                Next::Idle => {
-                    trace!(address = %self.address, "a link that sends is idle");
-                    self.leave();
-                    self.jobs.close();
-                    while let Some(job) = self.jobs.recv().await {
-                        let _ = job.told.send(Told::NotSent("the link was idle, and was closed".to_owned()));
+            let is_new = kept.is_none();
+            let mut attached = match kept.take() {
+                Some(attached) => attached,
+                None => match self.attach(connected, deadline).await {
+                    Ok(attached) => attached,
+                    Err(unsent) => {
+                        drop(link);
+                        self.leave();
+                        return Err(unsent);
                     }
-                    break;
+                },
+            };
+            let sent = tokio::select! {
+                biased;
+                sent = attached.sender.send_batchable_ref(message) => sent,
+                () = connected.ended() => return Err(Unsent::Passing("the connection was lost".to_owned())),
+                () = sleep_until(deadline) => return Err(Unsent::Blocked),
+            };
+            match sent {
+                Ok(outcome) => {
+                    attached.used = Instant::now();
+                    let busy = attached.busy.clone();
+                    *link = Some(attached);
+                    return Ok(OnItsWay { outcome, _busy: busy });
                 }
-                Next::Over => break,
-            }
-        }
-        while self.under_way.next().await.is_some() {}
-        if let Some(mut attached) = self.attached.take() {
-            let _ = tokio::time::timeout(ATTACH_LIMIT, attached.session.end()).await;
-        }
-    }
-
-    /// Takes this task's queue out, unless another one has taken its place.
-    fn leave(&self) {
-        let Some(senders) = self.senders.upgrade() else { return };
-        let mut senders = senders.lock().unwrap_or_else(PoisonError::into_inner);
-        senders.remove(&self.address);
-    }
-
-    async fn next(&mut self) -> Next {
-        let idle_at = Instant::now() + self.idle;
-        loop {
-            let busy = !self.under_way.is_empty();
-            tokio::select! {
-                Some(()) = self.under_way.next(), if busy => {}
-                cause = ended(&mut self.attached) => return Next::Detached(cause),
-                job = self.jobs.recv() => return job.map_or(Next::Over, Next::Job),
-                () = sleep_until(idle_at), if !busy => return Next::Idle,
-            }
-        }
-    }
-
-    async fn send(&mut self, mut job: Job) {
-        if job.told.is_closed() || job.decided.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if self.attached.as_ref().is_some_and(|attached| !Arc::ptr_eq(&attached.connected, &job.connected)) {
-            self.attached = None;
-        }
-        if self.attached.is_none() {
-            match self.attach(&job).await {
-                Ok(attached) => self.attached = Some(attached),
-                Err(told) => return drop(job.told.send(told)),
-            }
-        }
-        let Some(attached) = &mut self.attached else { return };
-        let sent = {
-            let mut sending = std::pin::pin!(attached.sender.send_batchable_ref(&job.message));
-            loop {
-                let busy = !self.under_way.is_empty();
-                tokio::select! {
-                    sent = &mut sending => break Some(sent),
-                    Some(()) = self.under_way.next(), if busy => {}
-                    () = sleep_until(job.deadline) => break None,
-                    () = job.told.closed() => break None,
-                    () = job.connected.ended() => break None,
+                Err(SendError::MessageSizeExceeded(sizes)) => {
+                    *link = Some(attached);
+                    let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+                    let (size, limit) = (narrow(sizes.size), narrow(sizes.max_size));
+                    return Err(Unsent::Refused(TransportError::TooLarge { size, limit }));
                 }
-            }
-        };
-        match sent {
-            Some(Ok(outcome)) => {
-                let (address, told, room) = (self.address.clone(), job.told, job._room);
-                self.under_way.push(Box::pin(async move {
-                    let _ = told.send(match outcome.await {
-                        Ok(outcome) => Told::Outcome(error::outcome(&address, &outcome)),
-                        Err(fe2o3_amqp::link::SendError::LinkStateError(state)) => Told::Lost(error::link_end(&state)),
-                        Err(error) => Told::Lost(error.to_string()),
-                    });
-                    drop(room);
-                }));
-            }
-            Some(Err(error)) => {
-                self.attached = None;
-                let cause = match &error {
-                    fe2o3_amqp::link::SendError::LinkStateError(state) => error::link_end(state),
-                    error => error.to_string(),
-                };
-                let told = match error {
-                    fe2o3_amqp::link::SendError::MessageSizeExceeded(sizes) => {
-                        let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-                        Told::Outcome(Err(TransportError::TooLarge {
-                            size: narrow(sizes.size),
-                            limit: narrow(sizes.max_size),
-                        }))
-                    }
-                    _ => Told::NotSent(cause),
-                };
-                let _ = job.told.send(told);
-            }
-            None => {
-                // Part of a large message may have been written: the link takes it back by ending.
-                self.attached = None;
-                let told = if Instant::now() < job.deadline {
-                    Told::NotSent("the connection was lost".to_owned())
-                } else {
-                    Told::Outcome(Err(blocked(&self.address, job.deadline)))
-                };
-                let _ = job.told.send(told);
+                Err(error) if is_new => return Err(Unsent::Passing(cause(&error))),
+                // It ended since it was used last.
+                Err(error) => debug!(address = %self.address, %error, "a link that sends has ended"),
             }
         }
     }
 
-    async fn attach(&mut self, job: &Job) -> Result<Attached, Told> {
-        let limit = job.deadline.min(Instant::now() + ATTACH_LIMIT);
-        let address = self.address.clone();
+    async fn attach(self: &Arc<Self>, connected: &Arc<Connected>, deadline: Instant) -> Result<Box<Attached>, Unsent> {
+        let limit = deadline.min(Instant::now() + ATTACH_LIMIT);
         let attaching = async {
-            let mut session = job.connected.session().await.map_err(|error| Told::NotSent(error.to_string()))?;
+            let mut session = connected.session().await.map_err(|error| Unsent::Passing(error.to_string()))?;
+            let address = &self.address;
             let sender = Sender::builder()
                 .name(format!("openstack.org/om/sender/[{address}]/{}", Uuid::new_v4().simple()))
                 .source(address.to_string())
                 .target(address.to_string())
                 .attach(&mut session)
                 .await
-                .map_err(|refusal| match error::sender_refused(&refusal) {
-                    Refused::Missing(reason) => {
-                        debug!(%address, %reason, "nothing is at an address");
-                        Told::Outcome(Ok(false))
-                    }
-                    Refused::Gone(reason) => {
-                        debug!(%address, %reason, "an address cannot be reached");
-                        Told::Outcome(Err(TransportError::Undeliverable {
-                            exchange: String::new(),
-                            routing_key: address.to_string(),
-                        }))
-                    }
-                    Refused::Denied(reason) => {
-                        Told::Outcome(Err(TransportError::Topology { object: format!("address `{address}`"), reason }))
-                    }
-                    Refused::Lost(cause) => Told::NotSent(cause),
-                })?;
-            Ok(Attached { sender, session, connected: job.connected.clone() })
+                .map_err(|refusal| self.unsent(error::sender_refused(&refusal)))?;
+            Ok((sender, session))
         };
-        let mut attaching = std::pin::pin!(timeout_at(limit, attaching));
-        loop {
-            let busy = !self.under_way.is_empty();
-            tokio::select! {
-                attached = &mut attaching => {
-                    return attached.unwrap_or_else(|_| Err(Told::NotSent("the broker attached no link in time".to_owned())));
-                }
-                Some(()) = self.under_way.next(), if busy => {}
+        let (sender, session) = timeout_at(limit, Box::pin(attaching))
+            .await
+            .unwrap_or_else(|_| Err(Unsent::Passing("the broker attached no link in time".to_owned())))?;
+        let end = CancellationToken::new();
+        tokio::spawn(keep(Arc::downgrade(self), self.senders.clone(), session, end.clone()));
+        let _end = end.drop_guard();
+        let (connected, used, busy) = (connected.clone(), Instant::now(), Arc::default());
+        Ok(Box::new(Attached { sender, connected, used, busy, _end }))
+    }
+
+    fn unsent(&self, refusal: Refused) -> Unsent {
+        let address = &self.address;
+        match refusal {
+            Refused::Missing(reason) => {
+                debug!(%address, %reason, "nothing is at an address");
+                Unsent::NobodyThere
             }
+            Refused::Gone(reason) => {
+                debug!(%address, %reason, "an address cannot be reached");
+                let (exchange, routing_key) = (String::new(), address.to_string());
+                Unsent::Refused(TransportError::Undeliverable { exchange, routing_key })
+            }
+            Refused::Denied(reason) => {
+                Unsent::Refused(TransportError::Topology { object: format!("address `{address}`"), reason })
+            }
+            Refused::Lost(cause) => Unsent::Passing(cause),
+        }
+    }
+
+    /// Forgets the address, unless there is a link to it.
+    fn leave(self: &Arc<Self>) {
+        let Some(senders) = self.senders.upgrade() else { return };
+        let mut by_address = senders.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = by_address.get(&self.address).is_some_and(|known| Arc::ptr_eq(known, self));
+        if is_known && self.link.try_lock().is_ok_and(|link| link.is_none()) {
+            by_address.remove(&self.address);
         }
     }
 }
 
-/// Waits for the end of the link, if there is one.
-async fn ended(attached: &mut Option<Attached>) -> String {
-    match attached {
-        Some(attached) => tokio::select! {
-            end = attached.sender.on_detach() => end.to_string(),
-            () = attached.connected.ended() => {
-                // What is under way learns it from fe2o3-amqp; this only keeps the next message off the old link.
-                sleep(Duration::ZERO).await;
-                "the connection was lost".to_owned()
+/// Keeps a link's session until the link is dropped, which this does when the session has ended or the link is idle.
+async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionHandle<()>, end: CancellationToken) {
+    let Some(idle) = senders.upgrade().map(|senders| senders.idle) else { return };
+    let mut until = Instant::now() + idle;
+    loop {
+        tokio::select! {
+            () = end.cancelled() => break,
+            // Messages whose outcome is awaited learn it only when the link is dropped.
+            _ = session.on_end() => {
+                let Some(to) = to.upgrade() else { return };
+                drop_link(&to, &end).await;
+                return to.leave();
             }
-        },
-        None => std::future::pending().await,
+            () = sleep_until(until) => {
+                let Some(to) = to.upgrade() else { break };
+                let mut link = to.link.lock().await;
+                match &*link {
+                    Some(attached) if !end.is_cancelled() => {
+                        let busy = Arc::strong_count(&attached.busy) > 1;
+                        until = if busy { Instant::now() } else { attached.used } + idle;
+                        if until > Instant::now() {
+                            continue;
+                        }
+                        trace!(address = %to.address, "a link that sends is idle");
+                        *link = None;
+                    }
+                    _ => {}
+                }
+                break;
+            }
+        }
+    }
+    if let Some(to) = to.upgrade() {
+        to.leave();
+    }
+    let _ = timeout(ATTACH_LIMIT, session.end()).await;
+}
+
+/// Drops the link that `end` belongs to.
+async fn drop_link(to: &ToAddress, end: &CancellationToken) {
+    let mut link = to.link.lock().await;
+    if !end.is_cancelled() {
+        *link = None;
+    }
+}
+
+/// A message that was sent, and whose outcome is awaited.
+pub(crate) struct OnItsWay {
+    outcome: DeliveryFut<Result<Outcome, SendError>>,
+    _busy: Arc<()>,
+}
+
+/// Awaits what becomes of a message, which keeps its share of the room until then, also when nobody waits any more.
+pub(crate) struct Awaited(Option<(OnItsWay, OwnedSemaphorePermit)>);
+
+impl Awaited {
+    pub(crate) fn new(message: OnItsWay, room: OwnedSemaphorePermit) -> Self {
+        Self(Some((message, room)))
+    }
+}
+
+impl Future for Awaited {
+    /// Why nobody will ever know it, if so.
+    type Output = Result<Outcome, String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((message, _)) = &mut self.0 else { return Poll::Pending };
+        let outcome = ready!(Pin::new(&mut message.outcome).poll(cx));
+        self.0 = None;
+        Poll::Ready(outcome.map_err(|error| cause(&error)))
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(kept) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(Self(Some(kept)));
+        }
+    }
+}
+
+fn cause(error: &SendError) -> String {
+    match error {
+        SendError::LinkStateError(state) => error::link_end(state),
+        error => error.to_string(),
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ use crate::{
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     message,
-    publish::{Patience, Publisher, VERDICT},
+    publish::{Patience, Publisher},
     receive::Duplicates,
     reply::ReplyLink,
     request::{NotificationReader, RequestReader},
@@ -139,6 +140,8 @@ impl Amqp1Transport {
     }
 }
 
+/// How much later than a call its sending may notice that their common deadline has passed.
+const VERDICT: Duration = Duration::from_millis(50);
 /// More would let a listener's settlements fill the queues between fe2o3-amqp's tasks.
 const MOST_PREFETCH: u16 = 1000;
 
@@ -218,7 +221,7 @@ impl Transport for Amqp1Transport {
             biased;
             reply = &mut pending => match reply {
                 // A request that was never written is told from one that nobody answered.
-                Err(late @ TransportError::TimedOut { .. }) => match timeout(VERDICT * 2, sending).await {
+                Err(late @ TransportError::TimedOut { .. }) => match timeout(VERDICT, sending).await {
                     Ok(Err(unsent)) if !unsent.may_have_run() => Err(unsent),
                     _ => Err(late),
                 },
