@@ -140,6 +140,9 @@ pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Po
 
 type Settled = (DeliveryInfo, Settlement);
 
+/// How many settlements are looked at together.
+const BATCH: usize = 256;
+
 struct LinkTask<R: Reader> {
     receiver: Receiver,
     address: Arc<str>,
@@ -169,6 +172,7 @@ pub(crate) async fn run<R: Reader>(
 impl<R: Reader> LinkTask<R> {
     async fn run(mut self, mut orders: watch::Receiver<Orders>) -> Result<Receiver, String> {
         let mut draining: Option<Arc<Semaphore>> = None;
+        let mut settled = Vec::new();
         loop {
             if self.unsettled == 0
                 && let Some(drained) = draining.take()
@@ -178,12 +182,11 @@ impl<R: Reader> LinkTask<R> {
             tokio::select! {
                 // What is settled goes first: it makes room.
                 biased;
-                settled = self.settled.recv() => if let Some((delivery, settlement)) = settled {
+                _ = self.settled.recv_many(&mut settled, BATCH) => {
                     if self.shared.leaving.load(Ordering::Acquire) {
                         self.stop().await?;
                     }
-                    self.unsettled = self.unsettled.saturating_sub(1);
-                    self.dispose(delivery, settlement).await?;
+                    self.dispose_all(&mut settled).await?;
                     self.top_up().await?;
                 },
                 changed = orders.changed() => {
@@ -200,8 +203,8 @@ impl<R: Reader> LinkTask<R> {
                         }
                         Orders::End => {
                             self.settled.close();
-                            while let Some((delivery, settlement)) = self.settled.recv().await {
-                                self.dispose(delivery, settlement).await?;
+                            while self.settled.recv_many(&mut settled, BATCH).await > 0 {
+                                self.dispose_all(&mut settled).await?;
                             }
                             return Ok(self.receiver);
                         }
@@ -266,6 +269,20 @@ impl<R: Reader> LinkTask<R> {
         // A listener that is gone gives it back by dropping it.
         let _ = self.shared.outbox.send(taken);
         Ok(())
+    }
+
+    /// Settles what was handed out: all that is accepted in as few frames as there are gaps between.
+    async fn dispose_all(&mut self, settled: &mut Vec<Settled>) -> Result<(), String> {
+        let count = u32::try_from(settled.len()).unwrap_or(u32::MAX);
+        self.unsettled = self.unsettled.saturating_sub(count);
+        let mut accepted = Vec::with_capacity(settled.len());
+        for (delivery, settlement) in settled.drain(..) {
+            match settlement {
+                Settlement::Ack => accepted.push(delivery),
+                other => self.dispose(delivery, other).await?,
+            }
+        }
+        self.receiver.accept_all(accepted).await.map_err(|error| error.to_string())
     }
 
     async fn dispose(&self, delivery: DeliveryInfo, settlement: Settlement) -> Result<(), String> {

@@ -11,9 +11,10 @@ use fe2o3_amqp::{
     Receiver,
     link::RecvError,
     session::SessionHandle,
-    types::messaging::{Accepted, Body, Source},
+    types::messaging::{Body, Source},
     types::primitives::Value,
 };
+use futures_util::FutureExt;
 use oxlo_transport::{
     TransportError,
     parts::{
@@ -235,21 +236,31 @@ impl Keeper {
 
     /// Hands replies to their calls; why the link ended, or nothing when told to stop.
     async fn serve(&self, up: &Connected, receiver: &mut Receiver) -> Option<String> {
+        let ended = |error| match error {
+            RecvError::LinkStateError(state) => error::link_end(&state),
+            error => error.to_string(),
+        };
         let mut left = self.credit;
+        let mut taken = Vec::new();
         loop {
             let delivery = tokio::select! {
                 delivery = receiver.recv::<Body<Value>>() => delivery,
                 () = up.ended() => return Some("the connection was lost".to_owned()),
                 () = self.stop.cancelled() => return None,
             };
-            let (info, message) = match delivery {
-                Ok(delivery) => delivery.into_parts(),
-                Err(RecvError::LinkStateError(state)) => return Some(error::link_end(&state)),
-                Err(error) => return Some(error.to_string()),
-            };
-            self.take(message.body);
-            left = left.saturating_sub(1);
-            if let Err(error) = receiver.dispose(info, Accepted {}).await {
+            // Those that are there already are accepted together.
+            let mut next = Some(delivery);
+            while let Some(delivery) = next {
+                let (info, message) = match delivery {
+                    Ok(delivery) => delivery.into_parts(),
+                    Err(error) => return Some(ended(error)),
+                };
+                self.take(message.body);
+                taken.push(info);
+                left = left.saturating_sub(1);
+                next = (left > self.credit / 2).then(|| receiver.recv().now_or_never()).flatten();
+            }
+            if let Err(error) = receiver.accept_all(taken.drain(..)).await {
                 return Some(error.to_string());
             }
             if left <= self.credit / 2 {
