@@ -48,7 +48,8 @@ pub struct CallRequest {
     pub idempotent: bool,
     /// When the client's timeout is over, where layers may use some of it up.
     deadline: Option<Instant>,
-    progress: Arc<Progress>,
+    /// Kept where layers may send it several times, or not at all.
+    progress: Option<Arc<Progress>>,
 }
 
 /// What became of a request, for who sees only that a layer failed.
@@ -68,11 +69,11 @@ impl CallRequest {
         options: CallOptions,
         idempotent: bool,
     ) -> Self {
-        Self { kind, target, request, options, idempotent, deadline: None, progress: Arc::default() }
+        Self { kind, target, request, options, idempotent, deadline: None, progress: None }
     }
 
     /// The same request, which names the span that it is sent in.
-    pub(crate) fn traced(mut self, span: &Span) -> Self {
+    pub(crate) fn traced(mut self: Box<Self>, span: &Span) -> Box<Self> {
         oxlo_transport::trace::inject(span, &mut self.request.context);
         self
     }
@@ -82,28 +83,31 @@ impl CallRequest {
     }
 
     /// Hands it to the transport, with what is left of its time.
-    pub(crate) async fn transmit(mut self, transport: &dyn Transport) -> Result<Reply, CallError> {
+    pub(crate) async fn transmit(mut self: Box<Self>, transport: &dyn Transport) -> Result<Reply, CallError> {
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.progress.out_of_time(self.site(), self.options.timeout));
+                let may_have_run = self.progress.as_ref().is_some_and(|progress| progress.may_have_run());
+                return Err(out_of_time(may_have_run, self.site(), self.options.timeout));
             }
             self.options.timeout = self.options.timeout.min(left);
         }
-        self.progress.sent.fetch_add(1, Ordering::Relaxed);
-        let site = self.site();
-        let Self { kind, target, request, options, progress, .. } = self;
+        if let Some(progress) = &self.progress {
+            progress.sent.fetch_add(1, Ordering::Relaxed);
+        }
+        let Self { kind, ref target, request, ref options, ref progress, .. } = *self;
+        let method = request.method.clone();
         let result = match kind {
             CallKind::Cast => {
                 let options = SendOptions::new()
                     .with_timeout(options.timeout)
                     .with_retry(options.retry)
                     .with_mandatory(options.mandatory);
-                transport.cast(&target, request, &options).await.map(|()| Reply::Result(Payload::null()))
+                transport.cast(target, request, &options).await.map(|()| Reply::Result(Payload::null()))
             }
-            CallKind::Call => match progress.take_started() {
-                None => transport.call(&target, request, &options).await,
-                Some(started) => match transport.start(&target, request, &options).await {
+            CallKind::Call => match progress.as_ref().and_then(|progress| progress.take_started()) {
+                None => transport.call(target, request, options).await,
+                Some(started) => match transport.start(target, request, options).await {
                     Ok(pending) => {
                         let _ = started.send(pending.message_id());
                         pending.await
@@ -113,8 +117,10 @@ impl CallRequest {
             },
         };
         result.map_err(|error: TransportError| {
-            let error = CallError::of(site, error);
-            if !error.may_have_run() {
+            let error = CallError::of(CallSite::new(kind, &method, target), error);
+            if let Some(progress) = progress
+                && !error.may_have_run()
+            {
                 progress.sent.fetch_sub(1, Ordering::Relaxed);
             }
             error
@@ -127,17 +133,17 @@ impl Progress {
         self.sent.load(Ordering::Relaxed) > 0
     }
 
-    fn out_of_time(&self, site: CallSite, timeout: Duration) -> CallError {
-        if self.may_have_run() {
-            return CallError::TimedOut { site, waited: timeout };
-        }
-        let source: BoxError = format!("no layer let it through within {timeout:?}").into();
-        CallError::Middleware { site, sent: false, source: source.into() }
-    }
-
     fn take_started(&self) -> Option<oneshot::Sender<String>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+fn out_of_time(may_have_run: bool, site: CallSite, timeout: Duration) -> CallError {
+    if may_have_run {
+        return CallError::TimedOut { site, waited: timeout };
+    }
+    let source: BoxError = format!("no layer let it through within {timeout:?}").into();
+    CallError::Middleware { site, sent: false, source: source.into() }
 }
 
 /// What a layer of a client wraps: it sends a [`CallRequest`] and resolves to the [`Reply`]; that of a cast is `null`.
@@ -192,7 +198,7 @@ impl Service<CallRequest> for Outgoing {
 
     fn call(&mut self, request: CallRequest) -> Self::Future {
         let transport = self.0.clone();
-        Box::pin(async move { request.transmit(&*transport).await })
+        Box::pin(async move { Box::new(request).transmit(&*transport).await })
     }
 }
 
@@ -236,18 +242,22 @@ impl RPCClient {
     }
 
     /// Sends it through the layers, if there are any, and waits for what comes back.
-    pub(crate) async fn send(&self, request: CallRequest) -> Result<Reply, CallError> {
+    pub(crate) async fn send(&self, request: Box<CallRequest>) -> Result<Reply, CallError> {
         match &self.layers {
             None => request.transmit(&*self.transport).await,
-            Some(layers) => through(layers.clone(), request).await,
+            Some(layers) => Box::pin(through(layers.clone(), *request)).await,
         }
     }
 
     /// Sends a call through the layers and returns when the broker has it: its id, and the future of its reply.
-    pub(crate) async fn send_layered(&self, layers: &CallService, request: CallRequest) -> Result<Layered, CallError> {
+    pub(crate) async fn send_layered(
+        &self,
+        layers: &CallService,
+        mut request: Box<CallRequest>,
+    ) -> Result<Layered, CallError> {
         let (tell, started) = oneshot::channel();
-        *request.progress.started.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
-        let mut reply: LayeredReply = Box::pin(through(layers.clone(), request));
+        *request.progress.get_or_insert_default().started.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+        let mut reply: LayeredReply = Box::pin(through(layers.clone(), *request));
         tokio::select! {
             biased;
             Ok(message_id) = started => Ok(Layered::new(message_id, reply)),
@@ -279,7 +289,7 @@ impl Layered {
 }
 
 async fn through(mut layers: CallService, mut request: CallRequest) -> Result<Reply, CallError> {
-    let (site, progress) = (request.site(), request.progress.clone());
+    let (site, progress) = (request.site(), request.progress.get_or_insert_default().clone());
     let timeout = request.options.timeout;
     let deadline = Instant::now().checked_add(timeout);
     request.deadline = deadline;
@@ -300,6 +310,6 @@ async fn through(mut layers: CallService, mut request: CallRequest) -> Result<Re
             Ok(error) => CallError::Middleware { site, sent, source: Arc::new(*error) },
             Err(error) => CallError::Middleware { site, sent, source: error.into() },
         }),
-        Err(_) => Err(progress.out_of_time(site, timeout)),
+        Err(_) => Err(out_of_time(sent, site, timeout)),
     }
 }

@@ -138,7 +138,7 @@ impl RPCClient {
     async fn call_ready<R: DeserializeOwned>(
         &self,
         method: &str,
-        ready: Result<CallRequest, CallError>,
+        ready: Result<Box<CallRequest>, CallError>,
     ) -> Result<R, CallError> {
         let reply = self.send(ready?).await?;
         outcome(reply, &self.transport.settings().remote_errors, || self.site(CallKind::Call, method))
@@ -202,7 +202,8 @@ impl RPCClient {
                 if let Some(layers) = &self.layers {
                     return self.send_layered(layers, ready).await.map(OnItsWay::Layered);
                 }
-                let started = self.transport.start(&ready.target, ready.request, &ready.options).await;
+                let CallRequest { ref target, request, ref options, .. } = *ready;
+                let started = self.transport.start(target, request, options).await;
                 started.map(OnItsWay::Direct).map_err(|error| CallError::of(site.clone(), error))
             }
             .instrument(flight.span().clone())
@@ -244,7 +245,7 @@ impl RPCClient {
         }
     }
 
-    async fn cast_ready(&self, ready: Result<CallRequest, CallError>) -> Result<(), CallError> {
+    async fn cast_ready(&self, ready: Result<Box<CallRequest>, CallError>) -> Result<(), CallError> {
         self.send(ready?).await.map(|_| ())
     }
 
@@ -254,7 +255,7 @@ impl RPCClient {
         ctxt: &Context,
         method: &str,
         args: impl Serialize,
-    ) -> Result<CallRequest, CallError> {
+    ) -> Result<Box<CallRequest>, CallError> {
         let site = || self.site(kind, method);
         let (monitor, mandatory) = match kind {
             CallKind::Call => (self.call_monitor_timeout, CallOptions::new().mandatory),
@@ -266,7 +267,7 @@ impl RPCClient {
             .with_retry(self.retry)
             .with_mandatory(self.mandatory.unwrap_or(mandatory));
         let request = check::request(kind, &self.target, self.version_cap.as_ref(), ctxt, method, args)?;
-        Ok(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent))
+        Ok(Box::new(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent)))
     }
 
     fn effective_timeout(&self) -> Duration {

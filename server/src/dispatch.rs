@@ -1,7 +1,8 @@
 //! Which handler serves a request: a pure decision, made of namespace, version and method.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
+use foldhash::{HashMap, HashMapExt};
 use oxlo_transport::{Failure, Version};
 
 use crate::{

@@ -1,6 +1,12 @@
 //! One request from being taken to being settled: find its handler, run it, answer, settle.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use oxlo_transport::{Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError};
@@ -9,14 +15,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     call::{Call, Cancellation},
     dispatch::{Dispatcher, Refusal, Route},
+    handler::Answering,
     heartbeat::Heartbeats,
     layer::CallService,
-    outcome::{self, HandlerError},
+    outcome::{self, Answer, HandlerError},
     policy::AckPolicy,
     report::Ran,
     states::States,
@@ -96,49 +103,58 @@ impl Taken {
 /// has a place among those on their way.
 ///
 /// Dropping the future drops the handler where it waits, and puts an unsettled request back.
-pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaphorePermit) -> Ended {
-    let Taken { request, settle, replier, deadline, redelivered, redeliveries } = taken;
+pub(crate) async fn process(shared: Arc<Shared>, mut taken: Taken, slot: OwnedSemaphorePermit) -> Ended {
     let started = Instant::now();
-    if deadline.is_some_and(|deadline| deadline <= started) {
-        ack(settle);
+    if taken.deadline.is_some_and(|deadline| deadline <= started) {
+        ack(taken.settle);
         shared.telemetry.expired.increment(1);
-        tracing::debug!(method = shown(&request.method), "the caller had given up; the request is dropped");
+        tracing::debug!(method = shown(&taken.request.method), "the caller had given up; the request is dropped");
         return Ended { ending: None, reply_lost: false };
     }
 
-    if shared.redelivery_limit.is_some_and(|limit| redeliveries > limit) {
-        return give_up(&shared, &request.method, redeliveries, settle, replier).await;
+    if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
+        return Box::pin(give_up(&shared, taken)).await;
     }
 
-    let method = request.method.clone();
-    let context = shared.observer.as_ref().map(|_| request.context.clone());
-    let found = shared.dispatcher.find(request.namespace.as_deref(), request.version.as_deref(), &method);
+    let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
+    let method = taken.request.method.clone();
+    let context = shared.observer.as_ref().map(|_| Box::new(taken.request.context.clone()));
+    let replier = taken.replier.take();
+    let found = match &taken.request {
+        Request { namespace, version, .. } => {
+            shared.dispatcher.find(namespace.as_deref(), version.as_deref(), &method).map_err(refused)
+        }
+    };
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
             let heartbeats = Heartbeats::start(replier).await;
             metrics.begins();
             let call = Call {
-                request,
-                deadline,
+                request: taken.request,
+                deadline: taken.deadline,
                 redelivered,
                 redeliveries,
                 states: route.states.clone(),
                 extensions: States::new(),
                 cancellation: Cancellation {
-                    deadline,
+                    deadline: taken.deadline,
                     stopping: shared.stopping.clone(),
                     abandoned: shared.abandon.clone(),
                 },
                 handler: None,
             };
-            (run(&shared, route, call).await, heartbeats)
+            let outcome = if call.request.args.is_object() {
+                run(&shared, route, call).await
+            } else {
+                let text = format!("{}(): its arguments are no JSON object", route.name);
+                Outcome::Failure(Box::new(Failure::builtin("TypeError", text)))
+            };
+            (outcome, heartbeats)
         }
-        Err(refusal) => {
-            log_refusal(refusal);
-            (Outcome::Failure(Box::new(refusal.to_failure())), Heartbeats::Silent(replier))
-        }
+        Err(failure) => (Outcome::Failure(failure), Heartbeats::Silent(replier)),
     };
+    let settle = taken.settle;
     let took = started.elapsed();
     metrics.ran(took);
 
@@ -148,7 +164,7 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     let ending = outcome.ending();
     metrics.ended(ending, took, outcome.class());
     if let (Some(observer), Some(context)) = (&shared.observer, context) {
-        observer(Ran { method: method.clone(), context, ending, redeliveries });
+        observer(Ran { method: method.clone(), context: *context, ending, redeliveries });
     }
     let mut ended = Ended { ending: Some(ending), reply_lost: false };
     let reply = match outcome {
@@ -160,7 +176,7 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
             let pause = redelivered && ending == Ending::Requeue;
             if let Some(settle) = settle {
                 drop((heartbeats, slot));
-                give_back(&shared, settle, pause).await;
+                Box::pin(give_back(&shared, settle, pause)).await;
                 return ended;
             }
             Reply::Failure(Box::new(outcome::abandoned(&method)))
@@ -170,8 +186,14 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
     };
 
     // The place among the replies comes first: were the slot given back before, slow replies could pile up without end.
-    let _on_its_way = shared.replies.acquire().await;
-    let replier = heartbeats.end().await;
+    let _on_its_way = match shared.replies.try_acquire() {
+        Ok(place) => Ok(place),
+        Err(_) => Box::pin(shared.replies.acquire()).await,
+    };
+    let replier = match heartbeats {
+        Heartbeats::Silent(replier) => replier,
+        beating @ Heartbeats::Beating { .. } => Box::pin(beating.end()).await,
+    };
     drop(slot);
     match replier {
         Some(replier) => ended.reply_lost = !send(&shared, replier, reply, settle, &method).await,
@@ -181,13 +203,8 @@ pub(crate) async fn process(shared: Arc<Shared>, taken: Taken, slot: OwnedSemaph
 }
 
 /// Ends a request that came back too often: it may be what kills its servers.
-async fn give_up(
-    shared: &Shared,
-    method: &str,
-    redeliveries: u32,
-    settle: Option<Settle>,
-    replier: Option<Replier>,
-) -> Ended {
+async fn give_up(shared: &Shared, taken: Taken) -> Ended {
+    let Taken { request: Request { ref method, .. }, redeliveries, replier, settle, .. } = taken;
     tracing::error!(method = shown(method), redeliveries, "a request came back too often; it is given up");
     shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
     let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
@@ -204,31 +221,42 @@ async fn give_up(
     ended
 }
 
-async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
-    if !call.request.args.is_object() {
-        let failure = Failure::builtin("TypeError", format!("{}(): its arguments are no JSON object", route.name));
-        return Outcome::Failure(Box::new(failure));
-    }
-    let _in_flight = InFlight::enter(&shared.telemetry.in_flight);
+/// Begins to run the handler at once, so that the future is small: the handler's own is all that it keeps of the call.
+fn run<'a>(shared: &'a Shared, route: &'a Route, call: Call) -> impl Future<Output = Outcome> + Send + 'a {
+    let in_flight = InFlight::enter(&shared.telemetry.in_flight);
     let span = telemetry::span(&shared.topic, &route.name);
     oxlo_transport::trace::adopt(&span, &call.request.context);
-    // As a future, so that a panic in the handler's synchronous part is caught as well.
-    let handler = async {
-        match &shared.layers {
-            None => route.handler.call(call).await,
-            Some(layers) => {
-                let call = Call { handler: Some(route.handler.clone()), ..call };
-                layers.clone().answer(call).await
-            }
+    let answering = span.in_scope(|| begin(shared, route, call));
+    async move {
+        let _in_flight = in_flight;
+        let answering = match answering {
+            Ok(answering) => answering,
+            Err(outcome) => return outcome,
+        };
+        let caught = AssertUnwindSafe(answering).catch_unwind().instrument(span.clone());
+        let answer = tokio::select! {
+            biased;
+            answer = caught => answer,
+            () = shared.abandon.cancelled() => return Outcome::Abandoned,
+        };
+        ended(&span, shared, route, answer)
+    }
+}
+
+/// What the handler does before it gives its future.
+fn begin(shared: &Shared, route: &Route, call: Call) -> Result<Answering, Outcome> {
+    let begun = panic::catch_unwind(AssertUnwindSafe(|| match &shared.layers {
+        None => route.handler.call(call),
+        Some(layers) => {
+            let call = Call { handler: Some(route.handler.clone()), ..call };
+            Box::pin(layers.clone().answer(call))
         }
-    };
-    let caught = AssertUnwindSafe(handler).catch_unwind().instrument(span.clone());
-    let answer = tokio::select! {
-        biased;
-        answer = caught => answer,
-        () = shared.abandon.cancelled() => return Outcome::Abandoned,
-    };
-    telemetry::record(&span, route, &answer);
+    }));
+    begun.map_err(|_| panicked(route))
+}
+
+fn ended(span: &Span, shared: &Shared, route: &Route, answer: Result<Answer, Box<dyn Any + Send>>) -> Outcome {
+    telemetry::record(span, route, &answer);
     match answer {
         Ok(Ok(result)) if result.len() > shared.max_message_size => {
             let failure = outcome::result_too_large(&route.name, result.len(), shared.max_message_size);
@@ -244,12 +272,14 @@ async fn run(shared: &Shared, route: &Route, call: Call) -> Outcome {
         }
         Ok(Err(HandlerError::Requeue)) => Outcome::Requeue,
         Ok(Err(HandlerError::Ignore)) => Outcome::Ignore,
-        // What the panic says may quote arguments; the panic hook has said it to whom it concerns.
-        Err(_) => {
-            tracing::error!(method = &*route.name, "the method panicked");
-            Outcome::Failure(Box::new(outcome::panicked(&route.name)))
-        }
+        Err(_) => panicked(route),
     }
+}
+
+/// What the panic says may quote arguments; the panic hook has said it to whom it concerns.
+fn panicked(route: &Route) -> Outcome {
+    tracing::error!(method = &*route.name, "the method panicked");
+    Outcome::Failure(Box::new(outcome::panicked(&route.name)))
 }
 
 /// A failure that is part of what the method may say: the caller gets it as any other, the log is spared.
@@ -342,7 +372,8 @@ fn ack(settle: Option<Settle>) {
     }
 }
 
-fn log_refusal(refusal: Refusal<'_>) {
+/// What a caller gets whose request nothing serves.
+fn refused(refusal: Refusal<'_>) -> Box<Failure> {
     match refusal {
         Refusal::Unnamed => tracing::warn!("a request names no method"),
         // Health probes call such names on purpose; oslo is quiet about them too.
@@ -358,4 +389,5 @@ fn log_refusal(refusal: Refusal<'_>) {
             );
         }
     }
+    Box::new(refusal.to_failure())
 }

@@ -1,7 +1,9 @@
 //! One run of a server: take requests, keep their number bounded, and end in order.
 
-use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
+use foldhash::HashMap;
+use futures_util::FutureExt;
 use oxlo_transport::{Delivery, ListenOptions, Listener, Request, Target, Transport, TransportError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -25,6 +27,9 @@ const FORCED_FLUSH: Duration = Duration::from_millis(200);
 
 /// How often readiness is looked at while nothing arrives.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How many requests are taken before anything else gets a look.
+const AT_ONCE: usize = 32;
 
 /// The pause after an error of the listener that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -129,6 +134,7 @@ impl Run {
             }
             self.close_retired(tasks).await;
             // Before a request is taken, so that what cannot run yet stays with the listener, or goes to another server.
+            slot = slot.or_else(|| slots.clone().try_acquire_owned().ok());
             let may_take = slot.is_some() && self.listener.is_some();
             let received = tokio::select! {
                 biased;
@@ -164,13 +170,8 @@ impl Run {
             };
             // A flood leaves the look above no turn.
             self.look();
-            match received {
-                Ok(delivery) => {
-                    if let Some(slot) = slot.take() {
-                        tasks.report.taken += 1;
-                        tasks.spawn(&self.shared, Taken::new(delivery, self.shared.policy), slot);
-                    }
-                }
+            match self.take_all(received, tasks, &slots, &mut slot) {
+                Ok(()) => {}
                 Err(TransportError::Closed) => return Ok(report::Ended::Closed),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "receiving failed; trying again");
@@ -185,6 +186,32 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Takes a request, and those that are there already, some at a time: what one wake-up finds shares what it costs.
+    fn take_all(
+        &mut self,
+        received: Result<Delivery<Request>, TransportError>,
+        tasks: &mut Tasks,
+        slots: &Arc<Semaphore>,
+        slot: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<(), TransportError> {
+        let Some(place) = slot.take() else { return Ok(()) };
+        tasks.take(&self.shared, received?, place);
+        for _ in 1..AT_ONCE {
+            if self.bounds.is_reached(tasks.report.taken) {
+                break;
+            }
+            *slot = slots.clone().try_acquire_owned().ok();
+            if slot.is_none() {
+                break;
+            }
+            let Some(received) = recv(&mut self.listener).now_or_never() else { break };
+            if let Some(place) = slot.take() {
+                tasks.take(&self.shared, received?, place);
+            }
+        }
+        Ok(())
     }
 
     async fn obey(&mut self, command: Command, taken: u64) {
@@ -256,7 +283,9 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn spawn(&mut self, shared: &Arc<Shared>, taken: Taken, slot: OwnedSemaphorePermit) {
+    fn take(&mut self, shared: &Arc<Shared>, delivery: Delivery<Request>, slot: OwnedSemaphorePermit) {
+        self.report.taken += 1;
+        let taken = Taken::new(delivery, shared.policy);
         let method = taken.request.method.clone();
         let task = self.set.spawn(process(shared.clone(), taken, slot));
         self.running.insert(task.id(), (method, Instant::now()));

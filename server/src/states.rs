@@ -2,10 +2,11 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
     fmt,
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 /// The values that an endpoint's handlers share, one of each type.
 #[derive(Clone, Default)]

@@ -1,7 +1,8 @@
 //! Metrics, with their handles looked up once; spans; and what of a stranger's text may stand in a log.
 
-use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
+use foldhash::HashMap;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 #[cfg(feature = "oslo-metrics")]
