@@ -42,11 +42,13 @@ pub(crate) fn request(
     }
     let args = arguments(args, &site)?;
 
-    let mut request = Request::new(method, args);
-    request.context = ctxt.clone();
-    request.namespace.clone_from(&target.namespace);
-    request.version.clone_from(&target.version);
-    Ok(request)
+    Ok(Request {
+        context: ctxt.clone(),
+        method: method.into(),
+        args,
+        namespace: target.namespace.clone(),
+        version: target.version.clone(),
+    })
 }
 
 /// A timeout of zero is refused: nothing could be waited for, and a broker may still deliver what was sent.

@@ -1,11 +1,12 @@
 //! What `tracing` and `metrics` are told of each call and cast.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt,
     sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock},
 };
 
+use foldhash::HashMap;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use oxlo_transport::{Settings, Target};
 use tokio::time::Instant;

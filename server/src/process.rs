@@ -86,7 +86,9 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// Under `BeforeDispatch` the broker hears at this moment that the request is done, in the order of arrival.
-    pub(crate) fn new(delivery: Delivery<Request>, policy: AckPolicy) -> Self {
+    ///
+    /// In a box, because it is moved on its way into its task, with the room that the task needs for it.
+    pub(crate) fn new(delivery: Delivery<Request>, policy: AckPolicy) -> Box<Self> {
         let Delivery { message: request, settle, replier, deadline, redelivered, redeliveries, .. } = delivery;
         let settle = match policy {
             AckPolicy::BeforeDispatch => {
@@ -95,7 +97,7 @@ impl Taken {
             }
             AckPolicy::AfterReply => Some(settle),
         };
-        Self { request, settle, replier, deadline, redelivered, redeliveries }
+        Box::new(Self { request, settle, replier, deadline, redelivered, redeliveries })
     }
 }
 
@@ -103,7 +105,7 @@ impl Taken {
 /// has a place among those on their way.
 ///
 /// Dropping the future drops the handler where it waits, and puts an unsettled request back.
-pub(crate) async fn process(shared: Arc<Shared>, mut taken: Taken, slot: OwnedSemaphorePermit) -> Ended {
+pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: OwnedSemaphorePermit) -> Ended {
     let started = Instant::now();
     if taken.deadline.is_some_and(|deadline| deadline <= started) {
         ack(taken.settle);
@@ -113,7 +115,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Taken, slot: OwnedSe
     }
 
     if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
-        return Box::pin(give_up(&shared, taken)).await;
+        return Box::pin(give_up(&shared, *taken)).await;
     }
 
     let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
@@ -144,13 +146,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Taken, slot: OwnedSe
                 },
                 handler: None,
             };
-            let outcome = if call.request.args.is_object() {
-                run(&shared, route, call).await
-            } else {
-                let text = format!("{}(): its arguments are no JSON object", route.name);
-                Outcome::Failure(Box::new(Failure::builtin("TypeError", text)))
-            };
-            (outcome, heartbeats)
+            (run(&shared, route, call).await, heartbeats)
         }
         Err(failure) => (Outcome::Failure(failure), Heartbeats::Silent(replier)),
     };
@@ -223,14 +219,10 @@ async fn give_up(shared: &Shared, taken: Taken) -> Ended {
 
 /// Begins to run the handler at once, so that the future is small: the handler's own is all that it keeps of the call.
 fn run<'a>(shared: &'a Shared, route: &'a Route, call: Call) -> impl Future<Output = Outcome> + Send + 'a {
-    let in_flight = InFlight::enter(&shared.telemetry.in_flight);
-    let span = telemetry::span(&shared.topic, &route.name);
-    oxlo_transport::trace::adopt(&span, &call.request.context);
-    let answering = span.in_scope(|| begin(shared, route, call));
+    let begun = begin(shared, route, call);
     async move {
-        let _in_flight = in_flight;
-        let answering = match answering {
-            Ok(answering) => answering,
+        let (_in_flight, span, answering) = match begun {
+            Ok(begun) => begun,
             Err(outcome) => return outcome,
         };
         let caught = AssertUnwindSafe(answering).catch_unwind().instrument(span.clone());
@@ -244,7 +236,15 @@ fn run<'a>(shared: &'a Shared, route: &'a Route, call: Call) -> impl Future<Outp
 }
 
 /// What the handler does before it gives its future.
-fn begin(shared: &Shared, route: &Route, call: Call) -> Result<Answering, Outcome> {
+fn begin<'a>(shared: &'a Shared, route: &Route, call: Call) -> Result<(InFlight<'a>, Span, Answering), Outcome> {
+    if !call.request.args.is_object() {
+        let failure = Failure::builtin("TypeError", format!("{}(): its arguments are no JSON object", route.name));
+        return Err(Outcome::Failure(Box::new(failure)));
+    }
+    let in_flight = InFlight::enter(&shared.telemetry.in_flight);
+    let span = telemetry::span(&shared.topic, &route.name);
+    oxlo_transport::trace::adopt(&span, &call.request.context);
+    let entered = span.enter();
     let begun = panic::catch_unwind(AssertUnwindSafe(|| match &shared.layers {
         None => route.handler.call(call),
         Some(layers) => {
@@ -252,7 +252,11 @@ fn begin(shared: &Shared, route: &Route, call: Call) -> Result<Answering, Outcom
             Box::pin(layers.clone().answer(call))
         }
     }));
-    begun.map_err(|_| panicked(route))
+    drop(entered);
+    match begun {
+        Ok(answering) => Ok((in_flight, span, answering)),
+        Err(panic) => Err(ended(&span, shared, route, Err(panic))),
+    }
 }
 
 fn ended(span: &Span, shared: &Shared, route: &Route, answer: Result<Answer, Box<dyn Any + Send>>) -> Outcome {

@@ -1,6 +1,6 @@
 //! Taking messages: the listener, and the one-shot handles that settle and answer one message.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
@@ -176,8 +176,8 @@ impl Replier {
     /// # Errors
     ///
     /// As [`ReplySink::finish`].
-    pub async fn reply(self, reply: Reply) -> Result<(), TransportError> {
-        self.sink.finish(reply).await
+    pub fn reply(self, reply: Reply) -> impl Future<Output = Result<(), TransportError>> + Send {
+        self.sink.finish(reply)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Arguments and results as JSON text that is written once and read once.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,6 +17,14 @@ use crate::wire::json::{self, JsonError, Limits};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
+thread_local! {
+    /// What is written into first, so that a text takes the room that it needs, and takes it once.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// More than this is not kept to be written into again, and not copied either.
+const SCRATCH_MAX: usize = 64 << 10;
+
 impl Payload {
     /// Serialises `value`. A float that is not finite becomes `null`, as always with `serde_json`; Python would write
     /// `NaN`. Say what is meant by an `Option` where that matters.
@@ -25,7 +33,15 @@ impl Payload {
     ///
     /// [`serde_json::Error`] if the value has no JSON form, for example a map whose keys are no strings.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_vec(value).map(|text| Self(text.into()))
+        let mut text = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        let written = serde_json::to_writer(&mut text, value);
+        if text.capacity() > SCRATCH_MAX {
+            return written.map(|()| Self(text.into()));
+        }
+        let payload = written.map(|()| Self(Bytes::copy_from_slice(&text)));
+        let _ = SCRATCH.try_with(|scratch| scratch.set(text));
+        payload
     }
 
     /// Wraps text that is known to be one JSON value, as a decoder cut it out of a message.

@@ -136,7 +136,7 @@ impl FromStr for Version {
     /// number below 2^64: no sign, no space, no leading zero.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || VersionError { text: text.chars().take(SHOWN).collect() };
-        let mut parts = text.split('.').map(number);
+        let mut parts = text.as_bytes().split(|byte| *byte == b'.').map(number);
         let (Some(Some(major)), Some(Some(minor))) = (parts.next(), parts.next()) else {
             return Err(refused());
         };
@@ -149,9 +149,14 @@ impl FromStr for Version {
     }
 }
 
-fn number(part: &str) -> Option<u64> {
-    let plain = part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-    if plain { part.parse().ok() } else { None }
+fn number(digits: &[u8]) -> Option<u64> {
+    if matches!(digits, [] | [b'0', _, ..]) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 impl TryFrom<&str> for Version {

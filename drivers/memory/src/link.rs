@@ -6,7 +6,6 @@ use oxlo_transport::{ConnectionState, Retry, Settings, TransportError, error::Ca
 use tokio::{
     select,
     sync::watch,
-    task::coop::consume_budget,
     time::{Instant, sleep_until, timeout_at},
 };
 
@@ -54,53 +53,49 @@ impl Patience {
     }
 }
 
+/// A message that is handed over when and as the bus lets it.
+pub(crate) struct Publish<P, F> {
+    pub(crate) traffic: Traffic,
+    /// Where it goes, as errors say it.
+    pub(crate) to: P,
+    pub(crate) patience: Patience,
+    /// Puts it into the queues.
+    pub(crate) hand_over: F,
+}
+
 /// What a look at the bus led to.
-enum Attempt<T> {
+pub(crate) enum Attempt<T> {
     Done(Result<(), TransportError>),
     InFlight(T, Duration),
     Shut(T, Gate),
 }
 
 impl Link {
-    /// Hands one message over, when and as the bus lets it. `hand_over` puts it into the queues.
+    /// Hands one message over.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message was not sent.
-    pub(crate) async fn publish<T: Clone + Send>(
-        &self,
-        traffic: Traffic,
-        to: &(dyn fmt::Display + Sync),
-        mut patience: Patience,
-        mut message: T,
-        hand_over: impl Fn(&mut State, T, Instant) -> Result<(), TransportError> + Send + Sync,
-    ) -> Result<(), TransportError> {
-        // Nothing below waits while the bus is open; a loop over it must not keep the thread.
-        consume_budget().await;
-        loop {
-            let gate = match self.attempt(traffic, to, message, &hand_over) {
-                Attempt::Done(outcome) => return outcome,
-                Attempt::InFlight(message, delay) => {
-                    // Rare, and large.
-                    Box::pin(self.fly(delay, &patience)).await?;
-                    return hand_over(&mut self.bus.lock(), message, Instant::now());
-                }
-                Attempt::Shut(kept, gate) => {
-                    message = kept;
-                    gate
-                }
-            };
-            Box::pin(self.wait(gate, &mut patience)).await?;
+    pub(crate) async fn publish<P, T, F>(&self, publish: Publish<P, F>, message: T) -> Result<(), TransportError>
+    where
+        P: fmt::Display + Send,
+        T: Clone + Send,
+        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError> + Send,
+    {
+        match self.attempt(&publish, message) {
+            Attempt::Done(outcome) => outcome,
+            attempt => Box::pin(self.go_on(publish, attempt)).await,
         }
     }
 
-    fn attempt<T: Clone>(
-        &self,
-        traffic: Traffic,
-        to: &dyn fmt::Display,
-        message: T,
-        hand_over: &impl Fn(&mut State, T, Instant) -> Result<(), TransportError>,
-    ) -> Attempt<T> {
+    /// Hands one message over if nothing has to be waited for. The future of everything else is large, and rarely needed.
+    pub(crate) fn attempt<P, T, F>(&self, publish: &Publish<P, F>, message: T) -> Attempt<T>
+    where
+        P: fmt::Display,
+        T: Clone,
+        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError>,
+    {
+        let Publish { traffic, to, hand_over, .. } = publish;
         let now = Instant::now();
         let mut state = self.bus.lock();
         match state.gate(self.id) {
@@ -108,19 +103,46 @@ impl Link {
             Gate::Closed => return Attempt::Done(Err(TransportError::Closed)),
             shut => return Attempt::Shut(message, shut),
         }
-        Attempt::Done(match state.script.next(traffic) {
-            None => hand_over(&mut state, message, now),
+        Attempt::Done(match state.script.next(*traffic) {
+            None => hand_over(&mut state, to, message, now),
             Some(Fault::Delay(delay)) => return Attempt::InFlight(message, delay),
             Some(Fault::Drop) => Ok(()),
             Some(Fault::Duplicate) => {
-                hand_over(&mut state, message.clone(), now).and_then(|()| hand_over(&mut state, message, now))
+                hand_over(&mut state, to, message.clone(), now).and_then(|()| hand_over(&mut state, to, message, now))
             }
             Some(Fault::Reject) => {
                 Err(TransportError::Rejected { routing_key: to.to_string(), reason: "a fault was injected".into() })
             }
-            Some(Fault::LoseConfirm) => hand_over(&mut state, message, now)
+            Some(Fault::LoseConfirm) => hand_over(&mut state, to, message, now)
                 .and(Err(TransportError::ConnectionLost { source: Some(cause("a fault was injected")) })),
         })
+    }
+
+    /// Goes on after a first [`attempt`](Self::attempt).
+    pub(crate) async fn go_on<P, T, F>(
+        &self,
+        mut publish: Publish<P, F>,
+        mut attempt: Attempt<T>,
+    ) -> Result<(), TransportError>
+    where
+        P: fmt::Display + Send,
+        T: Clone + Send,
+        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError> + Send,
+    {
+        loop {
+            attempt = match attempt {
+                Attempt::Done(outcome) => return outcome,
+                Attempt::InFlight(message, delay) => {
+                    self.fly(delay, &publish.patience).await?;
+                    let Publish { to, hand_over, .. } = &publish;
+                    return hand_over(&mut self.bus.lock(), to, message, Instant::now());
+                }
+                Attempt::Shut(message, gate) => {
+                    self.wait(gate, &mut publish.patience).await?;
+                    self.attempt(&publish, message)
+                }
+            };
+        }
     }
 
     /// Waits until the transport is connected, for at most the settings' response timeout.

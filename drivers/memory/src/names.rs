@@ -41,6 +41,13 @@ pub(crate) enum QueueName {
     Own(ConsumerId),
 }
 
+impl fmt::Display for Route {
+    /// The routing key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}
+
 impl fmt::Display for Key {
     /// As RabbitMQ's routing keys and exchanges read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oxlo_transport::{Reply, Retry, TransportError, failure::Failure, listener::ReplySink, parts::pending::ReplyPart};
+use tokio::task::coop::consume_budget;
 
 use crate::{
-    bus::Answer,
+    bus::{Answer, State},
     faults::Traffic,
-    link::{Link, Patience},
+    link::{Link, Patience, Publish},
     size,
 };
 
@@ -32,8 +33,11 @@ impl ReplySink for Answerer {
 
 impl Answerer {
     async fn send(&self, traffic: Traffic, part: ReplyPart) -> Result<(), TransportError> {
+        // Nothing below waits while the bus is open; a loop over it must not keep the thread.
+        consume_budget().await;
         let patience = Patience::until(self.answer.deadline, Retry::Forever);
-        self.link.publish(traffic, &"a reply", patience, part, |state, part, _| state.reply(&self.answer, part)).await
+        let hand_over = |state: &mut State, _: &_, part, _| state.reply(&self.answer, part);
+        self.link.publish(Publish { traffic, to: "a reply", patience, hand_over }, part).await
     }
 }
 

@@ -1,27 +1,29 @@
 //! The transport, and the bus as a program sees it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, ListenOptions, ListenScope, Listener, Notification, PendingReply,
-    Priority, Removal, Request, RequestQueue, SendOptions, Settings, Target, Transport, TransportError,
+    Priority, Removal, Reply, Request, RequestQueue, SendOptions, Settings, Target, Transport, TransportError,
     parts::{
         pending::PendingCalls,
-        telemetry::{Destination, publishing},
+        telemetry::{Destination, publish_span, published, publishing},
     },
 };
 use tokio::{
     sync::{Notify, watch},
+    task::coop::consume_budget,
     time::Instant,
 };
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     broker::{ConsumerId, Message},
-    bus::{Answer, Bus, Incoming},
+    bus::{Answer, Bus, Incoming, State},
     faults::{Faults, Traffic},
-    link::{Link, Patience},
+    link::{Attempt, Link, Patience, Publish},
     listener::{Delivered, MemoryListener},
     names::{Key, QueueName, Route},
     size,
@@ -93,6 +95,9 @@ impl fmt::Debug for MemoryBus {
     }
 }
 
+/// What is left of a send that could not be done at once.
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
+
 /// One program's connection to a [`MemoryBus`].
 ///
 /// Dropping it closes it, unless a listener, a delivery or a replier of it is still there; those keep it open.
@@ -125,21 +130,60 @@ impl MemoryTransport {
         Ok((QueueName::Extra { exchange, topic: topic.clone(), name: name.clone() }, route))
     }
 
-    async fn send(
+    /// Sends a request, at once if nothing has to be waited for; else that is what is left to do.
+    fn send(
         &self,
-        route: Route,
+        to: Route,
         message: Message<Incoming>,
         mandatory: bool,
         patience: Patience,
-    ) -> Result<(), TransportError> {
-        let mandatory = mandatory && !matches!(route.key, Key::Fanout(_));
-        let size = message.content.request.args.len();
-        let published = self.link.publish(Traffic::Requests, &route.key, patience, message, |state, message, now| {
+    ) -> Result<Option<Waiting<'_>>, TransportError> {
+        let mandatory = mandatory && !matches!(to.key, Key::Fanout(_));
+        let span = publish_span(destination(&to, message.content.request.args.len()));
+        let hand_over = move |state: &mut State, route: &Route, message, now| {
             state.requests.sweep(now);
-            let routed = state.requests.publish(&route, message, now);
-            if mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
-        });
-        publishing(destination(&route, size), published).await
+            let routed = state.requests.publish(route, message, now);
+            if mandatory && !routed { Err(undeliverable(route)) } else { Ok(()) }
+        };
+        let publish = Publish { traffic: Traffic::Requests, to, patience, hand_over };
+        match span.in_scope(|| self.link.attempt(&publish, message)) {
+            Attempt::Done(result) => {
+                published(&span, &result);
+                result.map(|()| None)
+            }
+            attempt => Ok(Some(Box::pin(async move {
+                let result = self.link.go_on(publish, attempt).instrument(span.clone()).await;
+                published(&span, &result);
+                result
+            }))),
+        }
+    }
+
+    /// Begins a call: it is registered, and its request sent or on its way.
+    fn begin(
+        &self,
+        to: &Target,
+        request: Request,
+        options: &CallOptions,
+    ) -> Result<(PendingReply, Option<Waiting<'_>>), TransportError> {
+        let route = self.route(to)?;
+        if to.fanout {
+            return Err(TransportError::InvalidTarget {
+                reason: format!("a call is answered by one server, and `{to}` means all of them; cast instead"),
+            });
+        }
+        size::check(size::of_request(&request), &self.link.settings)?;
+        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
+        let deadline = pending.deadline();
+        let answer =
+            Answer { to: self.link.id, call: pending.id(), deadline, monitor_timeout: options.monitor_timeout };
+        let message = Message {
+            content: Incoming { request, answer: Some(answer) },
+            unique_id: unique_id(),
+            expires: Some(deadline),
+        };
+        let waiting = self.send(route, message, options.mandatory, Patience::until(deadline, options.retry))?;
+        Ok((pending, waiting))
     }
 
     async fn subscribe<C: Delivered>(
@@ -172,11 +216,15 @@ impl Transport for MemoryTransport {
     }
 
     async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
+        consume_budget().await;
         let route = self.route(to)?;
         size::check(size::of_request(&request), &self.link.settings)?;
         let message = Message { content: Incoming { request, answer: None }, unique_id: unique_id(), expires: None };
         let patience = Patience::for_the_next(options.timeout, options.retry);
-        self.send(route, message, options.mandatory, patience).await
+        match self.send(route, message, options.mandatory, patience)? {
+            None => Ok(()),
+            Some(waiting) => waiting.await,
+        }
     }
 
     async fn start(
@@ -185,25 +233,23 @@ impl Transport for MemoryTransport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        let route = self.route(to)?;
-        if to.fanout {
-            return Err(TransportError::InvalidTarget {
-                reason: format!("a call is answered by one server, and `{to}` means all of them; cast instead"),
-            });
+        consume_budget().await;
+        let (pending, waiting) = self.begin(to, request, options)?;
+        if let Some(waiting) = waiting {
+            waiting.await?;
         }
-        size::check(size::of_request(&request), &self.link.settings)?;
-        let pending = self.pending.register(options.timeout, options.monitor_timeout)?;
-        let deadline = pending.deadline();
-        let answer =
-            Answer { to: self.link.id, call: pending.id(), deadline, monitor_timeout: options.monitor_timeout };
-        let message = Message {
-            content: Incoming { request, answer: Some(answer) },
-            unique_id: unique_id(),
-            expires: Some(deadline),
-        };
-        self.send(route, message, options.mandatory, Patience::until(deadline, options.retry)).await?;
         pending.sent();
         Ok(pending)
+    }
+
+    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
+        consume_budget().await;
+        let (pending, waiting) = self.begin(to, request, options)?;
+        if let Some(waiting) = waiting {
+            waiting.await?;
+        }
+        pending.sent();
+        pending.await
     }
 
     async fn notify(
@@ -212,6 +258,7 @@ impl Transport for MemoryTransport {
         notification: Notification,
         options: &SendOptions,
     ) -> Result<(), TransportError> {
+        consume_budget().await;
         let topic = to.require_topic()?.clone();
         let route = Route { exchange: self.exchange(to), key: Key::Notifications(topic, notification.priority) };
         size::check(size::of_notification(&notification), &self.link.settings)?;
@@ -219,16 +266,17 @@ impl Transport for MemoryTransport {
         let size = notification.payload.len();
         let message = Message { content: notification, unique_id: id, expires: None };
         let patience = Patience::for_the_next(options.timeout, options.retry);
-        let published =
-            self.link.publish(Traffic::Notifications, &route.key, patience, message, |state, message, now| {
-                if options.default_queue {
-                    // So that nothing is lost before the first listener comes.
-                    state.notifications.declare(&QueueName::Shared(route.clone()), &route);
-                }
-                let routed = state.notifications.publish(&route, message, now);
-                if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
-            });
-        publishing(destination(&route, size), published).await
+        let destination = destination(&route, size);
+        let hand_over = |state: &mut State, _: &_, message, now| {
+            if options.default_queue {
+                // So that nothing is lost before the first listener comes.
+                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+            }
+            let routed = state.notifications.publish(&route, message, now);
+            if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
+        };
+        let publish = Publish { traffic: Traffic::Notifications, to: &route.key, patience, hand_over };
+        publishing(destination, self.link.publish(publish, message)).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {

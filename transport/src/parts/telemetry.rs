@@ -84,7 +84,16 @@ pub async fn publishing<T>(
     to: Destination<'_>,
     publishing: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    let span = tracing::debug_span!(
+    let span = publish_span(to);
+    let result = publishing.instrument(span.clone()).await;
+    published(&span, &result);
+    result
+}
+
+/// The span of [`publishing`], for a driver that is often done at once.
+#[must_use]
+pub fn publish_span(to: Destination<'_>) -> Span {
+    tracing::debug_span!(
         target: "oxlo::publish",
         "publish",
         otel.name = %format_args!("publish {to}"),
@@ -96,12 +105,14 @@ pub async fn publishing<T>(
         messaging.destination.name = %to,
         messaging.message.body.size = to.size,
         error.type = Empty,
-    );
-    let result = publishing.instrument(span.clone()).await;
-    if let Err(error) = &result {
-        failed(&span, error.label());
+    )
+}
+
+/// Says in a [`publish_span`] how it ended.
+pub fn published<T>(span: &Span, result: &Result<T, TransportError>) {
+    if let Err(error) = result {
+        failed(span, error.label());
     }
-    result
 }
 
 impl fmt::Display for Destination<'_> {
