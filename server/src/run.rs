@@ -197,7 +197,8 @@ impl Run {
         slot: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<(), TransportError> {
         let Some(place) = slot.take() else { return Ok(()) };
-        tasks.take(&self.shared, received?, place);
+        let now = Instant::now();
+        tasks.take(&self.shared, received?, place, now);
         for _ in 1..AT_ONCE {
             if self.bounds.is_reached(tasks.report.taken) {
                 break;
@@ -208,7 +209,7 @@ impl Run {
             }
             let Some(received) = recv(&mut self.listener).now_or_never() else { break };
             if let Some(place) = slot.take() {
-                tasks.take(&self.shared, received?, place);
+                tasks.take(&self.shared, received?, place, now);
             }
         }
         Ok(())
@@ -283,12 +284,12 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn take(&mut self, shared: &Arc<Shared>, delivery: Delivery<Request>, slot: OwnedSemaphorePermit) {
+    fn take(&mut self, shared: &Arc<Shared>, delivery: Delivery<Request>, slot: OwnedSemaphorePermit, now: Instant) {
         self.report.taken += 1;
         let taken = Taken::new(delivery, shared.policy);
         let method = taken.request.method.clone();
         let task = self.set.spawn(process(shared.clone(), taken, slot));
-        self.running.insert(task.id(), (method, Instant::now()));
+        self.running.insert(task.id(), (method, now));
     }
 
     /// Counts the requests that have ended.

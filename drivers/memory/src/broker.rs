@@ -290,7 +290,7 @@ impl<M: Clone> Broker<M> {
             };
             let Some(held) = self.held.get_mut(&tag) else { continue };
             if held.waiting.expired(now) {
-                self.settle(tag, Settlement::Reject, now);
+                self.settle(tag, Settlement::Reject, || now);
                 continue;
             }
             held.handed_out = true;
@@ -305,7 +305,8 @@ impl<M: Clone> Broker<M> {
     }
 
     /// Settles a message. `false` if nobody holds it under that tag: it went back when the connection was lost.
-    pub(crate) fn settle(&mut self, tag: Tag, settlement: Settlement, now: Instant) -> bool {
+    /// The clock is only looked at if messages move.
+    pub(crate) fn settle(&mut self, tag: Tag, settlement: Settlement, now: impl Fn() -> Instant) -> bool {
         let Some(held) = self.held.remove(&tag) else { return false };
         let id = held.consumer;
         let was_full = self.consumers.get_mut(&id).is_some_and(|consumer| {
@@ -318,10 +319,10 @@ impl<M: Clone> Broker<M> {
             was_full
         });
         if settlement == Settlement::Requeue {
-            self.give_back(held, now);
+            self.give_back(held, now());
         }
         if was_full {
-            self.push_to(id, now);
+            self.push_to(id, now());
         }
         true
     }

@@ -56,7 +56,7 @@ impl Table {
     }
 
     fn settle(&mut self, tag: Tag, settlement: Settlement) -> bool {
-        self.broker.settle(tag, settlement, self.now)
+        self.broker.settle(tag, settlement, || self.now)
     }
 
     /// Takes and acknowledges everything.

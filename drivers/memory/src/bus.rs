@@ -236,7 +236,7 @@ impl State {
                 return Ok(Some(taken));
             }
             tracing::debug!("dropped a duplicate");
-            M::broker(self).settle(taken.tag, Settlement::Ack, now);
+            M::broker(self).settle(taken.tag, Settlement::Ack, || now);
         }
         Ok(None)
     }
@@ -247,7 +247,6 @@ impl State {
         tag: Tag,
         identity: u128,
         settlement: Settlement,
-        now: Instant,
     ) {
         // Before the broker passes it on: the next listener may be one of this connection.
         if settlement == Settlement::Requeue
@@ -255,13 +254,13 @@ impl State {
         {
             connection.seen.forget(identity);
         }
-        let held = M::broker(self).settle(tag, settlement, now);
+        let held = M::broker(self).settle(tag, settlement, Instant::now);
         // The message came back since, when the connection was lost. Then it is done all the same.
         if !held
             && settlement != Settlement::Requeue
             && let Some(connection) = self.connections.get_mut(&connection)
         {
-            connection.seen.insert(identity, now);
+            connection.seen.insert(identity, Instant::now());
         }
     }
 

@@ -58,7 +58,6 @@ pub(crate) struct Publish<P, F> {
     pub(crate) traffic: Traffic,
     /// Where it goes, as errors say it.
     pub(crate) to: P,
-    pub(crate) patience: Patience,
     /// Puts it into the queues.
     pub(crate) hand_over: F,
 }
@@ -71,20 +70,25 @@ pub(crate) enum Attempt<T> {
 }
 
 impl Link {
-    /// Hands one message over.
+    /// Hands one message over. `patience` begins when something has to be waited for.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message was not sent.
-    pub(crate) async fn publish<P, T, F>(&self, publish: Publish<P, F>, message: T) -> Result<(), TransportError>
+    pub(crate) async fn publish<P, T, F>(
+        &self,
+        publish: Publish<P, F>,
+        message: T,
+        patience: impl FnOnce() -> Patience,
+    ) -> Result<(), TransportError>
     where
         P: fmt::Display + Send,
         T: Clone + Send,
-        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError> + Send,
+        F: Fn(&mut State, &P, T) -> Result<(), TransportError> + Send,
     {
         match self.attempt(&publish, message) {
             Attempt::Done(outcome) => outcome,
-            attempt => Box::pin(self.go_on(publish, attempt)).await,
+            attempt => Box::pin(self.go_on(publish, attempt, patience())).await,
         }
     }
 
@@ -93,10 +97,9 @@ impl Link {
     where
         P: fmt::Display,
         T: Clone,
-        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError>,
+        F: Fn(&mut State, &P, T) -> Result<(), TransportError>,
     {
         let Publish { traffic, to, hand_over, .. } = publish;
-        let now = Instant::now();
         let mut state = self.bus.lock();
         match state.gate(self.id) {
             Gate::Open => {}
@@ -104,16 +107,16 @@ impl Link {
             shut => return Attempt::Shut(message, shut),
         }
         Attempt::Done(match state.script.next(*traffic) {
-            None => hand_over(&mut state, to, message, now),
+            None => hand_over(&mut state, to, message),
             Some(Fault::Delay(delay)) => return Attempt::InFlight(message, delay),
             Some(Fault::Drop) => Ok(()),
             Some(Fault::Duplicate) => {
-                hand_over(&mut state, to, message.clone(), now).and_then(|()| hand_over(&mut state, to, message, now))
+                hand_over(&mut state, to, message.clone()).and_then(|()| hand_over(&mut state, to, message))
             }
             Some(Fault::Reject) => {
                 Err(TransportError::Rejected { routing_key: to.to_string(), reason: "a fault was injected".into() })
             }
-            Some(Fault::LoseConfirm) => hand_over(&mut state, to, message, now)
+            Some(Fault::LoseConfirm) => hand_over(&mut state, to, message)
                 .and(Err(TransportError::ConnectionLost { source: Some(cause("a fault was injected")) })),
         })
     }
@@ -121,24 +124,25 @@ impl Link {
     /// Goes on after a first [`attempt`](Self::attempt).
     pub(crate) async fn go_on<P, T, F>(
         &self,
-        mut publish: Publish<P, F>,
+        publish: Publish<P, F>,
         mut attempt: Attempt<T>,
+        mut patience: Patience,
     ) -> Result<(), TransportError>
     where
         P: fmt::Display + Send,
         T: Clone + Send,
-        F: Fn(&mut State, &P, T, Instant) -> Result<(), TransportError> + Send,
+        F: Fn(&mut State, &P, T) -> Result<(), TransportError> + Send,
     {
         loop {
             attempt = match attempt {
                 Attempt::Done(outcome) => return outcome,
                 Attempt::InFlight(message, delay) => {
-                    self.fly(delay, &publish.patience).await?;
+                    self.fly(delay, &patience).await?;
                     let Publish { to, hand_over, .. } = &publish;
-                    return hand_over(&mut self.bus.lock(), to, message, Instant::now());
+                    return hand_over(&mut self.bus.lock(), to, message);
                 }
                 Attempt::Shut(message, gate) => {
-                    self.wait(gate, &mut publish.patience).await?;
+                    self.wait(gate, &mut patience).await?;
                     self.attempt(&publish, message)
                 }
             };

@@ -76,7 +76,7 @@ impl<C: Delivered> MemoryListener<C> {
         let Taken { tag, content, redelivered, redeliveries, identity } = taken;
         let link = self.link.clone();
         let settle = Settle::new(move |settlement| {
-            link.bus.lock().settle::<C>(link.id, tag, identity, settlement, Instant::now());
+            link.bus.lock().settle::<C>(link.id, tag, identity, settlement);
         });
         let mut delivery = content.deliver(&self.link, settle);
         delivery.redelivered = redelivered;

@@ -35,9 +35,9 @@ impl Answerer {
     async fn send(&self, traffic: Traffic, part: ReplyPart) -> Result<(), TransportError> {
         // Nothing below waits while the bus is open; a loop over it must not keep the thread.
         consume_budget().await;
-        let patience = Patience::until(self.answer.deadline, Retry::Forever);
-        let hand_over = |state: &mut State, _: &_, part, _| state.reply(&self.answer, part);
-        self.link.publish(Publish { traffic, to: "a reply", patience, hand_over }, part).await
+        let hand_over = |state: &mut State, _: &_, part| state.reply(&self.answer, part);
+        let patience = || Patience::until(self.answer.deadline, Retry::Forever);
+        self.link.publish(Publish { traffic, to: "a reply", hand_over }, part, patience).await
     }
 }
 

@@ -136,26 +136,30 @@ impl MemoryTransport {
         to: Route,
         message: Message<Incoming>,
         mandatory: bool,
-        patience: Patience,
+        patience: impl FnOnce() -> Patience,
     ) -> Result<Option<Waiting<'_>>, TransportError> {
         let mandatory = mandatory && !matches!(to.key, Key::Fanout(_));
         let span = publish_span(destination(&to, message.content.request.args.len()));
-        let hand_over = move |state: &mut State, route: &Route, message, now| {
+        let hand_over = move |state: &mut State, route: &Route, message| {
+            let now = Instant::now();
             state.requests.sweep(now);
             let routed = state.requests.publish(route, message, now);
             if mandatory && !routed { Err(undeliverable(route)) } else { Ok(()) }
         };
-        let publish = Publish { traffic: Traffic::Requests, to, patience, hand_over };
+        let publish = Publish { traffic: Traffic::Requests, to, hand_over };
         match span.in_scope(|| self.link.attempt(&publish, message)) {
             Attempt::Done(result) => {
                 published(&span, &result);
                 result.map(|()| None)
             }
-            attempt => Ok(Some(Box::pin(async move {
-                let result = self.link.go_on(publish, attempt).instrument(span.clone()).await;
-                published(&span, &result);
-                result
-            }))),
+            attempt => {
+                let patience = patience();
+                Ok(Some(Box::pin(async move {
+                    let result = self.link.go_on(publish, attempt, patience).instrument(span.clone()).await;
+                    published(&span, &result);
+                    result
+                })))
+            }
         }
     }
 
@@ -182,7 +186,7 @@ impl MemoryTransport {
             unique_id: unique_id(),
             expires: Some(deadline),
         };
-        let waiting = self.send(route, message, options.mandatory, Patience::until(deadline, options.retry))?;
+        let waiting = self.send(route, message, options.mandatory, || Patience::until(deadline, options.retry))?;
         Ok((pending, waiting))
     }
 
@@ -220,7 +224,7 @@ impl Transport for MemoryTransport {
         let route = self.route(to)?;
         size::check(size::of_request(&request), &self.link.settings)?;
         let message = Message { content: Incoming { request, answer: None }, unique_id: unique_id(), expires: None };
-        let patience = Patience::for_the_next(options.timeout, options.retry);
+        let patience = || Patience::for_the_next(options.timeout, options.retry);
         match self.send(route, message, options.mandatory, patience)? {
             None => Ok(()),
             Some(waiting) => waiting.await,
@@ -265,18 +269,18 @@ impl Transport for MemoryTransport {
         let id = options.unique_id.as_deref().map_or_else(unique_id, |id| self.link.bus.number(id));
         let size = notification.payload.len();
         let message = Message { content: notification, unique_id: id, expires: None };
-        let patience = Patience::for_the_next(options.timeout, options.retry);
+        let patience = || Patience::for_the_next(options.timeout, options.retry);
         let destination = destination(&route, size);
-        let hand_over = |state: &mut State, _: &_, message, now| {
+        let hand_over = |state: &mut State, _: &_, message| {
             if options.default_queue {
                 // So that nothing is lost before the first listener comes.
                 state.notifications.declare(&QueueName::Shared(route.clone()), &route);
             }
-            let routed = state.notifications.publish(&route, message, now);
+            let routed = state.notifications.publish(&route, message, Instant::now());
             if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
         };
-        let publish = Publish { traffic: Traffic::Notifications, to: &route.key, patience, hand_over };
-        publishing(destination, self.link.publish(publish, message)).await
+        let publish = Publish { traffic: Traffic::Notifications, to: &route.key, hand_over };
+        publishing(destination, self.link.publish(publish, message, patience)).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
