@@ -87,20 +87,3 @@ pub(crate) async fn taken(vhost: &VhostAdmin) {
 pub(crate) async fn ask(client: &RPCClient, method: &str, args: Value) -> Value {
     client.call(&Context::new(), method, args).await.unwrap_or_else(|error| panic!("{method}: {error:?}"))
 }
-
-/// The text with every run of 32 hexadecimal digits as `H`, so that what carries random ids can be compared.
-pub(crate) fn without_ids(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut digits = String::new();
-    for c in text.chars().chain(std::iter::once(' ')) {
-        if c.is_ascii_hexdigit() && !c.is_ascii_uppercase() {
-            digits.push(c);
-            continue;
-        }
-        plain.push_str(if digits.len() == 32 { "H" } else { &digits });
-        digits.clear();
-        plain.push(c);
-    }
-    plain.pop();
-    plain
-}

@@ -1,40 +1,24 @@
 //! What a Rust server and client leave at the broker is what Python's leave, name for name and argument for argument.
 
-use oxlo_test_support::{TestVhost, VhostAdmin, eventually};
+use std::collections::BTreeMap;
+
+use oxlo_test_support::{TestVhost, VhostAdmin, eventually, without_ids};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, ask, call, client_on, connect, python_client, python_server, without_ids},
+    bench::{Ask, SOON, ask, call, client_on, connect, python_client, python_server},
     twin::Twin,
 };
 
-/// Everything that clients declared, with random names made equal.
-async fn declared(vhost: &VhostAdmin) -> Value {
-    let mut queues: Vec<Value> = vhost
-        .queues()
-        .await
-        .into_iter()
-        .map(|it| {
-            json!({
-                "name": without_ids(&it.name), "durable": it.durable, "auto_delete": it.auto_delete,
-                "exclusive": it.exclusive, "arguments": it.arguments, "consumers": it.consumers,
-            })
-        })
-        .collect();
-    queues.sort_by_key(|queue| queue["name"].to_string());
-    let exchanges: Vec<Value> = vhost
-        .exchanges()
-        .await
-        .into_iter()
-        .map(|it| json!([it.name, it.kind, it.durable, it.auto_delete, it.arguments]))
-        .collect();
-    let bindings: Vec<Value> = vhost
-        .bindings()
-        .await
-        .into_iter()
-        .map(|it| json!([it.exchange, without_ids(&it.queue), it.routing_key]))
-        .collect();
-    json!({"queues": queues, "exchanges": exchanges, "bindings": bindings})
+/// How many consume each queue, with random names made equal.
+async fn consumers(vhost: &VhostAdmin) -> BTreeMap<String, u64> {
+    vhost.queues().await.into_iter().map(|it| (without_ids(&it.name), it.consumers)).collect()
+}
+
+/// Waits until the same queues are consumed by as many on both sides, for which the broker and Python's threads take a moment.
+async fn consumed_alike(ours: &VhostAdmin, theirs: &VhostAdmin) {
+    let both = async || (consumers(ours).await, consumers(theirs).await);
+    eventually(SOON, "both consume the same", both, |(ours, theirs)| ours == theirs).await;
 }
 
 /// A server and a caller of either kind, each kind in a vhost of its own.
@@ -46,8 +30,9 @@ async fn compare(options: &str) -> Value {
     let _twin = Twin::start(&our_url, "s1").await;
     let transport = connect(&our_url).await;
     assert_eq!(ask(&client_on(&transport), "whoami", json!({})).await, "s1");
-    let golden = declared(&theirs).await;
-    assert_eq!(declared(&ours).await, golden, "with {options:?}");
+    consumed_alike(&ours, &theirs).await;
+    let golden = theirs.declared().await;
+    assert_eq!(ours.declared().await, golden, "with {options:?}");
     golden
 }
 
@@ -104,7 +89,6 @@ async fn what_an_ended_rust_server_leaves_is_what_python_leaves() {
     let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
     python_server(&theirs.url(), "s1").await.finish().await;
     Twin::start(&ours.url(), "s1").await.end().await;
-    // The broker takes a moment to see that consumers are gone.
-    let both = async || (declared(&ours).await, declared(&theirs).await);
-    eventually(SOON, "both leave the same", both, |(ours, theirs)| ours == theirs).await;
+    consumed_alike(&ours, &theirs).await;
+    assert_eq!(ours.declared().await, theirs.declared().await);
 }

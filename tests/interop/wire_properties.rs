@@ -1,11 +1,11 @@
 //! Messages as the broker sees them: ours against Python's, property by property and text by text.
 
 use oxlo::{Context, RPCClient, Target};
-use oxlo_test_support::{PythonPeer, TestVhost};
+use oxlo_test_support::{PythonPeer, TestVhost, without_ids};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, python_client, python_server, raw, rust_client, with, without_ids},
+    bench::{Ask, TOPIC, python_client, python_server, raw, rust_client, with},
     twin::Twin,
 };
 

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo::{Args, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport, TransportError};
 use oxlo_test_support::{PythonPeer, VhostAdmin, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -72,31 +72,6 @@ async fn python_server(url: &str, further: &[&str]) -> PythonPeer {
 async fn consumed(vhost: &VhostAdmin, queue: &str) {
     let consumers = async || vhost.queue(queue).await.map_or(0, |queue| queue.consumers);
     eventually(SOON, "the queue is consumed", consumers, |count| *count > 0).await;
-}
-
-/// Everything that clients declared, with random names made equal.
-async fn declared(vhost: &VhostAdmin) -> Value {
-    let plain = |name: &str| match name.rsplit_once('_') {
-        Some((prefix, hex)) if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            format!("{prefix}_H")
-        }
-        _ => name.to_owned(),
-    };
-    let queues: Vec<Value> = vhost
-        .queues()
-        .await
-        .into_iter()
-        .map(|it| json!([plain(&it.name), it.durable, it.auto_delete, it.exclusive, it.arguments]))
-        .collect();
-    let exchanges: Vec<Value> = vhost
-        .exchanges()
-        .await
-        .into_iter()
-        .map(|it| json!([it.name, it.kind, it.durable, it.auto_delete, it.arguments]))
-        .collect();
-    let bindings: Vec<Value> =
-        vhost.bindings().await.into_iter().map(|it| json!([it.exchange, plain(&it.queue), it.routing_key])).collect();
-    json!({ "queues": queues, "exchanges": exchanges, "bindings": bindings })
 }
 
 fn is_topology(error: &oxlo::ServeError, part: &str) -> bool {

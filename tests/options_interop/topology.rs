@@ -3,7 +3,7 @@
 use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
-use super::{connect, declared, python_server, server};
+use super::{connect, python_server, server};
 
 async fn compare(options: &str, further: &[&str]) -> Value {
     let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
@@ -11,14 +11,14 @@ async fn compare(options: &str, further: &[&str]) -> Value {
     let _python = python_server(&their_url, further).await;
     let transport = connect(&format!("{}?{options}", ours.url())).await;
     let _server = server(&transport, "s1").await;
-    let golden = declared(&theirs).await;
-    assert_eq!(declared(&ours).await, golden, "with {options}");
+    let golden = theirs.declared().await;
+    assert_eq!(ours.declared().await, golden, "with {options}");
     golden
 }
 
 fn arguments<'a>(golden: &'a Value, queue: &str) -> &'a Value {
     let queues = golden["queues"].as_array().unwrap();
-    &queues.iter().find(|it| it[0] == queue).unwrap_or_else(|| panic!("no {queue} in {queues:?}"))[4]
+    &queues.iter().find(|it| it["name"] == queue).unwrap_or_else(|| panic!("no {queue} in {queues:?}"))["arguments"]
 }
 
 #[tokio::test]

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use oxlo::{AckPolicy, Args, Endpoint, RPCServer, Target};
 use oxlo_test_support::{Event, History, Outcome, eventually};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Caller, SOON, TOPIC, service};
+use crate::service::service_that;
+use crate::{Caller, SOON, TOPIC};
 
 const URL: &str = "OXLO_FAULTS_URL";
 const POLICY: &str = "OXLO_FAULTS_POLICY";
@@ -59,6 +61,7 @@ pub struct Child {
     lines: Arc<AtomicUsize>,
     ready: Arc<AtomicUsize>,
     jumps: Arc<AtomicUsize>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Child {
@@ -106,7 +109,7 @@ impl Child {
         let output = BufReader::new(child.stdout.take().unwrap());
         let [lines, ready, jumps] = [const { AtomicUsize::new(0) }; 3].map(Arc::new);
         let (ran, is_ready, jumped, history) = (lines.clone(), ready.clone(), jumps.clone(), history.clone());
-        std::thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 // The harness may have written before it on the same line.
                 let Some((_, said)) = line.split_once(MARK) else { continue };
@@ -141,7 +144,7 @@ impl Child {
                 }
             }
         });
-        let this = Self { child, lines, ready, jumps };
+        let this = Self { child, lines, ready, jumps, reader: Some(reader) };
         eventually(START, "the child is ready", async || this.ready.load(Ordering::SeqCst), |count| *count > 0).await;
         this
     }
@@ -172,15 +175,19 @@ impl Child {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself, and all that it said is recorded.
     pub async fn ended(&mut self) {
-        eventually(SOON, "the child ends", async || self.lives(), |lives| !lives).await;
+        eventually(2 * SOON, "the child ends", async || self.lives(), |lives| !lives).await;
+        self.kill();
     }
 
-    /// SIGKILL.
+    /// SIGKILL. All that it said is recorded when this returns.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }
 
@@ -231,44 +238,26 @@ pub async fn serves() {
         _ => AckPolicy::BeforeDispatch,
     };
     let mut terminate = signal(SignalKind::terminate()).unwrap();
-    let history = History::new();
     let transport = oxlo::connect(url).await.unwrap();
     let deadly = Endpoint::new("1.0").method("abort", async |Args(when): Args<When>| -> Result<(), oxlo::Failure> {
         tokio::time::sleep(Duration::from_millis(when.ms)).await;
         std::process::abort()
     });
     let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("child"))
-        .endpoint(service(&history))
+        // Said before the reply leaves: what is answered was told, whenever this process is killed.
+        .endpoint(service_that(|id| say(&format!("ran {id}"))))
         .endpoint(deadly)
         .ack_policy(policy)
         .start()
         .await
         .unwrap();
     say("ready");
-    let mut told = 0;
-    let tell = async {
-        loop {
-            for record in history.records().iter().skip(told) {
-                if let Event::Executed { id } = &record.event {
-                    say(&format!("ran {id}"));
-                }
-                told += 1;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
     tokio::select! {
-        () = tell => {}
         () = watch_the_clock() => {}
         _ = terminate.recv() => {}
     }
     server.stop();
     server.wait().await.unwrap();
-    for record in history.records().iter().skip(told) {
-        if let Event::Executed { id } = &record.event {
-            say(&format!("ran {id}"));
-        }
-    }
     transport.close().await;
 }
 

@@ -20,7 +20,7 @@ mod stage;
 use std::time::Duration;
 
 pub use caller::{Caller, Traffic};
-pub use service::{Work, leave_queue, service};
+pub use service::{leave_queue, service};
 pub use stage::{Stage, pending_calls, ran, state};
 
 /// The topic of the service.

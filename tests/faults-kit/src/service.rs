@@ -8,23 +8,30 @@ use oxlo_test_support::History;
 use tokio::time::sleep;
 
 /// What a method of the service is asked to do.
-#[derive(Debug, serde::Deserialize)]
-pub struct Work {
+#[derive(serde::Deserialize)]
+struct Work {
     /// Of the call or cast.
-    pub id: String,
+    id: String,
     /// How long it takes.
     #[serde(default)]
-    pub ms: u64,
+    ms: u64,
 }
 
 /// The service: `echo` records that it runs, takes its time, and answers with its call's id; `panic` does not live so long.
 pub fn service(history: &History) -> Endpoint {
-    let (runs, panics) = (history.clone(), history.clone());
+    let history = history.clone();
+    service_that(move |id| history.executed(id))
+}
+
+/// The [`service`] that says otherwise which id it runs.
+pub(crate) fn service_that(runs: impl Fn(&str) + Send + Sync + 'static) -> Endpoint {
+    let runs = Arc::new(runs);
+    let panics = runs.clone();
     Endpoint::new("1.0")
         .method("echo", move |_: Context, Args(work): Args<Work>| {
-            let history = runs.clone();
+            let runs = runs.clone();
             async move {
-                history.executed(&work.id);
+                runs(&work.id);
                 if work.ms > 0 {
                     sleep(Duration::from_millis(work.ms)).await;
                 }
@@ -32,9 +39,9 @@ pub fn service(history: &History) -> Endpoint {
             }
         })
         .method("panic", move |_: Context, Args(work): Args<Work>| {
-            let history = panics.clone();
+            let panics = panics.clone();
             async move {
-                history.executed(&work.id);
+                panics(&work.id);
                 if work.ms == 0 {
                     panic!("as asked");
                 }

@@ -1,7 +1,7 @@
 //! What a vhost holds, and the administrator's ways to disturb it.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::control::{Control, binary};
 
@@ -157,6 +157,25 @@ impl VhostAdmin {
         bindings
     }
 
+    /// Everything that clients declared, with random ids made equal (see [`without_ids`]), so that two vhosts can be compared.
+    pub async fn declared(&self) -> Value {
+        let queues = self.queues().await.into_iter().map(|it| {
+            json!({
+                "name": without_ids(&it.name), "durable": it.durable, "auto_delete": it.auto_delete,
+                "exclusive": it.exclusive, "arguments": it.arguments,
+            })
+        });
+        let mut queues: Vec<Value> = queues.collect();
+        queues.sort_by_key(|queue| queue["name"].to_string());
+        let exchanges = self.exchanges().await.into_iter();
+        let exchanges = exchanges.map(|it| json!([it.name, it.kind, it.durable, it.auto_delete, it.arguments]));
+        let bindings = self.bindings().await.into_iter();
+        let bindings = bindings.map(|it| json!([it.exchange, without_ids(&it.queue), it.routing_key]));
+        json!({
+            "queues": queues, "exchanges": exchanges.collect::<Vec<_>>(), "bindings": bindings.collect::<Vec<_>>(),
+        })
+    }
+
     /// The connections that are open to this vhost.
     pub async fn connections(&self) -> Vec<ConnectionInfo> {
         self.eval(
@@ -213,4 +232,22 @@ impl VhostAdmin {
     async fn eval<T: serde::de::DeserializeOwned + Send + 'static>(&self, expressions: &str) -> T {
         self.control.eval(&format!("Vhost = {}, {expressions}", binary(&self.name))).await
     }
+}
+
+/// The text with every run of 32 hexadecimal digits as `H`, so that what carries random ids can be compared.
+#[must_use]
+pub fn without_ids(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut digits = String::new();
+    for c in text.chars().chain(std::iter::once(' ')) {
+        if c.is_ascii_hexdigit() && !c.is_ascii_uppercase() {
+            digits.push(c);
+            continue;
+        }
+        plain.push_str(if digits.len() == 32 { "H" } else { &digits });
+        digits.clear();
+        plain.push(c);
+    }
+    plain.pop();
+    plain
 }

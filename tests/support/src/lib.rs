@@ -28,7 +28,7 @@ mod python;
 mod vhost;
 mod wait;
 
-pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin};
+pub use admin::{BindingInfo, ConnectionInfo, ExchangeInfo, QueueInfo, VhostAdmin, without_ids};
 pub use amqp1::{Amqp1Broker, Amqp1Product};
 pub use authority::{Authority, Validity};
 pub use broker::Broker;
