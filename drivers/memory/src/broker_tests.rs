@@ -36,7 +36,7 @@ impl Table {
 
     fn subscribe(&mut self, id: ConsumerId, connection: ConnectionId, prefetch: u16) {
         let wake = Arc::new(Notify::new());
-        self.broker.subscribe(id, connection, &[self.queue.clone()], prefetch, wake, self.now);
+        self.broker.subscribe(id, connection, std::slice::from_ref(&self.queue), prefetch, wake, self.now);
     }
 
     fn publish(&mut self, numbers: impl IntoIterator<Item = u32>) {
