@@ -56,6 +56,11 @@ struct Open {
 ///
 /// [`Malformed`]; the value is then not to be given to a parser that trusts it.
 pub(crate) fn length(bytes: &[u8], reader: For) -> Result<usize, Malformed> {
+    // Most values hold no others.
+    if let Some(&code @ 1..0xc0) = bytes.first() {
+        let mut at = 1;
+        return skip(bytes, &mut at, code).map(|()| at);
+    }
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     loop {

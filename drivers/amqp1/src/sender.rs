@@ -125,9 +125,11 @@ impl ToAddress {
                     }
                 },
             };
+            // Boxed: it takes kilobytes, which every future around it would move once more.
+            let sending = Box::pin(attached.sender.send_batchable_ref(message));
             let sent = tokio::select! {
                 biased;
-                sent = attached.sender.send_batchable_ref(message) => sent,
+                sent = sending => sent,
                 () = connected.ended() => return Err(Unsent::Passing("the connection was lost".to_owned())),
                 () = sleep_until(deadline) => return Err(Unsent::Blocked),
             };
