@@ -253,39 +253,50 @@ async fn drop_link(to: &ToAddress, end: &CancellationToken) {
     }
 }
 
-/// A message that was sent, and whose outcome is awaited.
+/// A message that was sent: what becomes of it, or why nobody will ever know.
 pub(crate) struct OnItsWay {
     outcome: DeliveryFut<Result<Outcome, SendError>>,
     _busy: Arc<()>,
 }
 
-/// Awaits what becomes of a message, which keeps its share of the room until then, also when nobody waits any more.
-pub(crate) struct Awaited(Option<(OnItsWay, OwnedSemaphorePermit)>);
+impl Future for OnItsWay {
+    type Output = Result<Outcome, String>;
 
-impl Awaited {
-    pub(crate) fn new(message: OnItsWay, room: OwnedSemaphorePermit) -> Self {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.outcome).poll(cx).map_err(|error| cause(&error))
+    }
+}
+
+/// Awaits what becomes of a message, which keeps its share of the room until then, also when nobody waits any more.
+pub(crate) struct Awaited<M: Future + Send + Unpin + 'static>(Option<(M, OwnedSemaphorePermit)>);
+
+impl<M: Future + Send + Unpin> Awaited<M> {
+    pub(crate) fn new(message: M, room: OwnedSemaphorePermit) -> Self {
         Self(Some((message, room)))
     }
 }
 
-impl Future for Awaited {
-    /// Why nobody will ever know it, if so.
-    type Output = Result<Outcome, String>;
+impl<M: Future + Send + Unpin> Future for Awaited<M> {
+    type Output = M::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((message, _)) = &mut self.0 else { return Poll::Pending };
-        let outcome = ready!(Pin::new(&mut message.outcome).poll(cx));
+        let outcome = ready!(Pin::new(message).poll(cx));
         self.0 = None;
-        Poll::Ready(outcome.map_err(|error| cause(&error)))
+        Poll::Ready(outcome)
     }
 }
 
-impl Drop for Awaited {
+impl<M: Future + Send + Unpin + 'static> Drop for Awaited<M> {
     fn drop(&mut self) {
-        if let Some(kept) = self.0.take()
+        if let Some((message, room)) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(Self(Some(kept)));
+            // No `Awaited` again: a runtime that ends drops what it is to run, at once.
+            runtime.spawn(async move {
+                message.await;
+                drop(room);
+            });
         }
     }
 }
@@ -294,5 +305,54 @@ fn cause(error: &SendError) -> String {
     match error {
         SendError::LinkStateError(state) => error::link_end(state),
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::{
+        runtime::Builder,
+        sync::{Semaphore, oneshot},
+    };
+
+    use super::*;
+
+    async fn awaited<M: Future + Send + Unpin + 'static>(message: M, room: &Arc<Semaphore>) -> Awaited<M> {
+        Awaited::new(message, room.clone().acquire_owned().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_keeps_its_room_until_its_outcome_is_known() {
+        let room = Arc::new(Semaphore::new(1));
+        let (known, outcome) = oneshot::channel();
+        drop(awaited(outcome, &room).await);
+        tokio::task::yield_now().await;
+        assert_eq!(room.available_permits(), 0);
+        known.send(()).unwrap();
+        let _back = room.acquire().await.unwrap();
+    }
+
+    #[test]
+    fn a_runtime_may_end_before_the_outcome_is_known() {
+        for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let room = Arc::new(Semaphore::new(2));
+            let runtime = builder.build().unwrap();
+            let theirs = room.clone();
+            runtime.spawn(async move {
+                let (_first, _second) =
+                    (awaited(pending::<()>(), &theirs).await, awaited(pending::<()>(), &theirs).await);
+                pending::<()>().await;
+            });
+            runtime.block_on(async {
+                while room.available_permits() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            drop(runtime);
+            assert_eq!(room.available_permits(), 2);
+        }
     }
 }
