@@ -95,30 +95,29 @@ impl CallRequest {
         if let Some(progress) = &self.progress {
             progress.sent.fetch_add(1, Ordering::Relaxed);
         }
-        let Self { kind, ref target, request, ref options, ref progress, .. } = *self;
-        let method = request.method.clone();
-        let result = match kind {
-            CallKind::Cast => {
+        let method = self.request.method.clone();
+        let started = self.progress.as_ref().and_then(|progress| progress.take_started());
+        // The request leaves the box only where it is handed over, so that this future needs no room for it.
+        let result = match (self.kind, started) {
+            (CallKind::Cast, _) => {
                 let options = SendOptions::new()
-                    .with_timeout(options.timeout)
-                    .with_retry(options.retry)
-                    .with_mandatory(options.mandatory);
-                transport.cast(target, request, &options).await.map(|()| Reply::Result(Payload::null()))
+                    .with_timeout(self.options.timeout)
+                    .with_retry(self.options.retry)
+                    .with_mandatory(self.options.mandatory);
+                transport.cast(&self.target, self.request, &options).await.map(|()| Reply::Result(Payload::null()))
             }
-            CallKind::Call => match progress.as_ref().and_then(|progress| progress.take_started()) {
-                None => transport.call(target, request, options).await,
-                Some(started) => match transport.start(target, request, options).await {
-                    Ok(pending) => {
-                        let _ = started.send(pending.message_id());
-                        pending.await
-                    }
-                    Err(error) => Err(error),
-                },
+            (CallKind::Call, None) => transport.call(&self.target, self.request, &self.options).await,
+            (CallKind::Call, Some(started)) => match transport.start(&self.target, self.request, &self.options).await {
+                Ok(pending) => {
+                    let _ = started.send(pending.message_id());
+                    Box::pin(pending).await
+                }
+                Err(error) => Err(error),
             },
         };
         result.map_err(|error: TransportError| {
-            let error = CallError::of(CallSite::new(kind, &method, target), error);
-            if let Some(progress) = progress
+            let error = CallError::of(CallSite::new(self.kind, &method, &self.target), error);
+            if let Some(progress) = &self.progress
                 && !error.may_have_run()
             {
                 progress.sent.fetch_sub(1, Ordering::Relaxed);
