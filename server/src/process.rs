@@ -122,11 +122,8 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: Ow
     let method = taken.request.method.clone();
     let context = shared.observer.as_ref().map(|_| Box::new(taken.request.context.clone()));
     let replier = taken.replier.take();
-    let found = match &taken.request {
-        Request { namespace, version, .. } => {
-            shared.dispatcher.find(namespace.as_deref(), version.as_deref(), &method).map_err(refused)
-        }
-    };
+    let Request { namespace, version, .. } = &taken.request;
+    let found = shared.dispatcher.find(namespace.as_deref(), version.as_deref(), &method).map_err(refused);
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
