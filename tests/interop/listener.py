@@ -1,4 +1,5 @@
-"""A notification listener on oslo.messaging. Prints {"ready": true} once it consumes, then answers commands on standard input:
+"""A notification listener on oslo.messaging. Prints {"ready": true} once its queues are there, which it consumes a moment later, then
+answers commands on standard input:
 
 {"op": "seen"}     what has come so far, oldest first: {"ok": [{"priority", "ctxt", "publisher_id", "event_type", "payload", "metadata"}, ...]}
 {"op": "batches"}  how large each batch was, with its priority: {"ok": [["info", 100], ...]}

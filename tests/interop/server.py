@@ -1,4 +1,5 @@
-"""An RPC server on oslo.messaging. Prints {"ready": true} once it consumes, then answers commands on standard input:
+"""An RPC server on oslo.messaging. Prints {"ready": true} once its queues are there, which it consumes a moment later, then answers
+commands on standard input:
 
 {"op": "seen"}   the casts it has run, oldest first: {"ok": [...]}
 {"op": "stop"}   stops in order, answers {"ok": null} and ends; so does the end of input

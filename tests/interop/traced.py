@@ -1,6 +1,6 @@
 """A client, and with --serve NAME also a server, on oslo.messaging with its tracing on. Its spans stay in the process.
 
-Prints {"ready": true} once it consumes, then answers commands on standard input:
+Prints {"ready": true} once its queues are there, which it consumes a moment later, then answers commands on standard input:
 
 {"op": "relay", "via": [TOPIC, ...]}   calls `relay` of the first topic in a span `root`, which has the others called in turn:
                                       {"ok": what the last one got as its context}
