@@ -93,7 +93,7 @@ async fn row_10_reply_queue_gone_with_calls_pending() {
     let vhost = TestVhost::new().await;
     let stage = stage_on(&vhost, &vhost.url()).await;
     let queue = reply_queue(&vhost).await;
-    admin::reply_queue_deleted(stage, 3000, SECOND, async || assert!(vhost.delete_queue(&queue).await)).await;
+    admin::reply_queue_deleted(stage, SECOND, async || assert!(vhost.delete_queue(&queue).await)).await;
 }
 
 /// The reply waits in the server while the caller's queue is away, and arrives if it comes back in time.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use oxlo::{AckPolicy, Args, Endpoint, RPCServer, Target};
 use oxlo_test_support::{Event, History, Outcome, eventually};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::service::service_that;
 use crate::{Caller, SOON, TOPIC};
@@ -245,7 +246,7 @@ pub async fn serves() {
     });
     let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("child"))
         // Said before the reply leaves: what is answered was told, whenever this process is killed.
-        .endpoint(service_that(|id| say(&format!("ran {id}"))))
+        .endpoint(service_that(|id| say(&format!("ran {id}")), Arc::new(Semaphore::new(0))))
         .endpoint(deadly)
         .ack_policy(policy)
         .start()

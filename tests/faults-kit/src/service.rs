@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use oxlo::{Args, Context, Endpoint, Failure, RPCServer, Target, Transport};
 use oxlo_test_support::History;
-use tokio::time::sleep;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// What a method of the service is asked to do.
 #[derive(serde::Deserialize)]
@@ -19,21 +20,26 @@ struct Work {
 
 /// The service: `echo` records that it runs, takes its time, and answers with its call's id; `panic` does not live so long.
 pub fn service(history: &History) -> Endpoint {
+    service_until(history, &Arc::new(Semaphore::new(0)))
+}
+
+/// The [`service`] whose `echo` takes no more time once `released` is closed.
+pub(crate) fn service_until(history: &History, released: &Arc<Semaphore>) -> Endpoint {
     let history = history.clone();
-    service_that(move |id| history.executed(id))
+    service_that(move |id| history.executed(id), released.clone())
 }
 
 /// The [`service`] that says otherwise which id it runs.
-pub(crate) fn service_that(runs: impl Fn(&str) + Send + Sync + 'static) -> Endpoint {
+pub(crate) fn service_that(runs: impl Fn(&str) + Send + Sync + 'static, released: Arc<Semaphore>) -> Endpoint {
     let runs = Arc::new(runs);
     let panics = runs.clone();
     Endpoint::new("1.0")
         .method("echo", move |_: Context, Args(work): Args<Work>| {
-            let runs = runs.clone();
+            let (runs, released) = (runs.clone(), released.clone());
             async move {
                 runs(&work.id);
                 if work.ms > 0 {
-                    sleep(Duration::from_millis(work.ms)).await;
+                    let _ = timeout(Duration::from_millis(work.ms), released.acquire()).await;
                 }
                 Ok::<_, Failure>(work.id)
             }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use oxlo::{AckPolicy, RPCServer, RunningServer, Target, Transport};
 use oxlo_test_support::{Footprint, History, Lag, Rules, Summary, VhostAdmin, eventually, settled};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
-use crate::{Caller, SOON, TOPIC, service};
+use crate::service::service_until;
+use crate::{Caller, SOON, TOPIC};
 
 /// A server and a caller, each on a transport of its own.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct Stage {
     /// How late this machine is.
     pub lag: Lag,
     server: RunningServer,
+    released: Arc<Semaphore>,
     watched: Option<VhostAdmin>,
     before: Footprint,
     _alone: MutexGuard<'static, ()>,
@@ -41,9 +43,10 @@ impl Stage {
         let history = History::new();
         let before = Footprint::now();
         let lag = Lag::measure();
+        let released = Arc::new(Semaphore::new(0));
         let servers = oxlo::connect(server_url).await.unwrap();
         let server = RPCServer::builder(servers.clone(), Target::topic(TOPIC).server("one"))
-            .endpoint(service(&history))
+            .endpoint(service_until(&history, &released))
             .ack_policy(policy)
             .start()
             .await
@@ -52,7 +55,7 @@ impl Stage {
         let caller = Caller::new(client.clone(), &history);
         // Where replies come is declared with the first call; faults begin with everything in place.
         caller.call(0, SOON).await.unwrap();
-        Self { history, caller, client, servers, lag, server, watched: None, before, _alone: alone }
+        Self { history, caller, client, servers, lag, server, released, watched: None, before, _alone: alone }
     }
 
     /// Counts at the end also the connections and the queues of transports alone that are left in `vhost`.
@@ -62,6 +65,11 @@ impl Stage {
         self
     }
 
+    /// Lets the methods of the server that still take their time end, and all later ones at once.
+    pub fn release(&self) {
+        self.released.close();
+    }
+
     /// Ends everything, and holds the row against the invariants.
     pub async fn close(self) -> Summary {
         self.close_by(Rules::default()).await
@@ -69,7 +77,7 @@ impl Stage {
 
     /// As [`close`](Self::close), by other rules. The machine's lag is added to them.
     pub async fn close_by(self, rules: Rules) -> Summary {
-        let Self { history, caller, client, servers, lag, server, watched, before, _alone } = self;
+        let Self { history, caller, client, servers, lag, server, released: _, watched, before, _alone } = self;
         history.left("pending calls", 0, pending_calls(&client));
         let rules = Rules { lag: rules.lag + lag.longest(), ..rules };
         drop((caller, lag));

@@ -19,12 +19,12 @@ pub async fn queues_deleted(stage: Stage, queues: [String; 2], within: Duration,
     stage.close().await;
 }
 
-/// Row 10: the reply queue vanishes while calls wait for what would come into it. They end `within`, and long before their
-/// methods, which take `ms` milliseconds.
-pub async fn reply_queue_deleted(stage: Stage, ms: u64, within: Duration, delete: impl AsyncFnOnce()) {
+/// Row 10: the reply queue vanishes while calls wait for what would come into it. They end `within`, and not by their
+/// methods, which are let go afterwards.
+pub async fn reply_queue_deleted(stage: Stage, within: Duration, delete: impl AsyncFnOnce()) {
     const CALLS: usize = 20;
     let before = stage.history.runs();
-    let mut calls = stage.caller.spawn_calls(CALLS, ms, 2 * SOON);
+    let mut calls = stage.caller.spawn_calls(CALLS, 600_000, 6 * SOON);
     eventually(SOON, "all of them run", async || stage.history.runs() - before, |runs| *runs == CALLS).await;
     delete().await;
     let begun = Instant::now();
@@ -33,6 +33,7 @@ pub async fn reply_queue_deleted(stage: Stage, ms: u64, within: Duration, delete
         assert!(matches!(&error, CallError::ReplyLost { .. }) && error.may_have_run(), "{error}");
     }
     stage.lag.in_time("pending calls end after their queue", begun.elapsed(), within);
+    stage.release();
     stage.caller.resumes(within).await;
     stage.close().await;
 }
