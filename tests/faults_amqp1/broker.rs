@@ -43,7 +43,8 @@ async fn row_02_broker_frozen_and_thawed() {
 async fn row_11_memory_alarm_on_rabbitmq_4() {
     let broker = Amqp1Broker::start(Amqp1Product::RabbitMq4).await;
     let stage = Stage::on(&broker.url()).await;
-    alarm(stage, 500, false, BACK, async |up| {
+    // RabbitMQ 4 may take a round of its monitor, 2.5 s, to see that there is memory again.
+    alarm(stage, 500, false, BACK + 4 * SECOND, async |up| {
         broker.ctl(&["set_vm_memory_high_watermark", if up { "0.00001" } else { "0.6" }]).await;
     })
     .await;
