@@ -109,6 +109,8 @@ impl ToAddress {
         connected: &Arc<Connected>,
         deadline: Instant,
     ) -> Result<OnItsWay, Unsent> {
+        // Whose turn comes when its time is over has waited for what held up those before it.
+        let waits = self.link.try_lock().is_err();
         let mut link = timeout_at(deadline, self.link.lock()).await.map_err(|_| Unsent::Blocked)?;
         // Out of its place until the message is sent, and gone if it is not.
         let mut kept = link.take().filter(|attached| Arc::ptr_eq(&attached.connected, connected));
@@ -121,7 +123,8 @@ impl ToAddress {
                     Err(unsent) => {
                         drop(link);
                         self.leave();
-                        return Err(unsent);
+                        let too_late = waits && Instant::now() >= deadline;
+                        return Err(if too_late { Unsent::Blocked } else { unsent });
                     }
                 },
             };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::builder::TlsMaterial;
@@ -40,6 +40,8 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Names of its own: what is issued by its own subject counts as signed by itself.
+        params.distinguished_name.push(DnType::CommonName, "an authority of a test");
         let key = KeyPair::generate().expect("cannot generate a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("cannot sign");
         let folder = tempfile::Builder::new().prefix("oxlo-ca-").tempdir().expect("cannot create a folder");
@@ -62,6 +64,7 @@ impl Authority {
     #[must_use]
     pub fn certify(&self, name: &str, validity: Validity) -> TlsMaterial {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a host name");
+        params.distinguished_name.push(DnType::CommonName, name);
         if validity == Validity::Expired {
             params.not_before = rcgen::date_time_ymd(2001, 1, 1);
             params.not_after = rcgen::date_time_ymd(2001, 12, 31);
