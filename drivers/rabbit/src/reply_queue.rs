@@ -42,10 +42,6 @@ use crate::{
 
 /// Replies that wait here to be handed to their callers, at most.
 const PREFETCH: u16 = 1000;
-/// Replies are acknowledged when this many have come, or this long after the first: a reply that comes a second time, since
-/// its acknowledgement was lost with the connection, finds nobody waiting.
-const ACK_MOST: u32 = 200;
-const ACK_WITHIN: Duration = Duration::from_millis(20);
 /// How long the broker may take to delete the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -149,26 +145,6 @@ async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patien
     std::future::pending().await
 }
 
-/// Replies that are not acknowledged yet.
-#[derive(Default)]
-struct Taken {
-    newest: u64,
-    count: u32,
-}
-
-impl Taken {
-    fn note(&mut self, tag: u64) {
-        (self.newest, self.count) = (tag, self.count.saturating_add(1));
-    }
-
-    fn acknowledge(&mut self, sender: &Sender) {
-        if self.count > 0 {
-            acks::send(sender, [Frame::Ack { tag: self.newest, multiple: self.count > 1 }]);
-            self.count = 0;
-        }
-    }
-}
-
 /// The queue, consumed.
 struct Open {
     channel: Channel,
@@ -267,37 +243,23 @@ impl Keeper {
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
     async fn serve(&self, session: &Session, open: Open) -> bool {
         let Open { sender, mut inbox, mut consumer, .. } = open;
-        let mut taken = Taken::default();
-        let due = sleep(Duration::ZERO);
-        tokio::pin!(due);
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
-                () = &mut due, if taken.count > 0 => {
-                    taken.acknowledge(&sender);
-                    continue;
-                }
                 // The broker cancelled it.
                 _ = consumer.next() => return false,
                 () = session.ended() => return false,
-                () = self.stop.cancelled() => {
-                    taken.acknowledge(&sender);
-                    return true;
-                }
+                () = self.stop.cancelled() => return true,
             };
             let Some(reply) = reply else { return false };
-            if taken.count == 0 {
-                due.as_mut().reset(Instant::now() + ACK_WITHIN);
-            }
-            taken.note(reply.tag);
+            let (mut newest, mut count) = (reply.tag, 1);
             self.take(reply);
             while let Ok(reply) = inbox.try_recv() {
-                taken.note(reply.tag);
+                newest = reply.tag;
+                count += 1;
                 self.take(reply);
             }
-            if taken.count >= ACK_MOST {
-                taken.acknowledge(&sender);
-            }
+            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
         }
     }
 
