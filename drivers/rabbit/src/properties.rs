@@ -18,7 +18,15 @@ use lapin::{
 use oxlo_transport::{TransportError, wire::envelope::Poison};
 use uuid::Uuid;
 
-use crate::{received::Received, stream::frames::short};
+use crate::{
+    received::Received,
+    stream::{
+        frames::short,
+        guard::content_header::{
+            CONTENT_ENCODING, CONTENT_TYPE, DELIVERY_MODE, EXPIRATION, HEADERS, MESSAGE_ID, PRIORITY, flag,
+        },
+    },
+};
 
 const JSON: &str = "application/json";
 /// kombu calls it gzip; what is inside is a zlib stream (RFC 1950).
@@ -43,20 +51,18 @@ impl Packing {
     }
 }
 
-/// Bits of the properties that we send (AMQP 0-9-1, 4.2.6.1), in the order in which their values follow.
-const CONTENT_TYPE: u16 = 1 << 15;
-const CONTENT_ENCODING: u16 = 1 << 14;
-const HEADERS: u16 = 1 << 13;
-const DELIVERY_MODE: u16 = 1 << 12;
-const PRIORITY: u16 = 1 << 11;
-const EXPIRATION: u16 = 1 << 8;
-const MESSAGE_ID: u16 = 1 << 7;
+/// What every message has.
+const ALWAYS: u16 = flag(CONTENT_TYPE)
+    | flag(CONTENT_ENCODING)
+    | flag(HEADERS)
+    | flag(DELIVERY_MODE)
+    | flag(PRIORITY)
+    | flag(MESSAGE_ID);
 
 /// The properties of a message that we send, as they are on the wire.
 pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<Packing>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
-    let always = CONTENT_TYPE | CONTENT_ENCODING | HEADERS | DELIVERY_MODE | PRIORITY | MESSAGE_ID;
-    let flags = if expiration.is_some() { always | EXPIRATION } else { always };
+    let flags = if expiration.is_some() { ALWAYS | flag(EXPIRATION) } else { ALWAYS };
     bytes.extend_from_slice(&flags.to_be_bytes());
     short(&mut bytes, JSON);
     short(&mut bytes, "utf-8");

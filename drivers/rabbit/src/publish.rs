@@ -37,9 +37,6 @@ const RENEWAL: Duration = Duration::from_millis(500);
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
-/// Learns what the broker says of a message.
-pub(crate) type Confirm = oneshot::Receiver<Result<(), TransportError>>;
-
 /// What one publish may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -345,15 +342,6 @@ impl Publisher {
     ) -> Result<(), TransportError> {
         let (teller, told) = oneshot::channel();
         self.publish(outgoing, patience, Completion::Told(teller)).await?;
-        self.confirmed(told, patience).await
-    }
-
-    /// Waits for the confirm of a message that is on its way.
-    ///
-    /// # Errors
-    ///
-    /// `Undeliverable`, `Rejected`, `ConnectionLost`, `Unconfirmed`.
-    pub(crate) async fn confirmed(&self, told: Confirm, patience: &Patience) -> Result<(), TransportError> {
         match timeout_at(patience.deadline, told).await {
             Ok(outcome) => {
                 let outcome = outcome.unwrap_or(Err(TransportError::ConnectionLost { source: None }));

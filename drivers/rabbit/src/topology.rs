@@ -231,19 +231,19 @@ impl TopologyOptions {
         }
         let topic = on.require_topic()?;
         let exchange = on.exchange.as_deref().unwrap_or(control_exchange);
-        short_string(exchange)?;
+        fits(exchange)?;
         let mut it = Subscription::default();
         if *scope != ListenScope::Named {
             self.bound_queue(&mut it.declares, exchange, topic);
             it.queues.push(topic.to_string());
         }
         if *scope == ListenScope::Topic {
-            short_string(topic)?;
+            fits(topic)?;
             return Ok(it);
         }
         let (_, server) = on.require_topic_and_server()?;
         let own = format!("{topic}.{server}");
-        short_string(&own)?;
+        fits(&own)?;
         self.bound_queue(&mut it.declares, exchange, &own);
         it.queues.push(own);
         if *scope == ListenScope::Server {
@@ -256,7 +256,7 @@ impl TopologyOptions {
     fn fanout(&self, it: &mut Subscription, topic: &str, name: &QueueName) -> Result<(), TransportError> {
         let exchange = format!("{topic}_fanout");
         let queue = if self.stream_fanout { exchange.clone() } else { format!("{exchange}_{}", name.suffix) };
-        short_string(&queue)?;
+        fits(&queue)?;
         it.declares.push(self.fanout_exchange(topic));
         it.declares.push(if self.stream_fanout { self.stream_queue(&queue) } else { self.transient_queue(&queue) });
         it.declares.push(binding(&queue, &exchange, topic));
@@ -285,7 +285,7 @@ impl TopologyOptions {
         let exchange = queue.exchange.as_deref().unwrap_or(control_exchange);
         let (name, routing_key) = (format!("{topic}_queue_{}", queue.name), format!("{topic}.{routing_key}"));
         for text in [exchange, &name, &routing_key] {
-            short_string(text)?;
+            fits(text)?;
         }
         let mut declare = self.queue(&name);
         if let (Declare::Queue { arguments, .. }, Some(after)) = (&mut declare, expires) {
@@ -319,9 +319,9 @@ impl TopologyOptions {
             let exchange = target.exchange.as_deref().unwrap_or(control_exchange);
             let routing_key = format!("{}.{priority}", target.require_topic()?);
             let queue = pool.unwrap_or(&routing_key);
-            short_string(exchange)?;
-            short_string(queue)?;
-            short_string(&routing_key)?;
+            fits(exchange)?;
+            fits(queue)?;
+            fits(&routing_key)?;
             declares.push(self.exchange(exchange));
             declares.push(if transient { self.transient_queue(queue) } else { self.queue(queue) });
             declares.push(binding(queue, exchange, &routing_key));
@@ -380,8 +380,8 @@ impl TopologyOptions {
                 declared_as: (!self.auto_delete).then(|| exchange.to_owned()),
             }
         };
-        short_string(&route.exchange)?;
-        short_string(&route.routing_key)?;
+        fits(&route.exchange)?;
+        fits(&route.routing_key)?;
         Ok(route)
     }
 
@@ -400,8 +400,8 @@ impl TopologyOptions {
     ) -> Result<Route, TransportError> {
         let exchange = to.exchange.as_deref().unwrap_or(control_exchange);
         let routing_key = format!("{}.{priority}", to.require_topic()?);
-        short_string(exchange)?;
-        short_string(&routing_key)?;
+        fits(exchange)?;
+        fits(&routing_key)?;
         let mut declares = Vec::with_capacity(3);
         let declared_as = if default_queue {
             self.bound_queue(&mut declares, exchange, &routing_key);

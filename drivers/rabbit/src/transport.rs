@@ -23,7 +23,7 @@ use oxlo_transport::{
     },
 };
 use tokio::{
-    sync::{oneshot, watch},
+    sync::watch,
     time::{Instant, timeout},
 };
 use uuid::Uuid;
@@ -169,18 +169,12 @@ impl RabbitTransport {
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
         let outgoing =
             Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: true, again: None };
-        let (completion, told) = if confirmed {
-            let (teller, told) = oneshot::channel();
-            (Completion::Told(teller), Some(told))
-        } else {
-            (Completion::Call { pending: self.pending.clone(), message_id }, None)
-        };
         publishing(outgoing.destination(), async {
-            self.publisher.publish(outgoing, &patience, completion).await?;
-            match told {
-                Some(told) => self.publisher.confirmed(told, &patience).await,
-                None => Ok(()),
+            if confirmed {
+                return self.publisher.publish_confirmed(outgoing, &patience).await;
             }
+            let completion = Completion::Call { pending: self.pending.clone(), message_id };
+            self.publisher.publish(outgoing, &patience, completion).await
         })
         .await?;
         pending.sent();

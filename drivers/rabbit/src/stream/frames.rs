@@ -1,14 +1,6 @@
 //! The frames that we write ourselves.
 
-const METHOD: u8 = 1;
-const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const END: u8 = 0xCE;
-/// What a frame is more than its payload.
-const AROUND: usize = 8;
-
-const BASIC: u16 = 60;
-const CONFIRM: u16 = 85;
+use super::layout::{self, ACK, BASIC, BODY, FRAME_HEAD, HEADER, Method, PUBLISH, REJECT, SELECT};
 
 /// Adds frames of one channel to what is to be sent.
 pub(crate) struct Frames<'a> {
@@ -21,13 +13,13 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// For a channel of a connection with this `frame_max`.
     pub(super) fn new(bytes: &'a mut Vec<u8>, channel: u16, frame_max: u32) -> Self {
-        let most = usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(AROUND).max(1);
+        let most = usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(FRAME_HEAD + 1).max(1);
         Self { bytes, channel, most }
     }
 
     /// Asks for confirms, and for no answer to that.
     pub(crate) fn confirm_select(&mut self) {
-        self.method(CONFIRM, 10, |bytes| bytes.push(1));
+        self.method(SELECT, |bytes| bytes.push(1));
     }
 
     /// A message: properties as they are on the wire, flags first.
@@ -36,7 +28,7 @@ impl<'a> Frames<'a> {
     pub(crate) fn publish(&mut self, to: (&str, &str), mandatory: bool, properties: &[u8], body: &[u8]) {
         let (exchange, routing_key) = to;
         self.bytes.reserve(body.len() + properties.len() + exchange.len() + routing_key.len() + 64);
-        self.method(BASIC, 40, |bytes| {
+        self.method(PUBLISH, |bytes| {
             bytes.extend_from_slice(&[0, 0]);
             short(bytes, exchange);
             short(bytes, routing_key);
@@ -55,7 +47,7 @@ impl<'a> Frames<'a> {
 
     /// Takes a delivery, or all up to it.
     pub(crate) fn ack(&mut self, tag: u64, multiple: bool) {
-        self.method(BASIC, 80, |bytes| {
+        self.method(ACK, |bytes| {
             bytes.extend_from_slice(&tag.to_be_bytes());
             bytes.push(u8::from(multiple));
         });
@@ -63,29 +55,18 @@ impl<'a> Frames<'a> {
 
     /// Gives a delivery back, or away.
     pub(crate) fn reject(&mut self, tag: u64, requeue: bool) {
-        self.method(BASIC, 90, |bytes| {
+        self.method(REJECT, |bytes| {
             bytes.extend_from_slice(&tag.to_be_bytes());
             bytes.push(u8::from(requeue));
         });
     }
 
-    fn method(&mut self, class: u16, method: u16, arguments: impl FnOnce(&mut Vec<u8>)) {
-        self.frame(METHOD, |bytes| {
-            bytes.extend_from_slice(&class.to_be_bytes());
-            bytes.extend_from_slice(&method.to_be_bytes());
-            arguments(bytes);
-        });
+    fn method(&mut self, method: Method, arguments: impl FnOnce(&mut Vec<u8>)) {
+        layout::method_frame(self.bytes, self.channel, method, arguments);
     }
 
     fn frame(&mut self, kind: u8, payload: impl FnOnce(&mut Vec<u8>)) {
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&self.channel.to_be_bytes());
-        let size = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        payload(self.bytes);
-        let length = u32::try_from(self.bytes.len() - size - 4).unwrap_or(u32::MAX);
-        self.bytes[size..size + 4].copy_from_slice(&length.to_be_bytes());
-        self.bytes.push(END);
+        layout::frame(self.bytes, kind, self.channel, payload);
     }
 }
 

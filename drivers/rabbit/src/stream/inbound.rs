@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::guard::content_header::Reason;
 use super::guard::{Frame, Guard, GuardError, Verdict};
+use super::layout;
 use super::ports::Open;
 
 /// Enough for some hundred small frames per system call.
@@ -11,7 +12,7 @@ pub(super) const CAPACITY: usize = 64 * 1024;
 /// lapin takes a broker that it hears nothing of for dead, and a broker that has something to send sends no heartbeats: when
 /// only ports got something for this long, lapin gets one made here.
 const HEARTBEAT_PAUSE: Duration = Duration::from_secs(1);
-const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
+const HEARTBEAT: [u8; 8] = [layout::HEARTBEAT, 0, 0, 0, 0, 0, 0, layout::FRAME_END];
 
 /// Bytes on their way from a socket to lapin and to the ports.
 pub(super) struct Inbound {

@@ -8,6 +8,7 @@ pub(crate) mod frames;
 pub(crate) mod guard;
 mod handle;
 mod inbound;
+mod layout;
 mod outbox;
 pub(crate) mod ports;
 mod reader;

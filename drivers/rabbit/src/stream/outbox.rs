@@ -15,7 +15,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{frames::Frames, handle::Shared};
+use super::{
+    frames::Frames,
+    handle::Shared,
+    layout::{self, CHANNEL_CLOSE, CHANNEL_CLOSE_OK, CONNECTION_CLOSE, CONNECTION_CLOSE_OK, FRAME_HEAD, Head, METHOD},
+};
 
 /// How much may wait before lapin has to: what it sends is small, and what is sent past it is bounded elsewhere.
 const LAPIN_WAITS: usize = 1 << 20;
@@ -25,8 +29,6 @@ const AT_ONCE: usize = 64 * 1024;
 const KEPT: usize = 256 * 1024;
 /// The protocol header, which is what lapin begins with and no frame.
 const GREETING: usize = 8;
-/// Type, channel and length of a frame.
-const BEFORE: usize = 7;
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -87,11 +89,7 @@ impl Outbox {
         waiting.add_deferred();
         waiting.told = !waiting.bytes.is_empty();
         std::mem::swap(&mut waiting.bytes, into);
-        let lapin = waiting.lapin.take();
-        drop(waiting);
-        if let Some(lapin) = lapin {
-            lapin.wake();
-        }
+        wake_lapin(waiting);
         !into.is_empty()
     }
 
@@ -113,11 +111,7 @@ impl Outbox {
     pub(super) fn close(&self) {
         let mut waiting = self.lock();
         waiting.close();
-        let lapin = waiting.lapin.take();
-        drop(waiting);
-        if let Some(lapin) = lapin {
-            lapin.wake();
-        }
+        wake_lapin(waiting);
     }
 
     fn enter(&self, channel: u16) -> Arc<AtomicBool> {
@@ -144,8 +138,8 @@ impl Waiting {
         }
         if self.greeted {
             while let Some(frame) = first_frame(&self.begun[taken..]) {
-                let (size, ends) = (frame.len(), ends(frame));
-                match ends {
+                let size = frame.len();
+                match ends(frame) {
                     Some(Ends::Channel(channel)) => {
                         if let Some(open) = self.open.remove(&channel) {
                             open.store(false, Ordering::Relaxed);
@@ -177,10 +171,17 @@ impl Waiting {
     }
 }
 
+/// Has lapin look again, if it waits.
+fn wake_lapin(mut waiting: MutexGuard<'_, Waiting>) {
+    let lapin = waiting.lapin.take();
+    drop(waiting);
+    if let Some(lapin) = lapin {
+        lapin.wake();
+    }
+}
+
 fn first_frame(bytes: &[u8]) -> Option<&[u8]> {
-    let length: [u8; 4] = bytes.get(3..BEFORE)?.try_into().ok()?;
-    let size = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(BEFORE + 1)?;
-    bytes.get(..size)
+    bytes.get(..Head::of(bytes)?.size())
 }
 
 /// What a frame of lapin's ends: behind it a broker takes no other frame.
@@ -190,11 +191,10 @@ enum Ends {
 }
 
 fn ends(frame: &[u8]) -> Option<Ends> {
-    match frame {
-        // channel.close, channel.close-ok
-        [1, high, low, _, _, _, _, 0, 20, 0, 40 | 41, ..] => Some(Ends::Channel(u16::from_be_bytes([*high, *low]))),
-        // connection.close, connection.close-ok
-        [1, _, _, _, _, _, _, 0, 10, 0, 50 | 51, ..] => Some(Ends::Connection),
+    let head = Head::of(frame).filter(|head| head.kind == METHOD)?;
+    match layout::method(&frame[FRAME_HEAD..])?.0 {
+        CHANNEL_CLOSE | CHANNEL_CLOSE_OK => Some(Ends::Channel(head.channel)),
+        CONNECTION_CLOSE | CONNECTION_CLOSE_OK => Some(Ends::Connection),
         _ => None,
     }
 }

@@ -8,7 +8,10 @@ const FLAGS_AT: usize = 12;
 const BODY_SIZE_AT: usize = 4;
 /// Places of properties, see [`PROPERTIES`].
 pub(crate) const CONTENT_TYPE: usize = 0;
+pub(crate) const CONTENT_ENCODING: usize = 1;
 pub(crate) const HEADERS: usize = 2;
+pub(crate) const DELIVERY_MODE: usize = 3;
+pub(crate) const PRIORITY: usize = 4;
 pub(crate) const EXPIRATION: usize = 7;
 pub(crate) const MESSAGE_ID: usize = 8;
 
@@ -137,7 +140,8 @@ pub(crate) fn property(properties: &[u8], place: usize) -> Option<&[u8]> {
     None
 }
 
-fn flag(slot: usize) -> u16 {
+/// The bit that says that the property at a place is there.
+pub(crate) const fn flag(slot: usize) -> u16 {
     1 << (15 - slot)
 }
 

@@ -13,6 +13,10 @@ mod delivery;
 pub(crate) mod preface;
 pub(crate) mod table;
 
+use super::layout::{
+    self, ACK, BODY, CHANNEL_CLOSE, CONNECTION_START, CONNECTION_TUNE, DELIVER, FRAME_END, FRAME_HEAD, HEADER,
+    HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK,
+};
 use content_header::{Inspection, Reason};
 use preface::{Looks, Preface};
 
@@ -23,24 +27,6 @@ const FRAME_MIN_SIZE: u32 = 4_096;
 /// The largest content header that is buffered to be checked. A broker sends a message's header in one frame even if it
 /// exceeds the `frame_max` of the consumer's connection, for what counted was the publisher's.
 const HEADER_FRAME_MAX: usize = 1 << 20;
-/// type (1), channel (2), size (4).
-const FRAME_HEAD: usize = 7;
-const FRAME_END: u8 = 0xCE;
-
-const METHOD: u8 = 1;
-const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const HEARTBEAT: u8 = 8;
-
-const CONNECTION_START: (u16, u16) = (10, 10);
-const CONNECTION_TUNE: (u16, u16) = (10, 30);
-const CHANNEL_CLOSE: (u16, u16) = (20, 40);
-const RETURN: (u16, u16) = (60, 50);
-const DELIVER: (u16, u16) = (60, 60);
-const ACK: (u16, u16) = (60, 80);
-const NACK: (u16, u16) = (60, 120);
-/// Some brokers send it even where it is not wanted.
-const SELECT_OK: (u16, u16) = (85, 11);
 
 /// Why a stream is given up: the peer breaks AMQP 0-9-1, or does not speak it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,24 +136,20 @@ pub(crate) enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// The channel and the meaning of a whole frame.
     pub(crate) fn of(frame: &'a [u8]) -> Option<(u16, Self)> {
-        let (head, rest) = frame.split_first_chunk::<FRAME_HEAD>()?;
-        let (_, payload) = rest.split_last()?;
-        let channel = u16::from_be_bytes([head[1], head[2]]);
-        let frame = match head[0] {
+        let head = Head::of(frame)?;
+        let (_, payload) = frame[FRAME_HEAD..].split_last()?;
+        let frame = match head.kind {
             HEADER => Self::Header(payload),
             BODY => Self::Body(payload),
-            _ => {
-                let (ids, arguments) = payload.split_first_chunk::<4>()?;
-                match (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]])) {
-                    ACK => Self::Settled { acked: true, arguments },
-                    NACK => Self::Settled { acked: false, arguments },
-                    DELIVER => Self::Deliver(arguments),
-                    CHANNEL_CLOSE => Self::ChannelClose,
-                    _ => Self::Other,
-                }
-            }
+            _ => match layout::method(payload)? {
+                (ACK, arguments) => Self::Settled { acked: true, arguments },
+                (NACK, arguments) => Self::Settled { acked: false, arguments },
+                (DELIVER, arguments) => Self::Deliver(arguments),
+                (CHANNEL_CLOSE, _) => Self::ChannelClose,
+                _ => Self::Other,
+            },
         };
-        Some((channel, frame))
+        Some((head.channel, frame))
     }
 }
 
@@ -270,28 +252,27 @@ impl Guard {
             HEARTBEAT => "heartbeat",
             _ => return Err(GuardError::FrameType(kind)),
         };
-        let Some(head) = rest.first_chunk::<FRAME_HEAD>() else { return Ok(Found::Need(FRAME_HEAD)) };
-        let payload = as_size(u32::from_be_bytes([head[3], head[4], head[5], head[6]]));
-        let size = payload.saturating_add(FRAME_HEAD + 1);
+        let Some(head) = Head::of(rest) else { return Ok(Found::Need(FRAME_HEAD)) };
+        let size = head.size();
         let limit = if kind == HEADER { HEADER_FRAME_MAX.max(self.frame_max) } else { self.frame_max };
         if size > limit {
             return Err(GuardError::FrameTooLarge { what, size, limit });
         }
-        let for_port = has_port(u16::from_be_bytes([head[1], head[2]]));
+        let for_port = has_port(head.channel);
         match kind {
-            METHOD => self.method(rest, for_port, payload),
-            HEADER => self.content_header(rest, for_port, payload),
+            METHOD => self.method(rest, for_port, head),
+            HEADER => self.content_header(rest, for_port, head),
             BODY if for_port => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
                 Ok(Found::ForPort(size, None))
             }
-            _ => Ok(Found::Opaque(payload)),
+            _ => Ok(Found::Opaque(head.payload)),
         }
     }
 
-    fn content_header(&self, rest: &[u8], for_port: bool, payload: usize) -> Result<Found, GuardError> {
-        let size = FRAME_HEAD + payload + 1;
+    fn content_header(&self, rest: &[u8], for_port: bool, head: Head) -> Result<Found, GuardError> {
+        let size = head.size();
         let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
         frame_end(frame[size - 1])?;
         let room = self.frame_max - FRAME_HEAD - 1;
@@ -301,25 +282,28 @@ impl Guard {
             Inspection::Clean if for_port => Found::ForPort(size, None),
             Inspection::Repaired(reason, payload) if for_port => Found::ForPort(size, Some((payload, reason))),
             Inspection::Clean => Found::Checked(size),
-            Inspection::Repaired(reason, payload) => Found::Replace(size, framed(&frame[..3], &[], &payload), reason),
+            Inspection::Repaired(reason, payload) => {
+                let mut with = Vec::with_capacity(size);
+                layout::frame(&mut with, HEADER, head.channel, |bytes| bytes.extend_from_slice(&payload));
+                Found::Replace(size, with, reason)
+            }
         })
     }
 
-    fn method(&mut self, rest: &[u8], for_port: bool, payload: usize) -> Result<Found, GuardError> {
-        if payload < 4 {
+    fn method(&mut self, rest: &[u8], for_port: bool, head: Head) -> Result<Found, GuardError> {
+        let size = head.size();
+        if head.payload < 4 {
             return Err(GuardError::CutShort("method"));
         }
-        let Some(ids) = rest.get(FRAME_HEAD..).and_then(<[u8]>::first_chunk::<4>) else {
+        let Some((ids @ (class, method), _)) = layout::method(&rest[FRAME_HEAD..]) else {
             return Ok(Found::Need(FRAME_HEAD + 4));
         };
-        let (class, method) = (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]]));
-        match (class, method) {
+        match ids {
             CONNECTION_START | CONNECTION_TUNE => {
-                let size = FRAME_HEAD + payload + 1;
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
                 let arguments = &frame[FRAME_HEAD + 4..size - 1];
-                if (class, method) == CONNECTION_START {
+                if ids == CONNECTION_START {
                     start(arguments)?
                 } else {
                     self.tune(arguments)?
@@ -331,22 +315,24 @@ impl Guard {
                 Err(GuardError::ClientMethod { class, method })
             }
             DELIVER | RETURN | ACK | NACK | SELECT_OK | CHANNEL_CLOSE if for_port => {
-                let size = FRAME_HEAD + payload + 1;
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
-                let both = (class, method) == CHANNEL_CLOSE;
+                let both = ids == CHANNEL_CLOSE;
                 Ok(if both { Found::ForBoth(size) } else { Found::ForPort(size, None) })
             }
             _ if delivery::carries_names(class, method) => {
-                let size = FRAME_HEAD + payload + 1;
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
                 Ok(match delivery::repair(class, method, &frame[FRAME_HEAD + 4..size - 1]) {
                     None => Found::Checked(size),
-                    Some(arguments) => Found::Replace(size, framed(&frame[..3], ids, &arguments), Reason::Malformed),
+                    Some(arguments) => {
+                        let mut with = Vec::with_capacity(size);
+                        layout::method_frame(&mut with, head.channel, ids, |bytes| bytes.extend_from_slice(&arguments));
+                        Found::Replace(size, with, Reason::Malformed)
+                    }
                 })
             }
-            _ => Ok(Found::Opaque(payload)),
+            _ => Ok(Found::Opaque(head.payload)),
         }
     }
 
@@ -369,19 +355,6 @@ fn start(arguments: &[u8]) -> Result<(), GuardError> {
     table::long_length(properties)
         .and_then(|length| table::check(&properties[4..4 + length]))
         .map_err(GuardError::ServerProperties)
-}
-
-/// A frame of the given type and channel.
-fn framed(type_and_channel: &[u8], ids: &[u8], payload: &[u8]) -> Vec<u8> {
-    let length = ids.len() + payload.len();
-    let mut frame = Vec::with_capacity(FRAME_HEAD + length + 1);
-    frame.extend_from_slice(type_and_channel);
-    // Not longer than what came, whose length had four octets.
-    frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    frame.extend_from_slice(ids);
-    frame.extend_from_slice(payload);
-    frame.push(FRAME_END);
-    frame
 }
 
 fn frame_end(octet: u8) -> Result<(), GuardError> {
