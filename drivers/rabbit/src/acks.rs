@@ -38,6 +38,11 @@ impl AckWindow {
         self.open.push_back(Open { tag, settled: false });
     }
 
+    /// How many deliveries are not settled, or were settled after one that is not.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether every delivery is settled.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -72,10 +77,11 @@ impl AckWindow {
     }
 }
 
-/// Sends frames, if their channel is still there.
-pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
+/// Sends frames, if their channel is still there, among so much that is under way.
+pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>, under_way: usize) {
     if let Some(mut sending) = sender.begin() {
         write(&mut sending.frames(), settled);
+        sending.among(under_way);
     }
 }
 

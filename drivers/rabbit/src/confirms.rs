@@ -106,6 +106,7 @@ impl ConfirmingChannel {
         };
         self.ledger.enter(flight).map_err(|flight| flight.unsent())?;
         sending.frames().publish((&route.exchange, &route.routing_key), mandatory, properties, body);
+        sending.among(self.ledger.all.load(Ordering::Relaxed));
         Ok(())
     }
 

@@ -259,7 +259,8 @@ impl Keeper {
                 count += 1;
                 self.take(reply);
             }
-            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
+            let under_way = count + self.pending.len();
+            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }], under_way);
         }
     }
 

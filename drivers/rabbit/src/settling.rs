@@ -45,7 +45,7 @@ impl Settling {
 
     /// Gives back deliveries that were shown to nobody.
     pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
-        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }));
+        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }), usize::MAX);
     }
 
     /// Hands over what is not told yet: behind the close of the channel it could not be.
@@ -105,10 +105,11 @@ impl duplicates::Settler for Settler {
         let mut book = settling.book();
         book.settled.push((tag, settlement));
         let first = book.settled.len() == 1;
+        let under_way = book.window.len();
         drop(book);
         if first {
             let sender = settling.sender.clone();
-            sender.defer(settling);
+            sender.defer(settling, under_way);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What outlives a stream: its counters, its kill switch, and the news of its end.
 
 use std::fmt;
-use std::io;
-use std::net::Shutdown;
+use std::io::{self, Write as _};
+use std::net::{self, Shutdown};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use socket2::Socket;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -125,8 +125,10 @@ pub(super) struct Shared {
     let_go: CancellationToken,
     outbox: Outbox,
     end: watch::Sender<Option<StreamEnd>>,
-    /// A second descriptor of the socket, for the kill switch; gone with the stream.
-    socket: Mutex<Option<Socket>>,
+    /// A second descriptor of the socket, for the kill switch and [`write_now`](Self::write_now); gone with the stream.
+    socket: Mutex<Option<net::TcpStream>>,
+    /// What is written goes to the socket as it is, without TLS.
+    plain: bool,
     /// A write failed. What the peer had to say before it went (`connection.close`, a TLS alert) is still to be read.
     unwritable: Mutex<Option<io::Error>>,
     ports: Ports,
@@ -151,14 +153,15 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn of(tcp: &TcpStream) -> Self {
+    pub(super) fn of(tcp: &TcpStream, plain: bool) -> Self {
         Self {
             killed: CancellationToken::new(),
             let_go: CancellationToken::new(),
             outbox: Outbox::default(),
             end: watch::Sender::new(None),
             // Without it (no descriptors left) a kill still fails both directions; the socket then closes with the stream.
-            socket: Mutex::new(socket2::SockRef::from(tcp).try_clone().ok()),
+            socket: Mutex::new(SockRef::from(tcp).try_clone().ok().map(net::TcpStream::from)),
+            plain,
             unwritable: Mutex::new(None),
             ports: Ports::default(),
             on_their_way: Arc::default(),
@@ -238,12 +241,24 @@ impl Shared {
         self.on_their_way.load(Ordering::Relaxed) > 1
     }
 
+    /// Writes what the socket takes without waiting, and says how many bytes that were. None where TLS is in between, or
+    /// where it fails: whoever writes else comes upon the error.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
+        if !self.plain || bytes.is_empty() {
+            return 0;
+        }
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = socket.as_ref().and_then(|mut socket| socket.write(bytes).ok()).unwrap_or(0);
+        self.sent(written);
+        written
+    }
+
     /// Ends the socket without waiting for the peer: the close that follows sends a reset, not what is still queued.
     pub(super) fn shut(&self) {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(socket) = socket {
             // Both fail on a socket that is down already, which is what they are for.
-            let _ = socket.set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
             let _ = socket.shutdown(Shutdown::Both);
         }
     }

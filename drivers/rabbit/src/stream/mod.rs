@@ -156,7 +156,7 @@ impl GuardedStream {
     ///
     /// Outside a tokio runtime, which is what reads and writes it.
     pub(crate) fn plain(tcp: TcpStream, frame_max: u32) -> Self {
-        let shared = Shared::of(&tcp);
+        let shared = Shared::of(&tcp, true);
         let (read, write) = tcp.into_split();
         Self::new(read, write, shared, frame_max)
     }
@@ -167,7 +167,7 @@ impl GuardedStream {
     ///
     /// Outside a tokio runtime, which is what reads and writes it.
     pub(crate) fn tls(stream: TlsStream<TcpStream>, frame_max: u32) -> Self {
-        let shared = Shared::of(stream.get_ref().0);
+        let shared = Shared::of(stream.get_ref().0, false);
         let (read, write) = tokio::io::split(stream);
         Self::new(read, write, shared, frame_max)
     }
