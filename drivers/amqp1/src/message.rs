@@ -29,15 +29,16 @@ const DATA: u8 = 0x75;
 const VALUE: u8 = 0x77;
 const SECTIONS: std::ops::RangeInclusive<u8> = 0x70..=0x78;
 
-/// A message to be sent.
-#[derive(Clone, Debug)]
+/// A message to be sent, as often as it takes.
+#[derive(Debug)]
 pub(crate) struct Outgoing {
-    encoded: Vec<u8>,
+    sendable: Sendable<Data>,
     /// Bytes of the text.
     text: usize,
 }
 
 impl Outgoing {
+    /// A message without text is sent settled: it is the sign that a method still runs, and another one follows.
     fn new(header: &[Field<'_>], properties: &[Field<'_>], json: Option<&str>) -> Self {
         let text = json.map_or(0, str::len);
         let mut encoded = Vec::with_capacity(ROOM + text);
@@ -45,7 +46,8 @@ impl Outgoing {
         encode::list(&mut encoded, PROPERTIES, properties);
         encoded.extend_from_slice(&[0, 0x53, VALUE]);
         json.map_or(Field::Null, Field::Text).write(&mut encoded);
-        Self { encoded, text }
+        let message = Message::builder().data(Binary::from(encoded)).build();
+        Self { sendable: Sendable::builder().message(message).settled(json.is_none()).build(), text }
     }
 
     /// Bytes of its text.
@@ -53,16 +55,15 @@ impl Outgoing {
         self.text
     }
 
-    /// As fe2o3-amqp is to send it; `settled` if nobody wants to know what becomes of it.
-    pub(crate) fn sendable(self, settled: bool) -> Sendable<Data> {
-        let message = Message::builder().data(Binary::from(self.encoded)).build();
-        Sendable::builder().message(message).settled(settled).build()
+    /// As fe2o3-amqp is to send it.
+    pub(crate) fn sendable(&self) -> &Sendable<Data> {
+        &self.sendable
     }
 
     /// As it goes over the wire.
     #[cfg(any(test, feature = "__fuzz"))]
     pub(crate) fn encoded(self) -> Vec<u8> {
-        self.encoded
+        self.sendable.message.body.0.into_vec()
     }
 }
 
@@ -111,11 +112,10 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// What tells this call from every other one at the same address, in the same words at each delivery; `None` for what
-    /// is no call. An id is its sender's own, and its reply address says who that is.
-    pub(crate) fn call_name(&self) -> Option<String> {
-        let (id, reply_to) = self.message_id.as_ref().zip(self.reply_to.as_ref())?;
-        Some(format!("{reply_to} {id:?}"))
+    /// What tells this call from every other one at the same address, the same at each delivery; `None` for what is no
+    /// call. An id is its sender's own, and its reply address says who that is.
+    pub(crate) fn call_name(&self) -> Option<(&str, &Id)> {
+        self.reply_to.as_deref().zip(self.message_id.as_ref())
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(read.reply_to.as_deref(), Some("/queue/reply_1"));
         assert_eq!((read.body.as_deref(), read.redelivered), (Some(&b"{}"[..]), false));
         assert!(read.correlation_id.is_none());
-        assert_eq!(read.call_name().unwrap(), "/queue/reply_1 String(\"id-1\")");
+        assert_eq!(read.call_name(), Some(("/queue/reply_1", &MessageId::String("id-1".into()))));
     }
 
     #[test]

@@ -82,38 +82,32 @@ impl Publisher {
     pub(crate) async fn send(
         &self,
         address: &str,
-        message: Outgoing,
+        message: &Outgoing,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
         let to = Destination { system: "amqp", exchange: "", key: &address, size: message.text() };
-        publishing(to, self.hand_over(address, message, false, mandatory, patience)).await
+        publishing(to, self.hand_over(address, message, mandatory, patience)).await
     }
 
-    /// Sends a message whose outcome nobody wants to know. Returns when it is on its way.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub(crate) async fn send_settled(
+    /// Sends a sign of life: as [`send`](Self::send), without a span.
+    pub(crate) async fn send_heartbeat(
         &self,
         address: &str,
-        message: Outgoing,
+        message: &Outgoing,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        self.hand_over(address, message, true, false, patience).await
+        self.hand_over(address, message, false, patience).await
     }
 
     async fn hand_over(
         &self,
         address: &str,
-        message: Outgoing,
-        settled: bool,
+        message: &Outgoing,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
         let room = self.room(message.text(), patience).await?;
-        let message = message.sendable(settled);
         let undeliverable = || match mandatory {
             true => Err(TransportError::Undeliverable { exchange: String::new(), routing_key: address.to_owned() }),
             false => Ok(()),
@@ -121,7 +115,7 @@ impl Publisher {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let cause = match self.senders.to(address).send(&message, &connected, patience.deadline).await {
+            let cause = match self.senders.to(address).send(message.sendable(), &connected, patience.deadline).await {
                 Ok(sent) => {
                     let outcome = timeout_at(patience.deadline, Awaited::new(sent, room)).await;
                     let waited = patience.begun.elapsed();

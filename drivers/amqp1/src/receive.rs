@@ -11,7 +11,7 @@ use fe2o3_amqp::{
     link::{RecvError, delivery::DeliveryInfo, receiver::CreditMode},
     session::SessionHandle,
     types::{
-        messaging::{Accepted, Body, Modified, Released, Source},
+        messaging::{Body, Modified, Released, Source},
         primitives::Value,
     },
 };
@@ -226,11 +226,11 @@ impl<R: Reader> LinkTask<R> {
     /// Hands a delivery out, or settles it at once if nobody should see it.
     async fn take(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
         if !self.taking {
-            return self.dispose(info, Settlement::Requeue).await;
+            return self.give_back(info).await;
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
             let again = (incoming.redelivered, incoming.redeliveries);
-            let name = incoming.call_name().map(|name| self.shared.duplicates.name((&*self.address, name)));
+            let name = incoming.call_name().map(|call| self.shared.duplicates.name((&*self.address, call)));
             self.shared.reader.read(incoming).map(|read| (again, name, read))
         });
         let ((redelivered, redeliveries), name, read) = match redelivered_and_read {
@@ -238,7 +238,7 @@ impl<R: Reader> LinkTask<R> {
             Err(poison) => {
                 warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                self.dispose(info, Settlement::Reject).await?;
+                self.reject(info).await?;
                 return self.top_up().await;
             }
         };
@@ -279,24 +279,25 @@ impl<R: Reader> LinkTask<R> {
         for (delivery, settlement) in settled.drain(..) {
             match settlement {
                 Settlement::Ack => accepted.push(delivery),
-                other => self.dispose(delivery, other).await?,
+                Settlement::Requeue => self.give_back(delivery).await?,
+                Settlement::Reject => self.reject(delivery).await?,
             }
         }
         self.receiver.accept_all(accepted).await.map_err(|error| error.to_string())
     }
 
-    async fn dispose(&self, delivery: DeliveryInfo, settlement: Settlement) -> Result<(), String> {
-        let disposed = match settlement {
-            Settlement::Ack => self.receiver.dispose(delivery, Accepted {}).await,
-            Settlement::Requeue if self.shared.counts_deliveries => {
-                let failed =
-                    Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None };
-                self.receiver.dispose(delivery, failed).await
-            }
-            Settlement::Requeue => self.receiver.dispose(delivery, Released {}).await,
-            Settlement::Reject => self.receiver.reject(delivery, None).await,
+    async fn give_back(&self, delivery: DeliveryInfo) -> Result<(), String> {
+        let given_back = if self.shared.counts_deliveries {
+            let failed = Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None };
+            self.receiver.dispose(delivery, failed).await
+        } else {
+            self.receiver.dispose(delivery, Released {}).await
         };
-        disposed.map_err(|error| error.to_string())
+        given_back.map_err(|error| error.to_string())
+    }
+
+    async fn reject(&self, delivery: DeliveryInfo) -> Result<(), String> {
+        self.receiver.reject(delivery, None).await.map_err(|error| error.to_string())
     }
 
     /// Gives the broker as much credit as there is room, once half of it is used up: as oslo does, when something was

@@ -97,7 +97,7 @@ impl ReplySink for Answer {
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let interval = self.interval.unwrap_or(Duration::from_secs(1));
         let beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
-        self.publisher.send_settled(&self.address, beat, &Patience::new(interval, Retry::Forever)).await
+        self.publisher.send_heartbeat(&self.address, &beat, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
@@ -115,7 +115,7 @@ impl ReplySink for Answer {
         let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
         let message = message::reply(&self.address, Some(&json), &self.message_id, None);
         loop {
-            match self.publisher.send(&self.address, message.clone(), true, &patience).await {
+            match self.publisher.send(&self.address, &message, true, &patience).await {
                 // A reply that comes twice finds nobody waiting the second time.
                 Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
                     if Instant::now() + AGAIN < give_up =>

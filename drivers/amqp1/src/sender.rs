@@ -220,7 +220,11 @@ async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionH
             // Messages whose outcome is awaited learn it only when the link is dropped.
             _ = session.on_end() => {
                 let Some(to) = to.upgrade() else { return };
-                drop_link(&to, &end).await;
+                let mut link = to.link.lock().await;
+                if !end.is_cancelled() {
+                    *link = None;
+                }
+                drop(link);
                 return to.leave();
             }
             () = sleep_until(until) => {
@@ -246,14 +250,6 @@ async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionH
         to.leave();
     }
     let _ = timeout(ATTACH_LIMIT, session.end()).await;
-}
-
-/// Drops the link that `end` belongs to.
-async fn drop_link(to: &ToAddress, end: &CancellationToken) {
-    let mut link = to.link.lock().await;
-    if !end.is_cancelled() {
-        *link = None;
-    }
 }
 
 /// A message that was sent: what becomes of it, or why nobody will ever know.

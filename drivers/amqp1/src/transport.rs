@@ -29,7 +29,7 @@ use crate::{
     config::Config,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
-    message,
+    message::{self, Outgoing},
     publish::{Patience, Publisher},
     receive::Duplicates,
     reply::ReplyLink,
@@ -138,6 +138,32 @@ impl Amqp1Transport {
             Err(_) => Err(unreachable_after(&self.config, begun, None)),
         }
     }
+
+    /// Registers a call and writes its request, which is not sent yet.
+    async fn begin(&self, to: &Target, request: &Request, options: &CallOptions) -> Result<Begun, TransportError> {
+        if to.fanout {
+            return Err(TransportError::InvalidTarget {
+                reason: "a call goes to one server; use cast for fanout".into(),
+            });
+        }
+        let address = self.addresses.request(to)?;
+        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
+        let json = self.fits(amqp1::encode_request(request, monitor).map_err(|error| unwritable(&error))?)?;
+        let patience = Patience::new(options.timeout, options.retry);
+        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
+        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
+        let left = patience.deadline.saturating_duration_since(Instant::now());
+        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
+        Ok(Begun { pending, address, message, patience })
+    }
+}
+
+/// A call whose request is to be sent.
+struct Begun {
+    pending: PendingReply,
+    address: String,
+    message: Outgoing,
+    patience: Patience,
 }
 
 /// How much later than a call its sending may notice that their common deadline has passed.
@@ -175,7 +201,7 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
         let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, message::cast(&address, &json), mandatory, &patience).await
+        self.publisher.send(&address, &message::cast(&address, &json), mandatory, &patience).await
     }
 
     async fn start(
@@ -184,38 +210,16 @@ impl Transport for Amqp1Transport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        if to.fanout {
-            return Err(TransportError::InvalidTarget {
-                reason: "a call goes to one server; use cast for fanout".into(),
-            });
-        }
-        let address = self.addresses.request(to)?;
-        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
-        let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
-        let patience = Patience::new(options.timeout, options.retry);
-        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
-        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
-        self.publisher.send(&address, message, options.mandatory, &patience).await?;
+        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
+        self.publisher.send(&address, &message, options.mandatory, &patience).await?;
         pending.sent();
         Ok(pending)
     }
 
     /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        if to.fanout {
-            return self.start(to, request, options).await?.await;
-        }
-        let address = self.addresses.request(to)?;
-        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
-        let json = self.fits(amqp1::encode_request(&request, monitor).map_err(|error| unwritable(&error))?)?;
-        let patience = Patience::new(options.timeout, options.retry);
-        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
-        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
-        let mut sending = std::pin::pin!(self.publisher.send(&address, message, options.mandatory, &patience));
+        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
+        let mut sending = std::pin::pin!(self.publisher.send(&address, &message, options.mandatory, &patience));
         let mut pending = std::pin::pin!(pending);
         tokio::select! {
             biased;
@@ -247,13 +251,13 @@ impl Transport for Amqp1Transport {
         let address = &place.address;
         let message = message::cast(address, &json);
         if place.needs.is_empty() {
-            return self.publisher.send(address, message, options.mandatory, &patience).await;
+            return self.publisher.send(address, &message, options.mandatory, &patience).await;
         }
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
-        match self.publisher.send(address, message.clone(), true, &patience).await {
+        match self.publisher.send(address, &message, true, &patience).await {
             Err(TransportError::Undeliverable { .. }) => {
                 self.publisher.make(&place.needs, &patience).await?;
-                self.publisher.send(address, message, options.mandatory, &patience).await
+                self.publisher.send(address, &message, options.mandatory, &patience).await
             }
             sent => sent,
         }

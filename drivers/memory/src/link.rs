@@ -99,7 +99,7 @@ impl Link {
         T: Clone,
         F: Fn(&mut State, &P, T) -> Result<(), TransportError>,
     {
-        let Publish { traffic, to, hand_over, .. } = publish;
+        let Publish { traffic, to, hand_over } = publish;
         let mut state = self.bus.lock();
         match state.gate(self.id) {
             Gate::Open => {}

@@ -163,13 +163,14 @@ impl MemoryTransport {
         }
     }
 
-    /// Begins a call: it is registered, and its request sent or on its way.
-    fn begin(
+    /// Begins a call: it is registered, and its request sent.
+    async fn begin(
         &self,
         to: &Target,
         request: Request,
         options: &CallOptions,
-    ) -> Result<(PendingReply, Option<Waiting<'_>>), TransportError> {
+    ) -> Result<PendingReply, TransportError> {
+        consume_budget().await;
         let route = self.route(to)?;
         if to.fanout {
             return Err(TransportError::InvalidTarget {
@@ -186,8 +187,13 @@ impl MemoryTransport {
             unique_id: unique_id(),
             expires: Some(deadline),
         };
-        let waiting = self.send(route, message, options.mandatory, || Patience::until(deadline, options.retry))?;
-        Ok((pending, waiting))
+        if let Some(waiting) =
+            self.send(route, message, options.mandatory, || Patience::until(deadline, options.retry))?
+        {
+            waiting.await?;
+        }
+        pending.sent();
+        Ok(pending)
     }
 
     async fn subscribe<C: Delivered>(
@@ -237,23 +243,11 @@ impl Transport for MemoryTransport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        consume_budget().await;
-        let (pending, waiting) = self.begin(to, request, options)?;
-        if let Some(waiting) = waiting {
-            waiting.await?;
-        }
-        pending.sent();
-        Ok(pending)
+        self.begin(to, request, options).await
     }
 
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        consume_budget().await;
-        let (pending, waiting) = self.begin(to, request, options)?;
-        if let Some(waiting) = waiting {
-            waiting.await?;
-        }
-        pending.sent();
-        pending.await
+        self.begin(to, request, options).await?.await
     }
 
     async fn notify(
