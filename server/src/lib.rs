@@ -67,6 +67,7 @@ mod process;
 mod run;
 mod signals;
 mod telemetry;
+mod workers;
 
 pub use crate::{
     call::{Call, Cancellation},

@@ -105,7 +105,7 @@ impl Taken {
 /// has a place among those on their way.
 ///
 /// Dropping the future drops the handler where it waits, and puts an unsettled request back.
-pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: OwnedSemaphorePermit) -> Ended {
+pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedSemaphorePermit) -> Ended {
     let started = Instant::now();
     if taken.deadline.is_some_and(|deadline| deadline <= started) {
         ack(taken.settle);
@@ -115,7 +115,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: Ow
     }
 
     if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
-        return Box::pin(give_up(&shared, *taken)).await;
+        return Box::pin(give_up(shared, *taken)).await;
     }
 
     let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
@@ -143,7 +143,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: Ow
                 },
                 handler: None,
             };
-            (run(&shared, route, call).await, heartbeats)
+            (run(shared, route, call).await, heartbeats)
         }
         Err(failure) => (Outcome::Failure(failure), Heartbeats::Silent(replier)),
     };
@@ -169,7 +169,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: Ow
             let pause = redelivered && ending == Ending::Requeue;
             if let Some(settle) = settle {
                 drop((heartbeats, slot));
-                Box::pin(give_back(&shared, settle, pause)).await;
+                Box::pin(give_back(shared, settle, pause)).await;
                 return ended;
             }
             Reply::Failure(Box::new(outcome::abandoned(&method)))
@@ -189,7 +189,7 @@ pub(crate) async fn process(shared: Arc<Shared>, mut taken: Box<Taken>, slot: Ow
     };
     drop(slot);
     match replier {
-        Some(replier) => ended.reply_lost = !send(&shared, replier, reply, settle, &method).await,
+        Some(replier) => ended.reply_lost = !send(shared, replier, reply, settle, &method).await,
         None => ack(settle),
     }
     ended

@@ -2,21 +2,20 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use foldhash::HashMap;
 use futures_util::FutureExt;
 use oxlo_transport::{Delivery, ListenOptions, Listener, Request, Target, Transport, TransportError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    task::{Id, JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::{Bounds, Command},
-    process::{Ended, Shared, Taken, process},
+    process::{Ended, Shared, Taken},
     report::{self, Abandoned, ServeReport},
-    telemetry::Ending,
+    telemetry::{Ending, shown},
+    workers::{Running, Workers},
 };
 
 /// How long replies and settlements may take to leave when the grace is over.
@@ -161,12 +160,10 @@ impl Run {
                 // For a driver that cannot tell of changes.
                 _ = look.tick() => {
                     self.look();
+                    tasks.workers.shrink();
                     continue;
                 }
-                Some(joined) = tasks.set.join_next_with_id(), if !self.retired.is_empty() => {
-                    tasks.count(joined);
-                    continue;
-                }
+                () = tasks.workers.changed(), if !self.retired.is_empty() => continue,
             };
             // A flood leaves the look above no turn.
             self.look();
@@ -248,7 +245,7 @@ impl Run {
     }
 
     async fn close_retired(&mut self, tasks: &Tasks) {
-        if tasks.set.is_empty() {
+        if tasks.workers.is_idle() {
             for listener in self.retired.drain(..) {
                 listener.close().await;
             }
@@ -278,73 +275,63 @@ async fn recv(listener: &mut Option<Box<dyn Listener<Request>>>) -> Result<Deliv
 /// The requests that run, and what became of those that ended.
 #[derive(Default)]
 struct Tasks {
-    set: JoinSet<Ended>,
-    running: HashMap<Id, (Arc<str>, Instant)>,
+    workers: Workers,
     report: ServeReport,
 }
 
 impl Tasks {
     fn take(&mut self, shared: &Arc<Shared>, delivery: Delivery<Request>, slot: OwnedSemaphorePermit, now: Instant) {
         self.report.taken += 1;
-        let taken = Taken::new(delivery, shared.policy);
-        let method = taken.request.method.clone();
-        let task = self.set.spawn(process(shared.clone(), taken, slot));
-        self.running.insert(task.id(), (method, now));
+        self.workers.run(shared, Taken::new(delivery, shared.policy), slot, now);
     }
 
     /// Counts the requests that have ended.
     fn reap(&mut self) {
-        while let Some(joined) = self.set.try_join_next_with_id() {
-            self.count(joined);
-        }
+        let Self { workers, report } = self;
+        workers.reap(|running, ended| count(report, running, ended));
     }
 
     /// Waits until all have ended. Cancel safe.
     async fn finish(&mut self) {
-        while let Some(joined) = self.set.join_next_with_id().await {
-            self.count(joined);
+        loop {
+            self.reap();
+            if self.workers.is_idle() {
+                return;
+            }
+            self.workers.changed().await;
         }
     }
 
     /// Aborts what did not end although it was told to, such as a handler that never yields.
     fn give_up(&mut self) {
         self.reap();
-        self.set.abort_all();
-        for (_, (method, since)) in self.running.drain() {
-            self.report.abandoned.push(Abandoned { method, ran_for: since.elapsed() });
-        }
+        self.report.abandoned.extend(self.workers.abort().map(abandoned));
     }
+}
 
-    fn count(&mut self, joined: Result<(Id, Ended), JoinError>) {
-        let (id, ended) = match joined {
-            Ok(joined) => joined,
-            Err(error) => {
-                tracing::error!(%error, "a request's task ended without an outcome");
-                self.running.remove(&error.id());
-                self.report.failed += 1;
-                self.report.handled += 1;
-                return;
-            }
-        };
-        let known = self.running.remove(&id);
-        let report = &mut self.report;
-        report.replies_lost += u64::from(ended.reply_lost);
-        match ended.ending {
-            None => report.dropped_expired += 1,
-            Some(Ending::Result) => report.handled += 1,
-            Some(Ending::Failure | Ending::Expected) => {
-                report.handled += 1;
-                report.failed += 1;
-            }
-            Some(Ending::Requeue) => report.requeued += 1,
-            Some(Ending::Ignore) => report.ignored += 1,
-            Some(Ending::Abandoned) => {
-                if let Some((method, since)) = known {
-                    report.abandoned.push(Abandoned { method, ran_for: since.elapsed() });
-                }
-            }
+fn count(report: &mut ServeReport, running: Running, ended: Option<Ended>) {
+    let Some(ended) = ended else {
+        tracing::error!(method = shown(&running.method), "a request's task ended without an outcome");
+        report.failed += 1;
+        report.handled += 1;
+        return;
+    };
+    report.replies_lost += u64::from(ended.reply_lost);
+    match ended.ending {
+        None => report.dropped_expired += 1,
+        Some(Ending::Result) => report.handled += 1,
+        Some(Ending::Failure | Ending::Expected) => {
+            report.handled += 1;
+            report.failed += 1;
         }
+        Some(Ending::Requeue) => report.requeued += 1,
+        Some(Ending::Ignore) => report.ignored += 1,
+        Some(Ending::Abandoned) => report.abandoned.push(abandoned(running)),
     }
+}
+
+fn abandoned(Running { method, since }: Running) -> Abandoned {
+    Abandoned { method, ran_for: since.elapsed() }
 }
 
 struct Unready<'a>(&'a watch::Sender<bool>);

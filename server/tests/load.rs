@@ -4,6 +4,7 @@
 mod fake;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -75,6 +76,40 @@ async fn no_more_run_than_the_concurrency_and_no_more_are_taken() {
     assert_eq!(gate.most.load(Ordering::SeqCst), 3);
     server.stop();
     assert_eq!(server.wait().await.unwrap().handled, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_kept_for_the_next_request_and_let_go_when_there_is_none() {
+    let (fake, gate) = (Fake::new(), Gate::new());
+    let endpoint = gate.endpoint().method("which", async || Ok::<_, Failure>(tokio::task::id().to_string()));
+    let server = RPCServer::builder(fake.clone(), target()).endpoint(endpoint).concurrency(1000).start().await.unwrap();
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    sleep(SECOND).await;
+    let before = alive();
+
+    let mut tasks = HashSet::new();
+    for _ in 0..10 {
+        tasks.insert(fake.request("which", json!({})).send().result::<String>().await);
+    }
+    // The next one may come when the task has answered and is not done yet.
+    assert!(tasks.len() <= 2, "{tasks:?}");
+
+    let calls: Vec<_> = (0..300).map(|_| fake.request("wait", json!({})).send()).collect();
+    gate.until_running(300).await;
+    assert_eq!(alive(), before + 300);
+    gate.open.add_permits(300);
+    for call in &calls {
+        call.reply().await;
+    }
+    // The look for whether it is still subscribed comes at least every half second.
+    sleep(SECOND).await;
+    assert!(alive() <= before + 256, "{} more", alive() - before);
+    sleep(10 * SECOND).await;
+    assert_eq!(alive(), before);
+
+    assert!(!tasks.contains(&fake.request("which", json!({})).send().result::<String>().await));
+    server.stop();
+    assert_eq!(server.wait().await.unwrap().handled, 311);
 }
 
 #[tokio::test]
