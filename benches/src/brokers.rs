@@ -3,6 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use clap::Args;
 use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease};
 use tokio::{
     net::TcpStream,
@@ -57,9 +58,17 @@ impl Meeting {
     }
 }
 
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Options {
+    /// How much a RabbitMQ may do at once, in Erlang's schedulers. Default: one for each processor, as it comes.
+    #[arg(long)]
+    schedulers: Option<usize>,
+}
+
 /// What runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Brokers {
+    schedulers: usize,
     rabbit: Option<Broker>,
     rabbit4: Option<Amqp1Broker>,
     nats: Option<Nats>,
@@ -67,20 +76,36 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
+    /// None yet.
+    pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
+        let schedulers = match options.schedulers {
+            Some(schedulers) => schedulers,
+            None => std::thread::available_parallelism()?.get(),
+        };
+        Ok(Self { schedulers, rabbit: None, rabbit4: None, nats: None, ports: Vec::new() })
+    }
+
+    /// How much a RabbitMQ may do at once.
+    pub(crate) fn schedulers(&self) -> usize {
+        self.schedulers
+    }
+
     /// Where a pair meets; starts the broker if it does not run.
     pub(crate) async fn meeting(&mut self, place: Place) -> anyhow::Result<Meeting> {
         let (url, pid) = match place {
             Place::RabbitMq => {
                 let broker = match &mut self.rabbit {
                     Some(broker) => broker,
-                    none => none.insert(Broker::start().await),
+                    none => none.insert(Broker::builder().schedulers(self.schedulers).start().await),
                 };
                 (broker.url(), broker.pid())
             }
             Place::RabbitMq4 => {
                 let broker = match &mut self.rabbit4 {
                     Some(broker) => broker,
-                    none => none.insert(Amqp1Broker::start(Amqp1Product::RabbitMq4).await),
+                    none => {
+                        none.insert(Amqp1Broker::start_with_schedulers(Amqp1Product::RabbitMq4, self.schedulers).await)
+                    }
                 };
                 (broker.url(), broker.pid())
             }

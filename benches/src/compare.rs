@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::{
-    brokers::Brokers,
+    brokers::{self, Brokers},
     goals,
     pair::{Pair, Plan},
     report::{self, Report, Row, Table},
@@ -39,6 +39,8 @@ pub(crate) struct Options {
     /// Run oxlo also from this other build of this program, as the peer `before`.
     #[arg(long)]
     before: Option<PathBuf>,
+    #[command(flatten)]
+    brokers: brokers::Options,
     /// Write the report as JSON to this file; `-` is standard output, without the text.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -69,7 +71,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let more = usize::from(options.before.is_some());
     let turns: usize = scenarios.iter().map(|scenario| (scenario.entries.len() + more) * (rounds + 1)).sum();
     let progress = turns::progress(turns)?;
-    let mut brokers = Brokers::default();
+    let mut brokers = Brokers::new(options.brokers)?;
     let mut tables = Vec::new();
     for scenario in scenarios {
         let wanted = |entry: &&Entry| !options.without.iter().any(|name| name == entry.name);
@@ -87,7 +89,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         tables.push(scenario_table(scenario, &entries, order, rounds, &mut brokers, &progress).await?);
     }
     progress.finish_and_clear();
-    let report = Report { rounds, seconds, processors: std::thread::available_parallelism()?.get(), tables };
+    let processors = std::thread::available_parallelism()?.get();
+    let report = Report { rounds, seconds, processors, schedulers: brokers.schedulers(), tables };
     report::write(&report, &goals::judge(&report), options.json.as_deref(), options.svg.as_deref())
 }
 

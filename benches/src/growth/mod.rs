@@ -16,7 +16,7 @@ use report::Report;
 use series::{Curve, Point, SERIES, Series};
 
 use crate::{
-    brokers::{Brokers, Place},
+    brokers::{self, Brokers, Place},
     pair::{Pair, Plan},
     turns,
     worker::{Order, Spread},
@@ -39,6 +39,8 @@ pub(crate) struct Options {
     /// The series to run, by name, separated by commas; `held` is what is held in memory. Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    #[command(flatten)]
+    brokers: brokers::Options,
     /// Write the report as JSON to this file; `-` is standard output, without the text.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -58,7 +60,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let footprints: &[Held] = if wanted(HELD) { FOOTPRINTS } else { &[] };
     let turns: usize = series.iter().map(|series| series.points(options.quick).len() * (rounds + 1)).sum();
     let progress = turns::progress(turns + footprints.len())?;
-    let mut brokers = Brokers::default();
+    let mut brokers = Brokers::new(options.brokers)?;
     let mut curves = Vec::new();
     for series in series {
         curves.push(measure(series, options.quick, rounds, seconds, &mut brokers, &progress).await?);
@@ -72,7 +74,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     progress.finish_and_clear();
     let held = Found::all(held);
     let processors = std::thread::available_parallelism()?.get();
-    Report { rounds, seconds, processors, curves, held }.write(options.json.as_deref(), options.svg.as_deref())
+    Report { rounds, seconds, processors, schedulers: brokers.schedulers(), curves, held }
+        .write(options.json.as_deref(), options.svg.as_deref())
 }
 
 async fn measure(

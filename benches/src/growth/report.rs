@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
+    /// Of RabbitMQ.
+    pub(crate) schedulers: usize,
     pub(crate) curves: Vec<Curve>,
     pub(crate) held: Vec<Found>,
 }
@@ -31,10 +33,10 @@ impl Report {
 
 fn text(report: &Report) -> String {
     let mut out = format!(
-        "{} rounds of {} s, interleaved, on {} processors. Medians; cpu: microseconds of processor time for each call; \
+        "{} rounds of {} s, interleaved, on {} processors, RabbitMQ with {} schedulers. Medians; cpu: microseconds of processor time for each call; \
          p50, p99 in ms; memory: peak of both ends in MiB.\n\
          flat: nowhere more than {TOLERANCE} x the least that it is for less. Getting cheaper is flat.\n",
-        report.rounds, report.seconds, report.processors
+        report.rounds, report.seconds, report.processors, report.schedulers
     );
     for curve in &report.curves {
         let verdict = if curve.flat { "flat" } else { "NOT FLAT" };

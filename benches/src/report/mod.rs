@@ -15,6 +15,8 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
+    /// Of RabbitMQ.
+    pub(crate) schedulers: usize,
     pub(crate) tables: Vec<Table>,
 }
 

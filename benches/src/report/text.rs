@@ -7,9 +7,9 @@ use crate::goals::Verdict;
 
 pub(super) fn render(report: &Report, verdicts: &[Verdict]) -> String {
     let mut out = format!(
-        "{} rounds of {} s, interleaved, on {} processors. Medians; in the columns of shares, oxlo's by the peer's: the median of the rounds' ratios.\n\
+        "{} rounds of {} s, interleaved, on {} processors, RabbitMQ with {} schedulers. Medians; in the columns of shares, oxlo's by the peer's: the median of the rounds' ratios.\n\
          p50, p99 in ms; cpu: microseconds of processor time for each call; memory: peak in MiB.\n",
-        report.rounds, report.seconds, report.processors
+        report.rounds, report.seconds, report.processors, report.schedulers
     );
     for table in &report.tables {
         let _ = writeln!(out, "\n{} ({})", table.title, table.name);

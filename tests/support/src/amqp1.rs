@@ -88,6 +88,7 @@ struct Inner {
     port: PortLease,
     others: [PortLease; 2],
     folder: DataFolder,
+    schedulers: usize,
 }
 
 impl Amqp1Broker {
@@ -97,6 +98,12 @@ impl Amqp1Broker {
     ///
     /// When it is not there, naming the command that gets it, or does not come up within two minutes, showing its log.
     pub async fn start(product: Amqp1Product) -> Self {
+        Self::start_with_schedulers(product, 1).await
+    }
+
+    /// As [`start`](Self::start), with as many schedulers of Erlang, where it is one that has them; see
+    /// [`BrokerBuilder::schedulers`](crate::BrokerBuilder::schedulers).
+    pub async fn start_with_schedulers(product: Amqp1Product, schedulers: usize) -> Self {
         let inner = blocking(move || {
             let inner = Inner {
                 process: Mutex::new(None),
@@ -104,6 +111,7 @@ impl Amqp1Broker {
                 port: PortLease::take(),
                 others: [PortLease::take(), PortLease::take()],
                 folder: DataFolder::create(),
+                schedulers,
             };
             inner.boot();
             inner
@@ -273,7 +281,8 @@ impl Inner {
         command
             .env("ERL_EPMD_PORT", epmd.port().to_string())
             .env("RABBITMQ_DIST_PORT", distribution.port().to_string())
-            .env("RABBITMQ_NODENAME", format!("oxlo-{}@localhost", self.port.port()));
+            .env("RABBITMQ_NODENAME", format!("oxlo-{}@localhost", self.port.port()))
+            .env("SCHEDULERS", self.schedulers.to_string());
         command
     }
 
@@ -320,7 +329,7 @@ exec chroot "$root" /bin/sh -c '
         RABBITMQ_MNESIA_BASE=/broker/data RABBITMQ_LOG_BASE=/broker/log RABBITMQ_PID_FILE=/broker/pid \
         RABBITMQ_CONFIG_FILE=/broker/rabbitmq RABBITMQ_ENABLED_PLUGINS_FILE=/broker/enabled_plugins \
         RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SCHEDULER_BIND_TYPE=u \
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 +SDio 2 -noinput" \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S $SCHEDULERS:$SCHEDULERS +SDio 2 -noinput" \
         /usr/lib/rabbitmq/bin/"$@"' sh "$@"
 "#;
 

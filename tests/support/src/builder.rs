@@ -20,12 +20,19 @@ pub struct TlsMaterial {
 }
 
 /// Settings of a [`Broker`] before it starts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct BrokerBuilder {
     pub(crate) config: String,
     pub(crate) plugins: Vec<String>,
     pub(crate) tls: Option<TlsMaterial>,
     pub(crate) beside: Option<(Arc<Epmd>, String)>,
+    pub(crate) schedulers: usize,
+}
+
+impl Default for BrokerBuilder {
+    fn default() -> Self {
+        Self { config: String::new(), plugins: Vec::new(), tls: None, beside: None, schedulers: 1 }
+    }
 }
 
 impl BrokerBuilder {
@@ -54,6 +61,14 @@ impl BrokerBuilder {
     #[must_use]
     pub fn beside(mut self, other: &Broker) -> Self {
         self.beside = Some((other.epmd(), other.cookie().to_owned()));
+        self
+    }
+
+    /// Lets Erlang run as much at once. Without this it is 1, as many brokers share a machine; RabbitMQ by itself takes one
+    /// for each processor.
+    #[must_use]
+    pub fn schedulers(mut self, schedulers: usize) -> Self {
+        self.schedulers = schedulers;
         self
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct Node {
     distribution: PortLease,
     pub(crate) cookie: String,
     user: Option<User>,
+    schedulers: usize,
     folder: DataFolder,
     pub(crate) epmd: Arc<Epmd>,
 }
@@ -50,6 +51,7 @@ impl Node {
             distribution: PortLease::take(),
             cookie,
             user,
+            schedulers: settings.schedulers,
             folder,
             epmd,
         };
@@ -126,7 +128,8 @@ impl Node {
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 format!(
-                    "+S 1:1 +SDio 2 -noinput -eval file:eval(\"{}\")",
+                    "+S {0}:{0} +SDio 2 -noinput -eval file:eval(\"{1}\")",
+                    self.schedulers,
                     self.folder.path().join("control.erl").display()
                 ),
             );
