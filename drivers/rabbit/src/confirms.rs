@@ -76,7 +76,7 @@ impl ConfirmingChannel {
     pub(crate) async fn open(session: &Session) -> lapin::Result<Self> {
         let channel = session.channel().await?;
         let stream = session.stream().clone();
-        let ledger = Ledger::new(stream.on_their_way());
+        let ledger = Ledger::new(stream.under_way());
         stream.ports().publish(channel.id(), &ledger);
         let sender = session.sender(&channel);
         // lapin does not learn of it: it would count confirms that it will not see.
@@ -173,7 +173,7 @@ impl Flight {
 /// The messages of one channel that are on their way.
 pub(crate) struct Ledger {
     book: Mutex<Book>,
-    /// How many messages of the stream are on their way.
+    /// How much is under way on the stream.
     all: Arc<AtomicUsize>,
     gone: CancellationToken,
     idle: Notify,
@@ -193,7 +193,7 @@ struct Book {
 }
 
 impl Ledger {
-    /// An empty one; `all` counts what is on its way on the whole stream.
+    /// An empty one; `all` counts what is under way on the whole stream.
     pub(crate) fn new(all: Arc<AtomicUsize>) -> Arc<Self> {
         let book =
             Book { first: 1, flights: VecDeque::new(), outstanding: 0, returned: Vec::new(), open: true, kept: None };

@@ -256,7 +256,7 @@ impl<R: Reader> Keeper<R> {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
         let inbox = session.stream().ports().consume(channel.id());
-        let settling = Settling::new(session.sender(&channel));
+        let settling = Settling::new(session.sender(&channel), session.stream().under_way());
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());

@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use oxlo_transport::{Settlement, parts::duplicates};
@@ -23,6 +26,8 @@ pub(crate) struct Settling {
     sender: Sender,
     book: Mutex<Book>,
     idle: Notify,
+    /// How much is under way on the stream.
+    all: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -33,13 +38,15 @@ struct Book {
 }
 
 impl Settling {
-    pub(crate) fn new(sender: Sender) -> Arc<Self> {
-        Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new() })
+    /// No deliveries; `all` counts what is under way on the whole stream.
+    pub(crate) fn new(sender: Sender, all: Arc<AtomicUsize>) -> Arc<Self> {
+        Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all })
     }
 
     /// A delivery came; it is to be settled by what this gives.
     pub(crate) fn delivered(self: &Arc<Self>, tag: u64) -> Settler {
         self.book().window.delivered(tag);
+        self.all.fetch_add(1, Ordering::Relaxed);
         Settler { settling: self.clone(), tag }
     }
 
@@ -71,12 +78,21 @@ impl Settling {
     }
 }
 
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let left = self.book().window.len();
+        self.all.fetch_sub(left, Ordering::Relaxed);
+    }
+}
+
 impl Deferred for Settling {
     fn add(&self, frames: &mut Frames<'_>) {
         let mut book = self.book();
         let Book { window, settled } = &mut *book;
         let mut told = Vec::new();
+        let before = window.len();
         window.settle(settled.drain(..), &mut told);
+        self.all.fetch_sub(before - window.len(), Ordering::Relaxed);
         let idle = window.is_empty();
         drop(book);
         acks::write(frames, told);
@@ -105,9 +121,9 @@ impl duplicates::Settler for Settler {
         let mut book = settling.book();
         book.settled.push((tag, settlement));
         let first = book.settled.len() == 1;
-        let under_way = book.window.len();
         drop(book);
         if first {
+            let under_way = settling.all.load(Ordering::Relaxed);
             let sender = settling.sender.clone();
             sender.defer(settling, under_way);
         }

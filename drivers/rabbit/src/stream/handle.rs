@@ -88,9 +88,9 @@ impl StreamHandle {
         Sender::new(self.shared.clone(), channel, frame_max)
     }
 
-    /// How many messages are on their way on it, neither confirmed nor lost.
-    pub(crate) fn on_their_way(&self) -> Arc<AtomicUsize> {
-        self.shared.on_their_way.clone()
+    /// How much is under way on it: messages that are neither confirmed nor lost, and deliveries that are not settled.
+    pub(crate) fn under_way(&self) -> Arc<AtomicUsize> {
+        self.shared.under_way.clone()
     }
 
     /// Bytes received, after TLS.
@@ -132,7 +132,7 @@ pub(super) struct Shared {
     /// A write failed. What the peer had to say before it went (`connection.close`, a TLS alert) is still to be read.
     unwritable: Mutex<Option<io::Error>>,
     ports: Ports,
-    on_their_way: Arc<AtomicUsize>,
+    under_way: Arc<AtomicUsize>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     headers_dropped: AtomicU64,
@@ -164,7 +164,7 @@ impl Shared {
             plain,
             unwritable: Mutex::new(None),
             ports: Ports::default(),
-            on_their_way: Arc::default(),
+            under_way: Arc::default(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             headers_dropped: AtomicU64::new(0),
@@ -238,7 +238,7 @@ impl Shared {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.on_their_way.load(Ordering::Relaxed) > 1
+        self.under_way.load(Ordering::Relaxed) > 1
     }
 
     /// Writes what the socket takes without waiting, and says how many bytes that were. None where TLS is in between, or
