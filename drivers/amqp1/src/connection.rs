@@ -21,6 +21,7 @@ use fe2o3_amqp::{
 pub(crate) use oxlo_driver_net::link::{Role, connected};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
+    socket::{Peer, connect},
     tls::Tls,
 };
 use oxlo_transport::{TransportError, parts::supervisor::Failover};
@@ -35,7 +36,7 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Host},
     error,
-    stream::{self, GROWTH, Opened, Peer, StreamHandle},
+    stream::{GROWTH, GuardedStream, Opened, StreamHandle},
 };
 
 /// How long the broker may take to begin a session.
@@ -144,12 +145,11 @@ impl Dialler for Fe2o3 {
             port: host.port,
             tls: self.tls.clone(),
             user_timeout: self.config.idle_timeout,
-            frame_max: FRAME_MAX,
-            message_max: self.message_max,
         };
-        let stream = stream::connect(&peer, ATTEMPT_LIMIT)
+        let socket = connect(&peer, ATTEMPT_LIMIT)
             .await
-            .map_err(|error| error::from_stream(host, begun.elapsed(), error))?;
+            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        let stream = GuardedStream::new(socket, FRAME_MAX, self.message_max);
         let guard = KillOnDrop(Some(stream.handle()));
         let profile = match &host.login {
             Some(login) => {

@@ -14,25 +14,12 @@ use fe2o3_amqp::{
 use oxlo_driver_net::link::AttemptError;
 use oxlo_transport::{TransportError, error::Refusal};
 
-use crate::{
-    config::Host,
-    stream::{self, ConnectError},
-};
+use crate::{config::Host, stream};
 
 /// What fe2o3-amqp or the broker said, as one sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Said(pub(crate) String);
-
-/// No stream to the host.
-pub(crate) fn from_stream(host: &Host, waited: Duration, error: ConnectError) -> AttemptError {
-    if error.is_permanent() {
-        AttemptError::refused(host.place(), Refusal::Tls, error.to_string())
-    } else {
-        let nobody = error.is_refused();
-        AttemptError { nobody, ..AttemptError::passing(host.place(), waited, Some(Arc::new(error))) }
-    }
-}
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
 pub(crate) fn from_open(

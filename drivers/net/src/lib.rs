@@ -8,5 +8,6 @@ mod keeper;
 pub mod lateness;
 pub mod link;
 pub mod options;
+pub mod socket;
 pub mod state;
 pub mod tls;

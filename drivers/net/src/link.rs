@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::keeper::Keeper;
+use crate::{keeper::Keeper, socket::ConnectError};
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
@@ -73,6 +73,16 @@ impl AttemptError {
     pub fn passing(place: String, waited: Duration, source: Option<Cause>) -> Self {
         let error = TransportError::Unreachable { broker: place, waited, source };
         Self { error, permanent: false, nobody: false }
+    }
+
+    /// No socket to `place`.
+    #[must_use]
+    pub fn unconnected(place: String, waited: Duration, error: ConnectError) -> Self {
+        if error.is_permanent() {
+            return Self::refused(place, Refusal::Tls, error.to_string());
+        }
+        let nobody = error.is_refused();
+        Self { nobody, ..Self::passing(place, waited, Some(Arc::new(error))) }
     }
 }
 

@@ -13,6 +13,7 @@ use lapin::{
 pub(crate) use oxlo_driver_net::link::{Down, Role, connected as session};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
+    socket::{Peer, connect},
     tls::Tls,
 };
 use oxlo_transport::{TransportError, parts::telemetry::BlockedTime};
@@ -26,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Host, Login},
     error,
-    stream::{self, Peer, Sender, StreamHandle},
+    stream::{self, GuardedStream, Sender, StreamHandle},
 };
 
 /// What is offered to the broker: RabbitMQ's own default.
@@ -121,12 +122,13 @@ impl Dialler for Lapin {
             host: host.name.clone(),
             port: host.port,
             tls: self.tls.clone(),
+            // oslo sets the heartbeat threshold.
             user_timeout: (self.config.heartbeat > 0).then(|| Duration::from_secs(self.config.heartbeat.into())),
-            frame_max: FRAME_MAX,
         };
-        let stream = stream::connect(&peer, ATTEMPT_LIMIT)
+        let socket = connect(&peer, ATTEMPT_LIMIT)
             .await
-            .map_err(|error| error::from_stream(host, begun.elapsed(), error))?;
+            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        let stream = GuardedStream::new(socket, FRAME_MAX);
         let handle = stream.handle();
         let connection = stream::runtime::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
             error::from_handshake(host, &self.config.virtual_host, begun.elapsed(), error, handle.end())

@@ -8,7 +8,7 @@ use oxlo_transport::{TransportError, error::Refusal};
 
 use crate::{
     config::Host,
-    stream::{self, ConnectError, StreamEnd},
+    stream::{self, StreamEnd},
 };
 
 /// An administrator, or the broker's end, closed the connection.
@@ -34,16 +34,6 @@ pub(crate) fn reply_code(error: &Error) -> Option<u16> {
 /// Whether the object is not there.
 pub(crate) fn is_not_found(error: &Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
-}
-
-/// No stream to the host.
-pub(crate) fn from_stream(host: &Host, waited: std::time::Duration, error: ConnectError) -> AttemptError {
-    if error.is_permanent() {
-        AttemptError::refused(host.place(), Refusal::Tls, error.to_string())
-    } else {
-        let nobody = error.is_refused();
-        AttemptError { nobody, ..AttemptError::passing(host.place(), waited, Some(Arc::new(error))) }
-    }
 }
 
 /// A stream, but no AMQP connection on it. `end` is how the stream ended, which is nearer to the cause.

@@ -14,20 +14,14 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
 use oxlo_driver_net::{
-    dial::{self, DialError},
-    tls::{self, Tls, TlsError},
+    socket::Socket,
+    tls::{self, TlsError},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 pub(crate) use self::guard::{GROWTH, GuardError, Opened};
@@ -38,76 +32,6 @@ use self::{guard::Guard, outbound::Outbound};
 const CHUNK: usize = 64 * 1024;
 /// How much waits at most for the socket to take it.
 const FULL: usize = 64 * 1024;
-
-/// Where a stream goes and what it is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    /// A DNS name or an IP address (IPv6 without brackets).
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// TLS, or plain TCP if absent. There is no falling back from one to the other.
-    pub(crate) tls: Option<Tls>,
-    /// How long sent data may stay unacknowledged by the peer's kernel. `None`: the system's default.
-    pub(crate) user_timeout: Option<Duration>,
-    /// The largest frame that the peer may send; fe2o3-amqp must be told [`GROWTH`] more.
-    pub(crate) frame_max: u32,
-    /// The largest message that is let through whole.
-    pub(crate) message_max: usize,
-}
-
-/// Why there is no stream.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// No TCP connection.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// TCP, but no TLS.
-    #[error("TLS failed: {0}")]
-    Tls(#[source] TlsError),
-    /// The peer accepted TCP and then left the TLS handshake unanswered.
-    #[error("TLS failed: no answer within {0:?}")]
-    TlsTimeout(Duration),
-}
-
-impl ConnectError {
-    /// Whether nobody listens there.
-    pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Self::Dial(error) if error.is_refused())
-    }
-
-    /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
-    pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self, Self::Tls(error) if error.is_permanent())
-    }
-}
-
-/// Dials a peer and speaks TLS with it if it shall, all within `limit`. No byte of AMQP is sent yet.
-///
-/// # Errors
-///
-/// See [`ConnectError`].
-///
-/// # Cancel safety
-///
-/// Dropping the future closes what it had opened.
-pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStream, ConnectError> {
-    let deadline = Instant::now() + limit;
-    let tcp = dial::dial(&peer.host, peer.port, limit, peer.user_timeout).await?;
-    let socket = match &peer.tls {
-        None => Socket::Plain(tcp),
-        Some(tls) => match timeout_at(deadline, tls.handshake(&peer.host, tcp)).await {
-            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
-            Ok(Err(error)) => return Err(ConnectError::Tls(error)),
-            Err(_) => return Err(ConnectError::TlsTimeout(limit)),
-        },
-    };
-    Ok(GuardedStream::new(socket, peer.frame_max, peer.message_max))
-}
-
-enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
 
 /// A connection to a broker as fe2o3-amqp sees it: only bytes that it survives come out of it. Dropping it closes the
 /// connection.
@@ -190,7 +114,9 @@ pub(crate) fn is_permanent(error: &io::Error) -> bool {
 }
 
 impl GuardedStream {
-    fn new(socket: Socket, frame_max: u32, message_max: usize) -> Self {
+    /// Guards a connection. `frame_max` is the largest frame that the peer may send, of which fe2o3-amqp must be told
+    /// [`GROWTH`] more; `message_max` the largest message that is let through whole.
+    pub(crate) fn new(socket: Socket, frame_max: u32, message_max: usize) -> Self {
         Self {
             socket,
             guard: Guard::new(frame_max, message_max),
@@ -287,37 +213,5 @@ impl AsyncWrite for GuardedStream {
         this.shared.alive(&this.shared.writer, cx)?;
         ready!(this.poll_send(cx)).map_err(|error| this.failed(error))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, room),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
     }
 }

@@ -25,80 +25,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 
 use guard::{Guard, GuardError};
 use handle::Shared;
 use inbound::Inbound;
-use oxlo_driver_net::dial::{self, DialError};
-use oxlo_driver_net::tls::{self, Tls, TlsError};
+use oxlo_driver_net::socket::Socket;
+use oxlo_driver_net::tls::{self, TlsError};
 
 pub(crate) use frames::Frames;
 pub(crate) use handle::{StreamEnd, StreamHandle};
 pub(crate) use outbox::{Deferred, Sender};
-
-/// Where a stream goes and what it is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    /// A DNS name or an IP address (IPv6 without brackets).
-    pub(crate) host: String,
-    /// The TCP port.
-    pub(crate) port: u16,
-    /// TLS, or plain TCP if absent. There is no falling back from one to the other.
-    pub(crate) tls: Option<Tls>,
-    /// How long sent data may stay unacknowledged by the peer's kernel: oslo sets the heartbeat threshold. `None`: the system's default.
-    pub(crate) user_timeout: Option<Duration>,
-    /// The `frame_max` to offer, in bytes; 0 stands for 131 072.
-    pub(crate) frame_max: u32,
-}
-
-/// Why there is no stream.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// No TCP connection.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// TCP, but no TLS.
-    #[error("TLS with {host}:{port} failed: {error}")]
-    Tls {
-        /// The host that was dialled.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// What went wrong.
-        #[source]
-        error: TlsError,
-    },
-    /// The peer accepted TCP and then left the TLS handshake unanswered.
-    #[error("TLS with {host}:{port} failed: no answer within {limit:?}")]
-    TlsTimeout {
-        /// The host that was dialled.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// The limit for the whole of it.
-        limit: Duration,
-    },
-}
-
-impl ConnectError {
-    /// Whether nobody listens there.
-    pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Self::Dial(error) if error.is_refused())
-    }
-
-    /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
-    pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self, Self::Tls { error, .. } if error.is_permanent())
-    }
-}
 
 /// Whether an error that came out of a [`GuardedStream`], through lapin or not, is a permanent one: a peer that speaks
 /// another protocol, or TLS trouble that a retry does not heal.
@@ -106,27 +46,6 @@ pub(crate) fn is_permanent(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else { return false };
     inner.downcast_ref::<GuardError>().is_some_and(GuardError::is_permanent)
         || inner.downcast_ref::<TlsError>().is_some_and(TlsError::is_permanent)
-}
-
-/// Dials a peer and speaks TLS with it if it shall, all within `limit`. No byte of AMQP is sent yet.
-///
-/// # Errors
-///
-/// See [`ConnectError`].
-///
-/// # Cancel safety
-///
-/// Dropping the future closes what it had opened.
-pub(crate) async fn connect(peer: &Peer, limit: Duration) -> Result<GuardedStream, ConnectError> {
-    let Peer { host, port, tls, user_timeout, frame_max } = peer;
-    let deadline = Instant::now() + limit;
-    let tcp = dial::dial(host, *port, limit, *user_timeout).await?;
-    let Some(tls) = tls else { return Ok(GuardedStream::plain(tcp, *frame_max)) };
-    match tokio::time::timeout_at(deadline, tls.handshake(host, tcp)).await {
-        Ok(Ok(stream)) => Ok(GuardedStream::tls(stream, *frame_max)),
-        Ok(Err(error)) => Err(ConnectError::Tls { host: host.clone(), port: *port, error }),
-        Err(_) => Err(ConnectError::TlsTimeout { host: host.clone(), port: *port, limit }),
-    }
 }
 
 /// How many bytes may wait for lapin to take them.
@@ -150,29 +69,27 @@ impl fmt::Debug for GuardedStream {
 }
 
 impl GuardedStream {
-    /// Guards a plain TCP connection on which we offer `frame_max`; 0 stands for 131 072.
+    /// Guards a connection on which we offer `frame_max`; 0 stands for 131 072.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime, which is what reads and writes it.
-    pub(crate) fn plain(tcp: TcpStream, frame_max: u32) -> Self {
-        let shared = Shared::of(&tcp, true);
-        let (read, write) = tcp.into_split();
-        Self::new(read, write, shared, frame_max)
+    pub(crate) fn new(socket: Socket, frame_max: u32) -> Self {
+        match socket {
+            Socket::Plain(tcp) => {
+                let shared = Shared::of(&tcp, true);
+                let (read, write) = tcp.into_split();
+                Self::of(read, write, shared, frame_max)
+            }
+            Socket::Tls(stream) => {
+                let shared = Shared::of(stream.get_ref().0, false);
+                let (read, write) = tokio::io::split(*stream);
+                Self::of(read, write, shared, frame_max)
+            }
+        }
     }
 
-    /// Guards a TLS connection on which we offer `frame_max`; 0 stands for 131 072.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime, which is what reads and writes it.
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, frame_max: u32) -> Self {
-        let shared = Shared::of(stream.get_ref().0, false);
-        let (read, write) = tokio::io::split(stream);
-        Self::new(read, write, shared, frame_max)
-    }
-
-    fn new(
+    fn of(
         read: impl TokioRead + Send + Unpin + 'static,
         write: impl TokioWrite + Send + Unpin + 'static,
         shared: Shared,

@@ -20,8 +20,9 @@ use fe2o3_amqp::{
 use super::wire;
 use crate::{
     receive,
-    stream::{GROWTH, Peer, connect},
+    stream::{GROWTH, GuardedStream},
 };
+use oxlo_driver_net::socket::{Peer, connect};
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";
@@ -130,15 +131,9 @@ async fn child_receives() {
             .max_frame_size(65_536 + GROWTH)
             .sasl_profile(SaslProfile::Anonymous);
         let mut connection = if std::env::var(GUARDED).unwrap() == "true" {
-            let peer = Peer {
-                host: "127.0.0.1".to_owned(),
-                port,
-                tls: None,
-                user_timeout: None,
-                frame_max: 65_536,
-                message_max: 1 << 20,
-            };
-            builder.open_with_stream(connect(&peer, LIMIT).await.unwrap()).await.unwrap()
+            let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
+            let stream = GuardedStream::new(connect(&peer, LIMIT).await.unwrap(), 65_536, 1 << 20);
+            builder.open_with_stream(stream).await.unwrap()
         } else {
             let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
             builder.open_with_stream(tcp).await.unwrap()

@@ -11,7 +11,8 @@ use tokio::{
 };
 
 use super::wire;
-use crate::stream::{GuardedStream, Socket};
+use crate::stream::GuardedStream;
+use oxlo_driver_net::socket::Socket;
 
 async fn pair() -> (GuardedStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

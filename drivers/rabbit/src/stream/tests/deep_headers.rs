@@ -10,8 +10,9 @@ use lapin::{Connection, ConnectionProperties};
 
 use super::child::Process;
 use super::fake_server::{Session, listen};
-use super::wire;
-use crate::stream::{Peer, connect, runtime};
+use super::{connect, wire};
+use crate::stream::runtime;
+use oxlo_driver_net::socket::Peer;
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";
@@ -57,8 +58,8 @@ async fn child_consumes() {
     let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
     let uri: AMQPUri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f").parse().unwrap();
     let connection = if std::env::var(GUARDED).unwrap() == "true" {
-        let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None, frame_max: 0 };
-        let stream = connect(&peer, SOON).await.unwrap();
+        let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
+        let stream = connect(&peer, 0, SOON).await.unwrap();
         runtime::open(uri, ConnectionProperties::default(), stream).await.unwrap()
     } else {
         Connection::connect_uri(uri, ConnectionProperties::default()).await.unwrap()

@@ -9,19 +9,20 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::child::Process;
-use super::wire;
-use crate::stream::{Peer, StreamEnd, StreamHandle, connect, is_permanent, runtime};
+use super::{connect, wire};
+use crate::stream::{StreamEnd, StreamHandle, is_permanent, runtime};
+use oxlo_driver_net::socket::Peer;
 
 const SOON: Duration = Duration::from_secs(10);
 
 async fn listen() -> (TcpListener, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    (listener, Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None, frame_max: 0 })
+    (listener, Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None })
 }
 
 async fn open(peer: &Peer) -> (lapin::Result<Connection>, StreamHandle) {
-    let stream = connect(peer, SOON).await.unwrap();
+    let stream = connect(peer, 0, SOON).await.unwrap();
     let handle = stream.handle();
     (runtime::open(AMQPUri::default(), ConnectionProperties::default(), stream).await, handle)
 }

@@ -15,3 +15,14 @@ mod real_tls;
 mod streaming;
 mod tls;
 pub(crate) mod wire;
+
+use std::time::Duration;
+
+use oxlo_driver_net::socket::{self, ConnectError, Peer};
+
+use super::GuardedStream;
+
+/// Dials a peer and guards what comes of it; `frame_max` as for [`GuardedStream::new`].
+async fn connect(peer: &Peer, frame_max: u32, limit: Duration) -> Result<GuardedStream, ConnectError> {
+    Ok(GuardedStream::new(socket::connect(peer, limit).await?, frame_max))
+}

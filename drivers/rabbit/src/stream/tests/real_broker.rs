@@ -14,8 +14,9 @@ use oxlo_test_support::TestVhost;
 
 use super::child::Process;
 use super::publisher::Publisher;
-use super::wire;
-use crate::stream::{GuardedStream, Peer, StreamEnd, StreamHandle, connect, runtime};
+use super::{connect, wire};
+use crate::stream::{GuardedStream, StreamEnd, StreamHandle, runtime};
+use oxlo_driver_net::socket::Peer;
 
 const URL: &str = "OXLO_TEST_URL";
 const GUARDED: &str = "OXLO_TEST_GUARDED";
@@ -30,8 +31,8 @@ fn uri(vhost: &TestVhost) -> AMQPUri {
 }
 
 async fn dial(port: u16, frame_max: u32) -> GuardedStream {
-    let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None, frame_max };
-    connect(&peer, SOON).await.unwrap()
+    let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
+    connect(&peer, frame_max, SOON).await.unwrap()
 }
 
 async fn open(vhost: &TestVhost, frame_max: u32) -> (Connection, StreamHandle) {

@@ -6,8 +6,10 @@ use lapin::uri::AMQPUri;
 use lapin::{ConnectionProperties, ErrorKind};
 use oxlo_test_support::{Broker, TlsMaterial};
 
+use super::connect;
 use super::tls::{Authority, Files};
-use crate::stream::{ConnectError, Peer, connect, is_permanent, runtime};
+use crate::stream::{is_permanent, runtime};
+use oxlo_driver_net::socket::{ConnectError, Peer};
 use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -31,10 +33,9 @@ async fn rabbitmq_is_spoken_to_by_certificate_and_wrong_ports_are_named() {
         port,
         tls: options.map(|options| Tls::load(options).unwrap()),
         user_timeout: None,
-        frame_max: 0,
     };
     let open = async |peer: Peer| {
-        let stream = connect(&peer, SOON).await?;
+        let stream = connect(&peer, 0, SOON).await?;
         Ok::<_, ConnectError>(runtime::open(AMQPUri::default(), ConnectionProperties::default(), stream).await)
     };
 

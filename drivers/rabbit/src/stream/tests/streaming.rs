@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::wire;
 use crate::stream::guard::GuardError;
 use crate::stream::{GuardedStream, StreamEnd, is_permanent};
+use oxlo_driver_net::socket::Socket;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -18,7 +19,7 @@ async fn pair() -> (GuardedStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (theirs, _) = listener.accept().await.unwrap();
-    (GuardedStream::plain(ours, 0), theirs)
+    (GuardedStream::new(Socket::Plain(ours), 0), theirs)
 }
 
 #[tokio::test]

@@ -15,8 +15,9 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::wire;
-use crate::stream::{ConnectError, GuardedStream, Peer, StreamEnd, connect, is_permanent};
+use super::{connect, wire};
+use crate::stream::{GuardedStream, StreamEnd, is_permanent};
+use oxlo_driver_net::socket::{ConnectError, Peer};
 use oxlo_driver_net::tls::{Failure, MaterialError, MinVersion, Tls, TlsError, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -115,7 +116,7 @@ async fn serve(authority: &Authority, leaf: &Leaf, client_certificate: bool) -> 
 
 async fn dial(host: &str, port: u16, options: &TlsOptions) -> Result<GuardedStream, ConnectError> {
     let tls = Some(Tls::load(options).unwrap());
-    connect(&Peer { host: host.to_owned(), port, tls, user_timeout: None, frame_max: 0 }, SOON).await
+    connect(&Peer { host: host.to_owned(), port, tls, user_timeout: None }, 0, SOON).await
 }
 
 async fn failure(host: &str, port: u16, options: &TlsOptions) -> (Failure, String) {
@@ -241,8 +242,8 @@ async fn a_peer_that_leaves_the_handshake_unanswered_costs_the_limit_and_no_more
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tls = Some(Tls::load(&files.trusting(&Authority::new())).unwrap());
     let port = listener.local_addr().unwrap().port();
-    let peer = Peer { host: "localhost".to_owned(), port, tls, user_timeout: None, frame_max: 0 };
-    let error = connect(&peer, Duration::from_millis(300)).await.unwrap_err();
+    let peer = Peer { host: "localhost".to_owned(), port, tls, user_timeout: None };
+    let error = connect(&peer, 0, Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, ConnectError::TlsTimeout { .. }), "{error:?}");
     assert!(!error.is_permanent());
 }
