@@ -59,7 +59,7 @@ impl Meeting {
 }
 
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct BrokerOptions {
     /// How much a RabbitMQ may do at once, in Erlang's schedulers. Default: one for each processor, as it comes.
     #[arg(long)]
     schedulers: Option<usize>,
@@ -77,7 +77,7 @@ pub(crate) struct Brokers {
 
 impl Brokers {
     /// None yet.
-    pub(crate) fn new(options: Options) -> anyhow::Result<Self> {
+    pub(crate) fn new(options: BrokerOptions) -> anyhow::Result<Self> {
         let schedulers = match options.schedulers {
             Some(schedulers) => schedulers,
             None => std::thread::available_parallelism()?.get(),

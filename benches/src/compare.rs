@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::{
-    brokers::{self, Brokers},
+    brokers::{BrokerOptions, Brokers},
     goals,
     pair::{Pair, Plan},
     report::{self, Report, Row, Table},
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long)]
     before: Option<PathBuf>,
     #[command(flatten)]
-    brokers: brokers::Options,
+    brokers: BrokerOptions,
     /// Write the report as JSON to this file; `-` is standard output, without the text.
     #[arg(long)]
     json: Option<PathBuf>,

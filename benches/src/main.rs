@@ -45,3 +45,15 @@ fn main() -> anyhow::Result<()> {
         Command::Worker(options) => runtime.block_on(worker::run(&options)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+}

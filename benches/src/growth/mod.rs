@@ -16,7 +16,7 @@ use report::Report;
 use series::{Curve, Point, SERIES, Series};
 
 use crate::{
-    brokers::{self, Brokers, Place},
+    brokers::{BrokerOptions, Brokers, Place},
     pair::{Pair, Plan},
     turns,
     worker::{Order, Spread},
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[command(flatten)]
-    brokers: brokers::Options,
+    brokers: BrokerOptions,
     /// Write the report as JSON to this file; `-` is standard output, without the text.
     #[arg(long)]
     json: Option<PathBuf>,
