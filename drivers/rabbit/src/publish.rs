@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
     fmt,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
+use foldhash::HashSet;
 use lapin::{BasicProperties, Channel};
 use oxlo_transport::{
     Removal, Retry, TransportError,

@@ -1,10 +1,8 @@
 //! Where requests go, kept by target, so that names and declarations are not made anew for each.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::HashMap;
 use oxlo_transport::Target;
 
 use crate::topology::Route;

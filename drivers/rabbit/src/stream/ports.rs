@@ -6,11 +6,11 @@
 //! the channel itself fares.
 
 use std::{
-    collections::HashMap,
     str,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::HashMap;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
