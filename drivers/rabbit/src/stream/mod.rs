@@ -2,7 +2,8 @@
 //!
 //! What comes in is read by a task of ours (`reader`), which judges it (`inbound`, `guard`), hands messages and confirms to
 //! whom they concern (`ports`), and leaves lapin the rest. What goes out, messages and acknowledgements of ours (`frames`)
-//! and all else of lapin's, waits in one place (`outbox`) for another task of ours to write it (`writer`).
+//! and all else of lapin's, goes by one place (`outbox`), where another task of ours finds it and writes it (`writer`), unless
+//! there is so little under way that whoever has it writes it himself.
 
 pub(crate) mod frames;
 pub(crate) mod guard;
