@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oxlo_driver_net::{patience::Patience, room::Room};
 use oxlo_transport::{
     Retry, TransportError,
     parts::{
@@ -13,10 +14,7 @@ use oxlo_transport::{
         telemetry::{Destination, publishing},
     },
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use crate::{
@@ -29,29 +27,9 @@ use crate::{
     sender::{ATTACH_LIMIT, Awaited, Senders, Unsent},
 };
 
-/// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
-const ROOM: u32 = 64 * 1024;
-/// What a small message takes of it, in KiB; so at most 4096 are on their way.
-const LEAST: u32 = 16;
+const NO_ROOM: &str = "too many messages are on their way";
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-
-/// What one send may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) begun: Instant,
-    pub(crate) deadline: Instant,
-    pub(crate) retry: Retry,
-}
-
-impl Patience {
-    pub(crate) fn new(timeout: Duration, retry: Retry) -> Self {
-        let begun = Instant::now();
-        // A timeout beyond what a clock can hold is as good as a year.
-        let deadline = begun.checked_add(timeout).unwrap_or(begun + Duration::from_secs(365 * 24 * 3600));
-        Self { begun, deadline, retry }
-    }
-}
 
 /// Sends for any number of tasks over one connection.
 #[derive(Debug)]
@@ -59,14 +37,14 @@ pub(crate) struct Publisher {
     config: Arc<Config>,
     link: Arc<Link>,
     senders: Arc<Senders>,
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Publisher {
     /// Sends over a link.
     pub(crate) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
         let senders = Senders::new(config.sender_idle);
-        Self { config, link, senders, room: Arc::new(Semaphore::new(ROOM as usize)) }
+        Self { config, link, senders, room: Room::default() }
     }
 
     /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
@@ -107,7 +85,7 @@ impl Publisher {
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let room = self.room(message.text(), patience).await?;
+        let room = self.room.enter(message.text(), patience, NO_ROOM).await?;
         let undeliverable = || match mandatory {
             true => Err(TransportError::Undeliverable { exchange: String::new(), routing_key: address.to_owned() }),
             false => Ok(()),
@@ -172,19 +150,7 @@ impl Publisher {
 
     /// Waits until nothing is on its way, or a few seconds.
     pub(crate) async fn flush(&self) {
-        let _ = tokio::time::timeout(FLUSH_LIMIT, self.room.acquire_many(ROOM)).await;
-    }
-
-    async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM);
-        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(kib)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(TransportError::Blocked {
-                reason: "too many messages are on their way".to_owned(),
-                waited: patience.begun.elapsed(),
-            }),
-        }
+        let _ = tokio::time::timeout(FLUSH_LIMIT, self.room.emptied()).await;
     }
 
     async fn connected(&self, patience: &Patience) -> Result<Arc<Connected>, TransportError> {

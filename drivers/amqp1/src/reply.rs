@@ -15,6 +15,7 @@ use fe2o3_amqp::{
     types::primitives::Value,
 };
 use futures_util::FutureExt;
+use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     TransportError,
     parts::{
@@ -38,7 +39,6 @@ use crate::{
     error,
     management::{self, Need},
     message::Id,
-    publish::Patience,
     receive,
 };
 

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_driver_net::lateness::{self, Lateness};
+use oxlo_driver_net::{
+    lateness::{self, Lateness},
+    patience::Patience,
+};
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
     listener::ReplySink,
@@ -16,7 +19,7 @@ use crate::{
     address::Profile,
     consume::{Read, Reader},
     message::{self, Id, Incoming},
-    publish::{Patience, Publisher},
+    publish::Publisher,
 };
 
 /// How long until a reply is tried again.

@@ -11,6 +11,7 @@ use oxlo_driver_net::{
     lateness::{Lateness, stamped_id},
     link::close,
     options::load,
+    patience::Patience,
     state::joined,
 };
 use oxlo_transport::{
@@ -30,7 +31,7 @@ use crate::{
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     message::{self, Outgoing},
-    publish::{Patience, Publisher},
+    publish::Publisher,
     receive::Duplicates,
     reply::ReplyLink,
     request::{NotificationReader, RequestReader},

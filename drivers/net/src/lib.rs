@@ -8,6 +8,8 @@ mod keeper;
 pub mod lateness;
 pub mod link;
 pub mod options;
+pub mod patience;
+pub mod room;
 pub mod socket;
 pub mod state;
 pub mod tls;

@@ -77,11 +77,10 @@ impl AckWindow {
     }
 }
 
-/// Sends frames, if their channel is still there, among so much that is under way.
-pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>, under_way: usize) {
+/// Sends frames, if their channel is still there.
+pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
     if let Some(mut sending) = sender.begin() {
         write(&mut sending.frames(), settled);
-        sending.among(under_way);
     }
 }
 

@@ -12,6 +12,7 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Delivery, Listener, Retry, Settle, Settlement, TransportError,
     listener::Replier,
@@ -31,7 +32,7 @@ use crate::{
     error,
     names::QueueName,
     properties::{self, Redeliveries},
-    publish::{Outgoing, Patience, Publisher},
+    publish::{Outgoing, Publisher},
     received::Received,
     sabotage,
     settling::{Duplicates, Settling},

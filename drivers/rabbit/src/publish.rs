@@ -9,12 +9,13 @@ use std::{
 
 use foldhash::HashSet;
 use lapin::{BasicProperties, Channel};
+use oxlo_driver_net::{patience::Patience, room::Room};
 use oxlo_transport::{
     Removal, Retry, TransportError,
     parts::{backoff::Backoff, telemetry::Destination},
 };
 use tokio::{
-    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, oneshot, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::debug;
@@ -28,31 +29,11 @@ use crate::{
     topology::{Declare, Route, fits},
 };
 
-/// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
-const ROOM: u32 = 64 * 1024;
-/// What a small message takes of it, in KiB; so at most 4096 are on their way.
-const LEAST: u32 = 16;
 /// How often channels are opened anew at most because the broker refuses messages.
 const RENEWAL: Duration = Duration::from_millis(500);
+const NO_ROOM: &str = "too many messages wait for the broker's confirm";
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-
-/// What one publish may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) begun: Instant,
-    pub(crate) deadline: Instant,
-    pub(crate) retry: Retry,
-}
-
-impl Patience {
-    pub(crate) fn new(timeout: Duration, retry: Retry) -> Self {
-        let begun = Instant::now();
-        // A timeout beyond what a clock can hold is as good as a year.
-        let deadline = begun.checked_add(timeout).unwrap_or(begun + Duration::from_secs(365 * 24 * 3600));
-        Self { begun, deadline, retry }
-    }
-}
 
 /// A message before it is known which connection takes it.
 pub(crate) struct Outgoing<'a> {
@@ -147,7 +128,7 @@ impl Lane {
 pub(crate) struct Publisher {
     config: Arc<Config>,
     gate: watch::Receiver<Gate>,
-    room: Arc<Semaphore>,
+    room: Room,
     /// Whether nothing is to be sent because the program said so.
     paused: watch::Sender<bool>,
     /// The broker answered a message with `basic.nack`.
@@ -163,7 +144,7 @@ impl Publisher {
         let paused = watch::Sender::new(false);
         let refused = Arc::new(Notify::new());
         tokio::spawn(keep(link.state(), sender, paused.subscribe(), refused.clone()));
-        Self { config, gate, paused, refused, room: Arc::new(Semaphore::new(ROOM as usize)), _link: link }
+        Self { config, gate, paused, refused, room: Room::default(), _link: link }
     }
 
     /// Whether the broker takes messages, and every change of that.
@@ -254,15 +235,15 @@ impl Publisher {
             _ => Cow::Borrowed(outgoing.body),
         };
         let outgoing = Outgoing { body: &packed, ..outgoing };
-        let unsent = match self.room.clone().try_acquire_many_owned(weight(outgoing.body.len())) {
-            Ok(weight) => match self.open_now().filter(|lane| lane.has(outgoing.route)) {
+        let unsent = match self.room.try_enter(outgoing.body.len()) {
+            Some(weight) => match self.open_now().filter(|lane| lane.has(outgoing.route)) {
                 Some(lane) => match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
                     Ok(()) => return Ok(()),
                     Err(unsent) => (unsent.0, Some(unsent.1)),
                 },
                 None => (completion, Some(weight)),
             },
-            Err(_) => (completion, None),
+            None => (completion, None),
         };
         // Boxed, because every layer around a future moves and stores it once more, and waiting is rare.
         Box::pin(self.publish_when_possible(outgoing, patience, unsent)).await
@@ -276,7 +257,7 @@ impl Publisher {
     ) -> Result<(), TransportError> {
         let mut weight = match weight {
             Some(weight) => weight,
-            None => self.room(outgoing.body.len(), patience).await?,
+            None => self.room.enter(outgoing.body.len(), patience, NO_ROOM).await?,
         };
         loop {
             let lane = self.open_lane(patience).await?;
@@ -360,17 +341,6 @@ impl Publisher {
         let _ = timeout(FLUSH_LIMIT, lane.idle()).await;
     }
 
-    async fn room(&self, bytes: usize, patience: &Patience) -> Result<OwnedSemaphorePermit, TransportError> {
-        match timeout_at(patience.deadline, self.room.clone().acquire_many_owned(weight(bytes))).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(TransportError::Blocked {
-                reason: "too many messages wait for the broker's confirm".into(),
-                waited: patience.begun.elapsed(),
-            }),
-        }
-    }
-
     fn open_now(&self) -> Option<Arc<Lane>> {
         match &*self.gate.borrow() {
             Gate::Open(lane) => Some(lane.clone()),
@@ -406,10 +376,6 @@ impl Publisher {
 }
 
 /// How much room a body takes.
-fn weight(bytes: usize) -> u32 {
-    u32::try_from(bytes / 1024).unwrap_or(ROOM).clamp(LEAST, ROOM)
-}
-
 fn waited_since(error: TransportError, begun: Instant) -> TransportError {
     let waited = begun.elapsed();
     match error {

@@ -12,6 +12,7 @@ use lapin::{
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
+use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Retry, TransportError,
     parts::{backoff::Backoff, pending::PendingCalls},
@@ -32,7 +33,6 @@ use crate::{
     error,
     names::QueueName,
     properties,
-    publish::Patience,
     stream::{
         Sender,
         ports::{Inbox, Incoming},
@@ -259,8 +259,7 @@ impl Keeper {
                 count += 1;
                 self.take(reply);
             }
-            let under_way = count + self.pending.len();
-            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }], under_way);
+            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError,
     listener::ReplySink,
@@ -25,7 +26,7 @@ use crate::{
     consume::{Read, Reader},
     lateness::{self, Lateness},
     properties,
-    publish::{Outgoing, Patience, Publisher},
+    publish::{Outgoing, Publisher},
     stream::ports::Incoming,
     topology::TopologyOptions,
 };

@@ -52,7 +52,7 @@ impl Settling {
 
     /// Gives back deliveries that were shown to nobody.
     pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
-        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }), usize::MAX);
+        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }));
     }
 
     /// Hands over what is not told yet: behind the close of the channel it could not be.
@@ -123,9 +123,8 @@ impl duplicates::Settler for Settler {
         let first = book.settled.len() == 1;
         drop(book);
         if first {
-            let under_way = settling.all.load(Ordering::Relaxed);
             let sender = settling.sender.clone();
-            sender.defer(settling, under_way);
+            sender.defer(settling);
         }
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use oxlo_driver_net::{
     link::close,
     options::load,
+    patience::Patience,
     state::{Side, joined},
 };
 use oxlo_transport::{
@@ -36,7 +37,7 @@ use crate::{
     lateness::Lateness,
     names::QueueName,
     notification::NotificationReader,
-    publish::{Gate, Outgoing, Patience, Publisher},
+    publish::{Gate, Outgoing, Publisher},
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
     routes::Routes,

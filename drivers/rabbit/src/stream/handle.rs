@@ -237,8 +237,9 @@ impl Shared {
         &self.outbox
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 1
+    /// Whether no more than this is under way.
+    pub(super) fn is_under_way_at_most(&self, most: usize) -> bool {
+        self.under_way.load(Ordering::Relaxed) <= most
     }
 
     /// Writes what the socket takes without waiting, and says how many bytes that were. None where TLS is in between, or

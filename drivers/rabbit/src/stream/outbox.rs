@@ -111,10 +111,10 @@ impl Outbox {
         }
     }
 
-    /// Has it written what waits: here and now where only this much is under way, nobody is about to write, and the socket
-    /// takes it; else by whoever writes.
-    fn dispatch(&self, waiting: &mut Waiting, shared: &Shared, under_way: usize) {
-        if under_way <= FEW && !waiting.told {
+    /// Has it written what waits: here and now where little is under way, nobody is about to write, and the socket takes it;
+    /// else by whoever writes.
+    fn dispatch(&self, waiting: &mut Waiting, shared: &Shared) {
+        if shared.is_under_way_at_most(FEW) && !waiting.told {
             waiting.add_deferred();
             let written = shared.write_now(&waiting.bytes);
             waiting.bytes.drain(..written);
@@ -240,17 +240,16 @@ impl Sender {
     /// channel is closed.
     pub(crate) fn begin(&self) -> Option<Sending<'_>> {
         let waiting = self.shared.outbox().lock();
-        self.is_open().then_some(Sending { sender: self, waiting, under_way: usize::MAX })
+        self.is_open().then_some(Sending { sender: self, waiting })
     }
 
-    /// Sends what `source` adds when it comes to writing; nothing if the channel is closed then. `under_way` as for
-    /// [`Sending::among`].
-    pub(crate) fn defer(self, source: Arc<dyn Deferred>, under_way: usize) {
+    /// Sends what `source` adds when it comes to writing; nothing if the channel is closed then.
+    pub(crate) fn defer(self, source: Arc<dyn Deferred>) {
         let shared = self.shared.clone();
         let mut waiting = shared.outbox().lock();
         if self.is_open() {
             waiting.deferred.push((self, source));
-            shared.outbox().dispatch(&mut waiting, &shared, under_way);
+            shared.outbox().dispatch(&mut waiting, &shared);
         }
     }
 
@@ -270,24 +269,18 @@ impl fmt::Debug for Sender {
 pub(crate) struct Sending<'a> {
     sender: &'a Sender,
     waiting: MutexGuard<'a, Waiting>,
-    under_way: usize,
 }
 
 impl Sending<'_> {
     pub(crate) fn frames(&mut self) -> Frames<'_> {
         Frames::new(&mut self.waiting.bytes, self.sender.channel, self.sender.frame_max)
     }
-
-    /// Says how many of the like are under way, these included: few are written at once, many together.
-    pub(crate) fn among(&mut self, under_way: usize) {
-        self.under_way = under_way;
-    }
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        let Self { sender: Sender { shared, .. }, waiting, under_way } = self;
-        shared.outbox().dispatch(waiting, shared, *under_way);
+        let Self { sender: Sender { shared, .. }, waiting } = self;
+        shared.outbox().dispatch(waiting, shared);
     }
 }
 
@@ -303,7 +296,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::stream::tests::wire;
+    use crate::stream::{StreamHandle, tests::wire};
 
     const GREETED: &[u8] = b"AMQP\0\0\x09\x01";
 
@@ -313,8 +306,15 @@ mod tests {
         (Arc::new(Shared::of(&ours, true)), ours, listener.accept().await.unwrap().0)
     }
 
+    fn under_way(shared: &Arc<Shared>, count: usize) {
+        StreamHandle::new(shared.clone()).under_way().store(count, Ordering::Relaxed);
+    }
+
+    /// One on which much is under way.
     async fn shared() -> Arc<Shared> {
-        connected().await.0
+        let shared = connected().await.0;
+        under_way(&shared, FEW + 1);
+        shared
     }
 
     fn lapin_writes(shared: &Shared, bytes: &[u8]) {
@@ -380,11 +380,11 @@ mod tests {
     async fn what_is_deferred_is_made_when_it_is_written() {
         let shared = shared().await;
         let (sender, acks) = (Sender::new(shared.clone(), 1, 4096), Arc::new(Acks(Mutex::new(vec![1]))));
-        sender.clone().defer(acks.clone(), usize::MAX);
+        sender.clone().defer(acks.clone());
         assert!(shared.outbox().is_deferred());
         acks.0.lock().unwrap().push(2);
         assert_eq!(drained(&shared), [acked(1, 1), acked(1, 2)].concat());
-        sender.clone().defer(acks.clone(), usize::MAX);
+        sender.clone().defer(acks.clone());
         acks.0.lock().unwrap().push(3);
         shared.outbox().close();
         assert_eq!(drained(&shared), b"");
@@ -406,31 +406,28 @@ mod tests {
         shared.outbox().filled().now_or_never().is_some()
     }
 
-    fn send(sender: &Sender, tag: u64, under_way: usize) {
-        let mut sending = sender.begin().unwrap();
-        sending.frames().ack(tag, false);
-        sending.among(under_way);
-    }
-
     #[tokio::test]
     async fn where_little_is_under_way_it_is_written_at_once() {
         let (shared, _ours, mut broker) = connected().await;
         let sender = Sender::new(shared.clone(), 1, 4096);
-        send(&sender, 1, FEW);
-        sender.clone().defer(Arc::new(Acks(Mutex::new(vec![2]))), FEW);
+        under_way(&shared, FEW);
+        assert!(ack(&sender, 1));
+        sender.clone().defer(Arc::new(Acks(Mutex::new(vec![2]))));
         let mut came = vec![0; acked(1, 1).len() * 2];
         broker.read_exact(&mut came).await.unwrap();
         assert_eq!(came, [acked(1, 1), acked(1, 2)].concat());
         assert!(!told(&shared) && drained(&shared).is_empty());
-        send(&sender, 3, FEW + 1);
+        under_way(&shared, FEW + 1);
+        assert!(ack(&sender, 3));
         assert!(told(&shared));
         // Behind what somebody is about to write, or writes, there is no shorter way.
-        send(&sender, 4, 1);
+        under_way(&shared, 1);
+        assert!(ack(&sender, 4));
         assert_eq!(drained(&shared), [acked(1, 3), acked(1, 4)].concat());
-        send(&sender, 5, 1);
+        assert!(ack(&sender, 5));
         assert_eq!(drained(&shared), acked(1, 5));
         assert!(drained(&shared).is_empty());
-        send(&sender, 6, 1);
+        assert!(ack(&sender, 6));
         assert!(drained(&shared).is_empty(), "it is written");
     }
 
@@ -441,7 +438,7 @@ mod tests {
         let mut count = 0;
         while !told(&shared) {
             count += 1;
-            send(&sender, count, 1);
+            assert!(ack(&sender, count));
         }
         let rest = drained(&shared);
         assert!(!rest.is_empty());
@@ -456,7 +453,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let shared = Arc::new(Shared::of(&ours, false));
-        send(&Sender::new(shared.clone(), 1, 4096), 1, 1);
+        assert!(ack(&Sender::new(shared.clone(), 1, 4096), 1));
         assert!(told(&shared));
         assert_eq!(drained(&shared), acked(1, 1));
     }

@@ -40,7 +40,7 @@ async fn written(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
         };
         // Where several messages are on their way, the tasks that are ready publish theirs first, so that one write
         // carries them all; and acknowledgements can wait for what is to be said at once.
-        if shared.is_busy() || shared.outbox().is_deferred() {
+        if !shared.is_under_way_at_most(1) || shared.outbox().is_deferred() {
             tokio::task::yield_now().await;
         }
         while shared.outbox().drain(&mut bytes) {
