@@ -305,7 +305,7 @@ impl Tasks {
     /// Aborts what did not end although it was told to, such as a handler that never yields.
     fn give_up(&mut self) {
         self.reap();
-        self.report.abandoned.extend(self.workers.abort().map(abandoned));
+        self.report.abandoned.extend(std::mem::take(&mut self.workers).abort().map(abandoned));
     }
 }
 

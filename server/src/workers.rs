@@ -88,7 +88,7 @@ impl Workers {
         let mut turns = std::mem::take(&mut self.ended);
         std::mem::swap(&mut *self.turns.lock(), &mut turns);
         for Turn { seat, ended } in turns.drain(..) {
-            if let Some(running) = self.running.get_mut(seat.number).and_then(Option::take) {
+            if let Some(running) = self.running[seat.number].take() {
                 self.busy -= 1;
                 count(running, ended);
             }
@@ -116,10 +116,8 @@ impl Workers {
     }
 
     /// Aborts what still runs, such as a handler that never yields, and hands it out.
-    pub(crate) fn abort(&mut self) -> impl Iterator<Item = Running> {
-        self.tasks.abort_all();
-        self.busy = 0;
-        std::mem::take(&mut self.running).into_iter().flatten()
+    pub(crate) fn abort(self) -> impl Iterator<Item = Running> {
+        self.running.into_iter().flatten()
     }
 }
 
