@@ -49,7 +49,7 @@ impl Reader for RequestReader {
             Some((reply_to, id)) => incoming.ttl.and_then(|left| {
                 // The broker's time began when it read the message.
                 let sent = match id {
-                    Id::String(id) => Uuid::try_parse(id).ok().and_then(lateness::stamp),
+                    Id::String(id) => Uuid::try_parse(id).ok().and_then(lateness::Stamp::of),
                     _ => None,
                 };
                 let age = sent.map_or(Duration::ZERO, |sent| self.lateness.age(reply_to, sent, lateness::steady_now()));

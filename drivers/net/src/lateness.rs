@@ -6,33 +6,48 @@
 //! Sender and receiver disagree about the time, but by the same amount for every message of one sender; the fastest
 //! message there was shows that amount, and whatever another one took longer is its age.
 //!
-//! * A sender is known by its reply queue. Its first message has no age, because there is nothing to compare it with.
+//! * A sender is known by its reply queue and by the instance in its ids ([`stamped_id`]), so that a peer that only
+//!   knows the name of a reply queue cannot change what is known of its owner. The first message of a sender has no age,
+//!   because there is nothing to compare it with.
+//! * A message that took much less time than any before it may be forged, or the first one that did not wait. It counts
+//!   only once a second one confirms it.
+//! * No message is older than the two clocks say it is: whatever the comparison says, a request that the clocks call
+//!   young is never late. So lateness goes unnoticed where the sender's clock is ahead.
 //! * Both sides count from one reading of the clock at the start, so that a clock that is set does not matter. A machine
 //!   that was suspended does: then all its messages seem late by the same amount. An age that stays the same over
 //!   messages sent in the course of `STANDING` is therefore taken for a difference of the clocks, and no age. (So is a
 //!   queue that stays equally long all the time: its requests are then judged by `expiration` alone.)
-//! * Messages of others (Python's ids say no time, or there are none) have no age.
+//! * Messages of others (Python's ids carry no time, or there are none) have no age.
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{Builder, Uuid};
 
 /// Ages within this of each other are the same: what networks and schedulers add.
 const NOISE: i64 = 100;
-/// How long an age must stay the same to be none.
+/// How long an age must stay the same to be none, and how much faster than all before a message may be to count at once.
 const STANDING: i64 = 2000;
 /// How many senders are remembered.
 const MOST: usize = 4096;
 
-/// An id that says when it was made, by this process's steady clock.
+/// An id that says when it was made, by this process's steady clock, and in which instance of a program.
+///
+/// It is a UUIDv7 (RFC 9562, section 5.7): 48 bits of time, then 32 of its 74 random bits are the same in all ids that
+/// this process makes.
 #[must_use]
 pub fn stamped_id() -> Uuid {
-    let now = steady_now();
-    Uuid::new_v7(Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos()))
+    static INSTANCE: OnceLock<[u8; 4]> = OnceLock::new();
+    let [a, b, c, d] = *INSTANCE.get_or_init(rand::random);
+    let millis = u64::try_from(steady_now().as_millis()).unwrap_or(u64::MAX);
+    let mut bits: [u8; 10] = rand::random();
+    // The variant takes the upper two bits of the third byte.
+    bits[3..7].copy_from_slice(&[a, b, c, d]);
+    Builder::from_unix_timestamp_millis(millis, &bits).into_uuid()
 }
 
 /// Since 1970, as the clock said when it was first asked, and steady from then on.
@@ -46,32 +61,52 @@ pub fn steady_now() -> Duration {
     *at + begun.elapsed()
 }
 
-/// When an id was made, by its maker's clock.
-#[must_use]
-pub fn stamp(id: Uuid) -> Option<Duration> {
-    let (seconds, nanos) = id.get_timestamp()?.to_unix();
-    (id.get_version_num() == 7).then(|| Duration::new(seconds, nanos))
+/// Who made an id, and when by its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    instance: [u8; 4],
+    millis: i64,
+}
+
+impl Stamp {
+    /// Reads an id; `None` unless it is a UUIDv7.
+    #[must_use]
+    pub fn of(id: Uuid) -> Option<Self> {
+        let (seconds, nanos) = id.get_timestamp()?.to_unix();
+        let &[.., a, b, c, d, _, _, _] = id.as_bytes();
+        let millis = milliseconds(Duration::new(seconds, nanos));
+        (id.get_version_num() == 7).then_some(Self { instance: [a, b, c, d], millis })
+    }
 }
 
 /// The ages of messages, by sender. Shared by all listeners of a transport.
 #[derive(Debug, Default)]
-pub struct Lateness(Mutex<HashMap<String, Sender>>);
+pub struct Lateness {
+    /// By the hash of a sender's reply queue and instance; the hash is keyed, so no peer can choose it.
+    senders: Mutex<HashMap<u64, Sender>>,
+    hasher: RandomState,
+}
 
 #[derive(Debug)]
 struct Sender {
     /// The least difference between receiving and sending, in milliseconds: the clocks' and the fastest way.
     least: i64,
+    /// A difference far below the least, until a second message confirms it.
+    falling: Option<i64>,
     /// Since which message (sent at, difference) the difference has been about the same and more than the least.
     standing: Option<(i64, i64)>,
     heard: i64,
 }
 
 impl Lateness {
-    /// How much longer this message took than its sender's fastest one.
-    pub fn age(&self, sender: &str, sent: Duration, received: Duration) -> Duration {
-        let (sent, received) = (milliseconds(sent), milliseconds(received));
-        let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = senders.get_mut(sender) {
+    /// How much longer a message took than the fastest one of its sender, and at most what the clocks say.
+    ///
+    /// `sender` is the name of its reply queue, `received` is [`steady_now`].
+    pub fn age(&self, sender: &str, sent: Stamp, received: Duration) -> Duration {
+        let name = self.hasher.hash_one((sender, sent.instance));
+        let (sent, received) = (sent.millis, milliseconds(received));
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = senders.get_mut(&name) {
             return known.age(sent, received);
         }
         if senders.len() >= MOST {
@@ -81,8 +116,8 @@ impl Lateness {
             let middle = *middle;
             senders.retain(|_, sender| sender.heard > middle);
         }
-        let known = Sender { least: received.saturating_sub(sent), standing: None, heard: received };
-        senders.insert(sender.to_owned(), known);
+        let least = received.saturating_sub(sent);
+        senders.insert(name, Sender { least, falling: None, standing: None, heard: received });
         Duration::ZERO
     }
 }
@@ -91,24 +126,36 @@ impl Sender {
     fn age(&mut self, sent: i64, received: i64) -> Duration {
         self.heard = received;
         let difference = received.saturating_sub(sent);
+        let age = self.compared(sent, difference).min(difference);
+        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    }
+
+    /// How much larger the difference is than the least one, which it may change.
+    fn compared(&mut self, sent: i64, difference: i64) -> i64 {
         let age = difference.saturating_sub(self.least);
         if age < 0 {
-            self.least = difference;
+            match self.falling.take() {
+                _ if age >= -STANDING => self.least = difference,
+                Some(before) if difference.abs_diff(before) <= STANDING.unsigned_abs() => {
+                    self.least = difference.max(before);
+                }
+                _ => self.falling = Some(difference),
+            }
         }
         if age <= NOISE {
             self.standing = None;
-            return Duration::from_millis(u64::try_from(age).unwrap_or(0));
+            return age;
         }
         match self.standing {
             Some((since, then)) if difference.abs_diff(then) <= NOISE.unsigned_abs() => {
                 if sent.saturating_sub(since) >= STANDING {
                     (self.least, self.standing) = (difference, None);
-                    return Duration::ZERO;
+                    return 0;
                 }
             }
             _ => self.standing = Some((sent, difference)),
         }
-        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+        age
     }
 }
 
@@ -121,33 +168,78 @@ fn milliseconds(since_1970: Duration) -> i64 {
 mod tests {
     use super::*;
 
-    /// A receiver whose clock is behind or ahead of its senders'.
+    const FOREVER: i64 = 1 << 40;
+
+    fn stamp(instance: u8, millis: i64) -> Stamp {
+        Stamp { instance: [instance; 4], millis }
+    }
+
+    fn at(millis: i64) -> Duration {
+        Duration::from_millis(u64::try_from(millis).unwrap())
+    }
+
+    /// A receiver whose clock is ahead of its senders'.
     struct Receiver {
         lateness: Lateness,
-        skew: i64,
+        ahead: i64,
     }
 
     impl Receiver {
-        fn new(skew: i64) -> Self {
-            Self { lateness: Lateness::default(), skew }
+        fn new(ahead: i64) -> Self {
+            Self { lateness: Lateness::default(), ahead }
         }
 
         fn age(&self, sent: i64, received: i64) -> u64 {
-            let at = |time: i64| Duration::from_millis(u64::try_from(1_000_000_000 + time).unwrap());
-            let age = self.lateness.age("reply_a", at(sent), at(received + self.skew));
+            self.age_of(0, sent, received)
+        }
+
+        fn age_of(&self, instance: u8, sent: i64, received: i64) -> u64 {
+            let sent = stamp(instance, FOREVER + sent);
+            let age = self.lateness.age("reply_a", sent, at(FOREVER + received + self.ahead));
             u64::try_from(age.as_millis()).unwrap()
         }
     }
 
     #[test]
     fn clocks_need_not_agree() {
-        for skew in [-3_600_000, 0, 86_400_000] {
-            let receiver = Receiver::new(skew);
+        for ahead in [0, 86_400_000] {
+            let receiver = Receiver::new(ahead);
             assert_eq!(receiver.age(0, 5), 0, "nothing to compare with");
             assert_eq!(receiver.age(100, 103), 0, "the fastest so far");
             assert_eq!(receiver.age(200, 213), 10);
             assert_eq!(receiver.age(300, 5_303), 5_000);
         }
+    }
+
+    #[test]
+    fn a_request_that_the_clocks_call_young_is_never_late() {
+        let receiver = Receiver::new(-3_600_000);
+        receiver.age(0, 1);
+        assert_eq!(receiver.age(100, 60_101), 0, "the sender's clock is an hour ahead");
+        assert_eq!(receiver.age(200, 3_600_700), 500);
+    }
+
+    #[test]
+    fn a_forged_id_from_the_future_makes_no_honest_request_late() {
+        for ahead in [-100, 0, 100, 86_400_000] {
+            let receiver = Receiver::new(ahead);
+            receiver.age(0, 1);
+            for round in 1..50 {
+                let now = round * 100;
+                receiver.age_of(1, now + 3_600_000 * round, now);
+                assert_eq!(receiver.age(now, now + 1), 0, "another instance is another sender");
+            }
+            receiver.age(9_000 + 3_600_000, 9_000);
+            assert_eq!(receiver.age(9_000, 9_001), 0, "one alone counts for nothing");
+        }
+    }
+
+    #[test]
+    fn the_first_message_may_have_waited_long() {
+        let receiver = Receiver::new(500_000);
+        receiver.age(0, 60_000);
+        assert_eq!([receiver.age(60_100, 60_101), receiver.age(60_200, 60_203)], [0, 0]);
+        assert_eq!(receiver.age(60_300, 65_303), 5_000, "two fast ones tell what fast is");
     }
 
     #[test]
@@ -175,28 +267,33 @@ mod tests {
         let ages: Vec<u64> = (0..40).map(|n| receiver.age(n * 100, n * 100 + 60_001)).collect();
         assert!(ages[..20].iter().all(|age| *age == 60_000), "{ages:?}");
         assert!(ages[20..].iter().all(|age| *age == 0), "{ages:?}");
-        assert_eq!(receiver.age(5000, 65_601), 600, "and then measured anew");
+        assert_eq!(receiver.age(5000, 65_601), 600, "compared with the new least");
     }
 
     #[test]
     fn senders_are_apart_and_their_number_is_bounded() {
         let lateness = Lateness::default();
-        let second = Duration::from_secs(1);
-        lateness.age("reply_a", second, second);
-        assert_eq!(lateness.age("reply_b", second, 10 * second), Duration::ZERO);
-        assert_eq!(lateness.age("reply_a", second, 10 * second), 9 * second);
+        let sent = stamp(0, 1000);
+        lateness.age("reply_a", sent, at(1000));
+        assert_eq!(lateness.age("reply_b", sent, at(10_000)), Duration::ZERO);
+        assert_eq!(lateness.age("reply_a", sent, at(10_000)), at(9000));
         for number in 0..10_000_u32 {
-            lateness.age(&format!("reply_{number}"), second, second + Duration::from_millis(number.into()));
+            lateness.age(&format!("reply_{number}"), sent, at(1000 + i64::from(number)));
         }
-        assert!(lateness.0.lock().unwrap().len() <= MOST);
+        assert!(lateness.senders.lock().unwrap().len() <= MOST);
     }
 
     #[test]
-    fn ids_say_when_they_were_made() {
-        let before = steady_now();
-        let stamp = stamp(stamped_id()).unwrap();
-        assert!(stamp + Duration::from_millis(1) >= before && stamp <= steady_now(), "{before:?} {stamp:?}");
-        assert_eq!(super::stamp(Uuid::new_v4()), None);
-        assert_eq!(super::stamp(Uuid::from_u128(7)), None);
+    fn ids_say_who_made_them_and_when() {
+        let before = milliseconds(steady_now());
+        let (first, second) = (stamped_id(), stamped_id());
+        let stamps = [first, second].map(|id| Stamp::of(id).unwrap());
+        assert_ne!(first, second);
+        assert_eq!(stamps[0].instance, stamps[1].instance);
+        assert_ne!(stamps[0].instance, Stamp::of(Uuid::now_v7()).unwrap().instance);
+        let after = milliseconds(steady_now());
+        assert!(stamps.iter().all(|stamp| (before..=after).contains(&stamp.millis)), "{before} {stamps:?} {after}");
+        assert_eq!(Stamp::of(Uuid::new_v4()), None);
+        assert_eq!(Stamp::of(Uuid::from_u128(7)), None);
     }
 }

@@ -65,7 +65,7 @@ impl Reader for RequestReader {
         let body = properties::body(&properties, body, self.limits.max_bytes)?;
         let inbound = request::decode(&body, self.limits)?;
         let deadline = properties::expiration(&properties).and_then(|left| {
-            let sent = properties::message_id(&properties).and_then(lateness::stamp);
+            let sent = properties::message_id(&properties).and_then(lateness::Stamp::of);
             let age = match (sent, &inbound.caller) {
                 (Some(sent), Some(caller)) => self.lateness.age(&caller.reply_queue, sent, lateness::steady_now()),
                 _ => Duration::ZERO,
