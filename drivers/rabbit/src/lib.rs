@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
 //! | `topology`, `routes`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
-//! | `names` | stable names of queues, held by a locked file |
+//! | `names` | stable names of queues, held by a socket |
 //! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers, what the broker says of publishing |
 //! | `connection` | a supervised connection |
 //! | `declare`, `publish`, `confirms` | sending, and knowing what became of it |

@@ -1,14 +1,11 @@
 //! Stable names for fanout and reply queues: oslo's queue manager, without its race.
 //!
-//! oslo counts in a file that processes share, and two of them have ended up with one name. Here a name is a locked
-//! file: `host:process:n` belongs to whoever holds the lock of its file, for as long as the process lives or the name is
-//! used, and the next process takes the next number.
+//! oslo counts in a file that processes share, and two of them have ended up with one name. Here `host:process:n` belongs
+//! to whoever has bound the abstract Unix socket of that name, for as long as the process lives or the name is used, and
+//! the next process takes the next number. The kernel frees the name however the process ends. No file is involved, so
+//! nothing is left behind, and no link, pipe or folder that somebody else put into a shared place can be opened.
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use oxlo_transport::TransportError;
 use uuid::Uuid;
@@ -22,8 +19,8 @@ const MOST: u32 = 10_000;
 #[derive(Debug)]
 pub(crate) struct QueueName {
     pub(crate) suffix: String,
-    /// Held as long as the name is used; the lock ends with the process, however that ends.
-    lock: Option<File>,
+    /// Held as long as the name is used.
+    claim: Option<claim::Claim>,
 }
 
 impl QueueName {
@@ -31,49 +28,70 @@ impl QueueName {
     ///
     /// # Errors
     ///
-    /// [`TransportError::Config`] if names cannot be locked on this machine.
+    /// [`TransportError::Config`] if names cannot be held on this machine.
     pub(crate) fn draw(config: &Config) -> Result<Self, TransportError> {
         match &config.stable_names {
-            None => Ok(Self { suffix: Uuid::new_v4().simple().to_string(), lock: None }),
-            Some(names) => stable(names, &folder()),
+            None => Ok(Self { suffix: Uuid::new_v4().simple().to_string(), claim: None }),
+            Some(names) => stable(names),
         }
     }
 
     /// Whether the queue keeps its name and its messages when the process starts again.
     pub(crate) fn is_stable(&self) -> bool {
-        self.lock.is_some()
+        self.claim.is_some()
     }
 }
 
-fn stable(names: &StableNames, folder: &Path) -> Result<QueueName, TransportError> {
+fn stable(names: &StableNames) -> Result<QueueName, TransportError> {
     let StableNames { host, process } = names;
+    let refused = |reason| TransportError::Config { option: "use_queue_manager".to_owned(), reason };
     for number in 1..=MOST {
-        let path = folder.join(format!("oxlo-{host}-{process}-{number}.lock"));
-        let unusable = |error: io::Error| {
-            let reason =
-                format!("the queue name {host}:{process}:{number} cannot be held: {}: {error}", path.display());
-            TransportError::Config { option: "use_queue_manager".to_owned(), reason }
-        };
-        let file = match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
-            Ok(file) => file,
-            // Another user's.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => continue,
-            Err(error) => return Err(unusable(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => return Ok(QueueName { suffix: format!("{host}:{process}:{number}"), lock: Some(file) }),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        match claim::claim(host, process, number) {
+            Ok(claim) => return Ok(QueueName { suffix: format!("{host}:{process}:{number}"), claim: Some(claim) }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                return Err(refused(format!("the queue name {host}:{process}:{number} cannot be held: {error}")));
+            }
         }
     }
-    let reason = format!("all {MOST} names of {host}:{process} are held by other processes; set another processname");
-    Err(TransportError::Config { option: "use_queue_manager".to_owned(), reason })
+    Err(refused(format!("all {MOST} names of {host}:{process} are held by other processes; set another processname")))
 }
 
-/// Gone after a restart of the machine, as the processes are; oslo's place too.
-fn folder() -> PathBuf {
-    let shared = Path::new("/dev/shm");
-    if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() }
+#[cfg(target_os = "linux")]
+mod claim {
+    use std::{
+        io,
+        os::{
+            linux::net::SocketAddrExt as _,
+            unix::net::{SocketAddr, UnixDatagram},
+        },
+    };
+
+    pub(super) type Claim = UnixDatagram;
+
+    /// An abstract address has at most 107 bytes.
+    const ROOM: usize = 90;
+
+    /// # Errors
+    ///
+    /// `AddrInUse` if another holds it.
+    pub(super) fn claim(host: &str, process: &str, number: u32) -> io::Result<Claim> {
+        let mut name = format!("oxlo/{host}/{process}");
+        // Long names that are cut to the same text share one row of numbers, which harms nobody.
+        name.truncate(ROOM);
+        UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(format!("{name}/{number}"))?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod claim {
+    use std::io;
+
+    pub(super) type Claim = std::convert::Infallible;
+
+    pub(super) fn claim(_host: &str, _process: &str, _number: u32) -> io::Result<Claim> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "stable names need abstract sockets, which only Linux has"))
+    }
 }
 
 /// The name of this machine, as far as it can be known.
@@ -100,23 +118,28 @@ pub(crate) fn is_usable(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_name_is_held_until_it_is_dropped_and_then_taken_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = StableNames { host: "node-7".into(), process: "nova".into() };
-        let first = stable(&names, folder.path()).unwrap();
-        let second = stable(&names, folder.path()).unwrap();
-        assert_eq!((first.suffix.as_str(), second.suffix.as_str()), ("node-7:nova:1", "node-7:nova:2"));
-        drop(first);
-        assert_eq!(stable(&names, folder.path()).unwrap().suffix, "node-7:nova:1");
-        let other = StableNames { process: "glance".into(), ..names };
-        assert_eq!(stable(&other, folder.path()).unwrap().suffix, "node-7:glance:1");
+    fn names(process: &str) -> StableNames {
+        StableNames { host: "node-7".into(), process: format!("{process}-{}", Uuid::new_v4().simple()) }
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_named() {
-        let names = StableNames { host: "h".into(), process: "p".into() };
-        let refused = stable(&names, Path::new("/nonexistent")).unwrap_err().to_string();
-        assert!(refused.starts_with("option `use_queue_manager`: the queue name h:p:1 cannot be held"), "{refused}");
+    fn a_name_is_held_until_it_is_dropped_and_then_taken_again() {
+        let names = names("nova");
+        let suffix = |number| format!("node-7:{}:{number}", names.process);
+        let first = stable(&names).unwrap();
+        let second = stable(&names).unwrap();
+        assert_eq!([&first.suffix, &second.suffix], [&suffix(1), &suffix(2)]);
+        assert!(first.is_stable());
+        drop(first);
+        assert_eq!(stable(&names).unwrap().suffix, suffix(1));
+        let other = StableNames { process: format!("{}-x", names.process), ..names };
+        assert_eq!(stable(&other).unwrap().suffix, format!("node-7:{}:1", other.process));
+    }
+
+    #[test]
+    fn long_names_are_held_like_others() {
+        let names = StableNames { host: "h".repeat(64), process: "p".repeat(64) };
+        let (first, second) = (stable(&names).unwrap(), stable(&names).unwrap());
+        assert_ne!(first.suffix, second.suffix);
     }
 }
