@@ -26,8 +26,9 @@ pub enum Refusal {
 /// How sending, calling and listening fail. The variants go by phase, because a caller's next question is whether the
 /// method [may have run](Self::may_have_run).
 ///
-/// `Display` states one fact; what caused it is in `source()`. No message holds a password or a payload.
-#[derive(Clone, Debug, thiserror::Error)]
+/// `Display` states one fact; what caused it is in `source()`, and `Debug` prints both on one line. No message holds a
+/// password or a payload.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// The target cannot be used for this. Nothing was sent.
@@ -37,14 +38,14 @@ pub enum TransportError {
         reason: String,
     },
     /// The URL cannot be read. Nothing was sent.
-    #[error("the transport URL cannot be used")]
+    #[error(transparent)]
     InvalidUrl(#[from] UrlError),
     /// No driver is there for the URL's scheme. Nothing was sent.
     #[error("no driver for scheme `{scheme}`: {hint}")]
     UnknownScheme {
         /// The scheme.
         scheme: String,
-        /// The known schemes, and the cargo feature that would add this one.
+        /// What to use instead, the known schemes, and the cargo feature that would add this one.
         hint: String,
     },
     /// The URL has an option that is unknown, or whose value has the wrong form. Nothing was sent.
@@ -170,6 +171,8 @@ pub enum TransportError {
         reason: String,
     },
 }
+
+crate::debug_as_chain!(TransportError);
 
 impl TransportError {
     /// Whether the method may have run, or be about to.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
 //! | [`events`] | what publish-subscribe calls things on a broker |
-//! | [`options`], [`error`] | how it is sent, and how that fails |
+//! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
 //! | [`process_config`] | INI files and environment variables |
 //! | `oslo_metrics` (cargo feature `oslo-metrics`) | the datagrams of oslo.metrics |
@@ -34,6 +34,7 @@ pub mod request_queue;
 pub mod serializer;
 pub mod settings;
 pub mod target;
+pub mod text;
 pub mod trace;
 pub mod transport;
 pub mod url;

@@ -83,9 +83,11 @@ impl fmt::Display for Priority {
 }
 
 /// The text names no priority.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no priority; known are audit, debug, info, warn, error, critical and sample")]
 pub struct UnknownPriority(String);
+
+crate::debug_as_chain!(UnknownPriority);
 
 impl FromStr for Priority {
     type Err = UnknownPriority;

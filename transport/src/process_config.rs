@@ -50,7 +50,7 @@ struct Value {
 }
 
 /// A file or a variable that cannot be used. Values are never quoted.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessConfigError {
     /// The file cannot be read.
@@ -80,6 +80,8 @@ pub enum ProcessConfigError {
         reason: String,
     },
 }
+
+crate::debug_as_chain!(ProcessConfigError);
 
 const DEFAULT: &str = "DEFAULT";
 /// Stands for what comes before the first section.

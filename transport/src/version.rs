@@ -211,11 +211,13 @@ impl<'de> Deserialize<'de> for Version {
 const SHOWN: usize = 40;
 
 /// A text that is no version.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a version: write major.minor or major.minor.revision, such as \"1.2\" or \"1.2.3\"")]
 pub struct VersionError {
     text: String,
 }
+
+crate::debug_as_chain!(VersionError);
 
 impl VersionError {
     /// What was refused, cut to its first 40 characters.

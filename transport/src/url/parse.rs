@@ -8,12 +8,14 @@ use super::{Credentials, Host, Secret, TransportUrl};
 
 /// A text that is no transport URL. It says which part is wrong and at which bytes, and quotes nothing: what looks like a
 /// port may be the half of a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("transport URL: {problem} (bytes {}..{})", .at.start, .at.end)]
 pub struct UrlError {
     problem: Problem,
     at: Range<usize>,
 }
+
+crate::debug_as_chain!(UrlError);
 
 impl UrlError {
     /// Where the wrong part is, in bytes of the text that was given.

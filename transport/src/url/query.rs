@@ -31,7 +31,7 @@ pub struct QueryReader<'a> {
 }
 
 /// An option of a URL that is unknown, or whose value cannot be used. Values are never quoted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// The value has the wrong form or is out of range.
     #[error("option {name} of the transport URL: wanted {wanted}")]
@@ -52,6 +52,8 @@ pub enum OptionError {
         known: Vec<&'static str>,
     },
 }
+
+crate::debug_as_chain!(OptionError);
 
 fn quoted(name: &Option<String>) -> String {
     name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"))

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::json::{self, JsonError, Limits};
 
 /// Why a message is of no use to anyone. It is rejected without requeue and counted; the listener goes on.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Poison {
     /// The body exceeds the limit.
@@ -61,6 +61,8 @@ pub enum Poison {
         reason: String,
     },
 }
+
+crate::debug_as_chain!(Poison);
 
 impl Poison {
     /// A short name of the kind, for a metric's label.
