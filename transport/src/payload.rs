@@ -5,7 +5,10 @@ use std::{cell::Cell, fmt};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::wire::json::{self, JsonError, Limits};
+use crate::{
+    settings::NonFinite,
+    wire::json::{self, JsonError, Limits},
+};
 
 /// A piece of JSON text: the arguments of a method, or its result.
 ///
@@ -26,16 +29,27 @@ thread_local! {
 const SCRATCH_MAX: usize = 64 << 10;
 
 impl Payload {
-    /// Serialises `value`. A float that is not finite becomes `null`, as always with `serde_json`; Python would write
-    /// `NaN`. Say what is meant by an `Option` where that matters.
+    /// Serialises `value`, and refuses floats that are not finite, for which JSON has no number.
+    ///
+    /// A `serde_json::Value` holds no such float: `json!({"load": f64::NAN})` is a null before it gets here.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if the value has no JSON form, for example a map whose keys are no strings.
+    /// [`serde_json::Error`] if the value has no JSON form, for example a map whose keys are not strings; for a float that
+    /// is not finite it says where the float is, such as `loads[2]`.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        Self::encode_with(value, NonFinite::Refuse)
+    }
+
+    /// Serialises `value`; `non_finite` says what becomes of floats that are not finite.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_with<T: Serialize + ?Sized>(value: &T, non_finite: NonFinite) -> Result<Self, serde_json::Error> {
         let mut text = SCRATCH.try_with(Cell::take).unwrap_or_default();
         text.clear();
-        let written = serde_json::to_writer(&mut text, value);
+        let written = json::finite::write(&mut text, value, non_finite);
         if text.capacity() > SCRATCH_MAX {
             return written.map(|()| Self(text.into()));
         }

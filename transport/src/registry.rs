@@ -7,10 +7,24 @@ use async_trait::async_trait;
 use crate::{
     error::TransportError,
     options::Retry,
-    settings::{RemoteError, Settings},
+    settings::{NonFinite, RemoteError, Settings},
+    text,
     transport::Transport,
     url::{OptionError, TransportUrl},
 };
+
+/// Schemes of oslo.messaging, kombu and others, why there is no driver for them, and what to use instead.
+const FOREIGN_SCHEMES: &[(&str, &str, &str)] = &[
+    ("fake", "oslo's in-process driver is called memory here", "memory"),
+    ("kombu+memory", "oslo's in-process driver is called memory here", "memory"),
+    ("kafka", "there is no driver for Kafka, and oslo's carries notifications only", "rabbit"),
+    ("kafka+ssl", "there is no driver for Kafka, and oslo's carries notifications only", "rabbit"),
+    ("zmq", "oslo.messaging removed its driver for ZeroMQ", "rabbit"),
+    ("pyamqp", "kombu's name for AMQP 0-9-1", "rabbit"),
+    ("librabbitmq", "kombu's name for AMQP 0-9-1", "rabbit"),
+    ("rabbitmq", "the scheme of RabbitMQ is shorter", "rabbit"),
+    ("qpid", "the brokers of Qpid speak AMQP 1.0", "amqp"),
+];
 
 /// Makes transports for some URL schemes.
 #[async_trait]
@@ -64,7 +78,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`TransportError::UnknownScheme`], naming the known ones and the feature that would add this one.
+    /// [`TransportError::UnknownScheme`], naming the nearest one or what to use instead, the known ones, and the feature
+    /// that would add this one.
     pub fn driver(&self, scheme: &str) -> Result<&Arc<dyn Driver>, TransportError> {
         self.drivers
             .iter()
@@ -77,8 +92,23 @@ impl Registry {
         let known: Vec<String> =
             self.drivers.iter().flat_map(|driver| driver.schemes()).map(|known| format!("{known}://")).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        match self.absent.iter().find(|(absent, _)| *absent == scheme) {
-            Some((_, feature)) => format!("enable the cargo feature `{feature}`; known here: {known}"),
+        let feature_of = |scheme: &str| self.absent.iter().find(|(absent, _)| *absent == scheme);
+        if let Some((_, feature)) = feature_of(scheme) {
+            return format!("enable the cargo feature `{feature}`; known here: {known}");
+        }
+        let advice = match FOREIGN_SCHEMES.iter().find(|(foreign, ..)| *foreign == scheme) {
+            Some((_, advice, instead)) => Some((format!("{advice}; use {instead}://"), *instead)),
+            None => {
+                let schemes = self.drivers.iter().flat_map(|driver| driver.schemes()).copied();
+                text::nearest(scheme, schemes.chain(self.absent.iter().map(|(absent, _)| *absent)))
+                    .map(|near| (format!("did you mean {near}://?"), near))
+            }
+        };
+        match advice.map(|(advice, instead)| (advice, feature_of(instead))) {
+            Some((advice, Some((_, feature)))) => {
+                format!("{advice} (with the cargo feature `{feature}`); known here: {known}")
+            }
+            Some((advice, None)) => format!("{advice}; known here: {known}"),
             None => format!("known here: {known}"),
         }
     }
@@ -182,6 +212,13 @@ impl TransportBuilder {
         self
     }
 
+    /// Sets what becomes of floats that are not finite, in arguments and results. Default [`NonFinite::Refuse`].
+    #[must_use]
+    pub fn non_finite(mut self, non_finite: NonFinite) -> Self {
+        self.settings.non_finite = non_finite;
+        self
+    }
+
     /// Tells the collector of oslo.metrics of every call, cast and served request. Default: nobody is told.
     ///
     /// ```no_run
@@ -253,5 +290,33 @@ impl fmt::Debug for TransportBuilder {
     /// The URL and the options may hold passwords, so they are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scheme_is_told_what_to_use_instead() {
+        let registry = Registry::new().with_absent("rabbit", "rabbit").with_absent("memory", "memory");
+        for (scheme, start) in [
+            ("rabbit", "enable the cargo feature `rabbit`; "),
+            ("rabit", "did you mean rabbit://? (with the cargo feature `rabbit`); "),
+            ("rabbitmq", "the scheme of RabbitMQ is shorter; use rabbit:// (with the cargo feature `rabbit`); "),
+            (
+                "fake",
+                "oslo's in-process driver is called memory here; use memory:// (with the cargo feature `memory`); ",
+            ),
+            ("kafka", "there is no driver for Kafka, and oslo's carries notifications only; use rabbit:// "),
+            ("qpid", "the brokers of Qpid speak AMQP 1.0; use amqp://; "),
+            ("carrier-pigeon", "known here: none"),
+        ] {
+            let error = registry.driver(scheme).unwrap_err();
+            let TransportError::UnknownScheme { hint, .. } = &error else { panic!("{error}") };
+            assert!(hint.starts_with(start), "{scheme}: {hint}");
+            assert!(hint.ends_with("known here: none"), "{scheme}: {hint}");
+        }
     }
 }

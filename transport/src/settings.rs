@@ -25,6 +25,9 @@ pub struct Settings {
     /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
     /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case.
     pub connect_retry: Retry,
+    /// What becomes of floats that are not finite, in arguments and results. Default [`NonFinite::Refuse`]. In a context
+    /// they are refused always; a notifier has an option of its own.
+    pub non_finite: NonFinite,
     /// Is told of every call, cast and served request, in the form of oslo.metrics. Default: nobody is.
     #[cfg(feature = "oslo-metrics")]
     pub oslo_metrics: Option<crate::oslo_metrics::OsloMetrics>,
@@ -39,10 +42,23 @@ impl Default for Settings {
             max_message_size: 16 * 1024 * 1024,
             max_depth: 128,
             connect_retry: Retry::Times(0),
+            non_finite: NonFinite::Refuse,
             #[cfg(feature = "oslo-metrics")]
             oslo_metrics: None,
         }
     }
+}
+
+/// What becomes of a float that is not finite: JSON has no number for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NonFinite {
+    /// Nothing is sent: the error names the argument, or the path to the float within the result.
+    #[default]
+    Refuse,
+    /// It is written as Python writes it: `NaN`, `Infinity`, `-Infinity`. Python and oxlo read that; a strict reader of
+    /// JSON refuses the whole message.
+    AsPython,
 }
 
 /// A Rust error that has a class and a module on the wire. `#[derive(RemoteError)]` writes it.

@@ -5,6 +5,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
+    num::NonZeroU8,
 };
 
 use oxlo_transport::wire::json::{self, JsonErrorKind, Limits};
@@ -308,16 +309,28 @@ fn errors_name_the_place_and_never_the_content() {
         Err(de::Error::custom(format!("bad value {text}")))
     }
     let cases = [
-        ("{\"user\": \"x\",\n \"age\": \"hunter2\"}", "found a string, wanted u8 at line 2, column 9 (byte 22)"),
-        ("{\"user\": \"x\", \"age\": 777}", "found an integer that cannot be used, wanted u8"),
-        ("{\"user\": \"x\", \"age\": 1, \"hunter2\": 1}", "unknown field, wanted one of: user, age, kind, picky"),
-        ("{\"user\": \"x\", \"age\": 1, \"kind\": \"hunter2\"}", "unknown variant, wanted one of: Admin, Guest"),
-        ("{\"user\": \"x\", \"age\": 1, \"picky\": \"hunter2\"}", "refused by the type that reads it"),
-        ("{\"user\": \"hunter2\"}", "the field \"age\" is missing"),
+        ("{\"user\": \"x\",\n \"age\": \"hunter2\"}", "at `age`: expected an integer from 0 to 255, got a string"),
+        (
+            "{\"user\": \"x\", \"age\": 777}",
+            "at `age`: expected an integer from 0 to 255, got an integer outside that range",
+        ),
+        (
+            "{\"user\": \"x\", \"age\": 1, \"hunter2\": 1}",
+            "got an unknown field, expected one of: user, age, kind, picky",
+        ),
+        (
+            "{\"user\": \"x\", \"age\": 1, \"kind\": \"hunter2\"}",
+            "at `kind`: expected one of Admin, Guest, got an unknown name",
+        ),
+        (
+            "{\"user\": \"x\", \"age\": 1, \"picky\": \"hunter2\"}",
+            "at `picky`: the value is refused by the type that reads it",
+        ),
+        ("{\"user\": \"hunter2\"}", "at `age`: the field is missing"),
         ("{\"user\": \"hunter2\", \"age\": 1", "JSON ends too early at line 1, column 29 (byte 28)"),
         ("{\"user\": hunter2}", "malformed: wanted a value at line 1, column 10 (byte 9)"),
-        ("\"hunter2\"", "found a string, wanted struct Login"),
-        ("[\"hunter2\"]", "wanted struct Login with 4 elements"),
+        ("\"hunter2\"", "JSON does not fit: expected an object, got a string"),
+        ("[\"hunter2\"]", "expected an object, got 1 element"),
     ];
     for (text, expected) in cases {
         let error = json::from_str::<Login>(text).unwrap_err();
@@ -326,6 +339,89 @@ fn errors_name_the_place_and_never_the_content() {
     }
     let error = json::from_slice::<Value>(b"\"hunter2\xff\"").unwrap_err();
     assert_eq!(error.to_string(), "JSON is not UTF-8 at line 1, column 9 (byte 8)");
+}
+
+#[test]
+fn errors_name_the_path_in_the_terms_of_json() {
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Order {
+        amount: u32,
+        #[serde(default)]
+        items: Vec<Item>,
+        #[serde(default)]
+        prices: HashMap<String, (i8, f64)>,
+        #[serde(default)]
+        by_id: HashMap<i16, bool>,
+        #[serde(default)]
+        shape: Option<Shape>,
+        #[serde(default)]
+        parts: Option<NonZeroU8>,
+        #[serde(default)]
+        unit: (),
+    }
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Item {
+        size: Option<u64>,
+        name: char,
+    }
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    enum Shape {
+        Circle(f32),
+        Line(i64, i64),
+        Square { side: u16 },
+    }
+    let cases = [
+        (r#""amount": "x""#, "amount", "expected an integer from 0 to 4294967295, got a string"),
+        (r#""amount": 1.5"#, "amount", "expected an integer from 0 to 4294967295, got a floating-point number"),
+        (r#""amount": NaN"#, "amount", "expected an integer from 0 to 4294967295, got a number that is not finite"),
+        (r#""amount": -1"#, "amount", "expected an integer from 0 to 4294967295, got an integer outside that range"),
+        (r#""amount": true"#, "amount", "expected an integer from 0 to 4294967295, got a boolean"),
+        (r#""amount": 1, "items": {}"#, "items", "expected an array, got an object"),
+        (
+            r#""amount": 1, "items": [{"name": "a"}, {"name": "b", "size": []}]"#,
+            "items[1].size",
+            "expected an integer from 0 to 18446744073709551615, got an array",
+        ),
+        (
+            r#""amount": 1, "items": [{"name": "ab"}]"#,
+            "items[0].name",
+            "expected a string of one character, got a string that cannot be used",
+        ),
+        (r#""amount": 1, "items": [{}]"#, "items[0].name", "the field is missing"),
+        (r#""amount": 1, "items": [null]"#, "items[0]", "expected an object, got null"),
+        (r#""amount": 1, "prices": {"a b": [1, "x"]}"#, "prices[\"a b\"][1]", "expected a number, got a string"),
+        (r#""amount": 1, "prices": {"p": [1]}"#, "prices.p", "expected an array of 2 elements, got 1 element"),
+        (
+            r#""amount": 1, "by_id": {"x": true}"#,
+            "by_id",
+            "a key of the object: expected an integer from -32768 to 32767, got a string",
+        ),
+        (r#""amount": 1, "by_id": {"7": 1}"#, "by_id.7", "expected a boolean, got an integer"),
+        (r#""amount": 1, "shape": {"Circle": "x"}"#, "shape.Circle", "expected a number, got a string"),
+        (
+            r#""amount": 1, "shape": {"Line": [1, "x"]}"#,
+            "shape.Line[1]",
+            "expected an integer from -9223372036854775808 to 9223372036854775807, got a string",
+        ),
+        (
+            r#""amount": 1, "shape": {"Square": {"side": -1}}"#,
+            "shape.Square.side",
+            "expected an integer from 0 to 65535, got an integer outside that range",
+        ),
+        (r#""amount": 1, "shape": "Round""#, "shape", "expected one of Circle, Line, Square, got an unknown name"),
+        (r#""amount": 1, "shape": 7"#, "shape", "expected the name of a variant, got an integer"),
+        (r#""amount": 1, "parts": 0"#, "parts", "expected an integer from 1 to 255, got an integer outside that range"),
+        (r#""amount": 1, "unit": 1"#, "unit", "expected null, got an integer"),
+        (r#""items": []"#, "amount", "the field is missing"),
+    ];
+    for (members, path, problem) in cases {
+        let error = json::from_str::<Order>(&format!("{{{members}}}")).unwrap_err();
+        assert_eq!((error.path().as_str(), error.kind().to_string().as_str()), (path, problem), "{members}");
+        assert_eq!(error.to_string(), format!("JSON does not fit at `{path}`: {problem}"));
+    }
 }
 
 #[test]

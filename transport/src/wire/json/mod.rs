@@ -19,8 +19,11 @@
 
 mod error;
 mod escape;
+mod expected;
+pub(crate) mod finite;
 mod key;
 mod members;
+mod path;
 mod read;
 mod scan;
 #[cfg(test)]

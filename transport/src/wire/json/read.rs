@@ -17,6 +17,7 @@ use super::{
     Limits,
     error::Fault,
     key::Key,
+    path::Step,
     scan::{Number, Scanner},
 };
 
@@ -58,7 +59,7 @@ impl<'de> Reader<'de> {
 
     fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
         self.scanner.expect(b'[', "wanted an array")?;
-        let value = visitor.visit_seq(Items { reader: self, first: true })?;
+        let value = visitor.visit_seq(Items { reader: self, index: 0 })?;
         self.scanner.expect(b']', "wanted the end of the array")?;
         Ok(value)
     }
@@ -66,7 +67,7 @@ impl<'de> Reader<'de> {
     fn object<V: Visitor<'de>>(&mut self, visitor: V, duplicates_matter: bool) -> Result<V::Value, Fault> {
         self.scanner.expect(b'{', "wanted an object")?;
         let last = if duplicates_matter && self.last_of_duplicates { Some(self.last_places()?) } else { None };
-        let value = visitor.visit_map(Members { reader: self, first: true, last })?;
+        let value = visitor.visit_map(Members { reader: self, first: true, last, key: Cow::Borrowed("") })?;
         self.scanner.expect(b'}', "wanted the end of the object")?;
         Ok(value)
     }
@@ -244,7 +245,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             b'"' => visitor.visit_enum(reader.scanner.string()?.into_deserializer()),
             b'{' => {
                 reader.scanner.take();
-                let value = visitor.visit_enum(Variant { reader })?;
+                let value = visitor.visit_enum(Variant { reader, name: Cow::Borrowed("") })?;
                 reader.scanner.expect(b'}', "wanted the end of the variant")?;
                 Ok(value)
             }
@@ -262,7 +263,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
 struct Items<'r, 'de> {
     reader: &'r mut Reader<'de>,
-    first: bool,
+    index: usize,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
@@ -272,10 +273,12 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
         if self.reader.peek()? == b']' {
             return Ok(None);
         }
-        if !std::mem::take(&mut self.first) {
+        if self.index > 0 {
             self.reader.scanner.expect(b',', "wanted , or ]")?;
         }
-        seed.deserialize(&mut *self.reader).map(Some)
+        let index = self.index;
+        self.index += 1;
+        seed.deserialize(&mut *self.reader).map(Some).map_err(|fault| fault.within(Step::Index(index)))
     }
 }
 
@@ -283,6 +286,8 @@ struct Members<'r, 'de> {
     reader: &'r mut Reader<'de>,
     first: bool,
     last: Option<HashMap<Cow<'de, str>, usize>>,
+    /// The key whose value comes next.
+    key: Cow<'de, str>,
 }
 
 impl<'de> MapAccess<'de> for Members<'_, 'de> {
@@ -300,7 +305,8 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
             let begin = self.reader.scanner.at();
             let key = self.reader.scanner.key()?;
             if self.last.as_ref().is_none_or(|last| last.get(&key) == Some(&begin)) {
-                return seed.deserialize(Key(key)).map(Some).map_err(|fault| fault.or_at(begin));
+                self.key = key.clone();
+                return seed.deserialize(Key(key)).map(Some).map_err(|fault| fault.of_key().or_at(begin));
             }
             self.reader.scanner.skip_value(0)?;
         }
@@ -308,22 +314,31 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         seed.deserialize(&mut *self.reader)
+            .map_err(|fault| fault.within(Step::Key(std::mem::take(&mut self.key).into_owned())))
     }
 }
 
 /// `{"variant": content}`, after the opening brace.
 struct Variant<'r, 'de> {
     reader: &'r mut Reader<'de>,
+    name: Cow<'de, str>,
+}
+
+impl Variant<'_, '_> {
+    fn within(name: Cow<'_, str>) -> impl FnOnce(Fault) -> Fault {
+        move |fault| fault.within(Step::Key(name.into_owned()))
+    }
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
     type Error = Fault;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self), Fault> {
         self.reader.peek()?;
         let begin = self.reader.scanner.at();
         let key = self.reader.scanner.key()?;
+        self.name = key.clone();
         let name = seed.deserialize(Key(key)).map_err(|fault| fault.or_at(begin))?;
         Ok((name, self))
     }
@@ -333,19 +348,19 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        serde::Deserialize::deserialize(self.reader)
+        serde::Deserialize::deserialize(self.reader).map_err(Self::within(self.name))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        seed.deserialize(self.reader)
+        seed.deserialize(self.reader).map_err(Self::within(self.name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.reader.deserialize_seq(visitor)
+        self.reader.deserialize_seq(visitor).map_err(Self::within(self.name))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        self.reader.deserialize_map(visitor)
+        self.reader.deserialize_map(visitor).map_err(Self::within(self.name))
     }
 }
 
