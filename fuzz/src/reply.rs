@@ -96,19 +96,19 @@ fn reference(object: &Map<String, Value>) -> Option<Failure> {
         Some(_) => None,
     };
     let traceback: Option<Vec<String>> = list("tb")?.into_iter().map(|line| line.as_str().map(str::to_owned)).collect();
-    Some(Failure {
-        class: text("class")??,
-        module: text("module")??,
-        message: text("message")?.unwrap_or_default(),
-        traceback: traceback?,
-        args: list("args")?,
-        kwargs: match object.get("kwargs") {
-            // serde_json's map takes null for an empty one.
-            None | Some(Value::Null) => Map::new(),
-            Some(Value::Object(kwargs)) => kwargs.clone(),
-            Some(_) => return None,
-        },
-    })
+    let mut failure = Failure::new(text("module")??, text("class")??, text("message")?.unwrap_or_default())
+        .with_traceback(traceback?)
+        .with_args(list("args")?);
+    failure.kwargs = match object.get("kwargs") {
+        // serde_json's map takes null for an empty one.
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(kwargs)) => kwargs.clone(),
+        Some(_) => return None,
+    };
+    match object.get("oxlo.refused") {
+        None => Some(failure),
+        Some(refused) => Some(failure.with_refused(refused.as_bool()?)),
+    }
 }
 
 fn reads_back(message_id: &str, found: &Reply) {

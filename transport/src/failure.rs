@@ -5,6 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::{settings::python3_module, text::folded};
+
+/// So many characters of the message are shown on the one line of `Display`.
+const SHOWN: usize = 2000;
+
 /// The suffix that a re-created remote exception carries in its class and its module.
 pub const REMOTE_SUFFIX: &str = "_Remote";
 
@@ -30,7 +35,13 @@ pub struct Failure {
     /// Keyword arguments that re-create the exception.
     #[serde(default)]
     pub kwargs: Map<String, Value>,
+    /// See [`is_refusal`](Self::is_refusal). Python ignores the key.
+    #[serde(default, rename = "oxlo.refused", skip_serializing_if = "std::ops::Not::not")]
+    refused: bool,
 }
+
+/// oslo's module of a dispatcher's own errors.
+const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
 
 impl Failure {
     /// A failure whose only argument is its message.
@@ -44,6 +55,7 @@ impl Failure {
             message,
             traceback: Vec::new(),
             kwargs: Map::new(),
+            refused: false,
         }
     }
 
@@ -74,6 +86,39 @@ impl Failure {
         self
     }
 
+    /// Says whether it is a server's refusal to run the method, rather than the method's own failure.
+    #[must_use]
+    pub fn with_refused(mut self, refused: bool) -> Self {
+        self.refused = refused;
+        self
+    }
+
+    /// Whether a server refused to run the method: it knows no such method or version, or the arguments do not fit. The
+    /// method did not run.
+    ///
+    /// Python's servers have no word for arguments that do not fit: their `TypeError` is a refusal if its traceback ends
+    /// in oslo's dispatcher, where the method is called.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.refused || self.is_dispatchers(&["NoSuchMethod", "UnsupportedVersion"]) || self.is_call_of_python()
+    }
+
+    fn is_dispatchers(&self, classes: &[&str]) -> bool {
+        self.module == DISPATCHER && classes.contains(&self.class.as_str())
+    }
+
+    /// Whether Python failed to call the method with these arguments.
+    fn is_call_of_python(&self) -> bool {
+        let innermost = || self.traceback.iter().rev().find(|entry| entry.trim_start().starts_with("File \""));
+        self.class == "TypeError"
+            && python3_module(&self.module) == "builtins"
+            && innermost().is_some_and(|frame| {
+                frame.contains("oslo_messaging/rpc/dispatcher.py\"")
+                    && frame.contains("in _do_dispatch")
+                    && frame.contains("func(ctxt")
+            })
+    }
+
     /// This failure with the `_Remote` suffix taken off class and module, as it is passed on to the next caller.
     ///
     /// As in oslo, the suffixes go only when both carry it.
@@ -89,9 +134,54 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
+    /// One line; the message itself may have more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}: {}", self.module, self.class, self.message)
+        write!(f, "{}.{}: {}", self.module, self.class, folded(&self.message, SHOWN))
     }
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// As oslo.messaging 18.3.1 sends it for an unexpected argument, and for a `TypeError` of the method's own.
+    fn type_error(frames: &[&str]) -> Failure {
+        let around = ["Traceback (most recent call last):\n"];
+        let lines = around.iter().chain(frames).chain(&["TypeError: no\n"]);
+        Failure::builtin("TypeError", "no").with_traceback(lines.map(|line| (*line).to_owned()))
+    }
+
+    const SERVER: &str = "  File \"/v/lib/python3.11/site-packages/oslo_messaging/rpc/server.py\", line 174, in _process_incoming\n    res = self.dispatcher.dispatch(message)\n          ^^^\n";
+    const DISPATCH: &str = "  File \"/v/lib/python3.11/site-packages/oslo_messaging/rpc/dispatcher.py\", line 229, in _do_dispatch\n    result = func(ctxt, **new_args)\n             ^^^\n";
+    const METHOD: &str = "  File \"/srv/app.py\", line 7, in echo\n    raise TypeError(\"no\")\n";
+
+    #[test]
+    fn a_refusal_is_told_from_the_methods_own_failure() {
+        assert!(Failure::new(DISPATCHER, "NoSuchMethod", "m").is_refusal());
+        assert!(Failure::new(DISPATCHER, "UnsupportedVersion", "m").is_refusal());
+        assert!(!Failure::new("nova.exception", "NoSuchMethod", "m").is_refusal());
+        assert!(type_error(&[SERVER, DISPATCH]).is_refusal());
+        assert!(!type_error(&[SERVER, DISPATCH, METHOD]).is_refusal());
+        assert!(!type_error(&[]).is_refusal());
+        assert!(!Failure::builtin("TypeError", "no").is_refusal());
+        assert!(Failure::builtin("TypeError", "no").with_refused(true).is_refusal());
+    }
+
+    #[test]
+    fn only_a_refusal_says_so_on_the_wire() {
+        let plain = Failure::builtin("TypeError", "no");
+        assert!(!serde_json::to_string(&plain).unwrap().contains("refused"));
+        let refused = plain.with_refused(true);
+        let text = serde_json::to_string(&refused).unwrap();
+        assert!(text.contains(r#""oxlo.refused":true"#), "{text}");
+        assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), refused);
+    }
+
+    #[test]
+    fn the_line_has_no_line_breaks() {
+        assert_eq!(Failure::builtin("ValueError", "two\nlines").to_string(), "builtins.ValueError: two lines");
+    }
+}
