@@ -12,7 +12,7 @@ use fe2o3_amqp::{
     },
 };
 use oxlo_driver_net::link::AttemptError;
-use oxlo_transport::{TransportError, error::Refusal};
+use oxlo_transport::{TransportError, error::Refusal, text::one_line};
 
 use crate::{config::Host, stream};
 
@@ -20,6 +20,12 @@ use crate::{config::Host, stream};
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Said(pub(crate) String);
+
+impl Said {
+    fn of(error: &impl std::fmt::Display) -> Self {
+        Self(one_line(&error.to_string()).into_owned())
+    }
+}
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
 pub(crate) fn from_open(
@@ -56,7 +62,7 @@ pub(crate) fn from_open(
             format!("the broker answers with the protocol header {}", header.escape_ascii()),
         ),
         OpenError::RemoteClosedWithError(error) => closed(host, hostname, waited, error),
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said::of(error)))),
     }
 }
 
@@ -67,7 +73,7 @@ pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, 
         BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
             closed(host, hostname, waited, error)
         }
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said::of(error)))),
     }
 }
 
@@ -94,11 +100,11 @@ fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definit
 pub(crate) fn said(error: &definitions::Error) -> String {
     let condition = match &error.condition {
         ErrorCondition::AmqpError(condition) => format!("{condition:?}"),
-        ErrorCondition::Custom(symbol) => symbol.to_string(),
+        ErrorCondition::Custom(symbol) => one_line(&symbol.to_string()).into_owned(),
         other => format!("{other:?}"),
     };
     match &error.description {
-        Some(text) => format!("{condition}: {}", text.chars().take(300).collect::<String>()),
+        Some(text) => format!("{condition}: {}", one_line(text)),
         None => condition,
     }
 }

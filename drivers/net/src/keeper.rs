@@ -9,6 +9,7 @@ use oxlo_transport::{
         supervisor::{Next, Start, Supervisor},
         telemetry::connecting,
     },
+    text::one_line,
 };
 use tokio::{
     sync::watch,
@@ -107,7 +108,8 @@ impl<D: Dialler> Keeper<D> {
                     warn!(broker, role, cause, "connection lost");
                     metrics::counter!("oxlo_connections_lost_total", "role" => role).increment(1);
                     self.dialler.abandon(&session, custody);
-                    let cause = TransportError::ConnectionLost { source: Some(Arc::new(LostBecause(cause))) };
+                    let cause = LostBecause(one_line(&cause).into_owned());
+                    let cause = TransportError::ConnectionLost { source: Some(Arc::new(cause)) };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
                     news.mark_unchanged();
                     unreachable = false;

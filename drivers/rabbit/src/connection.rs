@@ -16,7 +16,7 @@ use oxlo_driver_net::{
     socket::{Peer, connect},
     tls::Tls,
 };
-use oxlo_transport::{TransportError, parts::telemetry::BlockedTime};
+use oxlo_transport::{TransportError, parts::telemetry::BlockedTime, text::one_line};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -209,7 +209,8 @@ async fn watch_over(
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
-                    warn!(%reason, "the broker takes no messages");
+                    let reason = one_line(&reason).into_owned();
+                    warn!(reason, "the broker takes no messages");
                     blocked.send_replace(Some(reason.into()));
                     blocked_time.begin();
                 }
@@ -218,7 +219,7 @@ async fn watch_over(
                     blocked.send_replace(None);
                     blocked_time.end();
                 }
-                Some(Event::Error(error)) => broker_said = Some(error.to_string()),
+                Some(Event::Error(error)) => broker_said = Some(one_line(&error.to_string()).into_owned()),
                 Some(_) => {}
                 None => return broker_said.unwrap_or_else(|| "the connection ended".to_owned()),
             },

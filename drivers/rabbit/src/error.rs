@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
 use oxlo_driver_net::link::AttemptError;
-use oxlo_transport::{TransportError, error::Refusal};
+use oxlo_transport::{TransportError, error::Refusal, text::one_line};
 
 use crate::{
     config::Host,
@@ -93,11 +93,11 @@ pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
     Some(TransportError::Topology { object: format!("queue `{queue}`"), reason: format!("{}{advice}", text(error)) })
 }
 
-/// What the broker said.
+/// What the broker said, on one line.
 pub(crate) fn text(error: &Error) -> String {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
-        _ => error.to_string(),
+        ErrorKind::ProtocolError(error) => one_line(&error.get_message().to_string()).into_owned(),
+        _ => one_line(&error.to_string()).into_owned(),
     }
 }
 
@@ -131,6 +131,12 @@ mod tests {
         let refused = from_handshake(&host(), "x", Duration::ZERO, nowhere, None);
         assert!(refused.permanent && refused.error.to_string().contains("virtual host `x` does not exist"));
         assert!(!format!("{refused:?}").contains("tooth-fairy"));
+    }
+
+    #[test]
+    fn what_the_broker_says_stays_on_one_line() {
+        let told = closed_by_broker(AMQPSoftError::PRECONDITIONFAILED.into(), "PRECONDITION_FAILED -\r\n  x\u{7}");
+        assert_eq!(topology("queue `T`", &told).unwrap().to_string(), "queue `T`: PRECONDITION_FAILED - x");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What is sent is what Python sends, plus a `message_id`, by which returned messages are told apart and which Python ignores.
 
-use std::{io::Read, time::Duration};
+use std::{borrow::Cow, io::Read, time::Duration};
 
 use amq_protocol::{frame::WriteContext, protocol::basic::gen_properties};
 use bytes::Bytes;
@@ -15,7 +15,10 @@ use lapin::{
     BasicProperties,
     types::{AMQPValue, ShortString},
 };
-use oxlo_transport::{TransportError, wire::envelope::Poison};
+use oxlo_transport::{
+    TransportError,
+    wire::{charset::to_utf8, envelope::Poison},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -121,7 +124,10 @@ pub(crate) fn body(properties: &Received, data: Vec<u8>, limit: usize) -> Result
         return Err(Poison::TooLarge { size: data.len(), limit });
     }
     match compression(properties) {
-        None => Ok(data.into()),
+        None => match to_utf8(&data, properties.content_encoding()) {
+            Cow::Owned(text) => Ok(text.into()),
+            Cow::Borrowed(_) => Ok(data.into()),
+        },
         Some(kind) if kind == KOMBU_GZIP => unpack(ZlibDecoder::new(data.as_slice()), "zlib", data.len(), limit),
         Some(kind) if kind == KOMBU_BZIP2 => unpack(BzDecoder::new(data.as_slice()), "bzip2", data.len(), limit),
         Some(kind) => Err(Poison::Properties { reason: format!("compression `{}` is not supported", clipped(&kind)) }),

@@ -3,7 +3,7 @@
 use amq_protocol::{protocol::basic::parse_properties, types::parsing::parse_field_table};
 use lapin::{BasicProperties, types::FieldTable};
 
-use crate::stream::guard::content_header::{self, CONTENT_TYPE, EXPIRATION, HEADERS, MESSAGE_ID};
+use crate::stream::guard::content_header::{self, CONTENT_ENCODING, CONTENT_TYPE, EXPIRATION, HEADERS, MESSAGE_ID};
 
 /// Properties as they are on the wire, flags first. What is not as the protocol has it counts as absent.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,10 @@ impl Received {
 
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.text(CONTENT_TYPE)
+    }
+
+    pub(crate) fn content_encoding(&self) -> Option<&str> {
+        self.text(CONTENT_ENCODING)
     }
 
     pub(crate) fn expiration(&self) -> Option<&str> {

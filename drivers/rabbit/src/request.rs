@@ -114,8 +114,8 @@ struct Answer {
 impl ReplySink for Answer {
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
-        let body = reply::encode_heartbeat(&self.caller.message_id, &id.simple().to_string())
-            .map_err(|error| unwritable(&error))?;
+        let body =
+            reply::encode_heartbeat_to(&self.caller, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
         let interval = self.caller.heartbeat_interval.unwrap_or(AGAIN);
         self.publish(&body, &Patience::new(interval, Retry::Forever)).await
     }
@@ -123,12 +123,11 @@ impl ReplySink for Answer {
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
         let unique_id = id.simple().to_string();
-        let mut body =
-            reply::encode(&self.caller.message_id, &unique_id, &reply).map_err(|error| unwritable(&error))?;
+        let mut body = reply::encode_to(&self.caller, &unique_id, &reply).map_err(|error| unwritable(&error))?;
         if body.len() > self.rules.max_size {
             let reason = format!("the reply has {} bytes, the limit is {}", body.len(), self.rules.max_size);
             let failure = Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)));
-            body = reply::encode(&self.caller.message_id, &unique_id, &failure).map_err(|error| unwritable(&error))?;
+            body = reply::encode_to(&self.caller, &unique_id, &failure).map_err(|error| unwritable(&error))?;
         }
         let begun = Instant::now();
         let give_up = begun + self.rules.missing_queue_retry;

@@ -1,6 +1,9 @@
 //! What travels with a call and comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -13,6 +16,8 @@ use crate::{
     context::Context,
     failure::Failure,
     message::{Reply, Request},
+    payload::Payload,
+    settings::NonFinite,
     target::Target,
 };
 
@@ -78,6 +83,38 @@ pub async fn arguments_arrive_unchanged(harness: &dyn Harness) {
     got.settle.ack();
     assert_eq!(&*got.message.method, "do.it_Ü");
     assert_eq!(got.message.args.decode::<Value>().unwrap(), args);
+}
+
+/// A server's refusal to run a method can be told from the method's own failure of the same class.
+pub async fn a_refusal_arrives_as_one(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let failure = |number: usize| Failure::builtin("TypeError", "no").with_refused(number == 1);
+    let answer = move |request: &Request| Reply::Failure(Box::new(failure(number_of(request))));
+    let _server = Server::start(&*transport, &server(&to), answer).await;
+    for (number, refused) in [(0, false), (1, true)] {
+        match transport.call(&to, request(number), &patient()).await.unwrap() {
+            Reply::Failure(failure) => assert_eq!(failure.is_refusal(), refused),
+            Reply::Result(_) => panic!("the server fails every call"),
+        }
+    }
+}
+
+/// Under [`NonFinite::AsPython`] floats that are not finite arrive as what they are, as arguments and as results.
+pub async fn numbers_that_are_not_finite_travel_as_python_writes_them(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let as_python = |numbers: &[f64]| Payload::encode_with(&json_of(numbers), NonFinite::AsPython).unwrap();
+    let answer = |request: &Request| Reply::Result(request.args.clone());
+    let _server = Server::start(&*transport, &server(&to), answer).await;
+    let sent = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5];
+    let got = transport.call(&to, Request::new("echo", as_python(&sent)), &patient()).await.unwrap();
+    let Reply::Result(got) = got else { panic!("the server answers every call") };
+    let got: BTreeMap<String, Vec<f64>> = got.decode().unwrap();
+    assert!(got["numbers"][0].is_nan());
+    assert_eq!(got["numbers"][1..], sent[1..]);
+}
+
+fn json_of(numbers: &[f64]) -> BTreeMap<&'static str, &[f64]> {
+    BTreeMap::from([("numbers", numbers)])
 }
 
 /// Every entry of the context arrives, in its place and with its value.

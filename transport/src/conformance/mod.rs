@@ -82,6 +82,8 @@ cases! { ($)
         falsy_results_arrive_as_themselves
         a_failure_travels_with_all_its_fields
         arguments_arrive_unchanged
+        a_refusal_arrives_as_one
+        numbers_that_are_not_finite_travel_as_python_writes_them
         the_context_arrives_in_order_and_unchanged
         namespace_and_version_travel
         replies_out_of_order_reach_their_callers

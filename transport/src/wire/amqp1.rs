@@ -11,7 +11,7 @@ use super::{
     envelope::{self, Poison},
     json::{self, Limits},
     reply::read_failure,
-    request::{ObjectWriter, heartbeat_interval, once, optional, text},
+    request::{ObjectWriter, heartbeat_interval, method_name, namespace_of, once, version_of},
 };
 use crate::{
     context::Context,
@@ -64,10 +64,10 @@ pub fn decode_request(body: &Bytes, limits: Limits) -> Result<InboundRequest, Po
     let (mut method, mut args, mut namespace, mut version) = (None, None, None, None);
     envelope::members(&inner, limits, |key, raw| {
         match key {
-            "method" => once(&mut method, "method", text("method", raw)?)?,
+            "method" => once(&mut method, "method", method_name(raw)?)?,
             "args" => args = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "namespace" => namespace = optional("namespace", raw)?,
-            "version" => version = Some(if raw == "null" { "None".to_owned() } else { text("version", raw)? }),
+            "namespace" => namespace = namespace_of(raw)?,
+            "version" => version = Some(version_of(raw)?),
             _ => {}
         }
         Ok(())
@@ -243,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_a_text_is_answered_as_over_amqp_0_9_1() {
+        let text = r#"{"request": {"method": 7, "namespace": 7, "version": 1.0}}"#;
+        let request = decode_request(&bytes(text), Limits::default()).unwrap().request;
+        assert_eq!((&*request.method, request.namespace.as_deref()), ("", Some("7 (not a text)")));
+        assert_eq!(request.version.as_deref(), Some("1.0 (not a text)"));
+    }
+
+    #[test]
     fn replies_are_written_as_python_writes_them() {
         let reply = Reply::Result(Payload::from_raw("null".into()));
         assert_eq!(encode_reply(&reply).unwrap(), r#"{"response": null}"#);
@@ -295,9 +303,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_poison() {
-        for text in
-            ["", "[]", "{}", r#"{"request": 1}"#, r#"{"request": {"method": 1}}"#, r#"{"request": {}, "context": 1}"#]
-        {
+        for text in ["", "[]", "{}", r#"{"request": 1}"#, r#"{"request": {}, "context": 1}"#] {
             assert!(decode_request(&bytes(text), Limits::default()).is_err(), "{text}");
         }
         let deep = format!(r#"{{"request": {}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));

@@ -4,6 +4,7 @@
 //! of any size.
 
 pub mod amqp1;
+pub mod charset;
 pub mod envelope;
 pub mod json;
 pub mod notification;

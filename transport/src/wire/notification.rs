@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     envelope::{self, Poison},
     json::{self, Limits},
-    request::{ObjectWriter, optional, text},
+    request::{ObjectWriter, lenient, text},
 };
 use crate::{
     context::Context,
@@ -60,16 +60,16 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let mut context = Context::new();
     envelope::members(&inner, limits, |key, raw| {
         match key {
-            "message_id" => message_id = optional("message_id", raw)?,
-            "publisher_id" => publisher_id = optional("publisher_id", raw)?,
-            "event_type" => event_type = optional("event_type", raw)?,
+            "message_id" => message_id = lenient("message_id", raw)?,
+            "publisher_id" => publisher_id = lenient("publisher_id", raw)?,
+            "event_type" => event_type = lenient("event_type", raw)?,
             "priority" => priority = Some(text("priority", raw)?),
             "payload" => payload = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "timestamp" => timestamp = optional("timestamp", raw)?,
-            "_unique_id" => unique_id = optional("_unique_id", raw)?,
+            "timestamp" => timestamp = lenient("timestamp", raw)?,
+            "_unique_id" => unique_id = lenient("_unique_id", raw)?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
-                    context.insert(name, json::from_slice::<Value>(raw.as_bytes())?);
+                    context.insert_value(name, json::from_slice::<Value>(raw.as_bytes())?);
                 }
             }
         }
@@ -120,6 +120,16 @@ mod tests {
     fn the_last_of_several_values_counts_also_when_it_is_null() {
         let twice = br#"{"priority": "info", "event_type": "a", "event_type": null}"#;
         assert_eq!(&*decode(&Bytes::from_static(twice), Limits::default()).unwrap().notification.event_type, "");
+    }
+
+    /// Python hands them to its endpoints as what they are; here they are the text that stands in the message.
+    #[test]
+    fn numbers_are_read_where_texts_belong() {
+        let body = br#"{"priority": "info", "timestamp": 1790000000.5, "publisher_id": 7, "event_type": 8, "message_id": 9, "_unique_id": 5}"#;
+        let Inbound { notification, unique_id } = decode(&Bytes::from_static(body), Limits::default()).unwrap();
+        assert_eq!((&*notification.timestamp, &*notification.publisher_id), ("1790000000.5", "7"));
+        assert_eq!((&*notification.event_type, &*notification.message_id), ("8", "9"));
+        assert_eq!(unique_id.as_deref(), Some("5"));
     }
 
     #[test]

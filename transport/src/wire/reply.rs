@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     envelope::{self, Poison},
     json::{self, Limits},
-    request::{ObjectWriter, once, text},
+    request::{Caller, ObjectWriter, once, text},
 };
 use crate::{failure::Failure, message::Reply, parts::pending::ReplyPart, payload::Payload};
 
@@ -17,6 +17,19 @@ use crate::{failure::Failure, message::Reply, parts::pending::ReplyPart, payload
 ///
 /// [`serde_json::Error`] if the result is no UTF-8 text, which no encoded [`Payload`] is.
 pub fn encode(message_id: &str, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, serde_json::Error> {
+    encode_for(Id::Text(message_id), unique_id, reply)
+}
+
+/// As [`encode`], for a caller whose id need not be a text.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_to(caller: &Caller, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, serde_json::Error> {
+    encode_for(Id::of(caller), unique_id, reply)
+}
+
+fn encode_for(message_id: Id<'_>, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, serde_json::Error> {
     match reply {
         Reply::Result(result) => write(message_id, unique_id, result.as_bytes(), None, true),
         // Python reads the failure from a string: JSON in JSON in JSON.
@@ -30,11 +43,36 @@ pub fn encode(message_id: &str, unique_id: &str, reply: &Reply) -> Result<Vec<u8
 ///
 /// None in practice; it shares its shape with [`encode`].
 pub fn encode_heartbeat(message_id: &str, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
-    write(message_id, unique_id, b"null", None, false)
+    write(Id::Text(message_id), unique_id, b"null", None, false)
+}
+
+/// As [`encode_heartbeat`], for a caller whose id need not be a text.
+///
+/// # Errors
+///
+/// As [`encode_heartbeat`].
+pub fn encode_heartbeat_to(caller: &Caller, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
+    write(Id::of(caller), unique_id, b"null", None, false)
+}
+
+/// What names the call.
+#[derive(Clone, Copy)]
+enum Id<'a> {
+    Text(&'a str),
+    Json(&'a str),
+}
+
+impl<'a> Id<'a> {
+    fn of(caller: &'a Caller) -> Self {
+        match &caller.message_id_json {
+            Some(json) => Self::Json(json),
+            None => Self::Text(&caller.message_id),
+        }
+    }
 }
 
 fn write(
-    message_id: &str,
+    message_id: Id<'_>,
     unique_id: &str,
     result: &[u8],
     failure: Option<&str>,
@@ -47,7 +85,10 @@ fn write(
         None => object.raw("failure", b"null"),
     }
     object.raw("ending", if ending { b"true" } else { b"false" });
-    object.string("_msg_id", message_id)?;
+    match message_id {
+        Id::Text(text) => object.string("_msg_id", text)?,
+        Id::Json(json) => object.raw("_msg_id", json.as_bytes()),
+    }
     object.string("_unique_id", unique_id)?;
     Ok(object.finish()?.into_bytes())
 }
@@ -128,6 +169,20 @@ mod tests {
         let captured = r#"{"oslo.version": "2.0", "oslo.message": "{\"result\": \"hi\", \"failure\": null, \"ending\": true, \"_msg_id\": \"ea40\", \"_unique_id\": \"dc1d\"}"}"#;
         let reply = Reply::Result(Payload::from_raw(r#""hi""#.into()));
         assert_eq!(String::from_utf8(encode("ea40", "dc1d", &reply).unwrap()).unwrap(), captured);
+    }
+
+    #[test]
+    fn an_id_that_is_not_a_text_goes_back_as_it_came() {
+        let caller = |json: Option<&str>| Caller {
+            message_id: "7".to_owned(),
+            message_id_json: json.map(Into::into),
+            reply_queue: "reply_q".to_owned(),
+            heartbeat_interval: None,
+        };
+        let reply = Reply::Result(Payload::null());
+        let written = |json| String::from_utf8(encode_to(&caller(json), "u", &reply).unwrap()).unwrap();
+        assert!(written(Some("7")).contains(r#"\"_msg_id\": 7,"#), "{}", written(Some("7")));
+        assert_eq!(written(None).into_bytes(), encode("7", "u", &reply).unwrap());
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_j
 #[derive(Debug)]
 pub struct Inbound {
     /// The request. Its method is empty if the message named none; a version of JSON `null` is the text `None`, which
-    /// is what Python makes of it.
+    /// is what Python makes of it. A namespace or a version that is not a text is one that no endpoint offers.
     pub request: Request,
     /// Tells one message from another.
     pub unique_id: Option<String>,
@@ -76,6 +76,8 @@ pub struct Inbound {
 pub struct Caller {
     /// Names the call in its reply.
     pub message_id: String,
+    /// The JSON of the id, if it is not a text: the reply gives it back as it came, as Python's does.
+    pub message_id_json: Option<Box<str>>,
     /// Where the reply goes.
     pub reply_queue: String,
     /// How often the caller wants to hear that the method still runs.
@@ -94,25 +96,25 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let mut context = Context::new();
     envelope::members(&inner, limits, |key, raw| {
         match key {
-            "method" => once(&mut method, "method", text("method", raw)?)?,
+            "method" => once(&mut method, "method", method_name(raw)?)?,
             "args" => args = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "namespace" => namespace = optional("namespace", raw)?,
-            "version" => version = Some(if raw == "null" { "None".to_owned() } else { text("version", raw)? }),
-            "_msg_id" => once(&mut message_id, "_msg_id", optional("_msg_id", raw)?)?,
+            "namespace" => namespace = namespace_of(raw)?,
+            "version" => version = Some(version_of(raw)?),
+            "_msg_id" => once(&mut message_id, "_msg_id", call_id(raw)?)?,
             "_reply_q" => once(&mut reply_queue, "_reply_q", optional("_reply_q", raw)?)?,
-            "_unique_id" => once(&mut unique_id, "_unique_id", optional("_unique_id", raw)?)?,
+            "_unique_id" => once(&mut unique_id, "_unique_id", unique(raw)?)?,
             "_timeout" => once(&mut timeout, "_timeout", heartbeat_interval(raw))?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
-                    context.insert(name, json::from_slice::<Value>(raw.as_bytes())?);
+                    context.insert_value(name, json::from_slice::<Value>(raw.as_bytes())?);
                 }
             }
         }
         Ok(())
     })?;
     let caller = match (message_id.flatten(), reply_queue.flatten()) {
-        (Some(message_id), Some(reply_queue)) => {
-            Some(Caller { message_id, reply_queue, heartbeat_interval: timeout.flatten() })
+        (Some((message_id, message_id_json)), Some(reply_queue)) => {
+            Some(Caller { message_id, message_id_json, reply_queue, heartbeat_interval: timeout.flatten() })
         }
         _ => None,
     };
@@ -145,6 +147,54 @@ pub(super) fn text(key: &'static str, raw: &str) -> Result<String, Poison> {
 /// A text that may be absent, which `null` says as well, also after a text: of several values the last counts.
 pub(super) fn optional(key: &'static str, raw: &str) -> Result<Option<String>, Poison> {
     if raw == "null" { Ok(None) } else { text(key, raw).map(Some) }
+}
+
+/// Whether a value is a text or null; what else peers send where a text belongs is dealt with as in Python.
+fn is_text(raw: &str) -> bool {
+    raw.starts_with('"') || raw == "null"
+}
+
+/// Python answers a method that is not a text with a `TypeError`, as one that is missing.
+pub(super) fn method_name(raw: &str) -> Result<String, Poison> {
+    if raw.starts_with('"') { text("method", raw) } else { Ok(String::new()) }
+}
+
+/// Python answers that no endpoint has a namespace that is not a text.
+pub(super) fn namespace_of(raw: &str) -> Result<Option<String>, Poison> {
+    if is_text(raw) { optional("namespace", raw) } else { Ok(Some(not_a_text(raw))) }
+}
+
+/// Python answers a version that is not a text with an error, too, also one that reads like a version: `1.0`.
+pub(super) fn version_of(raw: &str) -> Result<String, Poison> {
+    match raw {
+        "null" => Ok("None".to_owned()),
+        _ if is_text(raw) => text("version", raw),
+        _ => Ok(not_a_text(raw)),
+    }
+}
+
+fn not_a_text(raw: &str) -> String {
+    const SHOWN: usize = 40;
+    format!("{} (not a text)", raw.chars().take(SHOWN).collect::<String>())
+}
+
+/// The id of a call, and its JSON if it is not a text. Python takes an id that counts as false for none.
+fn call_id(raw: &str) -> Result<Option<(String, Option<Box<str>>)>, Poison> {
+    if is_text(raw) {
+        return Ok(optional("_msg_id", raw)?.filter(|id| !id.is_empty()).map(|id| (id, None)));
+    }
+    let no_id = matches!(raw, "false" | "[]" | "{}") || raw.parse().is_ok_and(|number: f64| number == 0.0);
+    Ok((!no_id).then(|| (raw.to_owned(), Some(raw.into()))))
+}
+
+/// A message's id; one that is not a text is another than the text that reads the same.
+fn unique(raw: &str) -> Result<Option<String>, Poison> {
+    if is_text(raw) { optional("_unique_id", raw) } else { Ok(Some(format!("{raw} (not a text)"))) }
+}
+
+/// As [`optional`]; something else than a text is read as its JSON.
+pub(super) fn lenient(key: &'static str, raw: &str) -> Result<Option<String>, Poison> {
+    if is_text(raw) { optional(key, raw) } else { Ok(Some(raw.to_owned())) }
 }
 
 pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Result<(), Poison> {
@@ -195,6 +245,9 @@ impl ObjectWriter {
     }
 
     pub(super) fn context(&mut self, context: &Context) -> Result<(), serde_json::Error> {
+        if let Some(fault) = context.fault() {
+            return Err(serde::ser::Error::custom(fault));
+        }
         for (key, value) in context.iter() {
             self.separate();
             self.put(&serde_json::to_string(&ContextKey(key))?);
@@ -377,10 +430,46 @@ mod tests {
         assert_eq!(inbound.request.namespace, None);
     }
 
+    /// As a server of oslo.messaging 18.3.1 does, seen by sending it these messages.
     #[test]
-    fn keys_of_the_wrong_type_are_poison() {
-        for inner in [r#"{"method": 7}"#, r#"{"method": "m", "_msg_id": {}}"#, r#"{"method": "m", "version": 1.2}"#] {
-            assert!(matches!(decoded(inner), Err(Poison::WrongType { .. })), "{inner}");
+    fn what_is_not_a_text_is_answered_as_python_answers_it() {
+        let call = |member: &str| {
+            decoded(&format!(r#"{{"method": "m", "_reply_q": "reply_q", "_msg_id": "a", {member}}}"#)).unwrap()
+        };
+        for raw in ["1.0", "1", "true", "[1]"] {
+            let version = call(&format!(r#""version": {raw}"#)).request.version.unwrap();
+            assert!(version.parse::<crate::Version>().is_err() && version.starts_with(raw), "{version}");
+            let namespace = call(&format!(r#""namespace": {raw}"#)).request.namespace.unwrap();
+            assert_eq!(&*namespace, format!("{raw} (not a text)"));
         }
+        for raw in ["7", "null", "[\"m\"]"] {
+            assert_eq!(
+                &*decoded(&format!(r#"{{"method": {raw}}}"#)).unwrap().request.method,
+                "",
+                "as one that is missing"
+            );
+        }
+        let number = call(r#""_unique_id": 77"#).unique_id.unwrap();
+        assert_ne!(number, call(r#""_unique_id": "77""#).unique_id.unwrap());
+        assert!(call(r#""_unique_id": [1]"#).unique_id.is_some());
+    }
+
+    #[test]
+    fn the_id_of_a_call_goes_back_as_it_came() {
+        let caller = |id: &str, queue: &str| {
+            let inner = format!(r#"{{"method": "m", "_msg_id": {id}, "_reply_q": {queue}}}"#);
+            decoded(&inner).unwrap().caller
+        };
+        for raw in ["7", "1.5", "[1]", "true"] {
+            let caller = caller(raw, r#""reply_q""#).unwrap();
+            assert_eq!((caller.message_id.as_str(), caller.message_id_json.as_deref()), (raw, Some(raw)));
+        }
+        let text = caller(r#""7""#, r#""reply_q""#).unwrap();
+        assert_eq!((text.message_id.as_str(), text.message_id_json), ("7", None));
+        for nobody in ["0", "0.0", "false", "null", r#""""#, "[]", "{}"] {
+            assert!(caller(nobody, r#""reply_q""#).is_none(), "{nobody}");
+        }
+        let queue = decoded(r#"{"method": "m", "_msg_id": "7", "_reply_q": 7}"#);
+        assert!(matches!(queue, Err(Poison::WrongType { key: "_reply_q", .. })), "nobody could be answered there");
     }
 }
