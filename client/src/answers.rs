@@ -59,10 +59,9 @@ impl CallError {
             | Self::ReplyLost { .. }
             | Self::Decode { .. }
             | Self::MalformedReply { .. } => true,
-            // A server that knows no such method, or not in this version, ran nothing.
-            Self::Remote(_) | Self::RemoteError { .. } => !self.is_no_such_method() && !self.is_unsupported_version(),
+            Self::Remote(_) | Self::RemoteError { .. } => !self.is_refused(),
             Self::Closed { sent, .. } | Self::Middleware { sent, .. } => *sent,
-            Self::Transport { source, .. } => source.may_have_run(),
+            Self::Transport { error, .. } => error.may_have_run(),
             _ => false,
         }
     }
@@ -82,7 +81,19 @@ impl CallError {
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. } => true,
-            Self::Transport { source, .. } => source.is_retryable(),
+            Self::Transport { error, .. } => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// Whether a server took the request and refused to run the method: it has no such method, not in this namespace or
+    /// version, or the arguments do not fit. The method did not run. See
+    /// [`Failure::is_refusal`](oxlo_transport::Failure::is_refusal) for what can be told of Python's servers.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.failure().is_refusal(),
+            Self::RemoteError { refused, .. } => *refused,
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_transport::{Context, Payload, Request, Target, TransportError, Version};
+use oxlo_transport::{Context, Payload, Request, Target, TransportError, Version, settings::NonFinite, text::one_line};
 use serde::Serialize;
 
 use crate::{
@@ -18,6 +18,7 @@ pub(crate) fn request(
     ctxt: &Context,
     method: &str,
     args: impl Serialize,
+    non_finite: NonFinite,
 ) -> Result<Request, CallError> {
     let site = || CallSite::new(kind, method, target);
     let invalid = |reason: String| CallError::InvalidTarget { site: site(), reason: reason.into() };
@@ -40,7 +41,10 @@ pub(crate) fn request(
             return Err(CallError::VersionCap { site: site(), version: target.version.clone(), cap: cap.clone() });
         }
     }
-    let args = arguments(args, &site)?;
+    if let Some(fault) = ctxt.fault() {
+        return Err(bad_option(&site, "ctxt", fault));
+    }
+    let args = arguments(args, non_finite, &site)?;
 
     Ok(Request {
         context: ctxt.clone(),
@@ -78,9 +82,10 @@ fn bad_option(site: &impl Fn() -> CallSite, option: &str, reason: String) -> Cal
     CallError::Config { site: site(), option: option.into(), reason: reason.into() }
 }
 
-fn arguments(args: impl Serialize, site: &impl Fn() -> CallSite) -> Result<Payload, CallError> {
-    let refuse = |reason, source| CallError::Encode { site: site(), reason, source };
-    let args = Payload::encode(&args).map_err(|error| refuse("have no JSON form", Some(error)))?;
+fn arguments(args: impl Serialize, non_finite: NonFinite, site: &impl Fn() -> CallSite) -> Result<Payload, CallError> {
+    let refuse = |reason: &str| CallError::Encode { site: site(), reason: reason.into() };
+    let args = Payload::encode_with(&args, non_finite)
+        .map_err(|error| refuse(&format!("have no JSON form: {}", one_line(&error.to_string()))))?;
     if args.is_object() {
         return Ok(args);
     }
@@ -92,5 +97,5 @@ fn arguments(args: impl Serialize, site: &impl Fn() -> CallSite) -> Result<Paylo
         Some(b't' | b'f') => "must be a JSON object of names and values, not a boolean",
         _ => "must be a JSON object of names and values, not a number",
     };
-    Err(refuse(reason, None))
+    Err(refuse(reason))
 }

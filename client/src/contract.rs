@@ -16,7 +16,10 @@ use crate::{error::CallError, pending::PendingCall};
 /// How a method fails whose contract names its error `E`.
 ///
 /// A failure of one of `E`'s classes arrives as `Failed`, also when the transport was not told to allow its module: the
-/// contract names it. Everything else is a [`CallError`].
+/// contract names it. Everything else is a [`CallError`], also a server's [refusal](CallError::is_refused) to run the
+/// method, whatever its class and `E` are.
+///
+/// `Debug` is that of the error within.
 ///
 /// ```
 /// # use oxlo_client::{CallError, MethodError};
@@ -30,7 +33,7 @@ use crate::{error::CallError, pending::PendingCall};
 ///     }
 /// }
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum MethodError<E> {
     /// The method ran and failed, as its contract says it may.
     #[error(transparent)]
@@ -38,6 +41,15 @@ pub enum MethodError<E> {
     /// The call failed, or the method failed in another way.
     #[error(transparent)]
     Call(CallError),
+}
+
+impl<E: fmt::Debug> fmt::Debug for MethodError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
 }
 
 impl<E> MethodError<E> {

@@ -1,10 +1,12 @@
 //! How calls and casts fail.
 
-use std::{any::type_name, sync::Arc, time::Duration};
+use std::{any::type_name, borrow::Cow, sync::Arc, time::Duration};
 
 use oxlo_transport::{
     TransportError,
     error::{Cause, Refusal},
+    text::folded,
+    wire::json::JsonError,
 };
 
 use crate::{remote::Remote, site::CallSite};
@@ -13,13 +15,15 @@ use crate::{remote::Remote, site::CallSite};
 /// without anyone knowing, what ran and failed, and what answered something else.
 ///
 /// `Display` is one line that names the method and the target and states one fact; the cause, where there is one, is in
-/// `source()`. No message holds arguments, results or passwords.
+/// `source()`. `Debug` prints both on one line, so that a `main` that returns it tells all. No message holds arguments,
+/// results or passwords.
 ///
 /// | question | answer |
 /// |---|---|
 /// | may the method have run? | [`may_have_run`](Self::may_have_run) |
 /// | may the same call succeed later? | [`is_retryable`](Self::is_retryable) |
 /// | is it this error of mine? | [`downcast_ref`](Self::downcast_ref) |
+/// | did a server refuse to run it? | [`is_refused`](Self::is_refused) |
 /// | was the method unknown to the server? | [`is_no_such_method`](Self::is_no_such_method), [`is_unsupported_version`](Self::is_unsupported_version) |
 ///
 /// In a server's handler, `?` passes it on: it [becomes](Self::to_failure) the failure that a Python service would send.
@@ -44,7 +48,7 @@ use crate::{remote::Remote, site::CallSite};
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     // -- nothing was sent ------------------------------------------------------------------------------------------
@@ -68,15 +72,13 @@ pub enum CallError {
         /// The version cap.
         cap: Arc<str>,
     },
-    /// The arguments are no JSON object, or have no JSON form. Nothing was sent.
+    /// The arguments are not a JSON object, or have no JSON form, as a float that is not finite. Nothing was sent.
     #[error("{site}: the arguments {reason}")]
     Encode {
         /// What was asked of whom.
         site: CallSite,
-        /// What is wrong with them.
-        reason: &'static str,
-        /// Why they have no JSON form.
-        source: Option<serde_json::Error>,
+        /// What is wrong with them, and where.
+        reason: Box<str>,
     },
     /// An option has a value that cannot be used. Nothing was sent.
     #[error("{site}: option `{option}`: {reason}")]
@@ -225,7 +227,7 @@ pub enum CallError {
     /// The method failed with an error of a module that the transport does not allow, or the server refused to run it.
     ///
     /// After the method and the target the text is oslo's, without the traceback: `Remote error: <exc_type> <value>`.
-    #[error("{site}: Remote error: {exc_type}{}", prefixed(" ", headline(.value)))]
+    #[error("{site}: Remote error: {exc_type}{}", prefixed(" ", &headline(.value)))]
     RemoteError {
         /// What was asked of whom.
         site: CallSite,
@@ -237,11 +239,13 @@ pub enum CallError {
         value: Box<str>,
         /// The traceback, as the server formatted it.
         traceback: Box<[String]>,
+        /// Whether the server refused to run the method.
+        refused: bool,
     },
 
     // -- it ran, and what came back is something else --------------------------------------------------------------
     /// The result is not of the type that was asked for. The method ran.
-    #[error("{site}: the result is no {expected}{}", at(.path))]
+    #[error("{site}: cannot decode the result as `{expected}`{}: {reason}", at(.path))]
     Decode {
         /// What was asked of whom.
         site: CallSite,
@@ -249,8 +253,8 @@ pub enum CallError {
         expected: &'static str,
         /// Where in the result, for example `disks[3].size`; empty if it is the result as a whole.
         path: Box<str>,
-        /// What was found instead, with line and column of the JSON text.
-        source: Cause,
+        /// What was expected there and what was found, such as `expected an integer from 0 to 255, got a string`.
+        reason: Box<str>,
     },
     /// Something answered, but not with a reply. The method ran.
     #[error("{site}: the reply cannot be read: {reason}")]
@@ -275,14 +279,16 @@ pub enum CallError {
 
     // -- what a transport may add ----------------------------------------------------------------------------------
     /// The transport failed in a way that has no variant here.
-    #[error("{site}: the transport failed")]
+    #[error("{site}: {error}")]
     Transport {
         /// What was asked of whom.
         site: CallSite,
         /// How.
-        source: Box<TransportError>,
+        error: Box<TransportError>,
     },
 }
+
+oxlo_transport::debug_as_chain!(CallError);
 
 impl CallError {
     /// A transport's error, as the error of one call.
@@ -317,19 +323,23 @@ impl CallError {
             TransportError::ConnectionLost { source } => Self::ConnectionLost { site, source },
             TransportError::ReplyLost { queue } => Self::ReplyLost { site, queue: queue.into() },
             TransportError::MalformedReply { reason } => Self::MalformedReply { site, reason: reason.into() },
-            other => Self::Transport { site, source: Box::new(other) },
+            other => Self::Transport { site, error: Box::new(other) },
         }
     }
 
-    /// The result is no `R`.
-    pub(crate) fn decode<R>(site: CallSite, path: String, source: Cause) -> Self {
-        Self::Decode { site, expected: type_name::<R>(), path: path.into(), source }
+    /// The result cannot be decoded as an `R`.
+    pub(crate) fn decode<R>(site: CallSite, error: &JsonError) -> Self {
+        let reason = if error.is_data() { error.kind().to_string() } else { error.to_string() };
+        Self::Decode { site, expected: type_name::<R>(), path: error.path().into(), reason: reason.into() }
     }
 }
 
-/// The part of an error's text before the traceback that a Python server appends when it passes an error on.
-pub(crate) fn headline(message: &str) -> &str {
-    message.split("\nTraceback (most recent call last):").next().unwrap_or(message).trim_end()
+/// So many characters of a remote failure's text are shown.
+const SHOWN: usize = 2000;
+
+/// The part of an error's text before the traceback that a Python server appends when it passes an error on, on one line.
+pub(crate) fn headline(message: &str) -> Cow<'_, str> {
+    folded(message.split("\nTraceback (most recent call last):").next().unwrap_or(message), SHOWN)
 }
 
 fn over_cap(version: Option<&str>, cap: &str) -> String {

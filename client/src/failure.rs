@@ -12,7 +12,9 @@ impl CallError {
     /// This error as the failure that a server sends to its own caller when it lets the error through.
     ///
     /// A [`Remote`](Self::Remote) failure goes on as it came, without the suffix `_Remote`, so that the next caller
-    /// gets the original class. Everything else becomes what a Python service would send:
+    /// gets the original class. A [refusal](Self::is_refused) of the server that was called is not one of this server,
+    /// whose method ran: of a class of oslo's dispatcher it becomes a `RemoteError`. Everything else becomes what a Python
+    /// service would send:
     ///
     /// | error | class |
     /// |---|---|
@@ -31,14 +33,11 @@ impl CallError {
     pub fn to_failure(&self) -> Failure {
         let text = self.to_string();
         match self {
-            Self::Remote(remote) => remote.failure().clone().without_remote_suffix(),
-            Self::RemoteError { exc_type, value, traceback, .. } => Failure::new(CLIENT, "RemoteError", text)
-                .with_args([
-                    Value::from(&**exc_type),
-                    Value::from(&**value),
-                    traceback.iter().map(String::as_str).collect(),
-                ])
-                .with_traceback(traceback.iter().cloned()),
+            Self::Remote(remote) if self.is_no_such_method() || self.is_unsupported_version() => {
+                passed_on(text, remote.original_class(), remote.message(), remote.traceback())
+            }
+            Self::Remote(remote) => no_refusal(remote.failure().clone()).without_remote_suffix(),
+            Self::RemoteError { exc_type, value, traceback, .. } => passed_on(text, exc_type, value, traceback),
             Self::TimedOut { .. } | Self::ServerSilent { .. } | Self::ReplyLost { .. } => {
                 Failure::new(EXCEPTIONS, "MessagingTimeout", text)
             }
@@ -61,8 +60,24 @@ impl From<CallError> for Failure {
     /// As [`CallError::to_failure`].
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Remote(remote) => remote.into_failure().without_remote_suffix(),
+            CallError::Remote(remote) if !remote.failure().is_refusal() => {
+                remote.into_failure().without_remote_suffix()
+            }
             other => other.to_failure(),
         }
     }
+}
+
+/// The method of this server ran, whatever the one that it called did.
+fn no_refusal(failure: Failure) -> Failure {
+    let failure = failure.with_refused(false);
+    // The traceback says that Python could not call its method.
+    if failure.is_refusal() { failure.with_traceback([]) } else { failure }
+}
+
+/// As Python passes on an error of a module that it does not know.
+fn passed_on(text: String, class: &str, message: &str, traceback: &[String]) -> Failure {
+    Failure::new(CLIENT, "RemoteError", text)
+        .with_args([Value::from(class), Value::from(message), traceback.iter().map(String::as_str).collect()])
+        .with_traceback(traceback.iter().cloned())
 }

@@ -1,14 +1,10 @@
 //! From a reply to what the caller asked for.
 
-use std::sync::Arc;
-
 use oxlo_transport::{
     Failure, Payload, Reply,
-    error::Cause,
     settings::{FromFailure, RemoteErrors},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::{contract::MethodError, error::CallError, remote::Remote, site::CallSite};
 
@@ -31,6 +27,7 @@ pub(crate) fn method_outcome<R: DeserializeOwned, E: FromFailure>(
     site: impl FnOnce() -> CallSite,
 ) -> Result<R, MethodError<E>> {
     if let Reply::Failure(failure) = &reply
+        && !failure.is_refusal()
         && let Some(error) = E::recognise(failure)
     {
         return Err(MethodError::Failed(error));
@@ -39,20 +36,7 @@ pub(crate) fn method_outcome<R: DeserializeOwned, E: FromFailure>(
 }
 
 fn decode<R: DeserializeOwned>(result: &Payload, site: impl FnOnce() -> CallSite) -> Result<R, CallError> {
-    result.decode().map_err(|error| {
-        let cause: Cause = Arc::new(error);
-        CallError::decode::<R>(site(), path_of_mismatch::<R>(result), cause)
-    })
-}
-
-/// Where in the result it stops being an `R`. Reading once more with a record of the path costs the caller nothing as
-/// long as results are what they should be.
-fn path_of_mismatch<R: DeserializeOwned>(result: &Payload) -> String {
-    let Ok(value) = result.decode::<Value>() else { return String::new() };
-    match serde_path_to_error::deserialize::<_, R>(value) {
-        Err(error) if error.path().iter().len() > 0 => error.path().to_string(),
-        _ => String::new(),
-    }
+    result.decode().map_err(|error| CallError::decode::<R>(site(), &error))
 }
 
 fn failed(failure: Failure, allowed: &RemoteErrors, site: CallSite) -> CallError {
@@ -62,6 +46,7 @@ fn failed(failure: Failure, allowed: &RemoteErrors, site: CallSite) -> CallError
     }
     CallError::RemoteError {
         site,
+        refused: failure.is_refusal(),
         exc_type: failure.class.into(),
         module: failure.module.into(),
         value: failure.message.into(),

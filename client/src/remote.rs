@@ -20,7 +20,7 @@ use crate::{
 /// [original](Self::original_class) names are there too. Passing it on takes the suffix off again.
 ///
 /// If a Rust type is registered for the class (`TransportBuilder::remote_error`), it
-/// [downcasts](Self::downcast_ref) to it. `Display` is the failure's text, as in oslo.
+/// [downcasts](Self::downcast_ref) to it. `Display` is the failure's text on one line, without the traceback.
 ///
 /// ```
 /// use oxlo_client::{CallError, Context, RPCClient, Target};
@@ -88,7 +88,7 @@ impl Remote {
 
     /// Class and message in one line.
     pub(crate) fn summary(&self) -> String {
-        format!("{}{}", self.class(), prefixed(": ", headline(self.message())))
+        format!("{}{}", self.class(), prefixed(": ", &headline(self.message())))
     }
 
     /// What was asked of whom.
@@ -189,7 +189,7 @@ impl Remote {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(headline(self.message()))
+        f.write_str(&headline(self.message()))
     }
 }
 

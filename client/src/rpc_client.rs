@@ -266,7 +266,8 @@ impl RPCClient {
             .with_monitor_timeout(check::monitor_timeout(monitor, site)?)
             .with_retry(self.retry)
             .with_mandatory(self.mandatory.unwrap_or(mandatory));
-        let request = check::request(kind, &self.target, self.version_cap.as_ref(), ctxt, method, args)?;
+        let (cap, non_finite) = (self.version_cap.as_ref(), self.transport.settings().non_finite);
+        let request = check::request(kind, &self.target, cap, ctxt, method, args, non_finite)?;
         Ok(Box::new(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::{Notification, Retry, Transport};
+use oxlo_transport::{Notification, Retry, Transport, settings::NonFinite};
 use tokio::runtime;
 
 use super::{
@@ -21,7 +21,7 @@ const DEFAULT_IN_FLIGHT: usize = 32;
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// A notifier that cannot be built.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildNotifierError {
     /// It has no driver.
@@ -40,6 +40,8 @@ pub enum BuildNotifierError {
     NoRuntime,
 }
 
+oxlo_transport::debug_as_chain!(BuildNotifierError);
+
 /// Sets what a notifier is made of.
 #[must_use = "a builder does nothing until it builds"]
 pub struct NotifierBuilder {
@@ -52,6 +54,7 @@ pub struct NotifierBuilder {
     redaction: Redaction,
     grace: Duration,
     on_lost: Option<OnLost>,
+    non_finite: NonFinite,
 }
 
 impl NotifierBuilder {
@@ -66,6 +69,7 @@ impl NotifierBuilder {
             redaction: Redaction::default(),
             grace: DEFAULT_GRACE,
             on_lost: None,
+            non_finite: NonFinite::Refuse,
         }
     }
 
@@ -122,6 +126,12 @@ impl NotifierBuilder {
         self
     }
 
+    /// Sets what becomes of floats in payloads that are not finite. Default [`NonFinite::Refuse`].
+    pub fn non_finite(mut self, non_finite: NonFinite) -> Self {
+        self.non_finite = non_finite;
+        self
+    }
+
     /// Has every accepted notification that is lost told to `tell`, beside being counted and logged. It must not block.
     pub fn on_lost(mut self, tell: impl Fn(&Notification, &NotifyError) + Send + Sync + 'static) -> Self {
         self.on_lost = Some(Arc::new(tell));
@@ -152,8 +162,9 @@ impl NotifierBuilder {
             losses: Losses::default(),
         });
         runtime.spawn(core.clone().work());
-        let Self { publisher_id, retry, overflow, redaction, grace, queue: limit, .. } = self;
-        Ok(Notifier::from_handle(Handle { core, limit, overflow, redaction, grace }, publisher_id, retry))
+        let Self { publisher_id, retry, overflow, redaction, grace, non_finite, queue: limit, .. } = self;
+        let handle = Handle { core, limit, overflow, redaction, grace, non_finite };
+        Ok(Notifier::from_handle(handle, publisher_id, retry))
     }
 }
 

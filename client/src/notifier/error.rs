@@ -4,30 +4,38 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use oxlo_transport::{TransportError, error::Cause};
 
-/// How notifying fails. `Display` is one line that names the event; no message holds a payload.
+/// How notifying fails. `Display` is one line that names the event, `Debug` adds the causes; no message holds a payload.
 ///
 /// | when | variants |
 /// |---|---|
-/// | it was not accepted: the method returns it | `Encode`, `InvalidEvent`, `QueueFull`, `Closed` |
+/// | it was not accepted: the method returns it | `Encode`, `Context`, `InvalidEvent`, `QueueFull`, `Closed` |
 /// | it was accepted, and is lost: the [`Receipt`](super::Receipt) and the callback say it | `Dropped`, `Failed`, `Abandoned` |
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotifyError {
     /// The payload has no JSON form. Nothing was sent.
-    #[error("notification `{event_type}`: its payload has no JSON form")]
+    #[error("notification `{event_type}`: its payload has no JSON form: {reason}")]
     Encode {
         /// The event's type.
         event_type: Arc<str>,
-        /// Why not.
-        source: Arc<serde_json::Error>,
+        /// Why not, and where, such as `loads[2]` for a float that is not finite.
+        reason: Arc<str>,
+    },
+    /// An entry of the context has no JSON form. Nothing was sent.
+    #[error("notification `{event_type}`: its context cannot be sent: {reason}")]
+    Context {
+        /// The event's type.
+        event_type: Arc<str>,
+        /// Which entry, and why not.
+        reason: Arc<str>,
     },
     /// The event's source or type cannot be used as a name on a broker. Nothing was sent.
-    #[error("event `{event_type}` cannot be dispatched")]
+    #[error("event `{event_type}` cannot be dispatched: {error}")]
     InvalidEvent {
         /// The event's type.
         event_type: Arc<str>,
         /// What is wrong, and what to do.
-        source: TransportError,
+        error: TransportError,
     },
     /// The queue was full, for as long as was waited. Nothing was sent.
     #[error("notification `{event_type}`: the queue held {limit} notifications for {waited:?}; is the broker there?")]
@@ -67,12 +75,15 @@ pub enum NotifyError {
     },
 }
 
+oxlo_transport::debug_as_chain!(NotifyError, DriverError, Unsent);
+
 impl NotifyError {
     /// The type of the event that this is about.
     #[must_use]
     pub fn event_type(&self) -> &str {
         match self {
             Self::Encode { event_type, .. }
+            | Self::Context { event_type, .. }
             | Self::InvalidEvent { event_type, .. }
             | Self::QueueFull { event_type, .. }
             | Self::Closed { event_type }
@@ -84,7 +95,7 @@ impl NotifyError {
 }
 
 /// Why a driver gave up on a notification.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("driver `{driver}`{}", place(.topic.as_deref()))]
 #[non_exhaustive]
 pub struct DriverError {
@@ -111,7 +122,7 @@ impl DriverError {
 }
 
 /// The notifier was closed, and some of what it had accepted was not confirmed within its grace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{count} notifications were not confirmed within {waited:?}")]
 #[non_exhaustive]
 pub struct Unsent {

@@ -88,8 +88,8 @@ impl EventDispatcher {
         payload: impl Serialize,
     ) -> Result<Receipt, NotifyError> {
         let event_type = event_type.into();
-        if let Err(source) = events::target(&self.source, &event_type) {
-            return Err(NotifyError::InvalidEvent { event_type, source });
+        if let Err(error) = events::target(&self.source, &event_type) {
+            return Err(NotifyError::InvalidEvent { event_type, error });
         }
         self.notifier.notify(Priority::Info, ctxt, event_type, payload).await
     }

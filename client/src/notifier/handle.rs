@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use oxlo_transport::{Context, Notification, Payload, Priority, Retry, Transport, message::NotificationFormat};
+use oxlo_transport::{
+    Context, Notification, Payload, Priority, Retry, Transport, message::NotificationFormat, settings::NonFinite,
+    text::one_line,
+};
 use serde::Serialize;
 use tokio::{
     sync::oneshot,
@@ -65,6 +68,7 @@ pub(crate) struct Handle {
     pub(crate) overflow: Overflow,
     pub(crate) redaction: Redaction,
     pub(crate) grace: Duration,
+    pub(crate) non_finite: NonFinite,
 }
 
 impl Drop for Handle {
@@ -140,7 +144,7 @@ impl Notifier {
     ///
     /// # Errors
     ///
-    /// [`NotifyError::Encode`] if the payload has no JSON form, `QueueFull` after the [`Overflow`] policy was followed,
+    /// [`NotifyError::Encode`] if the payload has no JSON form, `Context` if the context has none, `QueueFull` after the [`Overflow`] policy was followed,
     /// `Closed`. It was not accepted then, and nothing is sent.
     ///
     /// # Cancel safety
@@ -187,8 +191,13 @@ impl Notifier {
         event_type: Arc<str>,
         payload: &impl Serialize,
     ) -> Result<Notification, NotifyError> {
-        let payload = Payload::encode(payload)
-            .map_err(|source| NotifyError::Encode { event_type: event_type.clone(), source: Arc::new(source) })?;
+        if let Some(fault) = ctxt.fault() {
+            return Err(NotifyError::Context { event_type, reason: fault.into() });
+        }
+        let payload = Payload::encode_with(payload, self.handle.non_finite).map_err(|error| NotifyError::Encode {
+            event_type: event_type.clone(),
+            reason: one_line(&error.to_string()).into(),
+        })?;
         Ok(Notification {
             context: self.handle.redaction.apply(ctxt),
             message_id: Uuid::new_v4().to_string().into(),

@@ -159,11 +159,11 @@ async fn builtins_are_always_allowed() {
 async fn a_traceback_in_the_message_is_not_printed() {
     let message = "bad\nmultiline\nTraceback (most recent call last):\n\n  File \"a.py\", line 1\n";
     let known = error(Settings::default(), Failure::builtin("ValueError", message)).await;
-    assert_eq!(known.to_string(), "call `add` on calculator: ValueError_Remote: bad\nmultiline");
+    assert_eq!(known.to_string(), "call `add` on calculator: ValueError_Remote: bad multiline");
     assert_eq!(known.remote().unwrap().message(), message, "it is all there");
 
     let opaque = error(Settings::default(), Failure::new("m", "Boom", message)).await;
-    assert_eq!(opaque.to_string(), "call `add` on calculator: Remote error: Boom bad\nmultiline");
+    assert_eq!(opaque.to_string(), "call `add` on calculator: Remote error: Boom bad multiline");
 }
 
 #[tokio::test]
