@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oxlo_transport::Request;
+use oxlo_transport::{Request, settings::NonFinite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub struct Call {
     pub extensions: States,
     /// Whether anybody still wants the answer.
     pub cancellation: Cancellation,
+    /// What becomes of such floats in the result.
+    pub(crate) non_finite: NonFinite,
     /// What serves it.
     pub(crate) handler: Option<ErasedHandler>,
 }
@@ -43,6 +45,7 @@ impl Call {
             states: Arc::default(),
             extensions: States::new(),
             cancellation: Cancellation::default(),
+            non_finite: NonFinite::Refuse,
             handler: None,
         }
     }

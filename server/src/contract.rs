@@ -83,7 +83,7 @@ pub fn missing<T: FromCall>(states: &States) -> Option<&'static str> {
 ///
 /// A `TypeError` if the value has no JSON form.
 pub fn answer<T: Serialize + ?Sized>(call: &Call, value: &T) -> Result<Payload, HandlerError> {
-    outcome::answer::<_, Failure>(&call.request.method, Ok(value))
+    outcome::answer::<_, Failure>(&call.request.method, call.non_finite, Ok(value))
 }
 
 /// The answer of a method that failed.

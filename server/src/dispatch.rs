@@ -25,8 +25,10 @@ pub(crate) struct Dispatcher {
     routes: usize,
 }
 
-struct Scope {
-    namespaces: Vec<Option<Arc<str>>>,
+pub(crate) struct Scope {
+    /// The endpoint's namespace and version, as errors name it.
+    shown: String,
+    pub(crate) namespaces: Vec<Option<Arc<str>>>,
     version: Version,
     /// The built-in ping answers whatever version a prober's target has.
     any_version: bool,
@@ -88,7 +90,7 @@ impl Dispatcher {
     fn add(&mut self, endpoint: Endpoint, any_version: bool) -> Result<(), BuildError> {
         let shown = endpoint.to_string();
         let version =
-            endpoint.version.parse().map_err(|source| BuildError::Version { endpoint: shown.clone(), source })?;
+            endpoint.version.parse().map_err(|error| BuildError::Version { endpoint: shown.clone(), error })?;
         let (states, expected): (_, Arc<[Arc<str>]>) = (Arc::new(endpoint.states), endpoint.expected.into());
         let position = self.endpoints.len();
         for (name, handler) in endpoint.methods {
@@ -101,6 +103,10 @@ impl Dispatcher {
             let candidates = self.methods.entry(name.clone()).or_default();
             if candidates.last().is_some_and(|last| last.endpoint == position) {
                 return Err(BuildError::DuplicateMethod { endpoint: shown, method: name });
+            }
+            if !any_version && let Some(by) = hides(&self.endpoints, candidates, &endpoint.namespaces, &version, &name)
+            {
+                return Err(BuildError::Hidden { endpoint: shown, method: name, by: by.shown.clone() });
             }
             let route = Route { id: self.routes, name, handler, states: states.clone(), expected: expected.clone() };
             candidates.push(Candidate { endpoint: position, route });
@@ -118,8 +124,33 @@ impl Dispatcher {
             }
             None => None,
         };
-        self.endpoints.push(Scope { namespaces: endpoint.namespaces, version, any_version, dynamic });
+        self.endpoints.push(Scope { shown, namespaces: endpoint.namespaces, version, any_version, dynamic });
         Ok(())
+    }
+
+    /// The endpoints that the user registered.
+    pub(crate) fn own_scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.endpoints.iter().filter(|scope| !scope.any_version)
+    }
+
+    /// The endpoints of the user's that have the method by name.
+    pub(crate) fn named(&self, method: &str) -> impl Iterator<Item = &Scope> {
+        let candidates = self.methods.get(method).into_iter().flatten();
+        candidates.map(|candidate| &self.endpoints[candidate.endpoint]).filter(|scope| !scope.any_version)
+    }
+
+    /// Names of the methods that are offered in a namespace and version.
+    pub(crate) fn names(&self, namespace: Option<&str>, version: Option<&str>) -> impl Iterator<Item = &str> {
+        let requested = version.map_or_else(|| Some(Version::default()), |version| version.parse().ok());
+        let offers = move |scope: &Scope| {
+            !scope.any_version
+                && scope.accepts(namespace)
+                && requested.as_ref().is_some_and(|it| it.is_compatible_with(&scope.version))
+        };
+        self.methods
+            .iter()
+            .filter(move |(_, candidates)| candidates.iter().any(|it| offers(&self.endpoints[it.endpoint])))
+            .map(|(name, _)| &**name)
     }
 
     /// Every method of every endpoint, in no order.
@@ -186,8 +217,34 @@ impl fmt::Debug for Dispatcher {
     }
 }
 
+/// The endpoint for which a later one would never be asked for this method, in no namespace and no version of its own.
+/// As versions go, whoever serves the highest one serves all below.
+fn hides<'a>(
+    earlier: &'a [Scope],
+    candidates: &[Candidate],
+    namespaces: &[Option<Arc<str>>],
+    version: &Version,
+    method: &str,
+) -> Option<&'a Scope> {
+    let mut hiding = namespaces.iter().map(|namespace| {
+        earlier.iter().enumerate().find(|(at, scope)| {
+            scope.accepts(namespace.as_deref())
+                && version.is_compatible_with(&scope.version)
+                && (candidates.iter().any(|candidate| candidate.endpoint == *at)
+                    || scope.dynamic.as_ref().is_some_and(|(policy, _)| policy.allows(method)))
+        })
+    });
+    let (_, first) = hiding.next()??;
+    hiding.all(|it| it.is_some()).then_some(first)
+}
+
 impl Scope {
-    fn accepts(&self, namespace: Option<&str>) -> bool {
+    /// Namespace and version, as errors name them.
+    pub(crate) fn shown(&self) -> String {
+        self.shown.clone()
+    }
+
+    pub(crate) fn accepts(&self, namespace: Option<&str>) -> bool {
         self.namespaces.iter().any(|accepted| accepted.as_deref() == namespace)
     }
 }
@@ -196,7 +253,7 @@ impl Refusal<'_> {
     /// What the caller gets, in the words that callers of Python servers look for.
     pub(crate) fn to_failure(self) -> Failure {
         match self {
-            Self::Unnamed => Failure::builtin("TypeError", "the request names no method"),
+            Self::Unnamed => Failure::builtin("TypeError", "the request names no method").with_refused(true),
             Self::NoSuchMethod { method } => {
                 Failure::new(MODULE, "NoSuchMethod", format!("Endpoint does not support RPC method {method}"))
             }
@@ -219,8 +276,6 @@ pub fn no_such_method(method: &str) -> Failure {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
     use crate::extract::State;
 
@@ -341,7 +396,7 @@ mod tests {
         };
         let endpoints = vec![
             dynamic("1.0", "public", AccessPolicy::Public),
-            endpoint("1.0", "late", &["late"]),
+            endpoint("1.1", "late", &["late"]),
             dynamic("2.0", "legacy", AccessPolicy::Legacy),
         ];
         let dispatcher = Dispatcher::new(endpoints, false).unwrap();
@@ -353,6 +408,7 @@ mod tests {
         };
         assert_eq!(served("1.0", "whatever").unwrap(), "public");
         assert_eq!(served("1.0", "late").unwrap(), "public", "it stands before");
+        assert_eq!(served("1.1", "late").unwrap(), "late");
         assert_eq!(served("1.0", "_private").unwrap_err(), "NoSuchMethod");
         assert_eq!(served("2.0", "_private").unwrap(), "legacy");
         assert_eq!(served("3.0", "whatever").unwrap_err(), "UnsupportedVersion");
@@ -410,13 +466,16 @@ mod tests {
         assert!(matches!(refused(Vec::new()), BuildError::NoEndpoint));
 
         let version = refused(vec![endpoint("1", "a", &["echo"]).namespace("math")]);
-        assert_eq!(version.to_string(), "endpoint math 1: its version cannot be used");
-        assert!(version.source().unwrap().to_string().contains("\"1\" is not a version"));
+        assert!(version.to_string().starts_with("endpoint math 1: \"1\" is not a version"), "{version}");
+        assert_eq!(format!("{version:?}"), version.to_string());
 
         let twice = refused(vec![endpoint("1.0", "a", &["echo", "other", "echo"])]);
         assert_eq!(twice.to_string(), "endpoint 1.0: method `echo` is registered twice");
-        let apart = vec![endpoint("1.0", "a", &["echo"]), endpoint("1.0", "b", &["echo"])];
-        assert!(Dispatcher::new(apart, false).is_ok(), "the first endpoint wins");
+        let hidden = refused(vec![endpoint("1.2", "a", &["echo"]), endpoint("1.0", "b", &["other", "echo"])]);
+        assert_eq!(
+            hidden.to_string(),
+            "endpoint 1.0: method `echo` is never reached, endpoint 1.2 serves it; change their order, or leave one out"
+        );
 
         assert!(matches!(refused(vec![endpoint("1.0", "a", &[""])]), BuildError::UnnamedMethod { .. }));
 
@@ -426,5 +485,38 @@ mod tests {
             missing.to_string(),
             "endpoint 1.0: method `echo` takes State<u16>; give the endpoint one by `.with_state(..)`"
         );
+    }
+
+    #[test]
+    fn what_can_be_reached_in_some_way_is_served() {
+        let plain = |version, methods: &[&str]| endpoint(version, "it", methods);
+        let dynamic = || plain("1.0", &[]).dynamic(AccessPolicy::Public, async || Ok::<_, Failure>(()));
+        let reached = [
+            vec![plain("1.0", &["echo"]), plain("1.1", &["echo"])],
+            vec![plain("1.0", &["echo"]), plain("2.0", &["echo"])],
+            vec![plain("1.0", &["echo"]), plain("1.0", &["other"])],
+            vec![plain("1.0", &["echo"]), plain("1.0", &["echo"]).namespace("math")],
+            vec![plain("1.0", &["echo"]), plain("1.0", &["echo"]).namespace("math").accept_null_namespace()],
+            vec![dynamic(), plain("1.0", &["_private"])],
+            vec![plain("1.0", &["echo"]), dynamic()],
+        ];
+        for endpoints in reached {
+            let shown = format!("{endpoints:?}");
+            assert!(Dispatcher::new(endpoints, true).is_ok(), "{shown}");
+        }
+        let hidden = [
+            vec![plain("1.0", &["echo"]), plain("1.0", &["echo"])],
+            vec![plain("1.0.1", &["echo"]), plain("1.0", &["echo"])],
+            vec![dynamic(), plain("1.0", &["echo"])],
+            vec![
+                plain("1.0", &["echo"]),
+                plain("1.3", &["echo"]).namespace("math"),
+                plain("1.0", &["echo"]).namespace("math").accept_null_namespace(),
+            ],
+        ];
+        for endpoints in hidden {
+            let shown = format!("{endpoints:?}");
+            assert!(matches!(Dispatcher::new(endpoints, true), Err(BuildError::Hidden { .. })), "{shown}");
+        }
     }
 }

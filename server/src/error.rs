@@ -1,28 +1,45 @@
 //! How building and serving fail.
 
-use std::sync::Arc;
+use std::{error::Error, fmt, sync::Arc};
 
 use oxlo_transport::{TransportError, version::VersionError};
 
 use crate::report::ServeReport;
 
 /// A server that cannot be built. Nothing was subscribed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// There is nothing to serve.
     #[error("the server has no endpoint; add one with `.endpoint(Endpoint::new(\"1.0\").method(..))`")]
     NoEndpoint,
-    /// The target names no topic or no server.
-    #[error("the server cannot listen")]
-    Target(#[source] TransportError),
+    /// The target names no topic or no server, or is one for fanout.
+    #[error("the server cannot listen: {0}")]
+    Target(TransportError),
+    /// Another server of this process serves the topic under this name, on the same transport.
+    #[error("another server of this process serves {target}: give each a name of its own, or one server all endpoints")]
+    NameTaken {
+        /// Topic and server.
+        target: String,
+    },
     /// An endpoint's version does not parse.
-    #[error("{endpoint}: its version cannot be used")]
+    #[error("{endpoint}: {error}")]
     Version {
         /// Namespace and version of the endpoint.
         endpoint: String,
         /// What is wrong with it.
-        source: VersionError,
+        error: VersionError,
+    },
+    /// A method of an endpoint can never be reached: an endpoint that is asked before serves the same method in the same
+    /// namespaces, for all of its versions.
+    #[error("{endpoint}: method `{method}` is never reached, {by} serves it; change their order, or leave one out")]
+    Hidden {
+        /// Namespace and version of the endpoint.
+        endpoint: String,
+        /// The method.
+        method: Arc<str>,
+        /// Namespace and version of the endpoint that hides it.
+        by: String,
     },
     /// An endpoint has two methods of one name.
     #[error("{endpoint}: method `{method}` is registered twice")]
@@ -58,15 +75,14 @@ pub enum BuildError {
     },
 }
 
-/// Serving that could not begin, or ended by itself.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Serving that could not begin, or ended by itself. `Display` says what failed and why; what lies behind is in
+/// `source()`, and `Debug` prints all of it on one line.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The server cannot be built.
-    #[error("the server cannot be built")]
-    Build(#[from] BuildError),
+    Build(BuildError),
     /// The broker could not be listened on.
-    #[error("listening on {target} failed")]
     Listen {
         /// Topic and server.
         target: String,
@@ -74,7 +90,6 @@ pub enum ServeError {
         source: TransportError,
     },
     /// The listener failed for good. What ran was finished as at a graceful stop.
-    #[error("receiving on {target} failed")]
     Receive {
         /// Topic and server.
         target: String,
@@ -84,12 +99,42 @@ pub enum ServeError {
         report: Box<ServeReport>,
     },
     /// The signals that end the process cannot be listened to.
-    #[error("the signals that end the process cannot be listened to")]
     Signals {
         /// Why.
         source: Arc<std::io::Error>,
     },
     /// The runtime shut down before the server ended.
-    #[error("the server's task was cancelled: its runtime shut down")]
     Cancelled,
 }
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build(error) => error.fmt(f),
+            Self::Listen { target, source } => write!(f, "listening on {target} failed: {source}"),
+            Self::Receive { target, source, .. } => write!(f, "receiving on {target} failed: {source}"),
+            Self::Signals { source } => {
+                write!(f, "the signals that end the process cannot be listened to: {source}")
+            }
+            Self::Cancelled => f.write_str("the server's task was cancelled: its runtime shut down"),
+        }
+    }
+}
+
+impl Error for ServeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Build(error) => error.source(),
+            Self::Listen { source, .. } | Self::Receive { source, .. } => source.source(),
+            Self::Signals { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+impl From<BuildError> for ServeError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+oxlo_transport::debug_as_chain!(BuildError, ServeError);

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use oxlo_transport::{Context, Failure, Payload, Request};
+use oxlo_transport::{Context, Failure, Payload, Request, text::one_line};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -102,7 +102,9 @@ pub(crate) fn context<C: DeserializeOwned + 'static>(call: &Call) -> Result<C, H
     match own {
         Some(own) => Ok(own),
         None => context.to_typed().map_err(|error| {
-            Failure::builtin("TypeError", format!("{method}(): its context does not fit: {error}")).into()
+            let error = error.to_string();
+            let text = format!("{method}(): its context does not fit: {}", one_line(&error));
+            HandlerError::refused(Failure::builtin("TypeError", text))
         }),
     }
 }
@@ -125,7 +127,7 @@ impl<S: Clone + Send + Sync + 'static> FromCall for State<S> {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         call.states.get().cloned().map(Self).ok_or_else(|| {
             let message = format!("{}() is not set up on this server", call.request.method);
-            oxlo_transport::Failure::builtin("RuntimeError", message).into()
+            HandlerError::refused(Failure::builtin("RuntimeError", message))
         })
     }
 
@@ -174,7 +176,8 @@ impl<X: Clone + Send + Sync + 'static> FromCall for Extension<X> {
                 extension = std::any::type_name::<X>(),
                 "no layer of this server put it in"
             );
-            Failure::builtin("RuntimeError", format!("{}() is not set up on this server", call.request.method)).into()
+            let message = format!("{}() is not set up on this server", call.request.method);
+            HandlerError::refused(Failure::builtin("RuntimeError", message))
         })
     }
 }

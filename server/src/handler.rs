@@ -123,7 +123,7 @@ macro_rules! handlers {
                 })();
                 Box::pin(async move {
                     let result = started?.await;
-                    answer(&call.request.method, result)
+                    answer(&call.request.method, call.non_finite, result)
                 })
             }
 
@@ -145,7 +145,7 @@ macro_rules! handlers {
                     refuse_args(&call)?;
                 }
                 $(let $parameter = $parameter::from_call(&call)?;)*
-                answer(&call.request.method, self($($parameter),*))
+                answer(&call.request.method, call.non_finite, self($($parameter),*))
             }
 
             fn missing(states: &States) -> Option<&'static str> {

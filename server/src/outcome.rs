@@ -2,6 +2,8 @@
 
 use oxlo_transport::{
     Failure, Payload,
+    settings::NonFinite,
+    text::one_line,
     wire::json::{JsonError, JsonErrorKind},
 };
 use serde::Serialize;
@@ -27,6 +29,10 @@ pub enum HandlerError {
     /// [`Endpoint::expects`](crate::Endpoint::expects).
     #[error("{0}")]
     Expected(Box<Failure>),
+    /// The request was refused and the method did not run, for example because an argument does not fit. The caller gets
+    /// the failure and can tell that nothing ran; see [`Failure::is_refusal`].
+    #[error("{0}")]
+    Refused(Box<Failure>),
     /// Not me: another server shall run it. Needs [`AckPolicy::AfterReply`](crate::AckPolicy::AfterReply); under
     /// `BeforeDispatch` the broker has forgotten the request, and the caller gets a `RuntimeError` that says so.
     #[error("another server shall run it")]
@@ -50,6 +56,26 @@ impl HandlerError {
     pub fn expected(failure: impl Into<Failure>) -> Self {
         Self::Expected(Box::new(failure.into()))
     }
+
+    /// A refusal to run the method, for extractors and layers; see [`Refused`](Self::Refused).
+    ///
+    /// ```
+    /// use oxlo_server::{Call, Failure, FromCall, HandlerError};
+    ///
+    /// struct Project(String);
+    ///
+    /// impl FromCall for Project {
+    ///     fn from_call(call: &Call) -> Result<Self, HandlerError> {
+    ///         let project = call.request.context.get_str("project_id");
+    ///         let nobody = || HandlerError::refused(Failure::builtin("PermissionError", "the context names no project_id"));
+    ///         project.map(|it| Self(it.to_owned())).ok_or_else(nobody)
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn refused(failure: impl Into<Failure>) -> Self {
+        Self::Refused(Box::new(failure.into()))
+    }
 }
 
 impl<E: Into<Failure>> From<E> for HandlerError {
@@ -59,18 +85,25 @@ impl<E: Into<Failure>> From<E> for HandlerError {
 }
 
 /// Serialises what a method gave.
-pub(crate) fn answer<T: Serialize, E: Into<HandlerError>>(method: &str, result: Result<T, E>) -> Answer {
+pub(crate) fn answer<T: Serialize, E: Into<HandlerError>>(
+    method: &str,
+    non_finite: NonFinite,
+    result: Result<T, E>,
+) -> Answer {
     let value = result.map_err(Into::into)?;
-    Payload::encode(&value).map_err(|error| {
-        Failure::builtin("TypeError", format!("the result of {method}() has no JSON form: {error}")).into()
+    Payload::encode_with(&value, non_finite).map_err(|error| {
+        let error = error.to_string();
+        let text = format!("the result of {method}() has no JSON form: {}", one_line(&error));
+        Failure::builtin("TypeError", text).into()
     })
 }
 
-/// The arguments do not fit the method: a `TypeError`, as from a Python server. An unknown argument is named, since its
-/// name is no value; values never are.
+/// The arguments do not fit the method: a `TypeError`, as from a Python server. The argument is named, and the path
+/// within it; values never are.
 pub(crate) fn wrong_arguments(method: &str, args: &Payload, error: &JsonError) -> HandlerError {
+    let path = error.path();
     let message = match error.kind() {
-        JsonErrorKind::UnknownField { known } => {
+        JsonErrorKind::UnknownField { known } if path.is_empty() => {
             let name = error.offset().and_then(|offset| string_at(args, offset));
             let what =
                 name.map_or_else(|| "an unexpected argument".to_owned(), |it| format!("an unexpected argument '{it}'"));
@@ -79,15 +112,27 @@ pub(crate) fn wrong_arguments(method: &str, args: &Payload, error: &JsonError) -
                 known => format!("{method}() got {what}; it takes {}", known.join(", ")),
             }
         }
+        JsonErrorKind::UnknownField { known } => {
+            let name = error.offset().and_then(|offset| string_at(args, offset));
+            let what =
+                name.map_or_else(|| "an unexpected field".to_owned(), |it| format!("an unexpected field '{it}'"));
+            match known {
+                [] => format!("{method}(): argument '{path}' has {what}; it takes none"),
+                known => format!("{method}(): argument '{path}' has {what}; it takes {}", known.join(", ")),
+            }
+        }
+        JsonErrorKind::MissingField { .. } => format!("{method}(): argument '{path}' is missing"),
+        JsonErrorKind::Data(problem) if path.is_empty() => format!("{method}(): its arguments: {problem}"),
+        JsonErrorKind::Data(problem) => format!("{method}(): argument '{path}': {problem}"),
         _ => format!("{method}(): {error}"),
     };
-    Failure::builtin("TypeError", message).into()
+    HandlerError::refused(Failure::builtin("TypeError", message))
 }
 
 fn string_at(json: &Payload, offset: usize) -> Option<String> {
     let rest = json.as_bytes().get(offset..)?;
     let name: String = serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?;
-    Some(shown(&name).to_owned())
+    Some(one_line(shown(&name)).into_owned())
 }
 
 pub(crate) fn panicked(method: &str) -> Failure {

@@ -9,7 +9,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use oxlo_transport::{Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError};
+use oxlo_transport::{
+    Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, settings::NonFinite,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
@@ -49,6 +51,7 @@ pub(crate) struct Shared {
     /// How many replies may be on their way without a handler's place.
     pub(crate) replies: Semaphore,
     pub(crate) max_message_size: usize,
+    pub(crate) non_finite: NonFinite,
     /// The server stops: nothing is held back any more.
     pub(crate) stopping: CancellationToken,
     /// The grace is over: handlers are dropped.
@@ -123,7 +126,9 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     let context = shared.observer.as_ref().map(|_| Box::new(taken.request.context.clone()));
     let replier = taken.replier.take();
     let Request { namespace, version, .. } = &taken.request;
-    let found = shared.dispatcher.find(namespace.as_deref(), version.as_deref(), &method).map_err(refused);
+    let (namespace, version) = (namespace.as_deref(), version.as_deref());
+    let found = shared.dispatcher.find(namespace, version, &method);
+    let found = found.map_err(|refusal| refused(&shared.dispatcher, refusal, namespace, version));
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
@@ -141,6 +146,7 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
                     stopping: shared.stopping.clone(),
                     abandoned: shared.abandon.clone(),
                 },
+                non_finite: shared.non_finite,
                 handler: None,
             };
             (run(shared, route, call).await, heartbeats)
@@ -236,7 +242,7 @@ fn run<'a>(shared: &'a Shared, route: &'a Route, call: Call) -> impl Future<Outp
 fn begin<'a>(shared: &'a Shared, route: &Route, call: Call) -> Result<(InFlight<'a>, Span, Answering), Outcome> {
     if !call.request.args.is_object() {
         let failure = Failure::builtin("TypeError", format!("{}(): its arguments are no JSON object", route.name));
-        return Err(Outcome::Failure(Box::new(failure)));
+        return Err(Outcome::Failure(Box::new(failure.with_refused(true))));
     }
     let in_flight = InFlight::enter(&shared.telemetry.in_flight);
     let span = telemetry::span(&shared.topic, &route.name);
@@ -269,7 +275,12 @@ fn ended(span: &Span, shared: &Shared, route: &Route, answer: Result<Answer, Box
         Ok(Err(HandlerError::Expected(failure))) => expected(route, *failure),
         Ok(Err(HandlerError::Failure(failure))) => {
             tracing::warn!(method = &*route.name, module = failure.module, class = failure.class, "the method failed");
-            Outcome::Failure(Box::new(failure.without_remote_suffix()))
+            // It ran, even if what it passes on is the refusal of another server.
+            Outcome::Failure(Box::new(failure.with_refused(false).without_remote_suffix()))
+        }
+        Ok(Err(HandlerError::Refused(failure))) => {
+            tracing::warn!(method = &*route.name, reason = %failure, "the request was refused");
+            Outcome::Failure(Box::new(failure.with_refused(true)))
         }
         Ok(Err(HandlerError::Requeue)) => Outcome::Requeue,
         Ok(Err(HandlerError::Ignore)) => Outcome::Ignore,
@@ -291,7 +302,7 @@ fn expected(route: &Route, failure: Failure) -> Outcome {
         class = failure.class,
         "the method failed as expected"
     );
-    Outcome::Expected(Box::new(failure.without_remote_suffix()))
+    Outcome::Expected(Box::new(failure.with_refused(false).without_remote_suffix()))
 }
 
 impl Outcome {
@@ -374,7 +385,12 @@ fn ack(settle: Option<Settle>) {
 }
 
 /// What a caller gets whose request nothing serves.
-fn refused(refusal: Refusal<'_>) -> Box<Failure> {
+fn refused(
+    dispatcher: &Dispatcher,
+    refusal: Refusal<'_>,
+    namespace: Option<&str>,
+    version: Option<&str>,
+) -> Box<Failure> {
     match refusal {
         Refusal::Unnamed => tracing::warn!("a request names no method"),
         // Health probes call such names on purpose; oslo is quiet about them too.
@@ -390,5 +406,5 @@ fn refused(refusal: Refusal<'_>) -> Box<Failure> {
             );
         }
     }
-    Box::new(refusal.to_failure())
+    Box::new(dispatcher.explain(refusal, namespace, version))
 }

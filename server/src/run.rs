@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::{Bounds, Command},
+    name::NameGuard,
     process::{Ended, Shared, Taken},
     report::{self, Abandoned, ServeReport},
     telemetry::{Ending, shown},
@@ -51,6 +52,7 @@ pub(crate) struct Run {
     pub(crate) ready: watch::Sender<bool>,
     /// Ends everything at once.
     pub(crate) force: CancellationToken,
+    pub(crate) _name: Option<NameGuard>,
 }
 
 impl Run {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::{ListenOptions, ListenScope, Payload, Target, Transport};
+use oxlo_transport::{ListenOptions, ListenScope, Payload, Target, Transport, TransportError};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::Instant,
@@ -24,6 +24,7 @@ use crate::{
     endpoint::Endpoint,
     error::{BuildError, ServeError},
     layer::{BoxError, CallService},
+    name::NameGuard,
     policy::AckPolicy,
     process::{Observer, Shared},
     report::{Ran, ServeReport},
@@ -89,7 +90,8 @@ impl RPCServer {
     ///
     /// # Errors
     ///
-    /// [`ServeError::Listen`] if the broker cannot be listened on.
+    /// [`ServeError::Listen`] if the broker cannot be listened on, [`ServeError::Build`] with
+    /// [`BuildError::NameTaken`] if another server of this process has the topic and the name on this transport.
     ///
     /// # Cancel safety
     ///
@@ -97,7 +99,7 @@ impl RPCServer {
     pub async fn start(&self) -> Result<RunningServer, ServeError> {
         let (stop, force) = (CancellationToken::new(), CancellationToken::new());
         let (commands, inbox) = mpsc::unbounded_channel();
-        let run = self.subscribe(inbox, force.clone()).await?;
+        let run = self.subscribe(inbox, &stop, force.clone()).await?;
         let ready = run.ready.subscribe();
         let (ended, end) = watch::channel(None);
         let (token, target) = (stop.clone(), self.target.to_string());
@@ -157,7 +159,7 @@ impl RPCServer {
     ) -> Result<ServeReport, ServeError> {
         let (_, inbox) = mpsc::unbounded_channel();
         let (stop, forced) = (CancellationToken::new(), CancellationToken::new());
-        let run = self.subscribe(inbox, forced.clone()).await?;
+        let run = self.subscribe(inbox, &stop, forced.clone()).await?;
         let told = async {
             shutdown.await;
             stop.cancel();
@@ -194,8 +196,10 @@ impl RPCServer {
     async fn subscribe(
         &self,
         commands: mpsc::UnboundedReceiver<Command>,
+        stop: &CancellationToken,
         force: CancellationToken,
     ) -> Result<Run, ServeError> {
+        let name = NameGuard::take(&self.transport, &self.target, &self.scope, stop)?;
         let options = ListenOptions::new()
             .with_prefetch(self.bounds.prefetch(self.prefetch, 0))
             .with_scope(self.scope.clone())
@@ -215,6 +219,7 @@ impl RPCServer {
             layers: self.layers.clone(),
             replies: Semaphore::new(self.concurrency.saturating_mul(REPLIES_PER_SLOT).min(Semaphore::MAX_PERMITS)),
             max_message_size: self.transport.settings().max_message_size,
+            non_finite: self.transport.settings().non_finite,
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             telemetry: Telemetry::new(&self.target, &self.topic, &self.dispatcher, self.transport.settings()),
@@ -232,6 +237,7 @@ impl RPCServer {
             commands,
             ready,
             force,
+            _name: name,
         })
     }
 }
@@ -410,9 +416,17 @@ impl RPCServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] names what is wrong: no endpoint, a target without topic or server, a malformed version, two
-    /// methods of one name in an endpoint, a missing state, an option out of range.
+    /// [`BuildError`] names what is wrong: no endpoint, a target without topic or server or with fanout, a malformed
+    /// version, two methods of one name in an endpoint, a method that an earlier endpoint hides, a missing state, an
+    /// option out of range.
     pub fn build(self) -> Result<RPCServer, BuildError> {
+        if self.target.fanout {
+            let reason = format!(
+                "`{}` is a fanout target, which is for clients; a server takes fanout casts beside all others: leave it out",
+                self.target
+            );
+            return Err(BuildError::Target(TransportError::InvalidTarget { reason }));
+        }
         let topic = match &self.scope {
             ListenScope::Queue(queue) => Ok(&queue.topic),
             ListenScope::Topic => self.target.require_topic(),

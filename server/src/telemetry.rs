@@ -163,6 +163,7 @@ pub(crate) fn span(topic: &str, method: &str) -> Span {
 /// Says in a handler's span how it failed: by which class of failure, or by a panic.
 pub(crate) fn record(span: &Span, route: &Route, answer: &Result<Result<Payload, HandlerError>, Box<dyn Any + Send>>) {
     let class = match answer {
+        Ok(Err(HandlerError::Refused(failure))) => &*failure.class,
         Ok(Err(HandlerError::Failure(failure))) if !route.expects(&failure.class) => &*failure.class,
         // Part of what the method may say: its caller may see an error in it, the server does not.
         Ok(Err(HandlerError::Failure(failure) | HandlerError::Expected(failure))) => {

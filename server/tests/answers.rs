@@ -170,9 +170,14 @@ async fn arguments_that_do_not_fit_are_a_type_error_that_says_why() {
         .method("reload", async || Ok::<_, Failure>(()));
     let (fake, _server) = serve(endpoint).await;
     let cases = [
-        ("add", json!({"a": 1}), "add(): ", "the field \"b\" is missing"),
+        ("add", json!({"a": 1}), "add(): ", "argument 'b' is missing"),
         ("add", json!({"a": 1, "b": 2, "c": 3}), "add() got ", "an unexpected argument 'c'; it takes a, b"),
-        ("add", json!({"a": 1, "b": "hunter2"}), "add(): ", "found a string, wanted i64"),
+        (
+            "add",
+            json!({"a": 1, "b": "hunter2"}),
+            "add(): argument 'b': ",
+            "expected an integer from -9223372036854775808 to 9223372036854775807, got a string",
+        ),
         ("reload", json!({"force": true}), "reload() got ", "an unexpected argument 'force'; it takes none"),
     ];
     for (method, args, start, named) in cases {
@@ -180,11 +185,45 @@ async fn arguments_that_do_not_fit_are_a_type_error_that_says_why() {
         assert_eq!((failure.module.as_str(), failure.class.as_str()), ("builtins", "TypeError"), "{args}");
         assert!(failure.message.starts_with(start) && failure.message.contains(named), "{}", failure.message);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+        assert!(failure.is_refusal());
     }
     let list = fake.request("add", json!({})).raw_args("[1, 2]").send().failure().await;
     assert_eq!((list.class.as_str(), list.message.as_str()), ("TypeError", "add(): its arguments are no JSON object"));
     let empty = fake.request("reload", json!({})).raw_args(" { } ").send();
     assert_eq!(empty.result::<Value>().await, Value::Null);
+}
+
+/// Only what was decided before the method ran is a refusal, also if the method passes one on.
+#[tokio::test]
+async fn a_failure_of_the_method_is_no_refusal() {
+    let endpoint = Endpoint::new("1.0")
+        .method("own", async || Err::<(), _>(Failure::builtin("TypeError", "no")))
+        .method("passed_on", async || Err::<(), _>(Failure::builtin("TypeError", "no").with_refused(true)))
+        .method("refused", async || {
+            Err::<(), _>(HandlerError::refused(Failure::new("shop.errors", "Closed", "come back at nine")))
+        });
+    let (fake, _server) = serve(endpoint).await;
+    for (method, refused) in [("own", false), ("passed_on", false), ("refused", true)] {
+        assert_eq!(fake.request(method, json!({})).send().failure().await.is_refusal(), refused, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_finite_is_refused_by_its_path() {
+    let endpoint =
+        || Endpoint::new("1.0").method("load", async || Ok::<_, Failure>([("cores", [0.5, f64::NEG_INFINITY])]));
+    let (fake, _server) = serve(endpoint()).await;
+    let failure = fake.request("load", json!({})).send().failure().await;
+    assert_eq!((failure.class.as_str(), failure.is_refusal()), ("TypeError", false));
+    let text = "the result of load() has no JSON form: `[0][1][1]` is -Infinity, ";
+    assert!(failure.message.starts_with(text), "{}", failure.message);
+
+    let mut settings = Settings::default();
+    settings.non_finite = oxlo_transport::settings::NonFinite::AsPython;
+    let fake = Fake::with(settings);
+    let _server = RPCServer::builder(fake.clone(), target()).endpoint(endpoint()).start().await.unwrap();
+    let result = fake.request("load", json!({})).send().result::<[(String, [f64; 2]); 1]>().await;
+    assert_eq!(result, [("cores".to_owned(), [0.5, f64::NEG_INFINITY])]);
 }
 
 #[tokio::test]
@@ -193,15 +232,24 @@ async fn refusals_are_those_of_a_python_server() {
     let (fake, server) = serve(endpoint).await;
     let module = "oslo_messaging.rpc.dispatcher";
     let no_such = fake.request("nosuch", json!({})).namespace("math").version("1.1").send().failure().await;
-    assert_eq!(no_such, Failure::new(module, "NoSuchMethod", "Endpoint does not support RPC method nosuch"));
+    let said = |failure: &Failure| (failure.class.clone(), failure.args.clone(), failure.message.clone());
+    let refusal = |class: &str, text: &str, offered: &str| {
+        let failure = Failure::new(module, class, text);
+        (failure.class.clone(), failure.args.clone(), format!("{text}; {offered}"))
+    };
+    let text = "Endpoint does not support RPC method nosuch";
+    assert_eq!(said(&no_such), refusal("NoSuchMethod", text, "methods: echo"));
     let text = "Endpoint does not support RPC version 2.0. Attempted method: echo";
     let unsupported = fake.request("echo", json!({})).namespace("math").version("2.0").send().failure().await;
-    assert_eq!(unsupported, Failure::new(module, "UnsupportedVersion", text));
+    assert_eq!(said(&unsupported), refusal("UnsupportedVersion", text, "offered: endpoint math 1.2"));
     let text = "Endpoint does not support RPC version 1.0. Attempted method: echo";
     let elsewhere = fake.request("echo", json!({})).send().failure().await;
-    assert_eq!(elsewhere, Failure::new(module, "UnsupportedVersion", text));
+    let offered = "the request names no namespace, and every endpoint has one; offered: endpoint math 1.2";
+    assert_eq!(said(&elsewhere), refusal("UnsupportedVersion", text, offered));
+    assert!([no_such, unsupported, elsewhere].iter().all(Failure::is_refusal));
     let null = fake.request("echo", json!({})).namespace("math").version("None").send().failure().await;
-    assert_eq!(null.message, "Endpoint does not support RPC version None. Attempted method: echo");
+    let text = "Endpoint does not support RPC version None. Attempted method: echo; offered: endpoint math 1.2";
+    assert_eq!(null.message, text);
     let unnamed = fake.request("", json!({})).send().failure().await;
     assert_eq!(unnamed.class, "TypeError");
     let cast = fake.request("nosuch", json!({})).namespace("math").cast().send();

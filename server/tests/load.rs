@@ -241,6 +241,25 @@ async fn heartbeats_do_not_depend_on_a_handler_that_never_yields() {
 }
 
 #[tokio::test]
+async fn a_name_is_taken_for_as_long_as_its_server_serves() {
+    let fake = Fake::new();
+    let server = |target: Target| RPCServer::builder(fake.clone(), target).ping(true);
+    let first = server(target()).start().await.unwrap();
+    let second = server(target()).start().await.unwrap_err();
+    assert!(matches!(&second, ServeError::Build(BuildError::NameTaken { .. })), "{second}");
+    assert!(second.to_string().starts_with("another server of this process serves topic.server: "), "{second}");
+    // What stops takes nothing more, so that its successor need not wait until it has drained.
+    first.stop();
+    let successor = server(target()).start().await.unwrap();
+    first.wait().await.unwrap();
+    assert!(server(target()).start().await.is_err(), "the end of the first frees only its own");
+    successor.stop();
+    successor.wait().await.unwrap();
+    drop(server(target()).start().await.unwrap());
+    drop(server(target()).start().await.unwrap());
+}
+
+#[tokio::test]
 async fn what_cannot_be_built_or_subscribed_says_so() {
     let fake = Fake::new();
     let nameless = RPCServer::builder(fake.clone(), Target::topic("t")).ping(true).build().unwrap_err();
@@ -254,10 +273,13 @@ async fn what_cannot_be_built_or_subscribed_says_so() {
     ] {
         assert!(matches!(bad.build(), Err(BuildError::Option { .. })));
     }
+    let everywhere = RPCServer::builder(fake.clone(), target().fanout(true)).ping(true).build().unwrap_err();
+    assert!(everywhere.to_string().contains("is a fanout target, which is for clients"), "{everywhere}");
     let unbuilt = RPCServer::builder(fake.clone(), target()).endpoint(Endpoint::new("one")).serve().await;
     assert!(matches!(unbuilt, Err(ServeError::Build(BuildError::Version { .. }))));
     fake.refuse.store(true, Ordering::Release);
     let refused = RPCServer::builder(fake.clone(), target()).ping(true).start().await.unwrap_err();
     assert!(matches!(&refused, ServeError::Listen { .. }));
-    assert_eq!(refused.to_string(), "listening on topic.server failed");
+    assert!(refused.to_string().starts_with("listening on topic.server failed: "), "{refused}");
+    assert_eq!(format!("{refused:?}"), refused.to_string());
 }

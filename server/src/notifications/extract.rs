@@ -18,9 +18,11 @@ pub struct Incoming {
 }
 
 /// A notification that does not fit what a handler takes.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("its payload does not fit the handler")]
 pub struct Misfit(#[from] JsonError);
+
+oxlo_transport::debug_as_chain!(Misfit);
 
 /// A parameter of a notification handler: something that can be read from a notification.
 #[diagnostic::on_unimplemented(

@@ -35,7 +35,7 @@ pub struct Filter {
 }
 
 /// An expression that cannot be used.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("the filter's expression for {part}, `{expression}`, cannot be used")]
 #[non_exhaustive]
 pub struct FilterError {
@@ -46,6 +46,8 @@ pub struct FilterError {
     /// What is wrong with it, and where.
     pub source: regex::Error,
 }
+
+oxlo_transport::debug_as_chain!(FilterError);
 
 impl Filter {
     /// A filter that everything passes.

@@ -100,6 +100,11 @@ impl Common {
         if priorities.is_empty() {
             return Err(ListenError::NoHandler);
         }
+        if let Some(target) = self.targets.iter().find(|target| target.fanout) {
+            let reason =
+                format!("`{target}` is a fanout target; for everything in each process give each a pool of its own");
+            return Err(ListenError::Option { option: "target", reason });
+        }
         let targets = if self.targets.is_empty() { vec![Target::topic(DEFAULT_TOPIC)] } else { self.targets };
         let listed = Priority::ALL.into_iter().filter(|priority| priorities.contains(priority));
         let on =

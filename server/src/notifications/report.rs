@@ -1,5 +1,7 @@
 //! How listening is refused, and how it ended.
 
+use std::{error::Error, fmt};
+
 use oxlo_transport::TransportError;
 
 /// What a listener did until it ended. Each notification counts once.
@@ -65,15 +67,14 @@ impl ListenReport {
     }
 }
 
-/// Listening that could not begin, or ended by itself.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Listening that could not begin, or ended by itself. `Display` says what failed and why; what lies behind is in
+/// `source()`, and `Debug` prints all of it on one line.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum ListenError {
     /// There is nothing that could handle a notification.
-    #[error("the listener has no handler; add an endpoint with at least one, such as `.info(..)`")]
     NoHandler,
     /// An option has a value that cannot be used.
-    #[error("option `{option}`: {reason}")]
     Option {
         /// Name of the option.
         option: &'static str,
@@ -81,7 +82,6 @@ pub enum ListenError {
         reason: String,
     },
     /// The broker could not be listened on.
-    #[error("listening for notifications on {on} failed")]
     Listen {
         /// The topics.
         on: String,
@@ -89,7 +89,6 @@ pub enum ListenError {
         source: TransportError,
     },
     /// The listener failed for good. What ran was finished as at a graceful stop.
-    #[error("receiving notifications on {on} failed")]
     Receive {
         /// The topics.
         on: String,
@@ -99,6 +98,30 @@ pub enum ListenError {
         report: Box<ListenReport>,
     },
     /// The runtime shut down before the listener ended.
-    #[error("the listener's task was cancelled: its runtime shut down")]
     Cancelled,
 }
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHandler => {
+                f.write_str("the listener has no handler; add an endpoint with at least one, such as `.info(..)`")
+            }
+            Self::Option { option, reason } => write!(f, "option `{option}`: {reason}"),
+            Self::Listen { on, source } => write!(f, "listening for notifications on {on} failed: {source}"),
+            Self::Receive { on, source, .. } => write!(f, "receiving notifications on {on} failed: {source}"),
+            Self::Cancelled => f.write_str("the listener's task was cancelled: its runtime shut down"),
+        }
+    }
+}
+
+impl Error for ListenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Listen { source, .. } | Self::Receive { source, .. } => source.source(),
+            Self::NoHandler | Self::Option { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+oxlo_transport::debug_as_chain!(ListenError);
