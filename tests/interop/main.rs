@@ -12,6 +12,7 @@ mod errors;
 mod errors_on_the_wire;
 mod mixed_pool;
 mod monitored;
+mod odd_messages;
 mod poison;
 mod python_client_rust_server;
 mod restart;

@@ -12,6 +12,31 @@ async fn eventually_saw(server: &mut PythonPeer, notes: Value) {
         .await;
 }
 
+/// Python has no word for arguments that do not fit; the traceback tells them from a `TypeError` of the method's own.
+#[tokio::test]
+async fn arguments_that_python_refuses_ran_nothing() {
+    #[oxlo::contract(version = "1.0", client)]
+    trait Peer {
+        async fn no_arguments(&self, ctxt: &Context, x: i64) -> Result<String, oxlo::Failure>;
+        async fn echo(&self, ctxt: &Context) -> Result<String, oxlo::Failure>;
+        async fn nothing(&self, ctxt: &Context) -> Result<String, oxlo::Failure>;
+        async fn fail(&self, ctxt: &Context, kind: String) -> Result<String, oxlo::Failure>;
+    }
+    let vhost = TestVhost::new().await;
+    let _server = python_server(&vhost.url(), "s1").await;
+    let peer = PeerClient::over(rust_client(&vhost.url()).await);
+    let ctxt = Context::new();
+    for error in [
+        peer.no_arguments(&ctxt, 1).await.unwrap_err(),
+        peer.echo(&ctxt).await.unwrap_err(),
+        peer.nothing(&ctxt).await.unwrap_err(),
+    ] {
+        assert!(error.call().is_some_and(oxlo::CallError::is_refused) && !error.may_have_run(), "{error}");
+    }
+    let own = peer.fail(&ctxt, "type".into()).await.unwrap_err();
+    assert!(own.failed().is_some_and(|failure| failure.class == "TypeError") && own.may_have_run(), "{own}");
+}
+
 #[tokio::test]
 async fn rust_calls_python() {
     let vhost = TestVhost::new().await;

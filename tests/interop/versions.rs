@@ -91,7 +91,10 @@ async fn python_asks_rust_for_namespaces_and_versions() {
         } else {
             let error = &answer["error"];
             assert_eq!((&error["class"], &error["exc_type"]), (&json!("RemoteError"), &json!(expected)), "{case}");
-            assert_eq!(error["value"], Value::from(expected_value(expected, version, method)), "{case}");
+            // oslo's words, then what is offered.
+            let value = error["value"].as_str().unwrap();
+            assert_eq!(value.split(';').next(), Some(&*expected_value(expected, version, method)), "{case}");
+            assert!(value.contains("; "), "{case}: {value}");
         }
     }
 }
