@@ -2,7 +2,7 @@
 
 use oxlo_transport::{
     Failure, Payload,
-    settings::NonFinite,
+    settings::{FromFailure, NonFinite},
     text::one_line,
     wire::json::{JsonError, JsonErrorKind},
 };
@@ -81,6 +81,14 @@ impl HandlerError {
 impl<E: Into<Failure>> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self::Failure(Box::new(error.into()))
+    }
+}
+
+/// A contract's method may return it. Its caller then gets every failure as [`HandlerError::Failure`], whether it was
+/// expected or not; a request that is requeued or ignored ends without one.
+impl FromFailure for HandlerError {
+    fn recognise(failure: &Failure) -> Option<Self> {
+        Some(Self::Failure(Box::new(failure.clone())))
     }
 }
 
