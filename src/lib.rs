@@ -54,7 +54,7 @@ pub mod guide;
 pub mod testing;
 
 pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
-pub use oxlo_macros::{RemoteError, contract, endpoint};
+pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
     Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,

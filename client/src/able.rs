@@ -1,11 +1,11 @@
 //! What keeps the compiler's words about a contract short.
 //!
 //! A type of the user's that cannot travel would be reported wherever the generated code needs it. Instead the code asks
-//! by [`Probe::able`] whether all types of a method can what they must: if so it gets [`Able`], whose functions are those
+//! by [`Probe::oxlo_able`] whether all types of a method can what they must: if so it gets [`Able`], whose functions are those
 //! of [`private`](crate::contract::private), else [`Unable`], whose functions ask for nothing. The one complaint is then
 //! that of the check at the user's type, and with it the code never runs.
 //!
-//! Which of both `able` is meant is decided by the receiver: `(&probe).able()` finds the method of `Probe` first, and
+//! Which of both `oxlo_able` is meant is decided by the receiver: `(&probe).oxlo_able()` finds the method of `Probe` first, and
 //! that of `&Probe` if the bounds of the former do not hold.
 
 use std::{any::Any, future::pending, marker::PhantomData};
@@ -31,7 +31,7 @@ impl<R, E, C, A> Probe<R, E, C, A> {
 /// For types that can what they must.
 pub trait IsAble {
     /// Found first.
-    fn able(&self) -> Able {
+    fn oxlo_able(&self) -> Able {
         Able
     }
 }
@@ -41,7 +41,7 @@ impl<R: DeserializeOwned, E: FromFailure, C: Serialize + Any, A: Serialize> IsAb
 /// For all others.
 pub trait IsUnable {
     /// Found if there is no other.
-    fn able(&self) -> Unable {
+    fn oxlo_able(&self) -> Unable {
         Unable
     }
 }

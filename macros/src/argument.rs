@@ -1,18 +1,21 @@
 //! One parameter behind the context: a named argument, or what the server reads from the request.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::{Attribute, FnArg, GenericArgument, Ident, LitStr, Pat, PathArguments, Type, ext::IdentExt};
+use quote::quote;
+use syn::{FnArg, GenericArgument, Ident, LitStr, Pat, PathArguments, Type, ext::IdentExt};
 
 use crate::{
     attributes::{Once, entries, take},
     check::is_known,
     errors::Errors,
+    names::{Names, local, mixed},
+    serde_keys::SerdeKeys,
     version::Version,
 };
 
+#[derive(Clone)]
 pub(crate) enum Parameter {
-    Argument(Argument),
+    Argument(Box<Argument>),
     /// The name is made up, so that the user may take the value apart in the signature.
     Extract {
         ident: Ident,
@@ -20,18 +23,22 @@ pub(crate) enum Parameter {
     },
 }
 
+#[derive(Clone)]
 pub(crate) struct Argument {
     pub(crate) ident: Ident,
     /// As the user wrote it.
     pub(crate) ty: Type,
+    position: usize,
     wire: Option<LitStr>,
     pub(crate) since: Option<Version>,
     pub(crate) droppable: bool,
-    serde: Vec<Attribute>,
+    pub(crate) serde: SerdeKeys,
+    /// Whether `#[cfg]` stands at it, so that another argument may take its place.
+    pub(crate) conditional: bool,
 }
 
 impl Parameter {
-    /// Reads a parameter, and leaves in `input` what the compiler shall see.
+    /// Reads a parameter.
     pub(crate) fn read(position: usize, input: &mut FnArg, errors: &mut Errors) -> Option<Self> {
         let FnArg::Typed(typed) = input else { return None };
         let rpc = take(&mut typed.attrs, "rpc");
@@ -45,7 +52,7 @@ impl Parameter {
             if !matches!(mark.meta, syn::Meta::Path(_)) {
                 errors.at(mark, "write #[extract]");
             }
-            return Some(Self::Extract { ident: format_ident!("extracted_{position}"), ty });
+            return Some(Self::Extract { ident: local(&format!("extracted_{position}")), ty });
         }
         let Pat::Ident(pattern) = &*typed.pat else {
             errors.at(&typed.pat, "arguments travel by name: write `name: Type` and take it apart in the body");
@@ -55,7 +62,10 @@ impl Parameter {
         if let Some(reason) = unsupported(&ty) {
             errors.at(&ty, reason);
         }
-        let mut argument = Argument { ident, ty, wire: None, since: None, droppable: false, serde };
+        let serde = SerdeKeys::read(serde, errors);
+        let conditional = typed.attrs.iter().any(|it| it.path().is_ident("cfg"));
+        let mut argument =
+            Argument { ident, ty, position, wire: None, since: None, droppable: false, serde, conditional };
         let mut once = Once::default();
         for attribute in &rpc {
             for entry in errors.check(entries(attribute)).into_iter().flatten() {
@@ -69,7 +79,7 @@ impl Parameter {
             }
         }
         argument.check(errors);
-        Some(Self::Argument(argument))
+        Some(Self::Argument(Box::new(argument)))
     }
 }
 
@@ -84,45 +94,61 @@ impl Argument {
                 "an argument that came later must be an `Option`, so that older requests can be without it",
             );
         }
+        if let (Some(rename), Some(_)) = (&self.serde.rename, &self.wire) {
+            errors.at(rename, "the argument has two names: #[rpc(name = \"..\")] and #[serde(rename = \"..\")]");
+        }
+        let named = self.wire.as_ref().or(self.serde.rename.as_ref()).or(self.serde.aliases.first());
+        if let (true, Some(named)) = (self.serde.flatten, named) {
+            errors.at(named, "a flattened argument has no name of its own: its fields are the arguments");
+        }
     }
 
     /// Its name on the wire.
     pub(crate) fn name(&self) -> String {
-        self.wire.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+        let given = self.wire.as_ref().or(self.serde.rename.as_ref());
+        given.map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+    }
+
+    /// All names that the server takes for it; none if its fields are the arguments.
+    pub(crate) fn names(&self) -> Vec<String> {
+        if self.serde.flatten {
+            return Vec::new();
+        }
+        std::iter::once(self.name()).chain(self.serde.aliases.iter().map(LitStr::value)).collect()
     }
 
     /// The type that stands as a parameter of the structs, so that serde's code for them asks nothing of it, and what is
     /// asked of it can be asked where the user wrote it. `None` for what is common, and for what the user's own
     /// attributes for serde may be about.
-    pub(crate) fn parameter(&self) -> Option<(Ident, &Type)> {
+    pub(crate) fn parameter(&self, names: &Names) -> Option<(Ident, &Type)> {
         let ty = match self.since {
             Some(_) => inside_option(&self.ty)?,
             None => &self.ty,
         };
-        let free = self.serde.is_empty() && !self.is_reference() && !is_known(ty);
-        free.then(|| (format_ident!("OxloType{}", camel_case(&self.ident)), ty))
+        let free = self.serde.attributes.is_empty() && !self.is_reference() && !is_known(ty);
+        free.then(|| (names.item(&format!("T{}", self.position)), ty))
     }
 
     /// The type of the struct's field, if it has a parameter.
-    fn parametric(&self) -> Option<TokenStream> {
-        let (parameter, _) = self.parameter()?;
-        Some(if self.since.is_some() { quote!(::core::option::Option<#parameter>) } else { quote!(#parameter) })
+    fn parametric(&self, names: &Names) -> Option<TokenStream> {
+        let (parameter, _) = self.parameter(names)?;
+        Some(if self.since.is_some() { mixed!(::core::option::Option<#parameter>) } else { mixed!(#parameter) })
     }
 
     /// The field of the struct that is sent. References are sent as they are.
-    pub(crate) fn sent_field(&self) -> TokenStream {
+    pub(crate) fn sent_field(&self, names: &Names) -> TokenStream {
         let ident = &self.ident;
-        let ty = self.parametric().unwrap_or_else(|| match &self.ty {
+        let ty = self.parametric(names).unwrap_or_else(|| match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
-                quote!(&'oxlo #inner)
+                mixed!(&'oxlo #inner)
             }
             other => quote!(#other),
         });
         let attributes = self.field_attributes();
-        let skip =
-            self.since.as_ref().map(|_| quote!(#[serde(skip_serializing_if = "::core::option::Option::is_none")]));
-        quote!(#(#attributes)* #skip #ident: #ty)
+        let skip = (self.since.is_some() && !self.serde.skipped_by_function)
+            .then(|| mixed!(#[serde(skip_serializing_if = "::core::option::Option::is_none")]));
+        mixed!(#(#attributes)* #skip #ident: #ty)
     }
 
     pub(crate) fn is_reference(&self) -> bool {
@@ -130,42 +156,36 @@ impl Argument {
     }
 
     /// The field of the struct that is received. What is taken by reference is owned there.
-    pub(crate) fn received_field(&self) -> TokenStream {
+    pub(crate) fn received_field(&self, names: &Names) -> TokenStream {
         let ident = &self.ident;
-        let ty = self.parametric().unwrap_or_else(|| match &self.ty {
+        let ty = self.parametric(names).unwrap_or_else(|| match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
-                quote!(<#inner as ::std::borrow::ToOwned>::Owned)
+                mixed!(<#inner as ::std::borrow::ToOwned>::Owned)
             }
             other => quote!(#other),
         });
         let attributes = self.field_attributes();
-        quote!(#(#attributes)* #ident: #ty)
+        // serde takes a missing `Option` for `None` only where no function reads it.
+        let default = (self.since.is_some() && self.serde.read_by_function && !self.serde.default)
+            .then(|| mixed!(#[serde(default)]));
+        mixed!(#(#attributes)* #default #ident: #ty)
     }
 
     /// How the received value is handed to the method.
     pub(crate) fn passed(&self) -> TokenStream {
         let ident = &self.ident;
-        if self.is_reference() { quote!(&args.#ident) } else { quote!(args.#ident) }
+        if self.is_reference() { mixed!(&oxlo_args.#ident) } else { mixed!(oxlo_args.#ident) }
     }
 
     fn field_attributes(&self) -> Vec<TokenStream> {
-        let renamed = self.wire.as_ref().map(|wire| quote!(#[serde(rename = #wire)]));
-        renamed.into_iter().chain(self.serde.iter().map(|it| quote!(#it))).collect()
+        let renamed = self.wire.as_ref().map(|wire| mixed!(#[serde(rename = #wire)]));
+        renamed.into_iter().chain(self.serde.attributes.iter().map(|it| quote!(#it))).collect()
     }
 }
 
 fn is_option(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
-}
-
-/// As type parameters are written: `retry_after` is `RetryAfter`.
-fn camel_case(ident: &Ident) -> String {
-    let word = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-    };
-    ident.unraw().to_string().split('_').map(word).collect()
 }
 
 fn inside_option(ty: &Type) -> Option<&Type> {
@@ -175,6 +195,29 @@ fn inside_option(ty: &Type) -> Option<&Type> {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,
     })
+}
+
+/// A reference in a type that is none itself, or below the one that it is.
+pub(crate) fn reference_inside(ty: &Type) -> Option<&Type> {
+    fn any(ty: &Type) -> Option<&Type> {
+        if matches!(ty, Type::Reference(_)) { Some(ty) } else { reference_inside(ty) }
+    }
+    match ty {
+        Type::Reference(reference) => any(&reference.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(any),
+        Type::Array(array) => any(&array.elem),
+        Type::Slice(slice) => any(&slice.elem),
+        Type::Paren(inner) => any(&inner.elem),
+        Type::Group(inner) => any(&inner.elem),
+        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
+            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => any(ty),
+                _ => None,
+            }),
+            _ => None,
+        }),
+        _ => None,
+    }
 }
 
 /// Why a type cannot travel, as far as its form tells; whether it is a serde type the compiler finds out.

@@ -71,7 +71,7 @@ fn call(root: &Root, module: &str, name: &str, ty: &Type) -> TokenStream {
 }
 
 /// The tokens as if they stood where the user wrote this. Names keep their meaning.
-fn at(place: &impl Spanned, tokens: &TokenStream) -> TokenStream {
+pub(crate) fn at(place: &impl Spanned, tokens: &TokenStream) -> TokenStream {
     located(tokens.clone(), place.span())
 }
 

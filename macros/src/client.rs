@@ -2,50 +2,69 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Ident, LitStr, Visibility, ext::IdentExt};
+use syn::{Ident, ItemTrait, LitStr, ext::IdentExt};
 
 use crate::{
-    method::{Method, Output},
+    method::{Method, Output, lints, named},
+    names::{Names, local, mixed},
     root::Root,
 };
 
 /// Names that the generated client has beside the contract's.
-pub(crate) const RESERVED: [&str; 5] = ["new", "over", "rpc", "prepare", "into_rpc"];
+pub(crate) const RESERVED: [&str; 6] = ["new", "over", "rpc", "prepare", "into_rpc", "VERSION"];
+
+/// What all of the client's code needs to know.
+struct Code<'a> {
+    root: &'a Root,
+    names: &'a Names,
+    client: Ident,
+}
 
 pub(crate) fn generate(
     root: &Root,
-    visibility: &Visibility,
-    contract: &Ident,
+    names: &Names,
+    contract: &ItemTrait,
     version: &LitStr,
     namespace: Option<&LitStr>,
     methods: &[Method],
 ) -> TokenStream {
-    let private = root.private();
-    let client = format_ident!("{contract}Client");
+    let (private, visibility, ident) = (root.private(), &contract.vis, &contract.ident);
+    let (carried, lints) = (named(&contract.attrs, &["cfg", "deprecated"]), lints(&contract.attrs));
+    let conditions = named(&contract.attrs, &["cfg"]);
+    let code = Code { root, names, client: format_ident!("{ident}Client") };
+    let client = &code.client;
     let about = format!(
-        "Asks servers of [`{contract}`]: an `RPCClient` with a method for each of the contract's, which sends the version \
+        "Asks servers of [`{ident}`]: an `RPCClient` with a method for each of the contract's, which sends the version \
          that introduced it and honours the version cap."
     );
-    let namespaced = namespace.map_or_else(|| quote!(rpc), |it| quote!(rpc.namespace(#it)));
-    let structs = methods.iter().map(|method| arguments(root, method));
-    let calls = methods.iter().map(|method| call(root, method));
-    let starts = methods.iter().filter(|method| !method.cast).map(|method| start(root, method));
-    quote! {
+    let namespaced =
+        namespace.map_or_else(|| mixed!(rpc), |it| mixed!(#private::client::RPCClient::namespace(rpc, #it)));
+    let structs = methods.iter().map(|method| code.arguments(method));
+    let fallbacks = methods.iter().map(|method| code.fallback_function(method));
+    let calls = methods.iter().map(|method| code.call(method));
+    let starts = methods.iter().filter(|method| !method.cast).map(|method| code.start(method));
+    mixed! {
         #[doc = #about]
+        #(#carried)*
+        #(#lints)*
         // What a program does not call is no dead code of its own.
-        #[allow(dead_code)]
-        #[derive(Clone, Debug)]
+        #[allow(dead_code, deprecated)]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
         #visibility struct #client {
             rpc: #private::client::RPCClient,
         }
 
+        #(#conditions)*
+        #(#lints)*
+        #[allow(deprecated)]
         const _: () = {
             #(#structs)*
+            #(#fallbacks)*
 
             #[allow(dead_code, clippy::too_many_arguments)]
             impl #client {
                 /// The version of the contract.
-                pub const VERSION: &'static str = #version;
+                pub const VERSION: &'static ::core::primitive::str = #version;
 
                 /// A client for the service that `target` names by its topic. Namespace and version are the contract's.
                 #[must_use]
@@ -79,9 +98,9 @@ pub(crate) fn generate(
                 #[must_use]
                 pub fn prepare(
                     &self,
-                    overrides: impl FnOnce(#private::client::RPCClient) -> #private::client::RPCClient,
+                    overrides: impl ::core::ops::FnOnce(#private::client::RPCClient) -> #private::client::RPCClient,
                 ) -> Self {
-                    Self { rpc: overrides(self.rpc.prepare()) }
+                    Self { rpc: overrides(#private::client::RPCClient::prepare(&self.rpc)) }
                 }
 
                 #(#calls)*
@@ -91,23 +110,182 @@ pub(crate) fn generate(
     }
 }
 
-fn arguments_ident(method: &Method) -> Ident {
-    format_ident!("OxloArgs_{}", method.ident.unraw())
-}
+impl Code<'_> {
+    /// The struct that a method's arguments are sent as.
+    fn arguments(&self, method: &Method) -> TokenStream {
+        let (private, serde) = (self.root.private(), self.root.serde());
+        let (ident, conditions, lints) = (self.arguments_ident(method), &method.conditions, &method.lints);
+        let fields = method.arguments().map(|argument| argument.sent_field(self.names));
+        let lifetime = has_references(method).then(|| mixed!('oxlo,));
+        let (parameters, _) = method.generics(self.names);
+        mixed! {
+            #(#conditions)*
+            #(#lints)*
+            #[allow(non_camel_case_types, non_snake_case)]
+            #[derive(#private::serde::Serialize)]
+            #[serde(crate = #serde)]
+            struct #ident <#lifetime #(#parameters),*> { #(#fields,)* }
+        }
+    }
 
-/// The struct that a method's arguments are sent as.
-fn arguments(root: &Root, method: &Method) -> TokenStream {
-    let (private, serde) = (root.private(), root.serde());
-    let (ident, conditions) = (arguments_ident(method), &method.conditions);
-    let fields = method.arguments().map(|argument| argument.sent_field());
-    let lifetime = has_references(method).then(|| quote!('oxlo,));
-    let (parameters, _) = method.generics();
-    quote! {
-        #(#conditions)*
-        #[allow(non_camel_case_types)]
-        #[derive(#private::serde::Serialize)]
-        #[serde(crate = #serde)]
-        struct #ident <#lifetime #(#parameters),*> { #(#fields,)* }
+    fn arguments_ident(&self, method: &Method) -> Ident {
+        self.names.item(&format!("Args_{}", method.ident.unraw()))
+    }
+
+    /// What every method of the client begins with: the version to be sent, and the arguments.
+    fn prelude(&self, method: &Method) -> TokenStream {
+        let (private, arguments) = (self.root.private(), self.arguments_ident(method));
+        let names = method.arguments().map(|argument| &argument.ident);
+        let since = method.since.as_ref().map(|it| &it.literal);
+        let mut later: Vec<_> =
+            method.arguments().filter_map(|it| it.since.as_ref().map(|since| (since, it))).collect();
+        later.sort_by_key(|(since, _)| since.number);
+        let later = later.iter().map(|(since, argument)| {
+            let (ident, droppable, since) = (&argument.ident, argument.droppable, &since.literal);
+            mixed! {
+                let (oxlo_version, #ident) =
+                    #private::client::later(&self.rpc, oxlo_version, #since, #ident, #droppable);
+            }
+        });
+        mixed! {
+            let oxlo_version: &'static ::core::primitive::str = #since;
+            #(#later)*
+            let oxlo_args = #arguments { #(#names),* };
+        }
+    }
+
+    /// A description of the request: name, version, and whether running it twice does harm.
+    fn spec(&self, method: &Method) -> TokenStream {
+        let (private, name) = (self.root.private(), method.name());
+        let (idempotent, fanout) = (method.idempotent, method.fanout);
+        mixed! {
+            #private::client::Spec {
+                method: #name,
+                version: oxlo_version,
+                idempotent: #idempotent,
+                fanout: #fanout,
+            }
+        }
+    }
+
+    /// The call of a function of ours, by way of what knows whether it can be called at all.
+    fn send(&self, method: &Method, function: &TokenStream, types: &TokenStream) -> TokenStream {
+        let (private, spec, context) = (self.root.private(), self.spec(method), &method.context);
+        let ctxt = &method.context_ident;
+        let (value, error) = match &method.output {
+            Output::Value(value) if !method.cast => (quote!(#value), mixed!(#private::remote::Failure)),
+            Output::Result(value, error) if !method.cast => (quote!(#value), quote!(#error)),
+            _ => (mixed!(()), mixed!(#private::remote::Failure)),
+        };
+        mixed! {{
+            use #private::able::{IsAble as _, IsUnable as _};
+            let oxlo_probe = #private::able::Probe::<#value, #error, #context, _>::of(&oxlo_args);
+            (&oxlo_probe).oxlo_able().#function::<#types #context>(&self.rpc, #ctxt, #spec, oxlo_args).await
+        }}
+    }
+
+    fn call(&self, method: &Method) -> TokenStream {
+        let ident = &method.ident;
+        let Method { docs, deprecated, conditions, lints, .. } = method;
+        let inputs = inputs(method);
+        let prelude = self.prelude(method);
+        let (function, types) = match &method.output {
+            _ if method.cast => (mixed!(cast), mixed!()),
+            Output::Nothing => (mixed!(call), mixed!((),)),
+            Output::Value(value) => (mixed!(call), mixed!(#value,)),
+            Output::Result(value, error) => (mixed!(call_method), mixed!(#value, #error,)),
+        };
+        let result = self.result(if method.cast { &Output::Nothing } else { &method.output });
+        let send = self.send(method, &function, &types);
+        let fallback = method.fallback.as_ref().map(|_| self.fallback(method));
+        mixed! {
+            #(#docs)*
+            #(#deprecated)*
+            #(#conditions)*
+            #(#lints)*
+            pub async fn #ident(#inputs) -> ::core::result::Result<#result> {
+                #fallback
+                #prelude
+                #send
+            }
+        }
+    }
+
+    /// Calls the user's function where the server is too old.
+    fn fallback(&self, method: &Method) -> TokenStream {
+        let (private, fallback, ctxt) = (self.root.private(), self.fallback_ident(method), &method.context_ident);
+        let since = method.since.as_ref().map(|it| &it.literal);
+        let names = method.arguments().map(|argument| &argument.ident);
+        mixed! {
+            if !#private::client::RPCClient::can_send_version(&self.rpc, ::core::option::Option::Some(#since)) {
+                return #fallback(self, #ctxt, #(#names),*).await;
+            }
+        }
+    }
+
+    fn fallback_ident(&self, method: &Method) -> Ident {
+        self.names.item(&format!("Fallback_{}", method.ident.unraw()))
+    }
+
+    /// The call of the user's function, apart from the method: an argument may be called as the function is.
+    fn fallback_function(&self, method: &Method) -> Option<TokenStream> {
+        let function = method.fallback.as_ref()?;
+        let (client, context, fallback) = (&self.client, &method.context, self.fallback_ident(method));
+        let Method { conditions, lints, .. } = method;
+        let result = self.result(if method.cast { &Output::Nothing } else { &method.output });
+        let types = method.arguments().map(|argument| &argument.ty);
+        let locals: Vec<Ident> =
+            (0..method.arguments().count()).map(|position| local(&format!("argument_{position}"))).collect();
+        Some(mixed! {
+            #(#conditions)*
+            #(#lints)*
+            #[allow(dead_code, non_snake_case, clippy::too_many_arguments)]
+            async fn #fallback(
+                oxlo_client: &#client, oxlo_ctxt: &#context, #(#locals: #types),*
+            ) -> ::core::result::Result<#result> {
+                #function(oxlo_client, oxlo_ctxt, #(#locals),*).await
+            }
+        })
+    }
+
+    /// Both types of the `Result` that a method of the client gives.
+    fn result(&self, output: &Output) -> TokenStream {
+        let private = self.root.private();
+        match output {
+            Output::Nothing => mixed!((), #private::client::CallError),
+            Output::Value(value) => mixed!(#value, #private::client::CallError),
+            Output::Result(value, error) => mixed!(#value, #private::client::MethodError<#error>),
+        }
+    }
+
+    fn start(&self, method: &Method) -> TokenStream {
+        let (private, ident) = (self.root.private(), &method.ident);
+        let start = format_ident!("start_{}", ident.unraw());
+        let about = format!(
+            "Sends [`{0}`](Self::{0}) and returns when the broker has it, with a future for its result.",
+            ident.unraw()
+        );
+        let Method { deprecated, conditions, lints, .. } = method;
+        let inputs = inputs(method);
+        let prelude = self.prelude(method);
+        let (pending, function, types) = match &method.output {
+            Output::Nothing => (mixed!(#private::client::PendingCall<()>), mixed!(start), mixed!((),)),
+            Output::Value(value) => (mixed!(#private::client::PendingCall<#value>), mixed!(start), mixed!(#value,)),
+            Output::Result(value, error) => {
+                (mixed!(#private::client::PendingMethod<#value, #error>), mixed!(start_method), mixed!(#value, #error,))
+            }
+        };
+        let send = self.send(method, &function, &types);
+        mixed! {
+            #[doc = #about]
+            #(#deprecated)*
+            #(#conditions)*
+            #(#lints)*
+            pub async fn #start(#inputs) -> ::core::result::Result<#pending, #private::client::CallError> {
+                #prelude
+                #send
+            }
+        }
     }
 }
 
@@ -115,113 +293,9 @@ fn has_references(method: &Method) -> bool {
     method.arguments().any(|argument| argument.is_reference())
 }
 
-/// What every method of the client begins with: the version to be sent, and the arguments.
-fn prelude(root: &Root, method: &Method) -> TokenStream {
-    let (private, arguments) = (root.private(), arguments_ident(method));
+fn inputs(method: &Method) -> TokenStream {
+    let (ctxt, context) = (&method.context_ident, &method.context);
     let names = method.arguments().map(|argument| &argument.ident);
-    let since = method.since.as_ref().map(|it| &it.literal);
-    let mut later: Vec<_> = method.arguments().filter_map(|it| it.since.as_ref().map(|since| (since, it))).collect();
-    later.sort_by_key(|(since, _)| since.number);
-    let later = later.iter().map(|(since, argument)| {
-        let (ident, droppable, since) = (&argument.ident, argument.droppable, &since.literal);
-        quote!(let (version, #ident) = #private::client::later(&self.rpc, version, #since, #ident, #droppable);)
-    });
-    quote! {
-        let version: &'static str = #since;
-        #(#later)*
-        let args = #arguments { #(#names),* };
-    }
-}
-
-fn signature(method: &Method) -> (TokenStream, Vec<&Ident>) {
-    let context = &method.context;
-    let names: Vec<&Ident> = method.arguments().map(|argument| &argument.ident).collect();
     let types = method.arguments().map(|argument| &argument.ty);
-    (quote!(&self, ctxt: &#context #(, #names: #types)*), names)
-}
-
-/// A description of the request: name, version, and whether running it twice does harm.
-fn spec(root: &Root, method: &Method) -> TokenStream {
-    let (private, name, idempotent, fanout) = (root.private(), method.name(), method.idempotent, method.fanout);
-    quote!(#private::client::Spec { method: #name, version, idempotent: #idempotent, fanout: #fanout })
-}
-
-fn about(method: &Method) -> Vec<TokenStream> {
-    let (docs, conditions) = (&method.docs, &method.conditions);
-    docs.iter().map(|it| quote!(#it)).chain(conditions.iter().map(|it| quote!(#it))).collect()
-}
-
-/// The call of a function of ours, by way of what knows whether it can be called at all.
-fn send(root: &Root, method: &Method, function: &TokenStream, types: &TokenStream) -> TokenStream {
-    let (private, spec, context) = (root.private(), spec(root, method), &method.context);
-    let (value, error) = match &method.output {
-        _ if method.cast => (quote!(()), quote!(#private::remote::Failure)),
-        Output::Nothing => (quote!(()), quote!(#private::remote::Failure)),
-        Output::Value(value) => (quote!(#value), quote!(#private::remote::Failure)),
-        Output::Result(value, error) => (quote!(#value), quote!(#error)),
-    };
-    quote! {{
-        use #private::able::{IsAble as _, IsUnable as _};
-        let probe = #private::able::Probe::<#value, #error, #context, _>::of(&args);
-        (&probe).able().#function::<#types #context>(&self.rpc, ctxt, #spec, args).await
-    }}
-}
-
-fn call(root: &Root, method: &Method) -> TokenStream {
-    let (private, ident, about) = (root.private(), &method.ident, about(method));
-    let (inputs, names) = signature(method);
-    let prelude = prelude(root, method);
-    let (result, function, types) = match &method.output {
-        _ if method.cast => (quote!((), #private::client::CallError), quote!(cast), quote!()),
-        Output::Nothing => (quote!((), #private::client::CallError), quote!(call), quote!((),)),
-        Output::Value(value) => (quote!(#value, #private::client::CallError), quote!(call), quote!(#value,)),
-        Output::Result(value, error) => {
-            (quote!(#value, #private::client::MethodError<#error>), quote!(call_method), quote!(#value, #error,))
-        }
-    };
-    let send = send(root, method, &function, &types);
-    let fallback = method.fallback.as_ref().map(|function| {
-        let since = method.since.as_ref().map(|it| &it.literal);
-        quote! {
-            if !self.rpc.can_send_version(::core::option::Option::Some(#since)) {
-                return #function(self, ctxt, #(#names),*).await;
-            }
-        }
-    });
-    quote! {
-        #(#about)*
-        pub async fn #ident(#inputs) -> ::core::result::Result<#result> {
-            #fallback
-            #prelude
-            #send
-        }
-    }
-}
-
-fn start(root: &Root, method: &Method) -> TokenStream {
-    let (private, ident) = (root.private(), &method.ident);
-    let start = format_ident!("start_{}", ident.unraw());
-    let about = format!(
-        "Sends [`{0}`](Self::{0}) and returns when the broker has it, with a future for its result.",
-        ident.unraw()
-    );
-    let conditions = &method.conditions;
-    let (inputs, _) = signature(method);
-    let prelude = prelude(root, method);
-    let (pending, function, types) = match &method.output {
-        Output::Nothing => (quote!(#private::client::PendingCall<()>), quote!(start), quote!((),)),
-        Output::Value(value) => (quote!(#private::client::PendingCall<#value>), quote!(start), quote!(#value,)),
-        Output::Result(value, error) => {
-            (quote!(#private::client::PendingMethod<#value, #error>), quote!(start_method), quote!(#value, #error,))
-        }
-    };
-    let send = send(root, method, &function, &types);
-    quote! {
-        #[doc = #about]
-        #(#conditions)*
-        pub async fn #start(#inputs) -> ::core::result::Result<#pending, #private::client::CallError> {
-            #prelude
-            #send
-        }
-    }
+    mixed!(&self, #ctxt: &#context #(, #names: #types)*)
 }

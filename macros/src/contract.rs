@@ -9,13 +9,15 @@ use crate::{
     check::Sides,
     client,
     errors::Errors,
-    method::{Method, Place, check_names},
+    method::{Method, Place, check_names, lints, named},
+    names::{Names, mixed},
     root::Root,
     serve,
     version::Version,
 };
 
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> TokenStream {
+    let names = Names::apart_from(&item);
     let mut contract: ItemTrait = match syn::parse2(item) {
         Ok(contract) => contract,
         Err(error) => {
@@ -27,7 +29,13 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     let service = Service::read(attribute, &contract.ident, true, &mut errors);
     let root = service.path.as_ref().map_or_else(|| root.clone(), |path| root.at(path));
     check_trait(&contract, &mut errors);
-    let methods = methods(&mut contract, service.version.as_ref(), &mut errors);
+    let both = service.only_client == service.only_server;
+    let sides = Sides {
+        client: root.client && (both || service.only_client),
+        server: root.server && (both || service.only_server),
+    };
+    let place = Place::Contract { served: sides.server };
+    let methods = methods(&mut contract, place, service.version.as_ref(), &mut errors);
     check_names(&methods, &mut errors);
     check_client_names(&methods, &mut errors);
 
@@ -46,16 +54,13 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     // The trait goes out in any case, so that its users are not told that it is missing.
     let error = errors.into_error().map(|error| error.to_compile_error());
     let (Some(version), None) = (&service.version, &error) else { return quote!(#contract #error) };
-    let both = service.only_client == service.only_server;
-    let sides = Sides {
-        client: root.client && (both || service.only_client),
-        server: root.server && (both || service.only_server),
-    };
-    let (vis, ident, namespace) = (&contract.vis, &contract.ident, service.namespace.as_ref());
-    let client = sides.client.then(|| client::generate(&root, vis, ident, &version.literal, namespace, &methods));
+    let namespace = service.namespace.as_ref();
+    let client =
+        sides.client.then(|| client::generate(&root, &names, &contract, &version.literal, namespace, &methods));
     let checks = methods.iter().map(|method| method.checks(&root, sides));
-    let server = sides.server.then(|| server(&root, &contract, &service, version, &methods));
-    quote!(#contract const _: () = { #(#checks)* }; #client #server)
+    let server = sides.server.then(|| server(&root, &names, &contract, &service, version, &methods));
+    let conditions = named(&contract.attrs, &["cfg"]);
+    mixed!(#contract #(#conditions)* #[allow(deprecated)] const _: () = { #(#checks)* }; #client #server)
 }
 
 fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
@@ -73,17 +78,17 @@ fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
     }
 }
 
-fn methods(contract: &mut ItemTrait, version: Option<&Version>, errors: &mut Errors) -> Vec<Method> {
+fn methods(contract: &mut ItemTrait, place: Place, version: Option<&Version>, errors: &mut Errors) -> Vec<Method> {
     let mut methods = Vec::new();
     for item in &mut contract.items {
         let TraitItem::Fn(function) = item else { continue };
         let rpc = take(&mut function.attrs, "rpc");
-        let read = Method::read(Place::Contract, &rpc, &function.attrs, &mut function.sig, errors);
-        let Some(mut method) = read else { continue };
-        if let Some(version) = version {
-            check_versions(&mut method, version, errors);
+        for mut method in Method::read(place, &rpc, &function.attrs, &mut function.sig, errors) {
+            if let Some(version) = version {
+                check_versions(&mut method, version, errors);
+            }
+            methods.push(method);
         }
-        methods.push(method);
     }
     methods
 }
@@ -159,48 +164,64 @@ fn desugar(function: &mut TraitItemFn) {
     }
 }
 
-fn server(root: &Root, contract: &ItemTrait, service: &Service, version: &Version, methods: &[Method]) -> TokenStream {
+fn server(
+    root: &Root,
+    names: &Names,
+    contract: &ItemTrait,
+    service: &Service,
+    version: &Version,
+    methods: &[Method],
+) -> TokenStream {
     let (private, visibility, ident) = (root.private(), &contract.vis, &contract.ident);
-    let endpoint = format_ident!("{ident}Endpoint");
+    let (endpoint, implementor) = (format_ident!("{ident}Endpoint"), names.item("Implementor"));
+    let (carried, lints) = (named(&contract.attrs, &["cfg", "deprecated"]), lints(&contract.attrs));
+    let conditions = named(&contract.attrs, &["cfg"]);
     let about = format!("Serves [`{ident}`]: an `Into<Endpoint>` for `RPCServer::builder(..).endpoint(..)`.");
-    let path = quote!(<C as #ident>);
-    let built = serve::endpoint(root, &version.literal, service.namespace.as_ref(), methods, &path);
-    quote! {
+    let path = mixed!(<#implementor as #ident>);
+    let built = serve::endpoint(root, names, &version.literal, service.namespace.as_ref(), methods, &path);
+    mixed! {
         #[doc = #about]
-        #[allow(dead_code)]
-        #visibility struct #endpoint<C>(::std::sync::Arc<C>);
+        #(#carried)*
+        #[allow(dead_code, deprecated)]
+        #visibility struct #endpoint<#implementor>(::std::sync::Arc<#implementor>);
 
+        #(#conditions)*
+        #(#lints)*
+        #[allow(deprecated)]
         const _: () = {
             #[allow(dead_code)]
-            impl<C: #ident> #endpoint<C> {
+            impl<#implementor: #ident> #endpoint<#implementor> {
                 /// An endpoint that asks `implementation`.
                 #[must_use]
-                pub fn new(implementation: C) -> Self {
+                pub fn new(implementation: #implementor) -> Self {
                     Self(::std::sync::Arc::new(implementation))
                 }
 
                 /// An endpoint that asks an implementation which the program keeps a hand on.
                 #[must_use]
-                pub fn shared(implementation: ::std::sync::Arc<C>) -> Self {
+                pub fn shared(implementation: ::std::sync::Arc<#implementor>) -> Self {
                     Self(implementation)
                 }
             }
 
-            impl<C> ::core::clone::Clone for #endpoint<C> {
+            impl<#implementor> ::core::clone::Clone for #endpoint<#implementor> {
                 fn clone(&self) -> Self {
-                    Self(::std::sync::Arc::clone(&self.0))
+                    Self(::core::clone::Clone::clone(&self.0))
                 }
             }
 
-            impl<C> ::core::fmt::Debug for #endpoint<C> {
-                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    f.debug_struct(::core::stringify!(#endpoint)).finish_non_exhaustive()
+            impl<#implementor> ::core::fmt::Debug for #endpoint<#implementor> {
+                fn fmt(&self, oxlo_formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::DebugStruct::finish_non_exhaustive(&mut ::core::fmt::Formatter::debug_struct(
+                        oxlo_formatter,
+                        ::core::stringify!(#endpoint),
+                    ))
                 }
             }
 
-            impl<C: #ident> ::core::convert::From<#endpoint<C>> for #private::server::Endpoint {
-                fn from(endpoint: #endpoint<C>) -> Self {
-                    let this = endpoint.0;
+            impl<#implementor: #ident> ::core::convert::From<#endpoint<#implementor>> for #private::server::Endpoint {
+                fn from(oxlo_served: #endpoint<#implementor>) -> Self {
+                    let oxlo_this = oxlo_served.0;
                     #built
                 }
             }

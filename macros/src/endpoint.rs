@@ -8,12 +8,14 @@ use crate::{
     attributes::{Service, take},
     check::Sides,
     errors::Errors,
-    method::{Method, Place, check_names},
+    method::{Method, Place, check_names, lints, named},
+    names::{Names, mixed},
     root::Root,
     serve,
 };
 
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> TokenStream {
+    let names = Names::apart_from(&item);
     let mut block: ItemImpl = match syn::parse2(item) {
         Ok(block) => block,
         Err(error) => {
@@ -40,24 +42,30 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     let (Some(version), None) = (&service.version, &error) else { return quote!(#block #error) };
     let (private, ty) = (root.private(), &block.self_ty);
     let sides = Sides { client: false, server: true };
-    let built = serve::endpoint(&root, &version.literal, service.namespace.as_ref(), &methods, &quote!(<#ty>));
+    let path = quote!(<#ty>);
+    let built = serve::endpoint(&root, &names, &version.literal, service.namespace.as_ref(), &methods, &path);
+    let (conditions, lints) = (named(&block.attrs, &["cfg"]), lints(&block.attrs));
     let checks = methods.iter().map(|method| method.checks(&root, sides));
-    quote! {
+    mixed! {
         #block
 
+        #(#conditions)*
+        #(#lints)*
+        #[allow(deprecated)]
         const _: () = {
             #[allow(dead_code)]
             impl #ty {
                 /// An endpoint that asks a value which the program keeps a hand on.
-                pub fn shared_endpoint(this: ::std::sync::Arc<Self>) -> #private::server::Endpoint {
+                pub fn shared_endpoint(implementation: ::std::sync::Arc<Self>) -> #private::server::Endpoint {
                     #(#checks)*
+                    let oxlo_this = implementation;
                     #built
                 }
             }
 
             impl ::core::convert::From<#ty> for #private::server::Endpoint {
-                fn from(this: #ty) -> Self {
-                    <#ty>::shared_endpoint(::std::sync::Arc::new(this))
+                fn from(oxlo_served: #ty) -> Self {
+                    <#ty>::shared_endpoint(::std::sync::Arc::new(oxlo_served))
                 }
             }
         };
@@ -70,6 +78,10 @@ fn methods(block: &mut ItemImpl, errors: &mut Errors) -> Vec<Method> {
     for item in &mut block.items {
         let ImplItem::Fn(function) = item else { continue };
         let rpc = take(&mut function.attrs, "rpc");
+        if function.sig.ident == "shared_endpoint" {
+            errors
+                .at(&function.sig.ident, "#[endpoint] writes a function `shared_endpoint`; call this one differently");
+        }
         if !rpc.is_empty() {
             methods.extend(Method::read(Place::Endpoint, &rpc, &function.attrs, &mut function.sig, errors));
         }

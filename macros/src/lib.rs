@@ -10,12 +10,18 @@ mod argument;
 mod attributes;
 mod check;
 mod client;
+mod conditional;
 mod contract;
+mod debug_handler;
 mod endpoint;
 mod errors;
+#[cfg(test)]
+mod every_name;
 mod method;
+mod names;
 mod remote_error;
 mod root;
+mod serde_keys;
 mod serve;
 mod version;
 
@@ -74,7 +80,12 @@ mod version;
 /// A method is `async`, takes `&self`, then the context (`&Context`, or a reference to a type of yours that is
 /// `Serialize` and `DeserializeOwned`), then its named arguments: any serde type, or a reference to one (`&str`,
 /// `&[T]`). It returns nothing, a value, or `Result<T, E>` whose `E` is a `RemoteError`, a `Failure` or a
-/// `HandlerError`; the client's method then fails with `MethodError<E>`, otherwise with `CallError`.
+/// `HandlerError`; the client's method then fails with `MethodError<E>`, otherwise with `CallError`. With a
+/// `HandlerError` a method can requeue or ignore its request; its caller gets every failure as
+/// `HandlerError::Failure`.
+///
+/// Generated code takes none of your names for its own: arguments, fields and types can have any name, except that the
+/// client's own methods (`new`, `over`, `prepare`, `rpc`, `into_rpc`, `start_..`) cannot be methods of the contract.
 ///
 /// # On the trait
 ///
@@ -100,13 +111,26 @@ mod version;
 ///
 /// | attribute | meaning |
 /// |---|---|
-/// | `#[serde(default)]`, `#[serde(with = "..")]`, .. | as on a field of a struct |
+/// | `#[serde(rename = "n")]`, `#[serde(alias = "n")]` | its name on the wire, on both sides; another that the server takes as well |
+/// | `#[serde(default)]`, `#[serde(default = "..")]` | the server's value for requests without it; an `Option` is `None` without this |
+/// | `#[serde(skip_serializing_if = "..")]` | the client leaves it out where the function says so; goes with `default` |
+/// | `#[serde(with = "..")]`, `serialize_with`, `deserialize_with` | functions that write and read it |
+/// | `#[serde(flatten)]` | its fields, or the entries of a map, are arguments of their own: Python's `**kwargs` |
 /// | `#[rpc(name = "n")]` | its name on the wire |
 /// | `#[rpc(since = "1.2")]` | it came later: the request names this version only if the value is `Some`; needs `Option` |
 /// | `#[rpc(since = "1.2", droppable)]` | where the cap does not allow its version, it is left out instead of refused |
 /// | `#[extract]` | no argument: something that the server reads from the request, any `FromCall`; the client's method is without it |
 ///
-/// Unknown arguments are refused as by Python, with a `TypeError` that names them.
+/// Other keys of serde are refused by the compiler, with what to use instead. Unknown arguments are refused as by
+/// Python, with a `TypeError` that names them; a flattened map takes them all, as does a flattened type that a function
+/// reads, or that itself flattens another.
+///
+/// # Other attributes
+///
+/// `#[cfg(..)]` can be on the trait, on methods and on arguments (at most four different conditions for the arguments of
+/// one method); `#[cfg_attr(.., rpc(..))]` and the like on arguments. The generated code is under the same conditions.
+/// The client's methods have the method's documentation, `#[deprecated]` and `#[must_use]`, and what the trait or the
+/// method allows by `#[allow(..)]` is allowed in them.
 #[proc_macro_attribute]
 pub fn contract(attribute: TokenStream, item: TokenStream) -> TokenStream {
     contract::expand(attribute.into(), item.into(), &Root::facade()).into()
@@ -168,6 +192,55 @@ pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStream {
     endpoint::expand(attribute.into(), item.into(), &Root::server()).into()
+}
+
+/// Reports which condition keeps a function from being a handler.
+///
+/// `.method("add", add)` takes any function that is a handler. Of one that is not, the compiler says only that it is not.
+/// With this attribute each condition is checked by itself, and the message stands at the parameter, the type or the
+/// line that it is about:
+///
+/// - a free `async fn`, or one that returns `impl Future`; no `self`, no type parameters
+/// - at most six parameters, each an extractor: `Context`, `Ctxt<T>`, `Args<T>`, `State<S>`, ..
+/// - `Result<T, E>` is returned, `T` is `Serialize`, `E` is a `Failure`, a `HandlerError`, or a type with
+///   [`derive(RemoteError)`](macro@RemoteError)
+/// - the future is `Send`: nothing like an `Rc` or a lock's guard is kept across an `.await`
+///
+/// The function itself stays as it is, and nothing is added to the program. An attribute cannot be put on a closure:
+/// write a closure that is refused as a function.
+///
+/// ```
+/// use oxlo::{Args, Endpoint, Failure};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Add {
+///     a: i64,
+///     b: i64,
+/// }
+///
+/// #[oxlo::debug_handler]
+/// async fn add(Args(it): Args<Add>) -> Result<i64, Failure> {
+///     Ok(it.a + it.b)
+/// }
+///
+/// let endpoint = Endpoint::new("1.0").method("add", add);
+/// # drop(endpoint);
+/// ```
+///
+/// | key | meaning |
+/// |---|---|
+/// | `blocking` | it is for `blocking_method`: a `fn` without `async` |
+/// | `crate = path` | where `oxlo` is, if it is not called that |
+#[proc_macro_attribute]
+pub fn debug_handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    debug_handler::expand(attribute.into(), item.into(), &Root::facade()).into()
+}
+
+/// `#[debug_handler]` of `oxlo-server`.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn debug_handler_of_server(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    debug_handler::expand(attribute.into(), item.into(), &Root::server()).into()
 }
 
 /// Gives an error type classes and modules on the wire, both ways.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, LitStr, Pat, Path, PathArguments, ReturnType, Signature, Type,
@@ -13,7 +13,9 @@ use crate::{
     argument::{Argument, Parameter},
     attributes::{Once, entries},
     check::Sides,
+    conditional::{Variant, clean, variants},
     errors::Errors,
+    names::Names,
     root::Root,
     version::Version,
 };
@@ -21,10 +23,14 @@ use crate::{
 /// Where a method stands, and with it what its `#[rpc(..)]` may say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    Contract,
+    Contract {
+        /// Whether the server's side is written.
+        served: bool,
+    },
     Endpoint,
 }
 
+#[derive(Clone)]
 pub(crate) struct Method {
     pub(crate) ident: Ident,
     wire: Option<LitStr>,
@@ -35,12 +41,17 @@ pub(crate) struct Method {
     pub(crate) blocking: bool,
     pub(crate) fallback: Option<Path>,
     pub(crate) context: Type,
+    /// What the user calls the context, as a local that the arguments cannot collide with.
+    pub(crate) context_ident: Ident,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) output: Output,
     pub(crate) docs: Vec<Attribute>,
+    pub(crate) deprecated: Vec<Attribute>,
+    pub(crate) lints: Vec<Attribute>,
     pub(crate) conditions: Vec<Attribute>,
 }
 
+#[derive(Clone)]
 pub(crate) enum Output {
     Nothing,
     Value(Box<Type>),
@@ -48,13 +59,38 @@ pub(crate) enum Output {
 }
 
 impl Method {
-    /// Reads a method whose `#[rpc(..)]` attributes were taken off, and leaves in `signature` what the compiler shall
-    /// see. `None` if it cannot be read; the mistakes are noted either way.
+    /// Reads a method whose `#[rpc(..)]` attributes were taken off, and leaves in `signature` what the compiler
+    /// understands. More than one if parameters stand under conditions, none if it cannot be read; the mistakes are
+    /// noted either way.
     pub(crate) fn read(
         place: Place,
         rpc: &[Attribute],
         attributes: &[Attribute],
         signature: &mut Signature,
+        errors: &mut Errors,
+    ) -> Vec<Self> {
+        let mut methods = Vec::new();
+        for Variant { conditions, signature } in variants(signature, errors) {
+            let mut mistakes = Errors::default();
+            if let Some(mut method) = Self::read_one(place, rpc, attributes, signature, &mut mistakes) {
+                method.conditions.extend(conditions);
+                methods.push(method);
+            }
+            // The other variants have the same mistakes.
+            if let Some(error) = mistakes.into_error() {
+                errors.add(error);
+                break;
+            }
+        }
+        clean(signature);
+        methods
+    }
+
+    fn read_one(
+        place: Place,
+        rpc: &[Attribute],
+        attributes: &[Attribute],
+        mut signature: Signature,
         errors: &mut Errors,
     ) -> Option<Self> {
         let mut method = Self {
@@ -67,14 +103,20 @@ impl Method {
             blocking: false,
             fallback: None,
             context: Type::Verbatim(proc_macro2::TokenStream::new()),
+            context_ident: context_ident(&signature),
             parameters: Vec::new(),
             output: Output::read(&signature.output, errors),
-            docs: named(attributes, &["doc", "deprecated", "must_use"]),
+            docs: named(attributes, &["doc", "must_use"]),
+            deprecated: named(attributes, &["deprecated"]),
+            lints: lints(attributes),
             conditions: named(attributes, &["cfg"]),
         };
         method.read_keys(place, rpc, errors);
-        method.check_form(signature, errors);
-        let context = method.read_parameters(signature, errors);
+        method.check_form(&signature, errors);
+        let context = method.read_parameters(&mut signature, errors);
+        if !matches!(place, Place::Contract { served: false }) {
+            method.check_received(errors);
+        }
         method.check_keys(errors);
         method.context = context?;
         Some(method)
@@ -86,14 +128,15 @@ impl Method {
     }
 
     /// What the structs of its arguments are generic over, and what stands for it.
-    pub(crate) fn generics(&self) -> (Vec<Ident>, Vec<&Type>) {
-        self.arguments().filter_map(Argument::parameter).unzip()
+    pub(crate) fn generics(&self, names: &Names) -> (Vec<Ident>, Vec<&Type>) {
+        self.arguments().filter_map(|argument| argument.parameter(names)).unzip()
     }
 
     /// A check for each of its types, so that each mistake is told once.
     pub(crate) fn checks(&self, root: &Root, sides: Sides) -> TokenStream {
         let context = sides.argument(root, &self.context);
-        let arguments = self.generics().1.into_iter().map(|ty| sides.argument(root, ty)).collect::<Vec<_>>();
+        let arguments =
+            self.generics(&Names::default()).1.into_iter().map(|ty| sides.argument(root, ty)).collect::<Vec<_>>();
         let output = match &self.output {
             Output::Nothing => TokenStream::new(),
             Output::Value(value) => sides.result(root, value),
@@ -112,13 +155,13 @@ impl Method {
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.parameters.iter().filter_map(|parameter| match parameter {
-            Parameter::Argument(argument) => Some(argument),
+            Parameter::Argument(argument) => Some(&**argument),
             Parameter::Extract { .. } => None,
         })
     }
 
     fn read_keys(&mut self, place: Place, rpc: &[Attribute], errors: &mut Errors) {
-        let contract = place == Place::Contract;
+        let contract = matches!(place, Place::Contract { .. });
         let mut once = Once::default();
         for attribute in rpc {
             for entry in errors.check(entries(attribute)).into_iter().flatten() {
@@ -203,11 +246,27 @@ impl Method {
         }
         let mut names = HashMap::new();
         for argument in self.arguments() {
-            if names.insert(argument.name(), ()).is_some() {
-                errors.at(&argument.ident, format!("two arguments are called `{}` on the wire", argument.name()));
+            for name in argument.names() {
+                let other = names.insert(name.clone(), argument.conditional);
+                // Two conditions may exclude each other.
+                if other.is_some_and(|conditional| !conditional || !argument.conditional) {
+                    errors.at(&argument.ident, format!("two arguments are called `{name}` on the wire"));
+                }
             }
         }
         context
+    }
+
+    fn check_received(&self, errors: &mut Errors) {
+        for argument in self.arguments().filter(|argument| !argument.serde.read_by_function) {
+            if let Some(reference) = crate::argument::reference_inside(&argument.ty) {
+                errors.at(
+                    reference,
+                    "a server can borrow an argument as a whole, but nothing inside it: write the owned type, such as \
+                     `Option<String>` instead of `Option<&str>`",
+                );
+            }
+        }
     }
 
     fn check_keys(&self, errors: &mut Errors) {
@@ -275,13 +334,25 @@ fn is_unit(ty: &Type) -> bool {
     matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty())
 }
 
+fn context_ident(signature: &Signature) -> Ident {
+    let mut ident = match signature.inputs.iter().nth(1) {
+        Some(FnArg::Typed(typed)) => match &*typed.pat {
+            Pat::Ident(pattern) => pattern.ident.clone(),
+            _ => Ident::new("ctxt", Span::mixed_site()),
+        },
+        _ => Ident::new("ctxt", Span::mixed_site()),
+    };
+    ident.set_span(Span::mixed_site());
+    ident
+}
+
 /// The type behind `ctxt: &T`, if this can be a context.
 fn context(input: &FnArg) -> Option<Type> {
     let FnArg::Typed(typed) = input else { return None };
-    let (Pat::Ident(_) | Pat::Wild(_), Type::Reference(reference), []) = (&*typed.pat, &*typed.ty, &typed.attrs[..])
-    else {
+    let (Pat::Ident(_) | Pat::Wild(_), Type::Reference(reference)) = (&*typed.pat, &*typed.ty) else { return None };
+    if !typed.attrs.iter().all(|it| LINTS.iter().any(|level| it.path().is_ident(level))) {
         return None;
-    };
+    }
     let named = match &*reference.elem {
         Type::Path(path) => !path.path.is_ident("str") && !path.path.is_ident("String"),
         _ => false,
@@ -289,7 +360,21 @@ fn context(input: &FnArg) -> Option<Type> {
     (named && reference.mutability.is_none()).then(|| (*reference.elem).clone())
 }
 
-fn named(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
+/// Attributes that set the level of a lint.
+const LINTS: [&str; 5] = ["allow", "expect", "warn", "deny", "forbid"];
+
+/// What the user allows holds for the generated code too. What the user expects may not occur there, hence is allowed.
+pub(crate) fn lints(attributes: &[Attribute]) -> Vec<Attribute> {
+    let allowed = attributes.iter().filter(|it| it.path().is_ident("allow") || it.path().is_ident("expect"));
+    allowed
+        .filter_map(|attribute| {
+            let lints = &attribute.meta.require_list().ok()?.tokens;
+            Some(syn::parse_quote!(#[allow(#lints)]))
+        })
+        .collect()
+}
+
+pub(crate) fn named(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
     attributes.iter().filter(|it| names.iter().any(|name| it.path().is_ident(name))).cloned().collect()
 }
 

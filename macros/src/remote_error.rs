@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, ext::IdentExt, spanned::Spanned};
+use quote::quote;
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, ext::IdentExt};
 
 use crate::{
     attributes::{Once, entries},
     check::Sides,
     errors::Errors,
+    names::{local, mixed},
     root::Root,
 };
 
@@ -31,8 +32,10 @@ enum Shape {
 }
 
 struct Field {
-    /// Its name here: that of the field, or made up.
-    ident: Ident,
+    /// What it is called if it has a name.
+    ident: Option<Ident>,
+    /// The local variable for it.
+    local: Ident,
     wire: String,
     ty: Type,
     role: Role,
@@ -156,8 +159,9 @@ fn read_fields(fields: &Fields, errors: &mut Errors) -> (Vec<Field>, Shape) {
     };
     let mut read = Vec::new();
     for (position, field) in fields.iter().enumerate() {
-        let ident = field.ident.clone().unwrap_or_else(|| format_ident!("field_{position}", span = field.ty.span()));
-        let (mut wire, mut role, mut once) = (ident.unraw().to_string(), Role::Argument, Once::default());
+        let ident = field.ident.clone();
+        let name = ident.as_ref().map_or_else(String::new, |ident| ident.unraw().to_string());
+        let (mut wire, mut role, mut once) = (name, Role::Argument, Once::default());
         for entry in remote(&field.attrs, errors) {
             once.check(&entry, errors);
             match entry.key.to_string().as_str() {
@@ -170,7 +174,8 @@ fn read_fields(fields: &Fields, errors: &mut Errors) -> (Vec<Field>, Shape) {
                 _ => entry.unknown(errors, "message, skip"),
             }
         }
-        read.push(Field { ident, wire, ty: field.ty.clone(), role });
+        let local = local(&format!("field_{position}"));
+        read.push(Field { ident, local, wire, ty: field.ty.clone(), role });
     }
     (read, shape)
 }
@@ -198,25 +203,27 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
     let checks = fields.map(|field| Sides::field(root, &field.ty));
     let sent = classes.iter().map(|class| to_failure(class, module, &private));
     let read = classes.iter().map(|class| from_failure(class, module, &private));
-    quote! {
+    mixed! {
         const _: () = {
             #[allow(unused_imports)]
             use #private::remote::field::{IsAble as _, IsUnable as _};
 
             #[automatically_derived]
+            #[allow(deprecated)]
             impl #private::remote::RemoteError for #ident {
-                const MODULE: &'static str = #module;
-                const CLASSES: &'static [&'static str] = &[#(#own),*];
-                const OTHER_CLASSES: &'static [(&'static str, &'static str)] = &[#(#other),*];
+                const MODULE: &'static ::core::primitive::str = #module;
+                const CLASSES: &'static [&'static ::core::primitive::str] = &[#(#own),*];
+                const OTHER_CLASSES: &'static [(&'static ::core::primitive::str, &'static ::core::primitive::str)] =
+                    &[#(#other),*];
 
                 fn to_failure(&self) -> #private::remote::Failure {
                     #(#checks)*
-                    let text = #private::remote::text(self);
+                    let oxlo_text = #private::remote::text(self);
                     match self { #(#sent)* }
                 }
 
-                fn from_failure(failure: &#private::remote::Failure) -> ::core::option::Option<Self> {
-                    match (#private::remote::module_of(failure), failure.class.as_str()) {
+                fn from_failure(oxlo_failure: &#private::remote::Failure) -> ::core::option::Option<Self> {
+                    match (#private::remote::module_of(oxlo_failure), #private::remote::class_of(oxlo_failure)) {
                         #(#read)*
                         _ => ::core::option::Option::None,
                     }
@@ -228,54 +235,61 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
 
 /// What can write and read a field, or what stands for it where its type cannot.
 fn able(ty: &Type, private: &TokenStream) -> TokenStream {
-    quote!((&#private::remote::field::Probe::<#ty>::new()).able())
+    mixed!((&#private::remote::field::Probe::<#ty>::new()).oxlo_able())
+}
+
+/// The tokens at the place of a type, with the meaning that they have.
+fn at(ty: &Type, tokens: TokenStream) -> TokenStream {
+    crate::check::at(ty, &tokens)
 }
 
 fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
     let (path, name) = (&class.path, &class.name);
     let module = class.module.as_ref().unwrap_or(module);
-    let travelling = || class.fields.iter().filter(|field| field.role == Role::Argument);
-    let used = class.fields.iter().filter(|field| field.role != Role::Skipped).map(|field| &field.ident);
+    let used = || class.fields.iter().filter(|field| field.role != Role::Skipped);
     let pattern = match class.shape {
         Shape::Unit => quote!(#path),
-        Shape::Named => quote!(#path { #(#used,)* .. }),
+        Shape::Named => {
+            let fields = used().map(|Field { ident, local, .. }| quote!(#ident: #local));
+            quote!(#path { #(#fields,)* .. })
+        }
         Shape::Unnamed => {
-            let names = class.fields.iter().map(|field| {
-                let ident = &field.ident;
-                if field.role == Role::Skipped { quote!(_) } else { quote!(#ident) }
-            });
+            let names = class.fields.iter().map(
+                |Field { local, role, .. }| {
+                    if *role == Role::Skipped { quote!(_) } else { quote!(#local) }
+                },
+            );
             quote!(#path(#(#names),*))
         }
     };
-    let start = quote!(#private::remote::Failure::new(#module, #name, text));
+    let value = |Field { local, ty, role, .. }: &Field| {
+        if *role == Role::Message {
+            return at(ty, mixed!(#private::remote::to_value(#local)));
+        }
+        let able = able(ty, private);
+        mixed!(#able.to_value(#local))
+    };
+    let start = mixed!(#private::remote::Failure::new(#module, #name, oxlo_text));
     let built = match class.shape {
         // Also `VARIANT()`: a class without arguments is re-created from its text.
-        _ if class.fields.iter().all(|field| field.role == Role::Skipped) => start,
+        _ if used().next().is_none() => start,
         Shape::Unnamed => {
-            let args = class.fields.iter().filter(|field| field.role != Role::Skipped).map(|field| {
-                let ident = &field.ident;
-                if field.role == Role::Message {
-                    return quote_spanned!(field.ty.span()=> #private::remote::to_value(#ident));
-                }
-                let able = able(&field.ty, private);
-                quote!(#able.to_value(#ident))
-            });
-            quote!(#start.with_args([#(#args),*]))
+            let args = used().map(value);
+            mixed!(#private::remote::Failure::with_args(#start, [#(#args),*]))
         }
         _ => {
-            let kwargs = travelling().map(|field| {
-                let (ident, wire) = (&field.ident, &field.wire);
-                let able = able(&field.ty, private);
-                quote!(let failure = failure.with_kwarg(#wire, #able.to_value(#ident));)
+            let message = used().filter(|field| field.role == Role::Message).map(|field| {
+                let value = value(field);
+                mixed!(let oxlo_failure = #private::remote::Failure::with_args(oxlo_failure, [#value]);)
             });
-            let message = class.fields.iter().find(|field| field.role == Role::Message).map(|field| {
-                let ident = &field.ident;
-                quote_spanned!(field.ty.span()=> let failure = failure.with_args([#private::remote::to_value(#ident)]);)
+            let kwargs = used().filter(|field| field.role == Role::Argument).map(|field| {
+                let (wire, value) = (&field.wire, value(field));
+                mixed!(let oxlo_failure = #private::remote::Failure::with_kwarg(oxlo_failure, #wire, #value);)
             });
-            quote!({ let failure = #start; #message #(#kwargs)* failure })
+            mixed!({ let oxlo_failure = #start; #(#message)* #(#kwargs)* oxlo_failure })
         }
     };
-    quote!(#pattern => #built,)
+    mixed!(#pattern => #built,)
 }
 
 fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
@@ -288,20 +302,20 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
         .map(|field| {
             let (wire, ty) = (&field.wire, &field.ty);
             match field.role {
-                Role::Skipped => quote_spanned!(ty.span()=> <#ty as ::core::default::Default>::default()),
+                Role::Skipped => at(ty, mixed!(<#ty as ::core::default::Default>::default())),
                 Role::Message => {
                     position += 1;
-                    quote_spanned!(ty.span()=> #private::remote::message(failure))
+                    at(ty, mixed!(#private::remote::message(oxlo_failure)))
                 }
                 Role::Argument if class.shape == Shape::Named => {
                     let able = able(ty, private);
-                    quote!(#able.keyword::<#ty>(failure, #wire)?)
+                    mixed!(#able.keyword::<#ty>(oxlo_failure, #wire)?)
                 }
                 Role::Argument => {
                     position += 1;
                     let position = position - 1;
                     let able = able(ty, private);
-                    quote!(#able.positional::<#ty>(failure, #position)?)
+                    mixed!(#able.positional::<#ty>(oxlo_failure, #position)?)
                 }
             }
         })
@@ -314,5 +328,5 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
         }
         Shape::Unnamed => quote!(#path(#(#values),*)),
     };
-    quote!((#module, #name) => ::core::option::Option::Some(#built),)
+    mixed!((#module, #name) => ::core::option::Option::Some(#built),)
 }

@@ -1,12 +1,13 @@
 //! What keeps the compiler's words about a contract short; see the file of the same name in `oxlo-client`.
 //!
-//! Each module has a probe for one type: `(&probe).able()` gives what does the work if the type can what it must, else
+//! Each module has a probe for one type: `(&probe).oxlo_able()` gives what does the work if the type can what it must, else
 //! what asks for nothing, compiles, and never runs, since the check at the user's type has failed.
 
 use std::{any::Any, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use crate::debug_handler::{extractor, failure, future, future_of_outcome, outcome, value};
 use crate::{
     call::Call,
     contract,
@@ -44,7 +45,7 @@ macro_rules! probes {
             /// For types that are.
             pub trait IsAble {
                 /// Found first.
-                fn able(&self) -> Able {
+                fn oxlo_able(&self) -> Able {
                     Able
                 }
             }
@@ -54,7 +55,7 @@ macro_rules! probes {
             /// For types that are not.
             pub trait IsUnable {
                 /// Found if there is no other.
-                fn able(&self) -> Unable {
+                fn oxlo_able(&self) -> Unable {
                     Unable
                 }
             }
@@ -110,9 +111,3 @@ probes! {
         fn missing(states: &States) -> Option<&'static str>, else None;
     }
 }
-
-/// Written at a user's type, so that the compiler says there, and once, that it is no extractor.
-pub const fn extractor<T: FromCall>() {}
-
-/// As [`extractor`], for the error of a method that only a server is written for.
-pub const fn failure<E: Into<HandlerError>>() {}

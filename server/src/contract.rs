@@ -9,6 +9,7 @@ pub use crate::{
     call::Call,
     endpoint::Endpoint,
     extract::FromCall,
+    flatten::{Fields, Rest, any_fields, fields, refuse_rest},
     outcome::{Answer, HandlerError},
     states::States,
 };

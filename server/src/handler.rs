@@ -48,6 +48,9 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// });
 /// ```
 ///
+/// The compiler says of a closure only that it is not a handler. Write it as an `async fn` with
+/// [`#[debug_handler]`](macro@crate::debug_handler) to learn which condition fails, and where.
+///
 /// # Cancel safety
 ///
 /// The future is dropped where it waits when the server's grace is over. A dropped caller does not cancel it.
@@ -56,7 +59,8 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
     label = "not a handler",
     note = "a handler looks like `async |ctxt: Context, Args(it): Args<Add>| -> Result<i64, Failure> {{ .. }}`: up to six extractors, a `Send` future, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
     note = "an async closure may not use what it captured: take it as `State<S>`, or write `move |..| {{ let s = s.clone(); async move {{ .. }} }}`",
-    note = "a function that blocks goes to `blocking_method`"
+    note = "a function that blocks goes to `blocking_method`",
+    note = "to learn which condition fails, write it as an `async fn` with `#[oxlo::debug_handler]`"
 )]
 pub trait Handler<A>: Send + Sync + 'static {
     /// Serves one request.
@@ -75,7 +79,8 @@ pub trait Handler<A>: Send + Sync + 'static {
     message = "`{Self}` cannot serve a blocking method",
     label = "not a blocking handler",
     note = "a blocking handler looks like `|ctxt: Context, Args(it): Args<Hash>| -> Result<String, HandlerError> {{ .. }}`: up to six extractors, a `Result` whose value is `Serialize` and whose error is `Into<HandlerError>`",
-    note = "an async function or closure goes to `method`"
+    note = "an async function or closure goes to `method`",
+    note = "to learn which condition fails, write it as a `fn` with `#[oxlo::debug_handler(blocking)]`"
 )]
 pub trait BlockingHandler<A>: Send + Sync + 'static {
     /// Serves one request on this thread.

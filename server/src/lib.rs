@@ -60,7 +60,9 @@ pub mod server;
 pub mod states;
 
 mod control;
+mod debug_handler;
 mod dispatch;
+mod flatten;
 mod heartbeat;
 mod name;
 mod ping;
@@ -89,7 +91,8 @@ pub use crate::{
     telemetry::Ending,
 };
 pub use oxlo_macros::{
-    RemoteErrorOfServer as RemoteError, contract_of_server as contract, endpoint_of_server as endpoint,
+    RemoteErrorOfServer as RemoteError, contract_of_server as contract, debug_handler_of_server as debug_handler,
+    endpoint_of_server as endpoint,
 };
 pub use oxlo_transport::{Context, Failure, Payload, Target, Version, settings::RemoteError};
 

@@ -11,6 +11,12 @@ pub fn module_of(failure: &Failure) -> &str {
     crate::settings::python3_module(&failure.module)
 }
 
+/// The class of a failure.
+#[must_use]
+pub fn class_of(failure: &Failure) -> &str {
+    &failure.class
+}
+
 /// The text of an error.
 pub fn text<E: RemoteError>(error: &E) -> String {
     error.to_string()
@@ -91,7 +97,7 @@ pub const fn arrives<T: Arrives>() {}
 /// As [`travels`], for the error of a method.
 pub const fn fails<E: crate::settings::FromFailure>() {}
 
-/// Fields of errors: `(&probe).able()` gives what writes and reads a field if its type [`Travels`]; else what compiles
+/// Fields of errors: `(&probe).oxlo_able()` gives what writes and reads a field if its type [`Travels`]; else what compiles
 /// and never runs, since [`travels`] at the field's type has failed. With it that is the only complaint.
 pub mod field {
     use std::marker::PhantomData;
@@ -117,7 +123,7 @@ pub mod field {
     /// For types that travel.
     pub trait IsAble {
         /// Found first.
-        fn able(&self) -> Able {
+        fn oxlo_able(&self) -> Able {
             Able
         }
     }
@@ -127,7 +133,7 @@ pub mod field {
     /// For types that do not.
     pub trait IsUnable {
         /// Found if there is no other.
-        fn able(&self) -> Unable {
+        fn oxlo_able(&self) -> Unable {
             Unable
         }
     }
