@@ -54,7 +54,7 @@ pub use crate::{
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,
-    process_config::{ProcessConfig, ProcessConfigError},
+    process_config::{NotificationsConfig, ProcessConfig, ProcessConfigError},
     registry::{Driver, Registry, TransportBuilder},
     request_context::RequestContext,
     request_queue::{Removal, RequestQueue},
