@@ -17,6 +17,11 @@ const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
+const NOT_IMPLEMENTED: u16 = 540;
+const INTERNAL_ERROR: u16 = 541;
+
+/// What a broker calls queues that are neither durable nor exclusive when it denies them.
+const DENIED_QUEUES: &str = "transient_nonexcl_queues";
 
 /// Whether the object is there with other properties. The broker uses the code for other things, too.
 pub(crate) fn is_mismatch(error: &Error) -> bool {
@@ -77,6 +82,11 @@ pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
         }
         ACCESS_REFUSED => "; the user needs configure, write and read permission for it",
         NOT_FOUND => "; the node that holds it may be down",
+        INTERNAL_ERROR if text(error).contains(DENIED_QUEUES) => {
+            "; the broker denies queues that are neither durable nor exclusive, as RabbitMQ 4.3 does by default: set \
+             rabbit_transient_quorum_queue=true, and amqp_durable_queues=true or rabbit_quorum_queue=true, in the whole \
+             fleet, or allow them with deprecated_features.permit.transient_nonexcl_queues = true in rabbitmq.conf"
+        }
         _ => "",
     };
     Some(TransportError::Topology { object: object.to_owned(), reason: format!("{}{advice}", text(error)) })
@@ -85,10 +95,10 @@ pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
 /// A queue that the broker does not remove; `None` if the error is none of its doing.
 pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
     reply_code(error)?;
-    let advice = if reply_code(error) == Some(PRECONDITION_FAILED) {
-        "; stop those who listen on it, and take or discard the requests in it"
-    } else {
-        ""
+    let advice = match reply_code(error) {
+        Some(PRECONDITION_FAILED) => "; stop those who listen on it, and take or discard the requests in it",
+        Some(NOT_IMPLEMENTED) => "; a quorum queue is deleted by an administrator, or by a policy with `expires`",
+        _ => "",
     };
     Some(TransportError::Topology { object: format!("queue `{queue}`"), reason: format!("{}{advice}", text(error)) })
 }
@@ -150,6 +160,17 @@ mod tests {
     fn a_connection_that_was_closed_refuses_no_queue() {
         let closed = closed_by_broker(AMQPHardError::CONNECTIONFORCED.into(), "CONNECTION_FORCED - shutdown");
         assert!(topology("queue `T`", &closed).is_none());
+    }
+
+    #[test]
+    fn denied_queues_name_the_options_that_help() {
+        let told = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.";
+        let error = topology("queue `T`", &closed_by_broker(AMQPHardError::INTERNALERROR.into(), told)).unwrap();
+        let text = error.to_string();
+        assert!(text.starts_with("queue `T`: INTERNAL_ERROR - Feature"), "{text}");
+        assert!(text.contains("rabbit_transient_quorum_queue=true") && text.contains("4.3"), "{text}");
+        let other = closed_by_broker(AMQPHardError::INTERNALERROR.into(), "INTERNAL_ERROR");
+        assert_eq!(topology("queue `T`", &other).unwrap().to_string(), "queue `T`: INTERNAL_ERROR");
     }
 
     #[test]

@@ -52,6 +52,18 @@ macro_rules! cases {
         /// Every case, as `group::case`.
         pub const CASES: &[&str] = &[$($(concat!(stringify!($group), "::", stringify!($case))),+),+];
 
+        /// Runs the cases that `wanted` takes, by their names in [`CASES`], one after the other and each against its
+        /// deadline: for a broker that is started for this alone.
+        pub async fn run(harness: &dyn Harness, wanted: impl Fn(&str) -> bool) {
+            $($(
+                let name = concat!(stringify!($group), "::", stringify!($case));
+                if wanted(name) {
+                    println!("case {name}");
+                    within_deadline(Box::pin($group::$case(harness))).await;
+                }
+            )+)+
+        }
+
         /// Expands to one `#[tokio::test]` per case; see [`conformance`](crate::conformance).
         #[macro_export]
         macro_rules! conformance_suite {
