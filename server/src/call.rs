@@ -1,6 +1,6 @@
 //! One request on its way to a handler.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use oxlo_transport::Request;
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +29,8 @@ pub struct Call {
     pub cancellation: Cancellation,
     /// What serves it.
     pub(crate) handler: Option<ErasedHandler>,
+    /// Set when the handler is called, where layers may keep the call from it.
+    pub(crate) reached: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
@@ -44,6 +46,7 @@ impl Call {
             extensions: States::new(),
             cancellation: Cancellation::default(),
             handler: None,
+            reached: None,
         }
     }
 }

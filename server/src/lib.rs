@@ -62,10 +62,13 @@ pub mod states;
 mod control;
 mod dispatch;
 mod heartbeat;
+mod log;
+mod oversight;
 mod ping;
 mod process;
 mod run;
 mod signals;
+mod stall;
 mod telemetry;
 mod workers;
 
@@ -83,6 +86,7 @@ pub use crate::{
     report::{Abandoned, Ended, Ran, ServeReport},
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
+    signals::{ShutdownSignal, shutdown_signal},
     states::States,
     telemetry::Ending,
 };

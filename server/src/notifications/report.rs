@@ -1,5 +1,7 @@
 //! How listening is refused, and how it ended.
 
+use std::{fmt, io, sync::Arc};
+
 use oxlo_transport::TransportError;
 
 /// What a listener did until it ended. Each notification counts once.
@@ -65,6 +67,21 @@ impl ListenReport {
     }
 }
 
+impl fmt::Display for ListenReport {
+    /// What is not zero: `12 handled, 1 failed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} handled", self.handled)?;
+        let others = [
+            (self.requeued, "requeued"),
+            (self.failed, "failed"),
+            (self.malformed, "malformed"),
+            (self.unwanted, "unwanted"),
+            (self.abandoned, "abandoned"),
+        ];
+        others.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
 /// Listening that could not begin, or ended by itself.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +115,19 @@ pub enum ListenError {
         /// What was done until then.
         report: Box<ListenReport>,
     },
+    /// The signals that end the process cannot be listened to.
+    #[error("cannot listen to the signals that end the process: {source}")]
+    Signals {
+        /// Why.
+        source: Arc<io::Error>,
+    },
     /// The runtime shut down before the listener ended.
     #[error("the listener's task was cancelled: its runtime shut down")]
     Cancelled,
+}
+
+impl ListenError {
+    pub(crate) fn signals(error: io::Error) -> Self {
+        Self::Signals { source: Arc::new(error) }
+    }
 }
