@@ -1,9 +1,9 @@
 //! What a server tells its own caller when one of its calls failed and it lets that through.
 
-use oxlo_transport::Failure;
+use oxlo_transport::{Failure, failure};
 use serde_json::Value;
 
-use crate::error::CallError;
+use crate::{error::CallError, remote::Remote};
 
 const EXCEPTIONS: &str = "oslo_messaging.exceptions";
 const CLIENT: &str = "oslo_messaging.rpc.client";
@@ -17,7 +17,7 @@ impl CallError {
     /// | error | class |
     /// |---|---|
     /// | `RemoteError` | `oslo_messaging.rpc.client.RemoteError`: it must not look like this server's own `NoSuchMethod` |
-    /// | `TimedOut`, `ServerSilent`, `ReplyLost` | `oslo_messaging.exceptions.MessagingTimeout` |
+    /// | `TimedOut`, `ServerSilent`, `ReplyLost`, `DeadlinePassed` | `oslo_messaging.exceptions.MessagingTimeout` |
     /// | `Undeliverable` | `oslo_messaging.exceptions.MessageUndeliverable` |
     /// | `InvalidTarget` | `oslo_messaging.exceptions.InvalidTarget` |
     /// | `VersionCap` | `oslo_messaging.rpc.client.RPCVersionCapError` |
@@ -31,17 +31,16 @@ impl CallError {
     pub fn to_failure(&self) -> Failure {
         let text = self.to_string();
         match self {
-            Self::Remote(remote) => remote.failure().clone().without_remote_suffix(),
-            Self::RemoteError { exc_type, value, traceback, .. } => Failure::new(CLIENT, "RemoteError", text)
-                .with_args([
-                    Value::from(&**exc_type),
-                    Value::from(&**value),
-                    traceback.iter().map(String::as_str).collect(),
-                ])
-                .with_traceback(traceback.iter().cloned()),
-            Self::TimedOut { .. } | Self::ServerSilent { .. } | Self::ReplyLost { .. } => {
-                Failure::new(EXCEPTIONS, "MessagingTimeout", text)
+            Self::Remote(remote) if of_server(remote) => {
+                let failure = remote.failure();
+                remote_error(text, remote.original_class(), &failure.message, &failure.traceback)
             }
+            Self::Remote(remote) => remote.failure().clone().without_remote_suffix(),
+            Self::RemoteError { exc_type, value, traceback, .. } => remote_error(text, exc_type, value, traceback),
+            Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::ReplyLost { .. }
+            | Self::DeadlinePassed { .. } => Failure::new(EXCEPTIONS, "MessagingTimeout", text),
             Self::Undeliverable { exchange, routing_key, .. } => Failure::new(EXCEPTIONS, "MessageUndeliverable", text)
                 .with_args([Value::Null, Value::from(&**exchange), Value::from(&**routing_key), Value::Null]),
             Self::InvalidTarget { site, reason } => Failure::new(EXCEPTIONS, "InvalidTarget", text)
@@ -57,11 +56,23 @@ impl CallError {
     }
 }
 
+/// The called server gave it in place of its method. Passed on as it is, it would say that of this server's own.
+fn of_server(remote: &Remote) -> bool {
+    let (module, class) = (remote.original_module(), remote.original_class());
+    failure::is_overloaded(module, class) || failure::is_timed_out(module, class)
+}
+
+fn remote_error(text: String, exc_type: &str, value: &str, traceback: &[String]) -> Failure {
+    Failure::new(CLIENT, "RemoteError", text)
+        .with_args([Value::from(exc_type), Value::from(value), traceback.iter().map(String::as_str).collect()])
+        .with_traceback(traceback.iter().cloned())
+}
+
 impl From<CallError> for Failure {
     /// As [`CallError::to_failure`].
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Remote(remote) => remote.into_failure().without_remote_suffix(),
+            CallError::Remote(remote) if !of_server(&remote) => remote.into_failure().without_remote_suffix(),
             other => other.to_failure(),
         }
     }
