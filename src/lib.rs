@@ -58,7 +58,7 @@ pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
     Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, State, no_such_method,
+    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
 };
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,

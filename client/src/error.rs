@@ -24,6 +24,7 @@ use crate::{remote::Remote, site::CallSite};
 /// | may the same call succeed later? | [`is_retryable`](Self::is_retryable) |
 /// | is it this error of mine? | [`downcast_ref`](Self::downcast_ref) |
 /// | did a server refuse to run it? | [`is_refused`](Self::is_refused) |
+/// | is the other side out of capacity? | [`is_overloaded`](Self::is_overloaded) |
 /// | was the method unknown to the server? | [`is_no_such_method`](Self::is_no_such_method), [`is_unsupported_version`](Self::is_unsupported_version) |
 ///
 /// In a server's handler, `?` passes it on: it [becomes](Self::to_failure) the failure that a Python service would send.
@@ -89,6 +90,12 @@ pub enum CallError {
         option: Box<str>,
         /// What is wrong with its value, and what to do.
         reason: Box<str>,
+    },
+    /// The deadline that the call was to keep has passed, see [`within`](crate::RPCClient::within). Nothing was sent.
+    #[error("{site}: the deadline of the caller that it is made for has passed; nothing was sent")]
+    DeadlinePassed {
+        /// The method and its target.
+        site: CallSite,
     },
     /// The message is larger than the transport's limit. Nothing was sent.
     #[error("{site}: the message has {size} bytes, the limit is {limit} (setting max_message_size)")]
@@ -169,7 +176,9 @@ pub enum CallError {
     },
 
     // -- nobody knows ----------------------------------------------------------------------------------------------
-    /// It was sent, and no reply came in time. It may have run, or may still.
+    /// It was sent, and no reply came in time. It may have run, or may still. A server may be slow, or there may be none:
+    /// [`RPCClient::listeners`](crate::RPCClient::listeners) says how many there are, and if there is none, a warning in
+    /// the log says so.
     #[error("{site}: no reply within {waited:?}")]
     TimedOut {
         /// What was asked of whom.

@@ -9,13 +9,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{control::Command, error::ServeError, ping::PING_METHOD, report::ServeReport};
+use crate::{control::Command, error::ServeError, oversight::Oversight, ping::PING_METHOD, report::ServeReport};
 
 pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 
 /// A server that runs in the background, on a task of its own.
 ///
-/// Dropping it stops the server as [`stop`](Self::stop) does; nobody then learns how it ended.
+/// Dropping it stops the server as [`stop`](Self::stop) does; nobody then learns how it ended. If nobody stopped it
+/// before, a warning says so.
 #[derive(Debug)]
 #[must_use = "dropping it stops the server"]
 pub struct RunningServer {
@@ -27,6 +28,7 @@ pub struct RunningServer {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) end: watch::Receiver<End>,
+    pub(crate) oversight: Oversight,
 }
 
 impl RunningServer {
@@ -111,7 +113,9 @@ impl RunningServer {
     }
 
     /// Waits until the server has ended, which needs [`stop`](Self::stop), or the transport's close, or a failure. It
-    /// may be called more than once, and then says the same again.
+    /// may be called more than once, and then says the same again. When it has waited 10 s for a server that nothing has
+    /// told to stop, a warning names the server, once; [`serve_until`](crate::RPCServer::serve_until) serves until
+    /// something else happens, without it.
     ///
     /// # Errors
     ///
@@ -122,9 +126,13 @@ impl RunningServer {
     /// Cancel safe: the server is not touched by it.
     pub async fn wait(&self) -> Result<ServeReport, ServeError> {
         let mut end = self.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(Err(ServeError::Cancelled)),
-            Err(_) => Err(ServeError::Cancelled),
+        tokio::select! {
+            biased;
+            ended = end.wait_for(Option::is_some) => match ended {
+                Ok(end) => end.clone().unwrap_or(Err(ServeError::Cancelled)),
+                Err(_) => Err(ServeError::Cancelled),
+            },
+            never = self.oversight.waiting(&self.stop) => match never {},
         }
     }
 
@@ -157,6 +165,7 @@ pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
+        self.oversight.dropped(&self.stop, self.end.borrow().is_some());
         self.stop.cancel();
     }
 }

@@ -7,6 +7,19 @@ use crate::url::{OptionError, UrlError};
 /// The cause of a failure, shared because one lost connection ends many calls.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
+/// Whether an error is an `E`, or has one among its causes.
+#[must_use]
+pub fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// Why a broker does not want us, and will not want us a second later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

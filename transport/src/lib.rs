@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
+//! | [`deadline`] | when a caller stops waiting |
 //! | [`events`] | what publish-subscribe calls things on a broker |
 //! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
@@ -17,6 +18,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
+pub mod deadline;
 pub mod error;
 pub mod events;
 pub mod failure;
@@ -48,6 +50,7 @@ pub mod __private;
 
 pub use crate::{
     context::Context,
+    deadline::Deadline,
     error::TransportError,
     failure::Failure,
     listener::{Delivery, Listener, Replier, Settle, Settlement},

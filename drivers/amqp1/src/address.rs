@@ -279,6 +279,21 @@ impl Addresses {
         }
     }
 
+    /// Name of the queue that requests for a target wait in, where queues have names of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without topic.
+    pub(crate) fn request_queue(&self, to: &Target) -> Result<Option<String>, TransportError> {
+        let topic = to.require_topic()?;
+        let whom = to.server.as_deref().map_or(Whom::Any, Whom::Server);
+        let needs = self.place(true, self.exchange(to), topic, whom).needs;
+        Ok(needs.into_iter().find_map(|need| match need {
+            Need::Queue(name, _) => Some(name),
+            Need::Binding { .. } => None,
+        }))
+    }
+
     /// Where such messages are taken from.
     fn place(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Place {
         if self.profile != Profile::RabbitMq4 {

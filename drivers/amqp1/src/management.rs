@@ -2,6 +2,7 @@
 //!
 //! Its addresses of version 2 name queues that are there; nothing comes into being by being named.
 
+use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver, Sendable, Sender,
     link::receiver::CreditMode,
@@ -113,7 +114,7 @@ pub(crate) async fn make(up: &Connected, needs: &[Need]) -> Result<(), Failed> {
     if needs.is_empty() {
         return Ok(());
     }
-    perform(up, needs.iter().map(Need::request).collect()).await
+    perform(up, needs.iter().map(Need::request).collect()).await.map(drop)
 }
 
 /// Deletes a queue with what is in it.
@@ -128,10 +129,30 @@ pub(crate) async fn delete_queue(up: &Connected, name: &str) -> Result<(), Faile
         body: Value::Null,
         object: format!("queue `{name}`"),
     };
-    perform(up, vec![request]).await
+    perform(up, vec![request]).await.map(drop)
 }
 
-async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
+/// Consumers of a queue; none if there is no such queue.
+///
+/// # Errors
+///
+/// As [`make`].
+pub(crate) async fn consumers(up: &Connected, name: &str) -> Result<u32, Failed> {
+    let request = Request {
+        method: "GET",
+        to: format!("/queues/{}", escaped(name)),
+        body: Value::Null,
+        object: format!("queue `{name}`"),
+    };
+    let Some(described) = perform(up, vec![request]).await? else { return Ok(0) };
+    let count = message::answered_number(&described, "consumer_count");
+    count
+        .and_then(|count| u32::try_from(count).ok())
+        .ok_or_else(|| Failed::Lost("the broker's management named no consumer_count".to_owned()))
+}
+
+/// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
+async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
     let lost = |error: &dyn std::fmt::Display| Failed::Lost(error.to_string());
     let refused = |refusal| match refusal {
         Refused::Missing(reason) | Refused::Gone(reason) | Refused::Denied(reason) => {
@@ -165,7 +186,9 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         .attach(&mut session)
         .await
         .map_err(|error| refused(error::receiver_refused(&error)))?;
+    let mut last = None;
     for (number, request) in requests.into_iter().enumerate() {
+        let asks = request.method == "GET";
         let properties = Properties {
             message_id: Some(MessageId::Ulong(number as u64)),
             to: Some(request.to),
@@ -176,9 +199,10 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         let message = Message::builder().properties(properties).value(request.body).build();
         sender.send(Sendable::builder().message(message).settled(true).build()).await.map_err(|error| lost(&error))?;
         let delivery = receiver.recv::<Body<Value>>().await.map_err(|error| lost(&error))?;
-        let answer = message::answer(&receive::bytes(delivery.into_body()));
-        match answer {
-            Some((200..300, _)) => {}
+        let answered = receive::bytes(delivery.into_body());
+        match message::answer(&answered) {
+            Some((200..300, _)) => last = Some(answered),
+            Some((404, _)) if asks => last = None,
             Some((status, reason)) => {
                 let advice = if status == 409 {
                     "; it exists with other properties: delete it first, or use address_profile=rabbitmq for all"
@@ -193,5 +217,5 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         }
     }
     let _ = session.end().await;
-    Ok(())
+    Ok(last)
 }

@@ -173,6 +173,25 @@ pub(crate) fn answer(bytes: &[u8]) -> Option<(u16, Option<String>)> {
     Some((status?, text))
 }
 
+/// A number in the map that RabbitMQ's management answered.
+pub(crate) fn answered_number(bytes: &[u8], wanted: &str) -> Option<u64> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (section, after) = Raw::first(rest).ok()?;
+        rest = after;
+        let (code, value) = section.described()?;
+        if u8::try_from(code).ok()? == VALUE {
+            let mut entries = value.elements();
+            while let (Some(key), Some(value)) = (entries.next(), entries.next()) {
+                if key.text() == Some(wanted) {
+                    return value.unsigned();
+                }
+            }
+        }
+    }
+    None
+}
+
 fn read_header(message: &mut Incoming, value: Raw<'_>) {
     let mut fields = value.elements().skip(2);
     message.ttl = fields.next().and_then(Raw::unsigned).map(Duration::from_millis);

@@ -148,6 +148,24 @@ impl Publisher {
         }
     }
 
+    /// How many consume a queue that the broker's management knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`make`](Self::make).
+    pub(crate) async fn consumers(&self, queue: &str, patience: &Patience) -> Result<u32, TransportError> {
+        let connected = self.connected(patience).await?;
+        match timeout_at(patience.deadline, management::consumers(&connected, queue)).await {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => Err(error),
+            Ok(Err(Failed::Lost(cause))) => {
+                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                Err(unreachable_after(&self.config, patience.begun, Some(cause)))
+            }
+            Err(_) => Err(unreachable_after(&self.config, patience.begun, None)),
+        }
+    }
+
     /// Waits until nothing is on its way, or a few seconds.
     pub(crate) async fn flush(&self) {
         let _ = tokio::time::timeout(FLUSH_LIMIT, self.room.emptied()).await;

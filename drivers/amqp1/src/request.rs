@@ -9,7 +9,7 @@ use oxlo_driver_net::{
 };
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
-    listener::ReplySink,
+    listener::{Caller, ReplySink},
     wire::{amqp1, envelope::Poison, json::Limits},
 };
 use tokio::time::{Instant, sleep_until};
@@ -97,6 +97,16 @@ struct Answer {
 
 #[async_trait]
 impl ReplySink for Answer {
+    fn caller(&self) -> Option<Caller> {
+        let id = match &self.message_id {
+            Id::String(id) => id.clone(),
+            Id::Uuid(id) => Uuid::from_bytes(*id.as_inner()).simple().to_string(),
+            Id::Ulong(id) => id.to_string(),
+            Id::Binary(_) => String::new(),
+        };
+        Some(Caller::new(&*self.address, id))
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let interval = self.interval.unwrap_or(Duration::from_secs(1));
         let beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));

@@ -16,7 +16,7 @@ use oxlo_driver_net::{
 };
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
-    Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
+    Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
     parts::pending::PendingCalls,
     wire::{amqp1, json::Limits},
 };
@@ -183,6 +183,7 @@ impl Transport for Amqp1Transport {
         capabilities.detects_undeliverable = self.addresses.profile == Profile::RabbitMq4;
         // ActiveMQ hands what came back to the same link again, for as long as there is one.
         capabilities.requeues_to_anyone = self.addresses.profile != Profile::ActiveMq;
+        capabilities.counts_listeners = self.addresses.profile == Profile::RabbitMq4;
         capabilities.counts_redeliveries = !self.addresses.profile.is_rabbitmq();
         // A router stores nothing.
         capabilities.redelivers = self.addresses.profile != Profile::Router;
@@ -302,6 +303,15 @@ impl Transport for Amqp1Transport {
         }
         let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
         self.subscribe(places, prefetch, NotificationReader { limits: self.limits() }).await
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        on.refuse_fanout()?;
+        let Some(queue) = self.addresses.request_queue(on)? else {
+            let what = format!("to count who listens for {on}: only RabbitMQ 4's management over AMQP 1.0 tells");
+            return Err(TransportError::Unsupported { what });
+        };
+        self.publisher.consumers(&queue, &Patience::new(within, Retry::Forever)).await
     }
 
     async fn close(&self) {

@@ -26,6 +26,7 @@ mod connection;
 mod consume;
 mod declare;
 mod error;
+mod listeners;
 mod names;
 mod notification;
 mod options;

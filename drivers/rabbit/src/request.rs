@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError,
-    listener::ReplySink,
+    listener::{self, ReplySink},
     wire::{
         envelope::Poison,
         json::Limits,
@@ -112,6 +112,10 @@ struct Answer {
 
 #[async_trait]
 impl ReplySink for Answer {
+    fn caller(&self) -> Option<listener::Caller> {
+        Some(listener::Caller::new(&*self.caller.reply_queue, &*self.caller.message_id))
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
         let body =

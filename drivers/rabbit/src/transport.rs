@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ use crate::{
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
     lateness::Lateness,
+    listeners,
     names::QueueName,
     notification::NotificationReader,
     publish::{Gate, Outgoing, Publisher},
@@ -213,6 +215,7 @@ impl Transport for RabbitTransport {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::FULL;
         capabilities.request_queues = true;
+        capabilities.counts_listeners = true;
         capabilities
     }
 
@@ -315,6 +318,14 @@ impl Transport for RabbitTransport {
         let (name, _) = self.config.topology.request_queue(queue, &self.settings.control_exchange)?;
         let patience = Patience::new(self.settings.response_timeout, Retry::Forever);
         self.publisher.delete(&name, removal, &patience).await
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        on.refuse_fanout()?;
+        let route = self.route(on)?;
+        // Queues are named by the key that leads to them.
+        let patience = Patience::new(within, Retry::Forever);
+        listeners::of_queue(&self.config, &self.consuming, &route.routing_key, &patience).await
     }
 
     fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {

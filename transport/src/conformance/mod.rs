@@ -119,6 +119,7 @@ cases! { ($)
         messages_wait_for_the_next_server
         a_named_exchange_is_used
         exchanges_are_kept_apart_where_promised
+        listeners_are_counted
     }
     settling {
         a_requeued_message_goes_to_another_listener
