@@ -19,6 +19,7 @@ impl CallError {
             | Self::Blocked { site, .. }
             | Self::Undeliverable { site, .. }
             | Self::Rejected { site, .. }
+            | Self::MessageRefused { site, .. }
             | Self::Topology { site, .. }
             | Self::TimedOut { site, .. }
             | Self::Unconfirmed { site, .. }
@@ -81,6 +82,7 @@ impl CallError {
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. } => true,
+            Self::MessageRefused { may_pass, .. } => *may_pass,
             Self::Transport { error, .. } => error.is_retryable(),
             _ => false,
         }
@@ -159,6 +161,7 @@ impl CallError {
             Self::Blocked { .. } => "blocked",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Rejected { .. } => "rejected",
+            Self::MessageRefused { .. } => "message_refused",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::Unconfirmed { .. } => "unconfirmed",
