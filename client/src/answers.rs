@@ -21,6 +21,7 @@ impl CallError {
             | Self::Blocked { site, .. }
             | Self::Undeliverable { site, .. }
             | Self::Rejected { site, .. }
+            | Self::MessageRefused { site, .. }
             | Self::Topology { site, .. }
             | Self::TimedOut { site, .. }
             | Self::Unconfirmed { site, .. }
@@ -92,6 +93,7 @@ impl CallError {
                     || is_caused_by::<Elapsed>(&**source)
                     || is_caused_by::<Held>(&**source)
             }
+            Self::MessageRefused { may_pass, .. } => *may_pass,
             Self::Transport { error, .. } => error.is_retryable(),
             _ => false,
         }
@@ -193,6 +195,7 @@ impl CallError {
             Self::Blocked { .. } => "blocked",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Rejected { .. } => "rejected",
+            Self::MessageRefused { .. } => "message_refused",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::Unconfirmed { .. } => "unconfirmed",

@@ -164,6 +164,23 @@ pub enum CallError {
         /// What the broker says.
         reason: Box<str>,
     },
+    /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
+    /// exist, the message is larger than the broker's own limit. It did not run.
+    #[error("{site}: the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    MessageRefused {
+        /// What was asked of whom.
+        site: CallSite,
+        /// The exchange it was sent to; empty for the default exchange.
+        exchange: Box<str>,
+        /// The routing key, or the address on AMQP 1.0.
+        routing_key: Box<str>,
+        /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
+        code: Box<str>,
+        /// What the broker says, and what to do.
+        reason: Box<str>,
+        /// Whether the same message may be accepted later.
+        may_pass: bool,
+    },
     /// A queue or an exchange that the call needs cannot be declared. It did not run.
     #[error("{site}: {object}: {reason}")]
     Topology {
@@ -323,6 +340,14 @@ impl CallError {
             TransportError::Rejected { routing_key, reason } => {
                 Self::Rejected { site, routing_key: routing_key.into(), reason: reason.into() }
             }
+            TransportError::MessageRefused { exchange, routing_key, code, reason, may_pass } => Self::MessageRefused {
+                site,
+                exchange: exchange.into(),
+                routing_key: routing_key.into(),
+                code: code.into(),
+                reason: reason.into(),
+                may_pass,
+            },
             TransportError::Topology { object, reason } => {
                 Self::Topology { site, object: object.into(), reason: reason.into() }
             }

@@ -422,6 +422,7 @@ fn would_fail_again(error: &TransportError) -> bool {
         error,
         TransportError::Undeliverable { .. }
             | TransportError::Rejected { .. }
+            | TransportError::MessageRefused { .. }
             | TransportError::TooLarge { .. }
             | TransportError::InvalidTarget { .. }
     )

@@ -12,6 +12,7 @@ mod hostile;
 mod mismatch;
 mod network;
 mod process;
+mod refused;
 mod sabotage;
 mod scene;
 mod surroundings;

@@ -138,6 +138,21 @@ pub enum TransportError {
         /// What the broker says.
         reason: String,
     },
+    /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
+    /// exist, the message is larger than the broker's own limit. It did not run, and no other message is affected.
+    #[error("the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    MessageRefused {
+        /// The exchange it was sent to; empty for the default exchange.
+        exchange: String,
+        /// The routing key, or the address on AMQP 1.0.
+        routing_key: String,
+        /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
+        code: String,
+        /// What the broker says, and what to do.
+        reason: String,
+        /// Whether the same message may be accepted later.
+        may_pass: bool,
+    },
     /// A queue or an exchange cannot be declared or consumed.
     #[error("{object}: {reason}")]
     Topology {
@@ -220,6 +235,7 @@ impl TransportError {
             Self::Closed | Self::ClosedWaiting => "closed",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Rejected { .. } => "rejected",
+            Self::MessageRefused { .. } => "message_refused",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::ServerSilent { .. } => "server_silent",
@@ -245,6 +261,7 @@ impl TransportError {
                 | Self::Unconfirmed { .. }
                 | Self::ConnectionLost { .. }
                 | Self::ReplyLost { .. }
+                | Self::MessageRefused { may_pass: true, .. }
         )
     }
 }

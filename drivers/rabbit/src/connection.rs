@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
+    channels::{Closer, OpenChannel},
     config::{Config, Host, Login},
     error,
     stream::{self, GuardedStream, Sender, StreamHandle},
@@ -43,14 +44,15 @@ pub(crate) type LinkState = link::LinkState<Session>;
 pub(crate) struct Session {
     connection: Connection,
     stream: StreamHandle,
+    closer: Closer,
     /// The broker's reason while it takes no messages.
     pub(crate) blocked: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Session {
     /// A new channel.
-    pub(crate) async fn channel(&self) -> lapin::Result<Channel> {
-        self.connection.create_channel().await
+    pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
+        self.connection.create_channel().await.map(|channel| self.closer.guard(channel))
     }
 
     /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
@@ -70,7 +72,7 @@ impl Session {
 
     /// The right to send messages and acknowledgements on a channel.
     pub(crate) fn sender(&self, channel: &Channel) -> Sender {
-        self.stream.sender(channel.id(), self.connection.configuration().frame_max())
+        self.stream.sender(channel.id())
     }
 
     /// The stream under this incarnation.
@@ -134,7 +136,8 @@ impl Dialler for Lapin {
             error::from_handshake(host, &self.config.virtual_host, begun.elapsed(), error, handle.end())
         })?;
         let (sender, blocked) = watch::channel(None);
-        Ok((Arc::new(Session { connection, stream: handle, blocked }), sender))
+        let closer = Closer::spawn(handle.clone());
+        Ok((Arc::new(Session { connection, stream: handle, closer, blocked }), sender))
     }
 
     async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {

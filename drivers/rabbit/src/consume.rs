@@ -8,7 +8,6 @@ use futures_util::{
     stream::{BoxStream, SelectAll},
 };
 use lapin::{
-    Channel,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -27,6 +26,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
+    channels::OpenChannel,
     connection::{Link, Session, session},
     declare::{DeclareError, declare_all, unused},
     error,
@@ -175,7 +175,7 @@ struct Keeper<R: Reader> {
 /// A subscription that stands.
 struct Live {
     session: Arc<Session>,
-    channel: Channel,
+    channel: OpenChannel,
     settling: Arc<Settling>,
     inbox: Inbox,
     /// Something comes of it when a consumer ends.
@@ -277,6 +277,7 @@ impl<R: Reader> Keeper<R> {
                     Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                     _ => DeclareError::Lost(failed),
                 })?;
+            channel.keep(consumer.clone());
             consumers.push(consumer.map(drop).chain(futures_util::stream::once(std::future::ready(()))).boxed());
             tags.push(tag);
         }
@@ -454,9 +455,9 @@ impl Again {
     async fn send(self, settle: Settle) {
         let Self { publisher, queue, properties, body, redeliveries } = self;
         let id = Uuid::now_v7();
-        let again = Some(properties::noted(&properties, id, redeliveries));
+        let again = Some(Box::new(properties::noted(&properties, id, redeliveries)));
         let route = Arc::new(TopologyOptions::reply_route(&queue));
-        let outgoing = Outgoing { route: &route, body: &body, mandatory: true, expires: false, again };
+        let outgoing = Outgoing { route: &route, body, mandatory: true, expires: false, again };
         match publisher.publish_confirmed(outgoing, &Patience::new(RECOUNT_LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {

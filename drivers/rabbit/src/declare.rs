@@ -10,6 +10,7 @@ use oxlo_transport::{Removal, TransportError};
 use tracing::warn;
 
 use crate::{
+    channels::OpenChannel,
     connection::Session,
     error,
     topology::{Declare, short_string},
@@ -37,9 +38,9 @@ impl From<lapin::Error> for DeclareError {
 /// Declares everything in order, on `channel` if it still stands, else on a new one. Gives the channel it was done on.
 pub(crate) async fn declare_all(
     session: &Session,
-    mut channel: Option<Channel>,
+    mut channel: Option<OpenChannel>,
     declares: &[Declare],
-) -> Result<Channel, DeclareError> {
+) -> Result<OpenChannel, DeclareError> {
     let (mut races, mut adopted_now) = (0, 0);
     'again: loop {
         let channel = match channel.take().filter(|channel| channel.status().connected()) {

@@ -19,13 +19,16 @@
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod acks;
+mod blame;
 mod builder;
+mod channels;
 mod config;
 mod confirms;
 mod connection;
 mod consume;
 mod declare;
 mod error;
+mod lane;
 mod listeners;
 mod names;
 mod notification;
@@ -37,6 +40,7 @@ mod reply_queue;
 mod request;
 mod routes;
 mod sabotage;
+mod salvage;
 mod settling;
 mod stream;
 mod topology;

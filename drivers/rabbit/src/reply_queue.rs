@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 
 use crate::{
     acks::{self, Frame},
+    channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
     declare::{DeclareError, declare_all, unused},
@@ -147,7 +148,8 @@ async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patien
 
 /// The queue, consumed.
 struct Open {
-    channel: Channel,
+    /// Shared with whoever deletes the queue in the end.
+    channel: Arc<OpenChannel>,
     sender: Sender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
@@ -237,7 +239,8 @@ impl Keeper {
                 Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                 _ => DeclareError::Lost(failed),
             })?;
-        Ok(Open { channel, sender, inbox, consumer })
+        channel.keep(consumer.clone());
+        Ok(Open { channel: Arc::new(channel), sender, inbox, consumer })
     }
 
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.

@@ -35,11 +35,12 @@ use crate::{
     confirms::Completion,
     connection::{Link, Role, link, unreachable_after},
     consume::{Order, Reader, Subscriber},
+    lane::Gate,
     lateness::Lateness,
     listeners,
     names::QueueName,
     notification::NotificationReader,
-    publish::{Gate, Outgoing, Publisher},
+    publish::{Outgoing, Publisher},
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
     routes::Routes,
@@ -170,8 +171,7 @@ impl RabbitTransport {
             }),
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
-        let outgoing =
-            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: true, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: true, again: None };
         publishing(outgoing.destination(), async {
             if confirmed {
                 return self.publisher.publish_confirmed(outgoing, &patience).await;
@@ -233,7 +233,7 @@ impl Transport for RabbitTransport {
         let labels = Labels { unique_id: &id.simple().to_string(), call: None };
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
-        let outgoing = Outgoing { route: &route, body: &body, mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
@@ -274,8 +274,7 @@ impl Transport for RabbitTransport {
         let unique_id = options.unique_id.clone().unwrap_or_else(|| id.simple().to_string().into());
         let body = notification::encode(&notification, &unique_id).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
-        let outgoing =
-            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
