@@ -4,16 +4,16 @@
 //! names when it opens the connection. Neither of them fans out on ActiveMQ or reaches RabbitMQ at all, so a
 //! [`Profile`] beside them knows each broker's own prefixes.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-};
+use std::{borrow::Cow, fmt};
 
 use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
-use crate::management::{Kind, Need};
+use crate::{
+    management::{Kind, Need},
+    syntax::Syntax,
+};
 
 /// The exchange by which RabbitMQ fans out; every broker has it.
 const FANOUT: &str = "amq.direct";
@@ -49,20 +49,6 @@ impl Profile {
         matches!(self, Self::RabbitMq | Self::RabbitMq4)
     }
 
-    /// What the broker takes for syntax in an address, beside what the schemes of addresses put there themselves.
-    fn syntax(self) -> Syntax {
-        match self {
-            Self::Qpid | Self::Router | Self::RabbitMq4 => Syntax { escapes: |_| false, ..Syntax::of(self) },
-            // Several destinations, wildcards, options; and names are trimmed.
-            Self::ActiveMq => Syntax {
-                escapes: |character| matches!(character, ',' | '*' | '>' | '?' | '%' | ' ') || character.is_control(),
-                ..Syntax::of(self)
-            },
-            // The parts of a URL's path; it reads nothing else as a part of a name, and decodes what is escaped.
-            Self::RabbitMq => Syntax { escapes: |character| !is_unreserved(character), ..Syntax::of(self) },
-        }
-    }
-
     /// What the addresses of replies begin with, where the broker does not make them up itself.
     pub(crate) fn reply_prefix(self) -> &'static str {
         match self {
@@ -71,49 +57,6 @@ impl Profile {
             Self::Qpid | Self::Router | Self::ActiveMq => "",
         }
     }
-}
-
-/// How names are written into the addresses of a broker.
-struct Syntax {
-    /// Which characters of a name are written as the hexadecimal numbers of their bytes, in the manner of URLs.
-    escapes: fn(char) -> bool,
-    /// Whether a control character would come through as it is.
-    refuses_control: bool,
-    /// Bytes that the name of a queue and a routing key may have.
-    longest: usize,
-}
-
-impl Syntax {
-    fn of(profile: Profile) -> Self {
-        Self {
-            escapes: |_| false,
-            refuses_control: matches!(profile, Profile::Qpid | Profile::Router),
-            longest: if profile.is_rabbitmq() { 255 } else { usize::MAX },
-        }
-    }
-
-    fn write<'a>(&self, part: &'a str) -> Cow<'a, str> {
-        if !part.contains(self.escapes) {
-            return part.into();
-        }
-        let mut written = String::with_capacity(part.len() + 16);
-        for character in part.chars() {
-            if (self.escapes)(character) {
-                let mut bytes = [0; 4];
-                for byte in character.encode_utf8(&mut bytes).bytes() {
-                    // Writing to a string does not fail.
-                    let _ = write!(written, "%{byte:02X}");
-                }
-            } else {
-                written.push(character);
-            }
-        }
-        written.into()
-    }
-}
-
-fn is_unreserved(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~')
 }
 
 /// What the URL says about addresses; absent options leave the choice to the profile.
@@ -359,7 +302,7 @@ impl Addresses {
     }
 
     fn write(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<String, TransportError> {
-        let syntax = self.profile.syntax();
+        let syntax = Syntax::of(self.profile);
         let virtual_host = self.virtual_host.as_deref();
         let server = if let Whom::Server(name) = whom { Some(name) } else { None };
         let names = [virtual_host, Some(exchange), Some(topic), server];

@@ -183,9 +183,9 @@ impl Connected {
     /// Logs that something did not work and is tried again: a warning, unless the connection was lost, which is told elsewhere.
     pub(crate) fn report(&self, cause: &str, address: &dyn std::fmt::Display) {
         if self.ended.is_cancelled() {
-            debug!(%address, %cause, "lost with the connection; retrying");
+            debug!(%address, %cause, "a link or session was lost with its connection; retrying");
         } else {
-            warn!(%address, %cause, "the broker did not do what it was asked; retrying");
+            warn!(%address, %cause, "a link or session failed; retrying");
         }
     }
 

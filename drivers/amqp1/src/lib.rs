@@ -5,7 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
+//! | `config`, `address`, `syntax`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
 //! | `encode`, `scan` | encoded values: written, and walked through without recursion |
 //! | `stream` | the socket under fe2o3-amqp with the guard against hostile messages |
 //! | `connection`, `sessions` | a supervised connection; where its links have their places |
@@ -51,6 +51,7 @@ mod scan;
 mod sender;
 mod sessions;
 mod stream;
+mod syntax;
 mod transport;
 
 pub use transport::Amqp1Driver;

@@ -136,7 +136,7 @@ impl Guard {
     }
 
     /// The next session that is to be ended without fe2o3-amqp.
-    pub(super) fn to_end(&mut self) -> Option<u16> {
+    pub(super) fn take_to_end(&mut self) -> Option<u16> {
         self.to_end.pop()
     }
 

@@ -191,7 +191,7 @@ impl GuardedStream {
             self.channels.abandon();
             self.shared.abandoned.notify_waiters();
         }
-        while let Some(number) = self.guard.to_end() {
+        while let Some(number) = self.guard.take_to_end() {
             self.outbound.end(number);
         }
         let freed = self.channels.freed();
