@@ -1,6 +1,6 @@
 //! Receiving: a subscription that is made again whenever it ends, and hands out what can be read.
 //!
-//! A subscription is one session with a link for each of its addresses. Each link has a task, because fe2o3-amqp's
+//! A subscription is a link for each of its addresses, all in one session. Each link has a task, because fe2o3-amqp's
 //! receiver takes and settles from one place only; [`Subscriber`]'s keeper starts them, watches them, and subscribes again.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fe2o3_amqp::{Receiver, session::SessionHandle};
+use fe2o3_amqp::Receiver;
 use oxlo_transport::{
     Delivery, Listener, TransportError, listener::Replier, parts::backoff::Backoff, wire::envelope::Poison,
 };
@@ -27,15 +27,15 @@ use tracing::{debug, warn};
 use crate::{
     address::Place,
     connection::{Connected, Link, connected},
+    error::{Refused, Said},
     management,
     message::Incoming,
     receive::{self, Duplicates, Orders, Receiving, Stopping},
+    sessions::{FAREWELL, Seat},
 };
 
 /// How long the broker may take to attach the links of a subscription.
-const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
-/// How long the broker may take to end a session.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -92,8 +92,13 @@ impl<M: Send + 'static> Subscriber<M> {
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses, `Closed` if the link was closed.
-    pub(crate) async fn subscribe<R: Reader<Message = M>>(order: Order<R>) -> Result<Self, TransportError> {
+    /// `Topology` if the broker refuses, `Closed` if the link was closed; what `late` makes of the last failure if it does not
+    /// stand within `limit`.
+    pub(crate) async fn subscribe<R: Reader<Message = M>>(
+        order: Order<R>,
+        limit: Duration,
+        late: impl FnOnce(Option<TransportError>) -> TransportError,
+    ) -> Result<Self, TransportError> {
         let (outbox, deliveries) = mpsc::unbounded_channel();
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
@@ -108,13 +113,16 @@ impl<M: Send + 'static> Subscriber<M> {
             counts_deliveries,
             duplicates,
             leaving: leaving.clone(),
+            surplus_told: AtomicBool::new(false),
         });
-        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false };
+        let (failure, failed) = watch::channel(None);
+        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false, failure };
         tokio::spawn(keeper.run(first));
-        match refused.await {
-            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, leaving }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(TransportError::Closed),
+        match timeout(limit, refused).await {
+            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, leaving }),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => Err(late(failed.borrow().clone())),
         }
     }
 
@@ -147,6 +155,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
     fn is_subscribed(&self) -> bool {
         *self.subscribed.borrow()
     }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        self.subscribed.clone()
+    }
 }
 
 impl<M> fmt::Debug for Subscriber<M> {
@@ -163,13 +175,15 @@ struct Keeper<R: Reader> {
     subscribed: watch::Sender<bool>,
     /// Nothing more is to be taken, also not by another subscription.
     stopped: bool,
+    /// Why the last attempt to subscribe failed.
+    failure: watch::Sender<Option<TransportError>>,
 }
 
 /// A subscription that stands.
 struct Live {
     links: JoinSet<Result<Receiver, String>>,
     orders: watch::Sender<Orders>,
-    session: SessionHandle<()>,
+    seat: Seat,
     connected: Arc<Connected>,
 }
 
@@ -181,6 +195,18 @@ pub(crate) enum Failed {
     Refused(TransportError),
     /// The connection or the session went.
     Lost(String),
+}
+
+impl Failed {
+    /// What a refusal means for whoever wanted `object`.
+    pub(crate) fn of(object: &str, refusal: Refused) -> Self {
+        let topology = |reason| TransportError::Topology { object: object.to_owned(), reason };
+        match refusal {
+            Refused::Missing(reason) => Self::Missing(topology(reason)),
+            Refused::Gone(reason) | Refused::Denied(reason) => Self::Refused(topology(reason)),
+            Refused::Lost(cause) => Self::Lost(format!("{object}: {cause}")),
+        }
+    }
 }
 
 /// Why a subscription no longer stands.
@@ -231,13 +257,17 @@ impl<R: Reader> Keeper<R> {
                     }
                 }
                 Err(Failed::Refused(error) | Failed::Missing(error)) => {
+                    warn!(%error, "the broker refused a subscription");
                     if let Some(first) = first.take() {
                         let _ = first.send(Err(error));
                         return;
                     }
-                    warn!(%error, "cannot subscribe again; it is tried on");
                 }
-                Err(Failed::Lost(cause)) => debug!(%cause, "cannot subscribe"),
+                Err(Failed::Lost(cause)) => {
+                    up.report(&cause, &self.address());
+                    let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                    self.failure.send_replace(Some(cause));
+                }
             }
             let pause = backoff.next(&mut rand::rng());
             tokio::select! {
@@ -248,27 +278,43 @@ impl<R: Reader> Keeper<R> {
         }
     }
 
+    /// The first of its addresses, for logs.
+    fn address(&self) -> &str {
+        self.places.first().map_or("", |place| &place.address)
+    }
+
     async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
         let places: Vec<Place> = self.places.iter().map(Place::once).collect();
         let subscribing = async {
             let needs: Vec<_> = places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
             management::make(up, &needs).await?;
-            let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
+            let links = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let seat = up.seat(links).await.map_err(|refusal| Failed::of("session", refusal))?;
+            let refused = |place: &Place, refusal| Failed::of(&format!("address `{}`", place.address), refusal);
+            // What everyone takes from goes with its only link, and would go with the trial's.
+            for place in places.iter().filter(|place| seat.is_shared() && !place.everyone) {
+                up.try_receiver(&place.address).await.map_err(|refusal| refused(place, refusal))?;
+            }
             let mut receivers = Vec::new();
             for place in &places {
-                receivers.push(receive::attach(&mut session, &place.address, self.receiving.prefetch).await?);
+                let attached = seat.receiver(&place.address, receive::from(&place.address)).await;
+                let mut receiver = attached.map_err(|refusal| refused(place, refusal))?;
+                receive::give_credit(&mut receiver, self.receiving.prefetch).await.map_err(Failed::Lost)?;
+                receivers.push(receiver);
             }
-            Ok((session, receivers))
+            Ok((seat, receivers))
         };
-        let attached = timeout(SUBSCRIBE_LIMIT, subscribing).await;
-        let (session, receivers) =
-            attached.unwrap_or_else(|_| Err(Failed::Lost("the broker attached no links in time".to_owned())))?;
+        let attached = timeout(SUBSCRIBE_LIMIT, Box::pin(subscribing)).await;
+        let unanswered = || Failed::Lost(format!("the broker attached no links within {SUBSCRIBE_LIMIT:?}"));
+        let (seat, receivers) = attached.unwrap_or_else(|_| Err(unanswered()))?;
         let (orders, seen) = watch::channel(Orders::Take);
         let mut links = JoinSet::new();
         for (receiver, place) in receivers.into_iter().zip(&places) {
-            links.spawn(receive::run(receiver, place.address.as_str().into(), self.receiving.clone(), seen.clone()));
+            let address = place.address.as_str().into();
+            let source = receive::Place { address, everyone: place.everyone };
+            links.spawn(receive::run(receiver, source, self.receiving.clone(), seen.clone()));
         }
-        Ok(Live { links, orders, session, connected: up.clone() })
+        Ok(Live { links, orders, seat, connected: up.clone() })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
@@ -332,7 +378,7 @@ fn permits(live: &Live) -> u32 {
     u32::try_from(live.links.len()).unwrap_or(u32::MAX)
 }
 
-/// Sends what is settled and ends the session; when the broker has ended it as well, it has heard every settlement.
+/// Sends what is settled and closes the links; when the broker has answered, it has heard every settlement.
 async fn end(mut live: Live) {
     live.orders.send_replace(Orders::End);
     let ending = async {
@@ -340,9 +386,9 @@ async fn end(mut live: Live) {
         while let Some(ended) = live.links.join_next().await {
             receivers.extend(ended.ok().and_then(Result::ok));
         }
-        let _ = live.session.end().await;
+        live.seat.close_receivers(receivers).await;
     };
-    let _ = timeout(FAREWELL, ending).await;
+    let _ = timeout(2 * FAREWELL, ending).await;
 }
 
 /// Resolves when whoever waits for the first subscription has gone; never after it stood.

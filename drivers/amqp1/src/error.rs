@@ -4,10 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use fe2o3_amqp::{
     connection::OpenError,
-    link::{LinkStateError, ReceiverAttachError, SenderAttachError, SessionStopReason},
+    link::{LinkStateError, ReceiverAttachError, SendError, SenderAttachError, SessionStopReason},
     session::BeginError,
     types::{
-        definitions::{self, AmqpError, ErrorCondition},
+        definitions::{self, AmqpError, ErrorCondition, LinkError},
         messaging::Outcome,
     },
 };
@@ -122,6 +122,17 @@ pub(crate) enum Refused {
     Lost(String),
 }
 
+/// What an attempt to begin a session came to.
+pub(crate) fn begin_refused(error: &BeginError) -> Refused {
+    match error {
+        BeginError::RemoteEndedWithError(error) => match refused(error) {
+            Refused::Missing(reason) | Refused::Gone(reason) => Refused::Denied(reason),
+            refused => refused,
+        },
+        error => Refused::Lost(error.to_string()),
+    }
+}
+
 fn refused(error: &definitions::Error) -> Refused {
     match &error.condition {
         ErrorCondition::AmqpError(AmqpError::NotFound) => Refused::Missing(said(error)),
@@ -154,6 +165,45 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
         ReceiverAttachError::IncomingSourceIsNone => Refused::Denied("the broker attached no source".to_owned()),
         error => Refused::Lost(error.to_string()),
     }
+}
+
+/// Why nobody learns what became of a message.
+#[derive(Debug)]
+pub(crate) enum Unknown {
+    /// The broker refused a message, this one or another, and ended the link or the session for it.
+    Refused(String),
+    /// The link ended for another reason.
+    Lost(String),
+}
+
+/// What the end of a link means for a message on its way.
+pub(crate) fn unknown(error: &SendError) -> Unknown {
+    let SendError::LinkStateError(state) = error else { return Unknown::Lost(error.to_string()) };
+    let (LinkStateError::RemoteDetachedWithError(told)
+    | LinkStateError::RemoteClosedWithError(told)
+    | LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(told))) = state
+    else {
+        return Unknown::Lost(link_end(state));
+    };
+    match &told.condition {
+        ErrorCondition::LinkError(LinkError::MessageSizeExceeded)
+        | ErrorCondition::AmqpError(
+            AmqpError::UnauthorizedAccess
+            | AmqpError::NotAllowed
+            | AmqpError::PreconditionFailed
+            | AmqpError::InvalidField
+            | AmqpError::DecodeError
+            | AmqpError::NotImplemented
+            | AmqpError::ResourceLimitExceeded
+            | AmqpError::FrameSizeTooSmall,
+        ) => Unknown::Refused(said(told)),
+        _ => Unknown::Lost(said(told)),
+    }
+}
+
+/// A message that the broker refuses whenever it is sent: it did not run, and the broker's words say why.
+pub(crate) fn message_refused(address: &str, reason: String) -> TransportError {
+    TransportError::Topology { object: format!("a message for `{address}`"), reason }
 }
 
 /// How a link ended, as one sentence.

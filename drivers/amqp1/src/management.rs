@@ -13,6 +13,7 @@ use fe2o3_amqp::{
     },
 };
 use oxlo_transport::TransportError;
+use tokio::time::{Duration, timeout};
 
 use crate::{
     address::escaped,
@@ -23,9 +24,11 @@ use crate::{
     stream::{PAIR_RECEIVER, PAIR_SENDER},
 };
 
-const NODE: &str = "/management";
+pub(crate) const NODE: &str = "/management";
 /// How long the broker keeps a queue that nobody uses and that nobody will miss: oslo's `rabbit_transient_queues_ttl`.
 const EXPIRES_MS: i64 = 1_800_000;
+/// How long it may take to answer a request, or to attach its links.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What must be at the broker before a link is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,8 +154,15 @@ pub(crate) async fn consumers(up: &Connected, name: &str) -> Result<u32, Failed>
         .ok_or_else(|| Failed::Lost("the broker's management named no consumer_count".to_owned()))
 }
 
-/// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
 async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
+    let _turn = up.managers.acquire().await;
+    let within = ANSWER_LIMIT * u32::try_from(requests.len() + 2).unwrap_or(u32::MAX);
+    let silent = || Failed::Lost(format!("`{NODE}` did not answer within {within:?}"));
+    timeout(within, Box::pin(ask(up, requests))).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
+async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
     let lost = |error: &dyn std::fmt::Display| Failed::Lost(error.to_string());
     let refused = |refusal| match refusal {
         Refused::Missing(reason) | Refused::Gone(reason) | Refused::Denied(reason) => {
@@ -164,7 +174,7 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>
         }
         Refused::Lost(cause) => Failed::Lost(cause),
     };
-    let mut session = up.session().await.map_err(|error| lost(&error))?;
+    let mut session = up.session().await.map_err(|error| Failed::of("session", error))?;
     let mut paired = Fields::new();
     paired.insert(Symbol::from("paired"), Value::Bool(true));
     let mut sender = Sender::builder()
@@ -216,6 +226,6 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>
             None => return Err(Failed::Lost("the broker's management answered in something else".to_owned())),
         }
     }
-    let _ = session.end().await;
+    let _ = timeout(ANSWER_LIMIT, session.end()).await;
     Ok(last)
 }

@@ -109,8 +109,8 @@ impl ReplySink for Answer {
 
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let interval = self.interval.unwrap_or(Duration::from_secs(1));
-        let beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
-        self.publisher.send_heartbeat(&self.address, &beat, &Patience::new(interval, Retry::Forever)).await
+        let mut beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
+        self.publisher.send_heartbeat(&self.address, &mut beat, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
@@ -126,9 +126,10 @@ impl ReplySink for Answer {
         let begun = Instant::now();
         let give_up = self.deadline.unwrap_or(begun + REPLY_LIMIT).max(begun + AGAIN);
         let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
-        let message = message::reply(&self.address, Some(&json), &self.message_id, None);
+        let mut message = message::reply(&self.address, Some(&json), &self.message_id, None);
+        let mut told = false;
         loop {
-            match self.publisher.send(&self.address, &message, true, &patience).await {
+            match self.publisher.send(&self.address, &mut message, true, &patience).await {
                 // A reply that comes twice finds nobody waiting the second time.
                 Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
                     if Instant::now() + AGAIN < give_up =>
@@ -138,6 +139,13 @@ impl ReplySink for Answer {
                 Err(undeliverable @ TransportError::Undeliverable { .. }) => {
                     metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
                     return Err(undeliverable);
+                }
+                // The caller learns why at once, if only its own reply is what the broker refuses.
+                Err(refused @ TransportError::Topology { .. }) if !told => {
+                    told = true;
+                    let failure = Failure::builtin("RuntimeError", format!("the reply was refused: {refused}"));
+                    let json = amqp1::encode_reply(&Reply::Failure(Box::new(failure))).map_err(unwritable)?;
+                    message = message::reply(&self.address, Some(&json), &self.message_id, None);
                 }
                 outcome => return outcome,
             }

@@ -134,10 +134,8 @@ impl Amqp1Transport {
             reader,
         };
         let begun = Instant::now();
-        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
-            Ok(subscribed) => Ok(Box::new(subscribed?)),
-            Err(_) => Err(unreachable_after(&self.config, begun, None)),
-        }
+        let late = |cause| unreachable_after(&self.config, begun, cause);
+        Ok(Box::new(Subscriber::subscribe(order, self.settings.response_timeout, late).await?))
     }
 
     /// Registers a call and writes its request, which is not sent yet.
@@ -153,8 +151,7 @@ impl Amqp1Transport {
         let patience = Patience::new(options.timeout, options.retry);
         let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
+        let message = message::call(&address, &json, &pending.message_id(), &reply_to, patience.deadline);
         Ok(Begun { pending, address, message, patience })
     }
 }
@@ -203,7 +200,7 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
         let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, &message::cast(&address, &json), mandatory, &patience).await
+        self.publisher.send(&address, &mut message::cast(&address, &json), mandatory, &patience).await
     }
 
     async fn start(
@@ -212,16 +209,16 @@ impl Transport for Amqp1Transport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
-        self.publisher.send(&address, &message, options.mandatory, &patience).await?;
+        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
+        self.publisher.send(&address, &mut message, options.mandatory, &patience).await?;
         pending.sent();
         Ok(pending)
     }
 
     /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
-        let mut sending = std::pin::pin!(self.publisher.send(&address, &message, options.mandatory, &patience));
+        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
+        let mut sending = std::pin::pin!(self.publisher.send(&address, &mut message, options.mandatory, &patience));
         let mut pending = std::pin::pin!(pending);
         tokio::select! {
             biased;
@@ -251,15 +248,15 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
         let address = &place.address;
-        let message = message::cast(address, &json);
+        let mut message = message::cast(address, &json);
         if place.needs.is_empty() {
-            return self.publisher.send(address, &message, options.mandatory, &patience).await;
+            return self.publisher.send(address, &mut message, options.mandatory, &patience).await;
         }
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
-        match self.publisher.send(address, &message, true, &patience).await {
+        match self.publisher.send(address, &mut message, true, &patience).await {
             Err(TransportError::Undeliverable { .. }) => {
                 self.publisher.make(&place.needs, &patience).await?;
-                self.publisher.send(address, &message, options.mandatory, &patience).await
+                self.publisher.send(address, &mut message, options.mandatory, &patience).await
             }
             sent => sent,
         }
@@ -288,11 +285,8 @@ impl Transport for Amqp1Transport {
             return Err(TransportError::InvalidTarget { reason: "a listener needs at least one topic".into() });
         }
         if pool.is_some() {
-            return Err(TransportError::InvalidTarget {
-                reason:
-                    "there are no pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://"
-                        .into(),
-            });
+            let what = "pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://".into();
+            return Err(TransportError::Unsupported { what });
         }
         let mut places = Vec::new();
         for (target, priority) in on {
