@@ -81,6 +81,7 @@ impl CallError {
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. } => true,
+            Self::Refused { refusal, .. } => refusal.may_pass(),
             Self::Transport { error, .. } => error.is_retryable(),
             _ => false,
         }
