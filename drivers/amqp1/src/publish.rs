@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_net::{patience::Patience, room::Room};
 use oxlo_transport::{
-    Retry, TransportError,
+    TransportError,
     parts::{
         backoff::Backoff,
         telemetry::{Destination, publishing},
@@ -159,12 +159,10 @@ impl Publisher {
             let cause = match &*state.borrow_and_update() {
                 LinkState::Up(connected) => return Ok(connected.clone()),
                 LinkState::Closed => return Err(TransportError::Closed),
-                LinkState::Down(down) => match patience.retry {
-                    Retry::Times(times) if down.attempts > times => {
-                        return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
-                    }
-                    _ => down.cause.clone(),
-                },
+                LinkState::Down(down) if down.exhausted(patience.retry, self.config.hosts.len()) => {
+                    return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
+                }
+                LinkState::Down(down) => down.cause.clone(),
             };
             match timeout_at(patience.deadline, state.changed()).await {
                 Ok(Ok(())) => {}

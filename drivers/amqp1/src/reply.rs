@@ -15,7 +15,7 @@ use fe2o3_amqp::{
     types::primitives::Value,
 };
 use futures_util::FutureExt;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
     TransportError,
     parts::{
@@ -47,16 +47,27 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 /// How long the broker may take to end it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Whether replies can come, and to which address.
+/// Whether replies can come, and to which address; if not, why the last try failed.
 #[derive(Clone, Debug)]
 enum State {
     Ready(Arc<str>),
     NotReady(Option<TransportError>),
 }
 
+impl State {
+    /// Why nobody needs to wait for replies; `None` if trying on may help in time.
+    fn refusal(&self) -> Option<&TransportError> {
+        match self {
+            Self::NotReady(Some(error)) if !matches!(error, TransportError::ConnectionLost { .. }) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// Our reply link, attached for as long as the transport lives.
 #[derive(Debug)]
 pub(crate) struct ReplyLink {
+    link: watch::Receiver<LinkState>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
@@ -75,29 +86,47 @@ impl ReplyLink {
         let stop = CancellationToken::new();
         let (done, stopped) = oneshot::channel();
         let credit = config.reply_credit;
+        let ours = link.clone();
         let keeper = Keeper { node, link, pending, limits, credit, state: sender, stop: stop.clone() };
         tokio::spawn(async move {
             keeper.run().await;
             let _ = done.send(());
         });
-        Self { state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+        Self { link: ours, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
     }
 
     /// Its address, once replies can come.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be attached in time, `Closed`.
+    /// `Topology` if the broker refuses it, `Unreachable` with the last failure if it cannot be attached in time,
+    /// `Closed`.
     pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<Arc<str>, TransportError> {
         let mut state = self.state.clone();
-        let settled = |state: &State| !matches!(state, State::NotReady(None));
-        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+        let settled = |state: &State| matches!(state, State::Ready(_)) || state.refusal().is_some();
+        let ready = timeout_at(patience.deadline, state.wait_for(settled));
+        let outcome = tokio::select! {
+            outcome = ready => outcome,
+            error = exhausted(self.link.clone(), config.hosts.len(), config.places(), patience) => return Err(error),
+        };
+        match outcome {
             Ok(Ok(state)) => match &*state {
                 State::Ready(address) => Ok(address.clone()),
                 State::NotReady(error) => Err(error.clone().unwrap_or(TransportError::Closed)),
             },
             Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(unreachable_after(config, patience.begun, None)),
+            Err(_) => Err(unreachable_after(config, patience.begun, self.failure())),
+        }
+    }
+
+    /// Why replies cannot come, as far as it is known.
+    fn failure(&self) -> Option<TransportError> {
+        if let LinkState::Down(down) = &*self.link.borrow() {
+            return down.cause.clone();
+        }
+        match &*self.state.borrow() {
+            State::NotReady(cause) => cause.clone(),
+            State::Ready(_) => None,
         }
     }
 
@@ -152,7 +181,7 @@ impl Keeper {
                         return;
                     };
                     debug!(%address, %cause, "the reply link ended");
-                    self.state.send_replace(State::NotReady(None));
+                    self.state.send_replace(State::NotReady(Some(error::lost(cause))));
                     if self.node == ReplyNode::Dynamic {
                         self.lose(&address);
                     }
@@ -162,14 +191,14 @@ impl Keeper {
                     None
                 }
                 Some(Ok(Err(Failed::Refused(error) | Failed::Missing(error)))) => {
-                    warn!(%error, "replies cannot come; it is tried on");
+                    warn!(%error, "cannot attach the reply link, retrying");
                     Some(error)
                 }
                 Some(Ok(Err(Failed::Lost(cause)))) => {
                     debug!(%cause, "the reply link cannot be attached");
-                    None
+                    Some(error::lost(cause))
                 }
-                Some(Err(_)) => None,
+                Some(Err(_)) => Some(error::lost(format!("the broker attached no reply link within {ATTACH_LIMIT:?}"))),
             };
             self.state.send_replace(State::NotReady(cause));
             let pause = sleep(backoff.next(&mut rand::rng()));

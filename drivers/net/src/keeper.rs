@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use oxlo_transport::{
     TransportError,
+    error::Cause,
     parts::{
         backoff::jitter,
         supervisor::{Next, Start, Supervisor},
@@ -30,6 +31,11 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct LostBecause(String);
+
+/// Why an attempt was given up.
+fn silent() -> Cause {
+    Arc::new(LostBecause(format!("no answer within {ATTEMPT_LIMIT:?}")))
+}
 
 pub(crate) struct Keeper<D: Dialler> {
     dialler: D,
@@ -158,7 +164,7 @@ impl<D: Dialler> Keeper<D> {
         let opening = Box::pin(async {
             timeout(ATTEMPT_LIMIT, self.dialler.open(host))
                 .await
-                .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), None)))
+                .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), Some(silent()))))
         });
         let label = |failed: &AttemptError| failed.error.label();
         connecting(D::SYSTEM, broker, self.plan.role.name(), label, opening).await

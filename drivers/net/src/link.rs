@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{keeper::Keeper, socket::ConnectError};
+use crate::{keeper::Keeper, patience::Patience, socket::ConnectError};
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
@@ -281,6 +281,27 @@ pub async fn connected<S>(state: &mut watch::Receiver<LinkState<S>>) -> Option<A
         LinkState::Up(session) => Some(session.clone()),
         LinkState::Down(_) | LinkState::Closed => None,
     }
+}
+
+/// Resolves when each of `hosts` was tried as often as `patience` says, with the error for whoever waits; never for one that
+/// wants it tried on.
+pub async fn exhausted<S>(
+    mut state: watch::Receiver<LinkState<S>>,
+    hosts: usize,
+    places: String,
+    patience: &Patience,
+) -> TransportError {
+    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(patience.retry, hosts));
+    if patience.retry != Retry::Forever
+        && let Ok(state) = state.wait_for(over).await
+    {
+        let cause = match &*state {
+            LinkState::Down(down) => down.cause.clone(),
+            LinkState::Up(_) | LinkState::Closed => None,
+        };
+        return unreachable(places, patience.begun, cause);
+    }
+    std::future::pending().await
 }
 
 /// No connection in time, to any of `places`.

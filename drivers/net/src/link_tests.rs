@@ -131,6 +131,7 @@ async fn an_attempt_without_an_answer_ends() {
     let error = rig.link.first_connection(Retry::Times(0)).await.unwrap_err();
     assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
     assert_eq!(begun.elapsed(), ATTEMPT_LIMIT);
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no answer within 5s");
     assert_eq!(rig.log(), ["open 0"]);
 }
 

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt::Write as _};
 
+use oxlo_transport::text::one_line;
+
 /// An error and all that caused it, outermost first, on one line.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
@@ -11,14 +13,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         let _ = write!(text, ": {error}");
         cause = error.source();
     }
-    folded(&text)
-}
-
-/// The text with line breaks and what surrounds them made single spaces: brokers send some.
-#[must_use]
-pub fn folded(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join(" ")
+    one_line(&text).into_owned()
 }
 
 #[cfg(test)]
