@@ -109,7 +109,8 @@ impl RPCServer {
         };
         tokio::spawn(serve.in_current_span());
         let itself = running::itself(&self.target, &self.scope);
-        Ok(RunningServer { transport: self.transport.clone(), itself, stop, force, commands, ready, end })
+        let topic = running::topic(&self.target, &self.scope);
+        Ok(RunningServer { transport: self.transport.clone(), itself, topic, stop, force, commands, ready, end })
     }
 
     /// Serves until the transport is closed.
