@@ -36,6 +36,7 @@ mod reply_queue;
 mod request;
 mod routes;
 mod sabotage;
+mod self_check;
 mod settling;
 mod stream;
 mod topology;

@@ -9,23 +9,24 @@ use std::{
 
 use foldhash::HashSet;
 use lapin::{BasicProperties, Channel};
-use oxlo_driver_net::{patience::Patience, room::Room};
+use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
 use oxlo_transport::{
-    Removal, Retry, TransportError,
+    Removal, TransportError,
     parts::{backoff::Backoff, telemetry::Destination},
 };
 use tokio::{
     sync::{Mutex, Notify, OwnedSemaphorePermit, oneshot, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     config::Config,
     confirms::{Completion, ConfirmingChannel, Message, Unsent},
     connection::{Down, Link, LinkState, Session, unreachable_after},
+    consume::LIMIT_PAUSE,
     declare::{DeclareError, declare_all, delete_unused},
-    lateness, properties,
+    error, lateness, properties,
     topology::{Declare, Route, fits},
 };
 
@@ -182,7 +183,7 @@ impl Publisher {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(DeclareError::Refused(error))) => return Err(error),
                 Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+                Err(_) => return Err(self.unreachable(patience)),
             }
         }
     }
@@ -211,7 +212,7 @@ impl Publisher {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(DeclareError::Refused(error))) => return Err(error),
                 Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+                Err(_) => return Err(self.unreachable(patience)),
             }
         }
     }
@@ -270,7 +271,7 @@ impl Publisher {
                     let _ = timeout(Duration::from_millis(100), lane.ended()).await;
                     continue;
                 }
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+                Err(_) => return Err(self.unreachable(patience)),
             }
             match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
                 Ok(()) => return Ok(()),
@@ -296,7 +297,7 @@ impl Publisher {
         let Outgoing { route, body, mandatory, expires, ref again } = *outgoing;
         let left = patience.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(unreachable_after(&self.config, patience.begun, None));
+            return Err(self.unreachable(patience));
         }
         // Made at the last moment: receivers tell a request's age by it.
         let id = lateness::stamped_id();
@@ -341,6 +342,32 @@ impl Publisher {
         let _ = timeout(FLUSH_LIMIT, lane.idle()).await;
     }
 
+    /// Waits for the first channels to publish on.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if the broker allows too few. A connection that is lost meanwhile is no error: it comes back by itself.
+    pub(crate) async fn opened(&self) -> Result<(), TransportError> {
+        let mut gate = self.gate.clone();
+        let settled = |gate: &Gate| !matches!(gate, Gate::Down(Down { cause: None, .. }));
+        match timeout(ATTEMPT_LIMIT, gate.wait_for(settled)).await {
+            Ok(Ok(gate)) => match &*gate {
+                Gate::Down(Down { cause: Some(limit), .. }) if error::is_limit(limit) => Err(limit.clone()),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Not sent in time, because of what is known of the connection.
+    fn unreachable(&self, patience: &Patience) -> TransportError {
+        let cause = match &*self.gate.borrow() {
+            Gate::Down(down) => down.cause.clone(),
+            _ => None,
+        };
+        unreachable_after(&self.config, patience.begun, cause)
+    }
+
     fn open_now(&self) -> Option<Arc<Lane>> {
         match &*self.gate.borrow() {
             Gate::Open(lane) => Some(lane.clone()),
@@ -360,10 +387,10 @@ impl Publisher {
                 Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited: Duration::ZERO },
                 Gate::Down(down) => {
                     let error = unreachable_after(&self.config, patience.begun, down.cause.clone());
-                    match patience.retry {
-                        Retry::Times(times) if down.attempts > times => return Err(error),
-                        _ => error,
+                    if down.exhausted(patience.retry, self.config.hosts.len()) {
+                        return Err(error);
                     }
+                    error
                 }
             };
             match timeout_at(patience.deadline, gate.changed()).await {
@@ -415,7 +442,17 @@ async fn keep(
                     continue;
                 }
             }
-            Err(error) => debug!(%error, "no channel to publish on"),
+            Err(error) => match session.channel_limit(&error) {
+                Some(limit) => {
+                    warn!(error = %limit, "no channel to publish on, retrying");
+                    gate.send_replace(Gate::Down(Down { attempts: 0, cause: Some(limit), gave_up: false }));
+                    // Not at once when the connection is back: the broker may have closed it for this try.
+                    let closed = link.wait_for(|state| matches!(state, LinkState::Closed));
+                    let _ = timeout(LIMIT_PAUSE, closed).await;
+                    continue;
+                }
+                None => debug!(%error, "no channel to publish on"),
+            },
         }
         // The connection may live on when the broker ended a channel; then this does not spin.
         tokio::select! {
