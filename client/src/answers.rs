@@ -94,6 +94,7 @@ impl CallError {
                     || is_caused_by::<Held>(&**source)
             }
             Self::MessageRefused { may_pass, .. } => *may_pass,
+            Self::Refused { refusal, .. } => refusal.may_pass(),
             Self::Transport { error, .. } => error.is_retryable(),
             _ => false,
         }

@@ -107,8 +107,8 @@ pub enum CallError {
         /// The limit.
         limit: usize,
     },
-    /// The broker is there and refuses us; waiting does not help. Nothing was sent.
-    #[error("{site}: {broker} refused the connection: {reason}")]
+    /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
+    #[error("{site}: {broker} refused {}: {reason}", .refusal.object())]
     Refused {
         /// What was asked of whom.
         site: CallSite,

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{control::Command, error::ServeError, oversight::Oversight, ping::PING_METHOD, report::ServeReport};
 
+/// What a ping sends to the topic. Of a name that ends so, a Python server logs at debug level only that it is unknown.
+const ROUTE_METHOD: &str = "oslo_rpc_server_ping_ignore_errors";
+
 pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 
 /// A server that runs in the background, on a task of its own.
@@ -23,6 +26,8 @@ pub struct RunningServer {
     pub(crate) transport: Arc<dyn Transport>,
     /// Where the server itself can be reached, if it can.
     pub(crate) itself: Option<Target>,
+    /// Where requests for any server of its topic go, if it takes those as well.
+    pub(crate) topic: Option<Target>,
     pub(crate) stop: CancellationToken,
     pub(crate) force: CancellationToken,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
@@ -92,10 +97,14 @@ impl RunningServer {
     /// that broker, subscription and dispatch are alive. It needs no [`ping`](crate::RPCServerBuilder::ping): that the
     /// method is unknown is an answer too. A server all of whose places are taken answers when one is free.
     ///
+    /// A server that takes its topic's requests is also sent one to the topic, the way its callers' requests go. Whichever
+    /// server takes that one need not answer: it is enough that a queue takes it.
+    ///
     /// # Errors
     ///
-    /// [`TransportError`] if no answer came `within` the time, or the request could not be sent; `Unsupported` if the
-    /// server takes requests for its topic only, and cannot be told from others.
+    /// [`TransportError`] if no answer came `within` the time, or a request could not be sent: `Undeliverable` if the
+    /// topic or the server's name leads to no queue any more. `Unsupported` if the server takes requests for its topic
+    /// only, and cannot be told from others.
     ///
     /// # Cancel safety
     ///
@@ -107,8 +116,18 @@ impl RunningServer {
             });
         };
         let begun = Instant::now();
+        let mut left = CallOptions::new().with_timeout(within);
+        // Kept until the end: an answer that nobody waits for would be counted as a late one.
+        let _routed = match &self.topic {
+            Some(topic) => {
+                let request = Request::new(ROUTE_METHOD, Payload::empty_object());
+                Some(self.transport.start(topic, request, &left).await?)
+            }
+            None => None,
+        };
+        left = left.with_timeout(within.saturating_sub(begun.elapsed()));
         let request = Request::new(PING_METHOD, Payload::empty_object());
-        self.transport.call(itself, request, &CallOptions::new().with_timeout(within)).await?;
+        self.transport.call(itself, request, &left).await?;
         Ok(begun.elapsed())
     }
 
@@ -148,6 +167,16 @@ impl RunningServer {
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
     }
+}
+
+/// Where requests for any server of the topic go, if the server takes those.
+pub(crate) fn topic(target: &Target, scope: &ListenScope) -> Option<Target> {
+    if *scope != ListenScope::Server {
+        return None;
+    }
+    let mut topic = Target::topic(target.topic.clone()?);
+    topic.exchange.clone_from(&target.exchange);
+    Some(topic)
 }
 
 /// Where a server can be reached by itself.

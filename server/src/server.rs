@@ -110,9 +110,20 @@ impl RPCServer {
         };
         tokio::spawn(serve.in_current_span());
         let itself = running::itself(&self.target, &self.scope);
+        let topic = running::topic(&self.target, &self.scope);
         let ends_itself = self.bounds.requests.is_some() || self.bounds.until.is_some();
         let oversight = Oversight::new(format!("server {}", self.name()), ends_itself);
-        Ok(RunningServer { transport: self.transport.clone(), itself, stop, force, commands, ready, end, oversight })
+        Ok(RunningServer {
+            transport: self.transport.clone(),
+            itself,
+            topic,
+            stop,
+            force,
+            commands,
+            ready,
+            end,
+            oversight,
+        })
     }
 
     /// Serves until the transport is closed.

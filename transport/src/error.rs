@@ -20,7 +20,7 @@ pub fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Why a broker does not want us, and will not want us a second later.
+/// Why a broker refuses a connection or a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -34,6 +34,27 @@ pub enum Refusal {
     Protocol,
     /// The user may not do this here.
     Permission,
+    /// As many connections are open as the user, the virtual host or the node may have. It passes when one is closed.
+    ConnectionLimit,
+    /// As many channels are open as the connection, the user or the node may have. It passes when one is closed.
+    ChannelLimit,
+    /// The virtual host is down, or the node starts, stops or is being drained. It passes.
+    Unavailable,
+}
+
+impl Refusal {
+    /// Whether the broker may accept later with nothing changed here. Connecting goes on after such a refusal as if the
+    /// broker had not been reached; after any other one the first connection fails at once.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::ConnectionLimit | Self::ChannelLimit | Self::Unavailable)
+    }
+
+    /// What was refused, for messages: `the connection` or `a channel`.
+    #[must_use]
+    pub fn object(self) -> &'static str {
+        if self == Self::ChannelLimit { "a channel" } else { "the connection" }
+    }
 }
 
 /// How sending, calling and listening fail. The variants go by phase, because a caller's next question is whether the
@@ -78,10 +99,10 @@ pub enum TransportError {
         /// What was asked for.
         what: String,
     },
-    /// The broker is there and refuses us; waiting does not help. Nothing was sent.
-    #[error("{broker} refused the connection: {reason}")]
+    /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
+    #[error("{broker} refused {}: {reason}", .refusal.object())]
     Refused {
-        /// What was refused.
+        /// Why.
         refusal: Refusal,
         /// Host and port.
         broker: String,
@@ -250,18 +271,19 @@ impl TransportError {
     /// for the caller to know whether running twice does harm.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::Refused { refusal, .. } => refusal.may_pass(),
             Self::Unreachable { .. }
-                | Self::Blocked { .. }
-                | Self::Undeliverable { .. }
-                | Self::Rejected { .. }
-                | Self::TimedOut { .. }
-                | Self::ServerSilent { .. }
-                | Self::Unconfirmed { .. }
-                | Self::ConnectionLost { .. }
-                | Self::ReplyLost { .. }
-                | Self::MessageRefused { may_pass: true, .. }
-        )
+            | Self::Blocked { .. }
+            | Self::Undeliverable { .. }
+            | Self::Rejected { .. }
+            | Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::Unconfirmed { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ReplyLost { .. } => true,
+            Self::MessageRefused { may_pass, .. } => *may_pass,
+            _ => false,
+        }
     }
 }

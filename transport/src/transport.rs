@@ -60,15 +60,20 @@ impl Capabilities {
     };
 }
 
-/// Whether a transport can send at the moment.
+/// Whether a transport can send and receive at the moment.
+///
+/// A driver may use several connections: `rabbit://` and `amqp://` have one that publishes, and one that consumes once
+/// there is something to consume. The state is that of the worst connection that was used so far, in the order
+/// `Disconnected`, `Blocked`, `Connected`. So a transport may be `Disconnected` while casts still succeed, because only
+/// its consuming connection is down; the text says which one is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// Connected, and the broker takes messages.
+    /// Every connection that was used so far is up, and the broker takes messages.
     Connected,
-    /// Connected, but the broker takes no messages; the text is its reason.
+    /// Connected, but the broker takes no messages, or publishing is paused; the text is the reason.
     Blocked(Arc<str>),
-    /// Not connected, and trying; the text is the last failure.
+    /// At least one connection is down and is being opened again; the text names it, and the last failure.
     Disconnected(Arc<str>),
     /// Closed by us; it does not come back.
     Closed,
@@ -102,7 +107,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// What this transport was told when it was made.
     fn settings(&self) -> &Settings;
 
-    /// Whether it can send at the moment, and every change of that.
+    /// Whether it can send and receive at the moment, and every change of that.
     fn state(&self) -> watch::Receiver<ConnectionState>;
 
     /// Sends a request that nobody answers. Returns when the broker has it.

@@ -293,7 +293,7 @@ impl Addresses {
     pub(crate) fn request_queue(&self, to: &Target) -> Result<Option<String>, TransportError> {
         let topic = to.require_topic()?;
         let whom = to.server.as_deref().map_or(Whom::Any, Whom::Server);
-        let needs = self.place(true, self.exchange(to), topic, whom).needs;
+        let needs = self.place(true, self.exchange(to), topic, whom)?.needs;
         Ok(needs.into_iter().find_map(|need| match need {
             Need::Queue(name, _) => Some(name),
             Need::Binding { .. } => None,

@@ -26,8 +26,9 @@ use tracing::{debug, warn};
 
 use crate::{
     address::Place,
-    connection::{Connected, Link, connected},
-    error::{Refused, Said},
+    config::Config,
+    connection::{Connected, Link, connected, unreachable_after},
+    error::{Refused, lost},
     management,
     message::Incoming,
     receive::{self, Duplicates, Orders, Receiving, Stopping},
@@ -88,17 +89,19 @@ pub(crate) struct Order<R> {
 }
 
 impl<M: Send + 'static> Subscriber<M> {
-    /// Subscribes, and returns when the subscription stands.
+    /// Subscribes within `limit`, and returns when the subscription stands.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses, `Closed` if the link was closed; what `late` makes of the last failure if it does not
-    /// stand within `limit`.
+    /// `Topology` if the broker refuses, `Closed` if the link was closed, `Unreachable` with the last failure if it takes
+    /// too long.
     pub(crate) async fn subscribe<R: Reader<Message = M>>(
         order: Order<R>,
+        config: &Config,
         limit: Duration,
-        late: impl FnOnce(Option<TransportError>) -> TransportError,
     ) -> Result<Self, TransportError> {
+        let (begun, down) = (Instant::now(), order.link.clone());
+        let (failed, failure) = watch::channel(None);
         let (outbox, deliveries) = mpsc::unbounded_channel();
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
@@ -115,14 +118,16 @@ impl<M: Send + 'static> Subscriber<M> {
             leaving: leaving.clone(),
             surplus_told: AtomicBool::new(false),
         });
-        let (failure, failed) = watch::channel(None);
-        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false, failure };
+        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, failed, stopped: false };
         tokio::spawn(keeper.run(first));
         match timeout(limit, refused).await {
             Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, leaving }),
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(late(failed.borrow().clone())),
+            Err(_) => {
+                let cause = down.failure().or_else(|| failure.borrow().clone());
+                Err(unreachable_after(config, begun, cause))
+            }
         }
     }
 
@@ -173,10 +178,10 @@ struct Keeper<R: Reader> {
     receiving: Arc<Receiving<R>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
+    /// Why the last try to subscribe failed.
+    failed: watch::Sender<Option<TransportError>>,
     /// Nothing more is to be taken, also not by another subscription.
     stopped: bool,
-    /// Why the last attempt to subscribe failed.
-    failure: watch::Sender<Option<TransportError>>,
 }
 
 /// A subscription that stands.
@@ -231,6 +236,9 @@ impl<R: Reader> Keeper<R> {
                 end = self.idle() => return farewell(end),
                 () = gone(&mut first) => return,
             };
+            if self.stopped {
+                return farewell(self.idle().await);
+            }
             match self.subscribe(&up).await {
                 Ok(live) => {
                     if let Some(first) = first.take()
@@ -250,7 +258,7 @@ impl<R: Reader> Keeper<R> {
                         closed @ End::Closed(_) => return farewell(closed),
                     }
                     if self.stopped {
-                        return farewell(self.idle().await);
+                        continue;
                     }
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
@@ -265,8 +273,7 @@ impl<R: Reader> Keeper<R> {
                 }
                 Err(Failed::Lost(cause)) => {
                     up.report(&cause, &self.address());
-                    let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
-                    self.failure.send_replace(Some(cause));
+                    self.failed.send_replace(Some(lost(cause)));
                 }
             }
             let pause = backoff.next(&mut rand::rng());
@@ -360,11 +367,13 @@ impl<R: Reader> Keeper<R> {
         live.orders.send_replace(Orders::Stop(stopping.clone()));
     }
 
-    /// Waits for the listener to be done while there is no subscription.
+    /// Waits for the listener to be done while there is no subscription. A stop is remembered, also when the future is
+    /// dropped after it.
     async fn idle(&mut self) -> End {
         loop {
             match self.commands.recv().await {
                 Some(Command::Stop(done)) => {
+                    self.stopped = true;
                     let _ = done.send(());
                 }
                 Some(Command::Close(done)) => return End::Closed(Some(done)),

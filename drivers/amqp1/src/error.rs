@@ -7,7 +7,7 @@ use fe2o3_amqp::{
     link::{LinkStateError, ReceiverAttachError, SendError, SenderAttachError, SessionStopReason},
     session::BeginError,
     types::{
-        definitions::{self, AmqpError, ErrorCondition, LinkError},
+        definitions::{self, AmqpError, ConnectionError, ErrorCondition, LinkError},
         messaging::Outcome,
     },
 };
@@ -25,6 +25,11 @@ impl Said {
     fn of(error: &impl std::fmt::Display) -> Self {
         Self(one_line(&error.to_string()).into_owned())
     }
+}
+
+/// A link, a session or a connection that went, for whoever waits for what it was needed for.
+pub(crate) fn lost(cause: String) -> TransportError {
+    TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) }
 }
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
@@ -80,6 +85,9 @@ pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, 
 /// The broker closed what had just been opened.
 fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definitions::Error) -> AttemptError {
     let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
+    if let Some((refusal, why)) = passing(error) {
+        return AttemptError::refused(host.place(), refusal, format!("{why} ({})", said(error)));
+    }
     match &error.condition {
         ErrorCondition::AmqpError(condition) if denied.contains(condition) => AttemptError::refused(
             host.place(),
@@ -94,6 +102,21 @@ fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definit
         ),
         _ => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(said(error))))),
     }
+}
+
+/// What keeps a broker from opening a connection for now, if that is it.
+fn passing(error: &definitions::Error) -> Option<(Refusal, &'static str)> {
+    let description = error.description.as_deref().unwrap_or_default();
+    if matches!(error.condition, ErrorCondition::AmqpError(AmqpError::ResourceLimitExceeded))
+        || description.contains("limit") && description.contains("reached")
+    {
+        return Some((Refusal::ConnectionLimit, "too many connections are open; close some, or raise the limit"));
+    }
+    if description.contains("is down") {
+        return Some((Refusal::Unavailable, "the virtual host is down; restart it"));
+    }
+    let forced = ErrorCondition::ConnectionError(ConnectionError::ConnectionForced);
+    (error.condition == forced).then_some((Refusal::Unavailable, "the broker is being stopped or drained"))
 }
 
 /// What the broker says, without the payloads that an error's map may hold.
@@ -232,5 +255,35 @@ pub(crate) fn outcome(address: &str, outcome: &Outcome) -> Result<bool, Transpor
         Outcome::Modified(_) => Err(rejected("it could not be delivered".to_owned())),
         #[allow(unreachable_patterns)]
         _ => Err(rejected("it was not accepted".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        let config = crate::config::Config::from_url(&"amqp://nova:tooth-fairy@mq1/".parse().unwrap()).unwrap();
+        config.hosts.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_refusal_that_may_pass_is_told_from_one_that_does_not() {
+        let over = "access to vhost 'x' refused for user 'nova': connection limit (0) is reached";
+        let cases: [(ErrorCondition, &str, Refusal); 5] = [
+            (AmqpError::NotAllowed.into(), over, Refusal::ConnectionLimit),
+            (AmqpError::ResourceLimitExceeded.into(), "too many clients", Refusal::ConnectionLimit),
+            (AmqpError::InternalError.into(), "vhost 'x' is down", Refusal::Unavailable),
+            (ConnectionError::ConnectionForced.into(), "Node was put into maintenance mode", Refusal::Unavailable),
+            (AmqpError::NotAllowed.into(), "vhost 'x' not found", Refusal::VirtualHost),
+        ];
+        for (condition, description, refusal) in cases {
+            let error = definitions::Error::new(condition, Some(description.to_owned()), None);
+            let attempt = closed(&host(), Some("vhost:x"), Duration::ZERO, &error);
+            assert_eq!(attempt.permanent, refusal == Refusal::VirtualHost, "{description}");
+            let TransportError::Refused { refusal: told, reason, .. } = &attempt.error else { panic!("{attempt:?}") };
+            assert!(*told == refusal && reason.contains(description), "{attempt:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_net::{patience::Patience, room::Room};
 use oxlo_transport::{
-    Retry, TransportError,
+    TransportError,
     error::Cause,
     parts::{
         backoff::Backoff,
@@ -134,7 +134,7 @@ impl Publisher {
             connected.report(&cause, &address);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                let cause = error::lost(cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
@@ -162,7 +162,7 @@ impl Publisher {
             connected.report(&cause, &management::NODE);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                let cause = error::lost(cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
@@ -180,7 +180,7 @@ impl Publisher {
             Ok(Ok(count)) => Ok(count),
             Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => Err(error),
             Ok(Err(Failed::Lost(cause))) => {
-                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                let cause = error::lost(cause);
                 Err(unreachable_after(&self.config, patience.begun, Some(cause)))
             }
             Err(_) => Err(unreachable_after(&self.config, patience.begun, None)),
@@ -198,12 +198,10 @@ impl Publisher {
             let cause = match &*state.borrow_and_update() {
                 LinkState::Up(connected) => return Ok(connected.clone()),
                 LinkState::Closed => return Err(TransportError::Closed),
-                LinkState::Down(down) => match patience.retry {
-                    Retry::Times(times) if down.attempts > times => {
-                        return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
-                    }
-                    _ => down.cause.clone(),
-                },
+                LinkState::Down(down) if down.exhausted(patience.retry, self.config.hosts.len()) => {
+                    return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
+                }
+                LinkState::Down(down) => down.cause.clone(),
             };
             match timeout_at(patience.deadline, state.changed()).await {
                 Ok(Ok(())) => {}

@@ -14,7 +14,7 @@ use fe2o3_amqp::{
     types::primitives::Value,
 };
 use futures_util::FutureExt;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
     TransportError,
     parts::{
@@ -45,7 +45,7 @@ use crate::{
 /// How long the broker may take to make and attach all that it takes.
 const ATTACH_LIMIT: Duration = Duration::from_secs(20);
 
-/// Whether replies can come, and to which address.
+/// Whether replies can come, and to which address; if not, why the last try failed.
 #[derive(Clone, Debug)]
 enum State {
     Ready(Arc<str>),
@@ -58,6 +58,7 @@ enum State {
 /// Our reply link, attached for as long as the transport lives.
 #[derive(Debug)]
 pub(crate) struct ReplyLink {
+    link: watch::Receiver<LinkState>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
@@ -76,23 +77,30 @@ impl ReplyLink {
         let stop = CancellationToken::new();
         let (done, stopped) = oneshot::channel();
         let credit = config.reply_credit;
+        let ours = link.clone();
         let keeper = Keeper { node, link, pending, limits, credit, state: sender, stop: stop.clone() };
         tokio::spawn(async move {
             keeper.run().await;
             let _ = done.send(());
         });
-        Self { state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+        Self { link: ours, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
     }
 
     /// Its address, once replies can come.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be attached in time, `Closed`.
+    /// `Topology` if the broker refuses it, `Unreachable` with the last failure if it cannot be attached in time,
+    /// `Closed`.
     pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<Arc<str>, TransportError> {
         let mut state = self.state.clone();
         let settled = |state: &State| !matches!(state, State::Trying(_));
-        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+        let ready = timeout_at(patience.deadline, state.wait_for(settled));
+        let outcome = tokio::select! {
+            outcome = ready => outcome,
+            error = exhausted(self.link.clone(), config.hosts.len(), config.places(), patience) => return Err(error),
+        };
+        match outcome {
             Ok(Ok(state)) => match &*state {
                 State::Ready(address) => return Ok(address.clone()),
                 State::Refused(error) => return Err(error.clone()),
@@ -101,11 +109,19 @@ impl ReplyLink {
             Ok(Err(_)) => return Err(TransportError::Closed),
             Err(_) => {}
         }
-        let cause = match &*self.state.borrow() {
+        Err(unreachable_after(config, patience.begun, self.failure()))
+    }
+
+    /// Why replies cannot come, as far as it is known.
+    fn failure(&self) -> Option<TransportError> {
+        if let LinkState::Down(down) = &*self.link.borrow() {
+            return down.cause.clone();
+        }
+        match &*self.state.borrow() {
             State::Trying(cause) => cause.clone(),
-            _ => None,
-        };
-        Err(unreachable_after(config, patience.begun, cause))
+            State::Refused(error) => Some(error.clone()),
+            State::Ready(_) => None,
+        }
     }
 
     /// Detaches and ends.
@@ -125,7 +141,7 @@ impl Drop for ReplyLink {
 
 fn unanswered(up: &Connected, cause: String) -> State {
     up.report(&cause, &"the address of replies");
-    State::Trying(Some(TransportError::ConnectionLost { source: Some(Arc::new(error::Said(cause))) }))
+    State::Trying(Some(error::lost(cause)))
 }
 
 struct Keeper {
@@ -160,17 +176,18 @@ impl Keeper {
                         return;
                     };
                     up.report(&cause, &address);
-                    self.state.send_replace(State::Trying(None));
+                    let ended = State::Trying(Some(error::lost(cause)));
+                    self.state.send_replace(ended.clone());
                     if self.node == ReplyNode::Dynamic {
                         self.lose(&address);
                     }
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
                     }
-                    State::Trying(None)
+                    ended
                 }
                 Some(Ok(Err(Failed::Refused(error) | Failed::Missing(error)))) => {
-                    warn!(%error, "the broker refused the link for replies; retrying");
+                    warn!(%error, "the broker refused the link for replies, retrying");
                     State::Refused(error)
                 }
                 Some(Ok(Err(Failed::Lost(cause)))) => unanswered(&up, cause),

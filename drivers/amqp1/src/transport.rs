@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     address::{Addresses, Place, Profile},
     config::Config,
-    connection::{Link, Role, link, unreachable_after},
+    connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
     message::{self, Outgoing},
     publish::Publisher,
@@ -133,9 +133,7 @@ impl Amqp1Transport {
             duplicates: self.duplicates.clone(),
             reader,
         };
-        let begun = Instant::now();
-        let late = |cause| unreachable_after(&self.config, begun, cause);
-        Ok(Box::new(Subscriber::subscribe(order, self.settings.response_timeout, late).await?))
+        Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
     }
 
     /// Registers a call and writes its request, which is not sent yet.

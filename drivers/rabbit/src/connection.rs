@@ -34,6 +34,9 @@ use crate::{
 /// What is offered to the broker: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
 
+/// How long lapin may take to pass on why the broker closed a connection, after the end of its stream.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// A connection that comes back by itself.
 pub(crate) type Link = link::Link<Session>;
 /// Where it stands.
@@ -45,6 +48,8 @@ pub(crate) struct Session {
     connection: Connection,
     stream: StreamHandle,
     closer: Closer,
+    /// Host and port of the broker.
+    place: String,
     /// The broker's reason while it takes no messages.
     pub(crate) blocked: watch::Receiver<Option<Arc<str>>>,
 }
@@ -55,15 +60,26 @@ impl Session {
         self.connection.create_channel().await.map(|channel| self.closer.guard(channel))
     }
 
+    /// The limit that kept a channel from being opened; `None` if it was none.
+    pub(crate) fn channel_limit(&self, error: &lapin::Error) -> Option<TransportError> {
+        error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
+    }
+
     /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
     /// request unanswered that it was given in the moment of the end.
+    ///
+    /// A broker that closes the connection says why just before the end, so that `work` has a moment to pass it on.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let mut work = std::pin::pin!(work);
         tokio::select! {
-            done = work => done,
+            done = &mut work => done,
             () = self.ended() => {
+                if let Ok(done) = timeout(LAST_WORD, work).await {
+                    return done;
+                }
                 let lost = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection was lost");
                 Err(lapin::Error::from(lost).into())
             }
@@ -137,7 +153,8 @@ impl Dialler for Lapin {
         })?;
         let (sender, blocked) = watch::channel(None);
         let closer = Closer::spawn(handle.clone());
-        Ok((Arc::new(Session { connection, stream: handle, closer, blocked }), sender))
+        let place = host.place();
+        Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }
 
     async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {

@@ -29,6 +29,13 @@ pub(crate) enum DeclareError {
     Lost(lapin::Error),
 }
 
+impl DeclareError {
+    /// No channel to declare anything on.
+    pub(crate) fn no_channel(session: &Session, failed: lapin::Error) -> Self {
+        session.channel_limit(&failed).map_or(Self::Lost(failed), Self::Refused)
+    }
+}
+
 impl From<lapin::Error> for DeclareError {
     fn from(error: lapin::Error) -> Self {
         Self::Lost(error)
@@ -45,7 +52,7 @@ pub(crate) async fn declare_all(
     'again: loop {
         let channel = match channel.take().filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
-            None => session.channel().await.map_err(DeclareError::Lost)?,
+            None => session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?,
         };
         for declare in declares {
             let adopted = declare.mismatch().filter(|mismatch| mismatch.has_adopted(&declare.describe()));
@@ -73,6 +80,12 @@ pub(crate) async fn declare_all(
         }
         return Ok(channel);
     }
+}
+
+/// Declares one object on a channel, as it was declared before: with what the broker has, if that was adopted.
+pub(crate) async fn declare_on(channel: &Channel, declare: &Declare) -> lapin::Result<()> {
+    let adopted = declare.mismatch().is_some_and(|mismatch| mismatch.has_adopted(&declare.describe()));
+    one(channel, declare, adopted).await
 }
 
 /// Checks that nobody consumes a queue whose name is to be ours alone.

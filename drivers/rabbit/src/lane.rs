@@ -13,15 +13,16 @@ use foldhash::HashSet;
 use oxlo_transport::{Removal, parts::backoff::Backoff};
 use tokio::{
     sync::{Mutex, Notify, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     blame::Letter,
     channels::OpenChannel,
     confirms::{ConfirmingChannel, Wrecks},
     connection::{Down, LinkState, Session},
+    consume::LIMIT_PAUSE,
     declare::{DeclareError, declare_all, delete_unused},
     topology::{Declare, Route},
 };
@@ -222,7 +223,17 @@ pub(crate) async fn keep(
                     continue;
                 }
             }
-            Err(error) => debug!(%error, "no channel to publish on"),
+            Err(error) => match session.channel_limit(&error) {
+                Some(limit) => {
+                    warn!(error = %limit, "no channel to publish on, retrying");
+                    gate.send_replace(Gate::Down(Down { attempts: 0, cause: Some(limit), gave_up: false }));
+                    // Not at once when the connection is back: the broker may have closed it for this try.
+                    let closed = link.wait_for(|state| matches!(state, LinkState::Closed));
+                    let _ = timeout(LIMIT_PAUSE, closed).await;
+                    continue;
+                }
+                None => debug!(%error, "no channel to publish on"),
+            },
         }
         // The connection may live on when the broker ended a channel; then this does not spin.
         tokio::select! {

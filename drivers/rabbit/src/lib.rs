@@ -41,6 +41,7 @@ mod request;
 mod routes;
 mod sabotage;
 mod salvage;
+mod self_check;
 mod settling;
 mod stream;
 mod topology;

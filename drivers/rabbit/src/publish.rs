@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::BasicProperties;
-use oxlo_driver_net::{patience::Patience, room::Room};
-use oxlo_transport::{Removal, Retry, TransportError, parts::telemetry::Destination};
+use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
+use oxlo_transport::{Removal, TransportError, parts::telemetry::Destination};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, error::Elapsed, timeout, timeout_at},
@@ -17,6 +17,7 @@ use crate::{
     confirms::{Completion, Flight},
     connection::{Down, Link, unreachable_after},
     declare::DeclareError,
+    error,
     lane::{Gate, Lane, keep},
     lateness, properties, salvage,
     topology::{Declare, Route, fits},
@@ -202,6 +203,23 @@ impl Publisher {
         }
     }
 
+    /// Waits for the first channels to publish on.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if the broker allows too few. A connection that is lost meanwhile is not an error: it comes back by itself.
+    pub(crate) async fn opened(&self) -> Result<(), TransportError> {
+        let mut gate = self.way.gate.clone();
+        let settled = |gate: &Gate| !matches!(gate, Gate::Down(Down { cause: None, .. }));
+        match timeout(ATTEMPT_LIMIT, gate.wait_for(settled)).await {
+            Ok(Ok(gate)) => match &*gate {
+                Gate::Down(Down { cause: Some(limit), .. }) if error::is_limit(limit) => Err(limit.clone()),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until nothing is on its way, or a few seconds.
     pub(crate) async fn flush(&self) {
         if self.way.open_now().is_some() {
@@ -322,8 +340,13 @@ impl Way {
         let _ = timeout_at(patience.deadline, gate.wait_for(another)).await;
     }
 
+    /// Not sent in time, because of what is known of the connection.
     fn unreachable(&self, patience: &Patience) -> TransportError {
-        unreachable_after(&self.config, patience.begun, None)
+        let cause = match &*self.gate.borrow() {
+            Gate::Down(down) => down.cause.clone(),
+            _ => None,
+        };
+        unreachable_after(&self.config, patience.begun, cause)
     }
 
     /// The lane, if it is open.
@@ -346,10 +369,10 @@ impl Way {
                 Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited: Duration::ZERO },
                 Gate::Down(down) => {
                     let error = unreachable_after(&self.config, patience.begun, down.cause.clone());
-                    match patience.retry {
-                        Retry::Times(times) if down.attempts > times => return Err(error),
-                        _ => error,
+                    if down.exhausted(patience.retry, self.config.hosts.len()) {
+                        return Err(error);
                     }
+                    error
                 }
             };
             match timeout_at(patience.deadline, gate.changed()).await {

@@ -24,16 +24,13 @@ use oxlo_transport::{
         request::{self, CallLabels, Labels},
     },
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     config::Config,
     confirms::Completion,
-    connection::{Link, Role, link, unreachable_after},
+    connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
     lane::Gate,
     lateness::Lateness,
@@ -94,6 +91,7 @@ impl RabbitTransport {
         publishing.begin();
         publishing.first_connection(settings.connect_retry).await?;
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
+        publisher.opened().await?;
         let state = joined(publisher.gate(), consuming.state());
         Ok(Self {
             config,
@@ -200,13 +198,10 @@ impl RabbitTransport {
             reader,
             duplicates: self.duplicates.clone(),
             recount: options.count_redeliveries.then(|| self.publisher.clone()),
+            self_check: self.config.self_check.map(|every| (every, self.publisher.clone())),
             _name: name,
         };
-        let begun = Instant::now();
-        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
-            Ok(subscribed) => Ok(Box::new(subscribed?)),
-            Err(_) => Err(unreachable_after(&self.config, begun, None)),
-        }
+        Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
     }
 }
 
