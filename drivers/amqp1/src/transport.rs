@@ -22,7 +22,7 @@ use oxlo_transport::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use crate::{
