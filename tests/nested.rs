@@ -163,6 +163,7 @@ async fn a_nested_call_ends_with_the_call_that_it_is_made_for() {
 #[tokio::test]
 async fn a_blocking_method_inherits_too_and_outside_of_handlers_nothing_is_inherited() {
     let transport = oxlo::connect("memory://nested-blocking").await.unwrap();
+    #[allow(clippy::result_large_err)]
     let endpoint = Endpoint::new("1.0").blocking_method("own", |deadline: Deadline| {
         assert!(deadline.0.is_some() && Deadline::current() == deadline);
         Ok::<_, Failure>(())

@@ -340,14 +340,9 @@ impl CallError {
             TransportError::Rejected { routing_key, reason } => {
                 Self::Rejected { site, routing_key: routing_key.into(), reason: reason.into() }
             }
-            TransportError::MessageRefused { exchange, routing_key, code, reason, may_pass } => Self::MessageRefused {
-                site,
-                exchange: exchange.into(),
-                routing_key: routing_key.into(),
-                code: code.into(),
-                reason: reason.into(),
-                may_pass,
-            },
+            TransportError::MessageRefused { exchange, routing_key, code, reason, may_pass } => {
+                Self::MessageRefused { site, exchange, routing_key, code, reason, may_pass }
+            }
             TransportError::Topology { object, reason } => {
                 Self::Topology { site, object: object.into(), reason: reason.into() }
             }

@@ -33,9 +33,7 @@ impl CallError {
     pub fn to_failure(&self) -> Failure {
         let text = self.to_string();
         match self {
-            Self::Remote(remote)
-                if of_server(remote) || self.is_no_such_method() || self.is_unsupported_version() =>
-            {
+            Self::Remote(remote) if of_server(remote) || self.is_no_such_method() || self.is_unsupported_version() => {
                 passed_on(text, remote.original_class(), remote.message(), remote.traceback())
             }
             Self::Remote(remote) => no_refusal(remote.failure().clone()).without_remote_suffix(),

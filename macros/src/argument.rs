@@ -19,7 +19,7 @@ pub(crate) enum Parameter {
     /// The name is made up, so that the user may take the value apart in the signature.
     Extract {
         ident: Ident,
-        ty: Type,
+        ty: Box<Type>,
     },
 }
 
@@ -52,7 +52,7 @@ impl Parameter {
             if !matches!(mark.meta, syn::Meta::Path(_)) {
                 errors.at(mark, "write #[extract]");
             }
-            return Some(Self::Extract { ident: local(&format!("extracted_{position}")), ty });
+            return Some(Self::Extract { ident: local(&format!("extracted_{position}")), ty: Box::new(ty) });
         }
         let Pat::Ident(pattern) = &*typed.pat else {
             errors.at(&typed.pat, "arguments travel by name: write `name: Type` and take it apart in the body");

@@ -16,7 +16,7 @@ use crate::{
 /// As many as `Handler` is implemented for.
 const MOST_PARAMETERS: usize = 6;
 
-pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> TokenStream {
+pub(crate) fn expand(attribute: TokenStream, item: &TokenStream, root: &Root) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {

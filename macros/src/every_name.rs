@@ -63,7 +63,7 @@ fn expansions() -> TokenStream {
         },
         &root,
     );
-    let handler = |keys: TokenStream, function: TokenStream| debug_handler::expand(keys, function, &root);
+    let handler = |keys: TokenStream, function: TokenStream| debug_handler::expand(keys, &function, &root);
     let handlers = [
         handler(
             quote!(),

@@ -16,6 +16,7 @@ mod debug_handler;
 mod endpoint;
 mod errors;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod every_name;
 mod method;
 mod names;
@@ -233,14 +234,14 @@ pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 /// | `crate = path` | where `oxlo` is, if it is not called that |
 #[proc_macro_attribute]
 pub fn debug_handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    debug_handler::expand(attribute.into(), item.into(), &Root::facade()).into()
+    debug_handler::expand(attribute.into(), &item.into(), &Root::facade()).into()
 }
 
 /// `#[debug_handler]` of `oxlo-server`.
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn debug_handler_of_server(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    debug_handler::expand(attribute.into(), item.into(), &Root::server()).into()
+    debug_handler::expand(attribute.into(), &item.into(), &Root::server()).into()
 }
 
 /// Gives an error type classes and modules on the wire, both ways.

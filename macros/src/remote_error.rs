@@ -8,7 +8,7 @@ use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, ext::IdentE
 
 use crate::{
     attributes::{Once, entries},
-    check::Sides,
+    check::{Sides, at},
     errors::Errors,
     names::{local, mixed},
     root::Root,
@@ -238,11 +238,6 @@ fn able(ty: &Type, private: &TokenStream) -> TokenStream {
     mixed!((&#private::remote::field::Probe::<#ty>::new()).oxlo_able())
 }
 
-/// The tokens at the place of a type, with the meaning that they have.
-fn at(ty: &Type, tokens: TokenStream) -> TokenStream {
-    crate::check::at(ty, &tokens)
-}
-
 fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
     let (path, name) = (&class.path, &class.name);
     let module = class.module.as_ref().unwrap_or(module);
@@ -264,7 +259,7 @@ fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStr
     };
     let value = |Field { local, ty, role, .. }: &Field| {
         if *role == Role::Message {
-            return at(ty, mixed!(#private::remote::to_value(#local)));
+            return at(ty, &mixed!(#private::remote::to_value(#local)));
         }
         let able = able(ty, private);
         mixed!(#able.to_value(#local))
@@ -302,10 +297,10 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
         .map(|field| {
             let (wire, ty) = (&field.wire, &field.ty);
             match field.role {
-                Role::Skipped => at(ty, mixed!(<#ty as ::core::default::Default>::default())),
+                Role::Skipped => at(ty, &mixed!(<#ty as ::core::default::Default>::default())),
                 Role::Message => {
                     position += 1;
-                    at(ty, mixed!(#private::remote::message(oxlo_failure)))
+                    at(ty, &mixed!(#private::remote::message(oxlo_failure)))
                 }
                 Role::Argument if class.shape == Shape::Named => {
                     let able = able(ty, private);

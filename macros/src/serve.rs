@@ -116,7 +116,7 @@ fn handler(root: &Root, names: &Names, method: &Method, path: &TokenStream) -> T
 
 fn extracted(method: &Method) -> impl Iterator<Item = (&syn::Ident, &Type)> {
     method.parameters.iter().filter_map(|parameter| match parameter {
-        Parameter::Extract { ident, ty } => Some((ident, ty)),
+        Parameter::Extract { ident, ty } => Some((ident, &**ty)),
         Parameter::Argument(_) => None,
     })
 }

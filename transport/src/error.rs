@@ -164,13 +164,13 @@ pub enum TransportError {
     #[error("the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
     MessageRefused {
         /// The exchange it was sent to; empty for the default exchange.
-        exchange: String,
+        exchange: Box<str>,
         /// The routing key, or the address on AMQP 1.0.
-        routing_key: String,
+        routing_key: Box<str>,
         /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
-        code: String,
+        code: Box<str>,
         /// What the broker says, and what to do.
-        reason: String,
+        reason: Box<str>,
         /// Whether the same message may be accepted later.
         may_pass: bool,
     },

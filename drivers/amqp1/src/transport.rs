@@ -20,10 +20,7 @@ use oxlo_transport::{
     parts::pending::PendingCalls,
     wire::{amqp1, json::Limits},
 };
-use tokio::{
-    sync::watch,
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     address::{Addresses, Place, Profile},

@@ -50,10 +50,10 @@ impl ChannelClose {
         };
         let text = self.text.split(char::is_control).collect::<Vec<_>>().join(" ");
         TransportError::MessageRefused {
-            exchange: route.exchange.clone(),
-            routing_key: route.routing_key.clone(),
-            code: self.code.to_string(),
-            reason: format!("{text}{advice}"),
+            exchange: route.exchange.as_str().into(),
+            routing_key: route.routing_key.as_str().into(),
+            code: self.code.to_string().into(),
+            reason: format!("{text}{advice}").into(),
             may_pass: self.code == NOT_FOUND,
         }
     }

@@ -182,7 +182,7 @@ impl Answer {
                 }
                 // The broker takes other replies: the caller learns why not this one.
                 TransportError::MessageRefused { ref code, ref reason, .. }
-                    if code == TOO_LARGE && !unsent.is_shrunk =>
+                    if **code == *TOO_LARGE && !unsent.is_shrunk =>
                 {
                     warn!(%failed, "the broker refused a reply; its caller gets a failure instead");
                     unsent.reply = overflow(format!("the broker refused the reply: {reason}"));

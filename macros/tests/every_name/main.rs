@@ -22,6 +22,7 @@ impl From<Item> for Value {
     }
 }
 
+#[derive(Debug)]
 pub struct Served;
 
 /// What is sent for a name.
@@ -47,6 +48,7 @@ impl Sent for &str {
     }
 }
 
+#[must_use]
 pub fn sent<T: Sent>(name: &'static str) -> T {
     T::of(name)
 }
