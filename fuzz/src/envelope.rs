@@ -114,6 +114,24 @@ pub(crate) fn optional(object: &Map<String, Value>, key: &str) -> Result<Option<
     }
 }
 
+/// Stands for a member that is not a text, where a text belongs and something else is read as well.
+pub(crate) const NOT_A_TEXT: &str = "(not a text)";
+
+/// As [`optional`], where something else is read as well.
+pub(crate) fn lenient(object: &Map<String, Value>, key: &str) -> Option<String> {
+    match object.get(key)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        _ => Some(NOT_A_TEXT.to_owned()),
+    }
+}
+
+/// What was decoded from a member, as [`lenient`] has it.
+pub(crate) fn as_lenient(object: &Map<String, Value>, key: &str, found: Option<&str>) -> Option<String> {
+    let text = matches!(object.get(key), None | Some(Value::Null | Value::String(_)));
+    found.map(|found| if text { found.to_owned() } else { NOT_A_TEXT.to_owned() })
+}
+
 /// The members whose keys begin with `_context_`, without it.
 pub(crate) fn context(object: &Map<String, Value>) -> oxlo_transport::Context {
     object.iter().filter_map(|(key, value)| Some((key.strip_prefix("_context_")?, value.clone()))).collect()

@@ -93,25 +93,48 @@ fn same_request(found: &Request, wanted: &Request) {
     assert_eq!(found.context, wanted.context);
 }
 
+/// The id of a call, unless it counts as false in Python.
+fn call_id(object: &Map<String, Value>) -> Option<String> {
+    let none = match object.get("_msg_id")? {
+        Value::Null => true,
+        Value::Bool(given) => !given,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    };
+    if none { None } else { envelope::lenient(object, "_msg_id") }
+}
+
 /// Holds a verdict against what `serde_json` reads.
 fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
     let reads = |object: &Map<String, Value>| {
         Ok((
-            envelope::required(object, "method")?.unwrap_or_default(),
-            envelope::optional(object, "namespace")?,
+            object.get("method").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            envelope::lenient(object, "namespace"),
             match object.get("version") {
                 Some(Value::Null) => Some("None".to_owned()),
-                _ => envelope::required(object, "version")?,
+                _ => envelope::lenient(object, "version"),
             },
-            envelope::optional(object, "_unique_id")?,
-            envelope::optional(object, "_msg_id")?.zip(envelope::optional(object, "_reply_q")?),
+            envelope::lenient(object, "_unique_id"),
+            call_id(object).zip(envelope::optional(object, "_reply_q")?),
         ))
     };
     envelope::agrees(body, decoded, reads, |Inbound { request, unique_id, caller }, wanted, object| {
-        let caller = caller.clone().map(|caller| (caller.message_id, caller.reply_queue));
-        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-        let found =
-            (request.method.to_string(), text(&request.namespace), text(&request.version), unique_id.clone(), caller);
+        let text = |key: &str, found: Option<&str>| envelope::as_lenient(object, key, found);
+        let caller = caller
+            .as_ref()
+            .map(|caller| (text("_msg_id", Some(&caller.message_id)).unwrap_or_default(), caller.reply_queue.clone()));
+        let found = (
+            request.method.to_string(),
+            text("namespace", request.namespace.as_deref()),
+            match object.get("version") {
+                Some(Value::Null) => request.version.as_deref().map(str::to_owned),
+                _ => text("version", request.version.as_deref()),
+            },
+            text("_unique_id", unique_id.as_deref()),
+            caller,
+        );
         assert_eq!(found, wanted);
         assert_eq!(request.context, envelope::context(object));
         assert_eq!(value(&request.args), object.get("args").cloned().unwrap_or_else(|| json!({})));

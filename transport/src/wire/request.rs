@@ -186,7 +186,8 @@ fn call_id(raw: &str) -> Result<Option<CallId>, Poison> {
     if is_text(raw) {
         return Ok(optional("_msg_id", raw)?.filter(|id| !id.is_empty()).map(|id| (id, None)));
     }
-    let no_id = matches!(raw, "false" | "[]" | "{}") || raw.parse().is_ok_and(|number: f64| number == 0.0);
+    let empty = raw.starts_with(['[', '{']) && raw[1..raw.len() - 1].trim_ascii().is_empty();
+    let no_id = empty || raw == "false" || raw.parse().is_ok_and(|number: f64| number == 0.0);
     Ok((!no_id).then(|| (raw.to_owned(), Some(raw.into()))))
 }
 
@@ -469,7 +470,7 @@ mod tests {
         }
         let text = caller(r#""7""#, r#""reply_q""#).unwrap();
         assert_eq!((text.message_id.as_str(), text.message_id_json), ("7", None));
-        for nobody in ["0", "0.0", "false", "null", r#""""#, "[]", "{}"] {
+        for nobody in ["0", "0.0", "false", "null", r#""""#, "[]", "{ }"] {
             assert!(caller(nobody, r#""reply_q""#).is_none(), "{nobody}");
         }
         let queue = decoded(r#"{"method": "m", "_msg_id": "7", "_reply_q": 7}"#);
