@@ -9,6 +9,7 @@ use fe2o3_amqp::{
     types::{
         definitions::{self, AmqpError, ConnectionError, ErrorCondition, LinkError},
         messaging::Outcome,
+        primitives::Symbol,
     },
 };
 use oxlo_driver_net::link::AttemptError;
@@ -193,8 +194,9 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
 /// Why nobody learns what became of a message.
 #[derive(Debug)]
 pub(crate) enum Unknown {
-    /// The broker refused a message, this one or another, and ended the link or the session for it.
-    Refused(String),
+    /// The broker refused a message, this one or another, and ended the link or the session for it: its condition and its
+    /// words.
+    Refused { code: String, reason: String },
     /// The link ended for another reason.
     Lost(String),
 }
@@ -208,25 +210,32 @@ pub(crate) fn unknown(error: &SendError) -> Unknown {
     else {
         return Unknown::Lost(link_end(state));
     };
-    match &told.condition {
-        ErrorCondition::LinkError(LinkError::MessageSizeExceeded)
-        | ErrorCondition::AmqpError(
-            AmqpError::UnauthorizedAccess
+    let code = match &told.condition {
+        ErrorCondition::LinkError(condition @ LinkError::MessageSizeExceeded) => Symbol::from(condition),
+        ErrorCondition::AmqpError(
+            condition @ (AmqpError::UnauthorizedAccess
             | AmqpError::NotAllowed
             | AmqpError::PreconditionFailed
             | AmqpError::InvalidField
             | AmqpError::DecodeError
             | AmqpError::NotImplemented
             | AmqpError::ResourceLimitExceeded
-            | AmqpError::FrameSizeTooSmall,
-        ) => Unknown::Refused(said(told)),
-        _ => Unknown::Lost(said(told)),
-    }
+            | AmqpError::FrameSizeTooSmall),
+        ) => Symbol::from(condition),
+        _ => return Unknown::Lost(said(told)),
+    };
+    Unknown::Refused { code: code.to_string(), reason: said(told) }
 }
 
 /// A message that the broker refuses whenever it is sent: it did not run, and the broker's words say why.
-pub(crate) fn message_refused(address: &str, reason: String) -> TransportError {
-    TransportError::Topology { object: format!("a message for `{address}`"), reason }
+pub(crate) fn message_refused(address: &str, code: String, reason: String) -> TransportError {
+    TransportError::MessageRefused {
+        exchange: Box::default(),
+        routing_key: address.into(),
+        code: code.into(),
+        reason: reason.into(),
+        may_pass: false,
+    }
 }
 
 /// How a link ended, as one sentence.

@@ -108,11 +108,11 @@ impl Publisher {
                     match outcome.map_err(|_| TransportError::Unconfirmed { waited })? {
                         Ok(outcome) if error::outcome(address, &outcome)? => return Ok(()),
                         Ok(_) => return undeliverable(),
-                        Err(Unknown::Refused(reason)) if alone => {
+                        Err(Unknown::Refused { code, reason }) if alone => {
                             warn!(%address, %reason, "the broker refused a message");
-                            return Err(error::message_refused(address, reason));
+                            return Err(error::message_refused(address, code, reason));
                         }
-                        Err(Unknown::Refused(reason)) => {
+                        Err(Unknown::Refused { reason, .. }) => {
                             debug!(%address, %reason, "the broker refused a message among others; sending this one alone");
                             alone = true;
                             continue;

@@ -141,7 +141,7 @@ impl ReplySink for Answer {
                     return Err(undeliverable);
                 }
                 // The caller learns why at once, if only its own reply is what the broker refuses.
-                Err(refused @ TransportError::Topology { .. }) if !told => {
+                Err(refused @ (TransportError::MessageRefused { .. } | TransportError::Topology { .. })) if !told => {
                     told = true;
                     let failure = Failure::builtin("RuntimeError", format!("the reply was refused: {refused}"));
                     let json = amqp1::encode_reply(&Reply::Failure(Box::new(failure))).map_err(unwritable)?;

@@ -152,6 +152,8 @@ async fn a_message_that_is_refused_fails_alone() {
     let (refused, one, two, three) = tokio::join!(client.cast(&to, long, &options), small(), small(), small());
     let refused = refused.unwrap_err();
     assert!(!refused.may_have_run() && !refused.is_retryable(), "{refused:?}");
+    let TransportError::MessageRefused { code, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(&**code, "amqp:link:message-size-exceeded");
     let told = refused.to_string();
     assert!(told.contains("MessageSizeExceeded") && told.contains("no more than 1000 bytes here"), "{told}");
     for small in [one, two, three] {
