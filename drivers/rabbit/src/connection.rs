@@ -37,6 +37,9 @@ const FRAME_MAX: u32 = 131_072;
 /// How long lapin may take to pass on why the broker closed a connection, after the end of its stream.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
+/// How long the broker may take to open a channel.
+const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
+
 /// A connection that comes back by itself.
 pub(crate) type Link = link::Link<Session>;
 /// Where it stands.
@@ -55,9 +58,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A new channel.
+    /// A new channel, within a time limit: whoever asked tries again.
     pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
-        self.connection.create_channel().await.map(|channel| self.closer.guard(channel))
+        match timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
+            Ok(opened) => opened.map(|channel| self.closer.guard(channel)),
+            Err(_) => {
+                let text = format!("the broker opened no channel within {CHANNEL_LIMIT:?}");
+                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text).into())
+            }
+        }
     }
 
     /// The limit that kept a channel from being opened; `None` if it was none.
