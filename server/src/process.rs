@@ -14,7 +14,7 @@ use oxlo_transport::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -28,13 +28,10 @@ use crate::{
     outcome::{self, Answer, HandlerError},
     policy::AckPolicy,
     report::Ran,
+    requeue::Requeue,
     states::States,
     telemetry::{self, Ending, InFlight, Telemetry, shown},
 };
-
-/// How long a request that was refused before is held until it goes back again. The first refusal goes back at once,
-/// because another server may be idle; without a pause a request that nobody wants would spin.
-const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Is told of every request that ended.
 pub(crate) type Observer = Arc<dyn Fn(Ran) + Send + Sync>;
@@ -118,8 +115,10 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     }
 
     if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
-        return Box::pin(give_up(shared, *taken)).await;
+        let Taken { request: Request { method, .. }, redeliveries, replier, settle, .. } = *taken;
+        return Box::pin(give_up(shared, &method, redeliveries, replier, settle)).await;
     }
+    let requeue = Requeue { limit: shared.redelivery_limit.unwrap_or(Requeue::REQUESTS.limit), ..Requeue::REQUESTS };
 
     let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
     let method = taken.request.method.clone();
@@ -172,10 +171,18 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
             return ended;
         }
         Outcome::Requeue | Outcome::Abandoned => {
-            let pause = redelivered && ending == Ending::Requeue;
             if let Some(settle) = settle {
-                drop((heartbeats, slot));
-                Box::pin(give_back(shared, settle, pause)).await;
+                // Nothing is begun any more at the end that would have to be waited for.
+                if ending == Ending::Abandoned || shared.stopping.is_cancelled() {
+                    settle.requeue();
+                } else if requeue.allows(redeliveries) {
+                    drop((heartbeats, slot));
+                    requeue.defer(settle, redeliveries);
+                } else {
+                    let replier = Box::pin(heartbeats.end()).await;
+                    drop(slot);
+                    return Box::pin(give_up(shared, &method, redeliveries, replier, Some(settle))).await;
+                }
                 return ended;
             }
             Reply::Failure(Box::new(outcome::abandoned(&method)))
@@ -202,8 +209,13 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
 }
 
 /// Ends a request that came back too often: it may be what kills its servers.
-async fn give_up(shared: &Shared, taken: Taken) -> Ended {
-    let Taken { request: Request { ref method, .. }, redeliveries, replier, settle, .. } = taken;
+async fn give_up(
+    shared: &Shared,
+    method: &str,
+    redeliveries: u32,
+    replier: Option<Replier>,
+    settle: Option<Settle>,
+) -> Ended {
     tracing::error!(method = shown(method), redeliveries, "a request came back too often; it is given up");
     shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
     let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
@@ -335,16 +347,6 @@ impl Outcome {
             other => other,
         }
     }
-}
-
-async fn give_back(shared: &Shared, settle: Settle, pause: bool) {
-    if pause {
-        tokio::select! {
-            () = sleep(REQUEUE_PAUSE) => {}
-            () = shared.stopping.cancelled() => {}
-        }
-    }
-    settle.requeue();
 }
 
 /// Sends the reply, then settles by what became of it. Returns whether it was delivered.

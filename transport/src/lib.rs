@@ -50,7 +50,7 @@ pub use crate::{
     context::Context,
     error::TransportError,
     failure::Failure,
-    listener::{Delivery, Listener, Replier, Settle, Settlement},
+    listener::{Deferral, Delivery, Listener, Replier, Settle, Settlement},
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,

@@ -22,6 +22,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     connection::{Connected, Link, connected},
     management,
     message::Incoming,
+    publish::Publisher,
     receive::{self, Duplicates, Orders, Receiving, Stopping},
 };
 
@@ -65,6 +67,7 @@ pub(crate) struct Subscriber<M> {
     deliveries: mpsc::UnboundedReceiver<Delivery<M>>,
     commands: mpsc::UnboundedSender<Command>,
     subscribed: watch::Receiver<bool>,
+    prefetch: u16,
     leaving: Arc<AtomicBool>,
 }
 
@@ -84,6 +87,10 @@ pub(crate) struct Order<R> {
     /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// Sends messages to their address again, where they may be deferred.
+    pub(crate) resends: Option<Arc<Publisher>>,
+    /// The address that everyone's messages come from, if it is one of the places.
+    pub(crate) fanout: Option<String>,
     pub(crate) reader: R,
 }
 
@@ -98,7 +105,8 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, reader } = order;
+        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, resends, fanout, reader } =
+            order;
         let leaving = Arc::new(AtomicBool::new(false));
         let receiving = Arc::new(Receiving {
             reader,
@@ -107,12 +115,15 @@ impl<M: Send + 'static> Subscriber<M> {
             message_max,
             counts_deliveries,
             duplicates,
+            resends,
+            resending: TaskTracker::new(),
+            fanout,
             leaving: leaving.clone(),
         });
         let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false };
         tokio::spawn(keeper.run(first));
         match refused.await {
-            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, leaving }),
+            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, prefetch, leaving }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(TransportError::Closed),
         }
@@ -146,6 +157,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
 
     fn is_subscribed(&self) -> bool {
         *self.subscribed.borrow()
+    }
+
+    fn prefetch(&self) -> Option<u16> {
+        Some(self.prefetch)
     }
 }
 
@@ -289,6 +304,9 @@ impl<R: Reader> Keeper<R> {
                         let _ = done.send(());
                     }
                     Some(Command::Close(done)) => {
+                        // The end of the session gives back what is not settled, and there would be two of it.
+                        self.receiving.resending.close();
+                        let _ = timeout(FAREWELL, self.receiving.resending.wait()).await;
                         end(live).await;
                         return End::Closed(Some(done));
                     }

@@ -13,7 +13,7 @@ use fe2o3_amqp::{
         primitives::{Binary, Uuid},
     },
 };
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
 
 use crate::{
     encode::{self, Field},
@@ -25,6 +25,7 @@ pub(crate) type Id = MessageId;
 
 const HEADER: u8 = 0x70;
 const PROPERTIES: u8 = 0x73;
+const APPLICATION_PROPERTIES: u8 = 0x74;
 const DATA: u8 = 0x75;
 const VALUE: u8 = 0x77;
 const SECTIONS: std::ops::RangeInclusive<u8> = 0x70..=0x78;
@@ -40,10 +41,18 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// A message without text is sent settled: it is the sign that a method still runs, and another one follows.
     fn new(header: &[Field<'_>], properties: &[Field<'_>], json: Option<&str>) -> Self {
+        Self::with_way(header, properties, None, json)
+    }
+
+    fn with_way(header: &[Field<'_>], properties: &[Field<'_>], way: Option<Way>, json: Option<&str>) -> Self {
         let text = json.map_or(0, str::len);
         let mut encoded = Vec::with_capacity(ROOM + text);
         encode::list(&mut encoded, HEADER, header);
         encode::list(&mut encoded, PROPERTIES, properties);
+        if let Some(Way { redeliveries, round, not_before }) = way {
+            let way = format!("{redeliveries}/{round}/{not_before}");
+            encode::map(&mut encoded, APPLICATION_PROPERTIES, &[Field::Text(WAY), Field::Text(&way)]);
+        }
         encoded.extend_from_slice(&[0, 0x53, VALUE]);
         json.map_or(Field::Null, Field::Text).write(&mut encoded);
         let message = Message::builder().data(Binary::from(encoded)).build();
@@ -67,6 +76,10 @@ impl Outgoing {
     }
 }
 
+/// The application property that says how often a message was sent to its address, and when it is due. A text: brokers
+/// give numbers back with other types.
+const WAY: &str = "oxlo_way";
+
 /// What a message has beside its text, as a rule.
 const ROOM: usize = 256;
 
@@ -74,6 +87,15 @@ const ROOM: usize = 256;
 pub(crate) fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Outgoing {
     let properties = [Field::Text(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
     Outgoing::new(&passing(Some(ttl)), &properties, Some(json))
+}
+
+/// A message that is sent to its address once more; `left` is what is left of its time, if that is bounded.
+pub(crate) fn again(to: &str, json: &str, caller: Option<(&str, &Id)>, left: Option<Duration>, way: Way) -> Outgoing {
+    let Some((reply_to, message_id)) = caller else {
+        return Outgoing::with_way(&[], &[Field::Null, Field::Null, Field::Text(to)], Some(way), Some(json));
+    };
+    let properties = [Field::Id(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
+    Outgoing::with_way(&passing(left), &properties, Some(way), Some(json))
 }
 
 /// A request that nobody answers, or a notification.
@@ -104,6 +126,8 @@ pub(crate) struct Incoming {
     pub(crate) redelivered: bool,
     /// How often it came back, as far as the broker counts that.
     pub(crate) redeliveries: u32,
+    /// What those who sent it again wrote.
+    pub(crate) way: Way,
     pub(crate) message_id: Option<Id>,
     pub(crate) reply_to: Option<String>,
     pub(crate) correlation_id: Option<Id>,
@@ -139,6 +163,7 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Incoming, Poison> {
         match code {
             HEADER => read_header(&mut message, value),
             PROPERTIES => read_properties(&mut message, value),
+            APPLICATION_PROPERTIES => message.way = read_way(value),
             // Of several sections with data nobody could tell where the text ends and begins.
             VALUE | DATA if has_body => {
                 return Err(Poison::Properties { reason: "the message has more than one body".into() });
@@ -190,6 +215,26 @@ fn read_properties(message: &mut Incoming, value: Raw<'_>) {
     message.correlation_id = id(5);
 }
 
+fn read_way(value: Raw<'_>) -> Way {
+    let mut members = value.elements();
+    while let (Some(key), Some(value)) = (members.next(), members.next()) {
+        if key.text() == Some(WAY) {
+            return value.text().and_then(way).unwrap_or_default();
+        }
+    }
+    Way::default()
+}
+
+fn way(text: &str) -> Option<Way> {
+    let mut parts = text.split('/');
+    let (redeliveries, round, not_before) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Way {
+        redeliveries: redeliveries.parse().ok()?,
+        round: round.parse().ok()?,
+        not_before: not_before.parse().ok()?,
+    })
+}
+
 fn id(value: Raw<'_>) -> Option<Id> {
     value
         .text()
@@ -228,6 +273,24 @@ mod tests {
         assert_eq!((read.body.as_deref(), read.redelivered), (Some(&b"{}"[..]), false));
         assert!(read.correlation_id.is_none());
         assert_eq!(read.call_name(), Some(("/queue/reply_1", &MessageId::String("id-1".into()))));
+    }
+
+    #[test]
+    fn what_is_sent_again_says_how_often_and_is_otherwise_as_it_was() {
+        let way = Way { redeliveries: 3, round: 7, not_before: 1_800_000_000_000 };
+        let id = MessageId::Ulong(7);
+        let left = Duration::from_secs(2);
+        let call = read(&sent(again("a", "{}", Some(("/queue/reply_1", &id)), Some(left), way))).unwrap();
+        assert_eq!((call.way, call.ttl, call.call_name()), (way, Some(left), Some(("/queue/reply_1", &id))));
+        assert_eq!((call.body.as_deref(), call.redelivered, call.redeliveries), (Some(&b"{}"[..]), false, 0));
+        let cast = again("a", &"x".repeat(300), None, None, way);
+        let parsed: Deserializable<Message<Body<Value>>> = serde_amqp::from_slice(&cast.encoded()).unwrap();
+        let properties = parsed.0.application_properties.unwrap();
+        assert_eq!(format!("{:?}", properties.0.get(WAY).unwrap()), "String(\"3/7/1800000000000\")");
+        assert_eq!(read(&sent(super::cast("a", "{}"))).unwrap().way, Way::default());
+        for text in ["", "1", "1/2", "1/2/x", "-1/2/3"] {
+            assert_eq!(super::way(text), None, "{text}");
+        }
     }
 
     #[test]

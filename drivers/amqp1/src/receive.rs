@@ -17,6 +17,7 @@ use fe2o3_amqp::{
 };
 use oxlo_transport::{Delivery, Settle, Settlement, TransportError, parts::duplicates, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ use crate::{
     consume::{Failed, Reader},
     error::{self, Refused},
     message::{self, Incoming},
+    publish::Publisher,
+    resend::{self, Kept},
     stream::NO_CREDIT,
 };
 
@@ -67,9 +70,22 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) message_max: usize,
     pub(crate) counts_deliveries: bool,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// Sends messages to their address again, where they may be deferred.
+    pub(crate) resends: Option<Arc<Publisher>>,
+    /// What is being sent again.
+    pub(crate) resending: TaskTracker,
+    /// What is sent to this address reaches others as well.
+    pub(crate) fanout: Option<String>,
     /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
     /// send the same messages again.
     pub(crate) leaving: Arc<AtomicBool>,
+}
+
+impl<R: Reader> Receiving<R> {
+    /// Whether what is sent to an address comes to whoever takes from there, and to nobody else.
+    fn is_queue(&self, address: &str) -> bool {
+        self.fanout.as_deref() != Some(address)
+    }
 }
 
 /// Attaches a link that takes messages from an address, as oslo does.
@@ -229,11 +245,15 @@ impl<R: Reader> LinkTask<R> {
             return self.give_back(info).await;
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
-            let again = (incoming.redelivered, incoming.redeliveries);
-            let name = incoming.call_name().map(|call| self.shared.duplicates.name((&*self.address, call)));
-            self.shared.reader.read(incoming).map(|read| (again, name, read))
+            let way = incoming.way;
+            let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
+            let again = (incoming.redelivered || redeliveries > 0, redeliveries, way.due());
+            // What was sent once more is no duplicate of itself.
+            let name = incoming.call_name().map(|call| self.shared.duplicates.name((&*self.address, call, way.round)));
+            let kept = self.shared.resends.as_ref().map(|publisher| (publisher.clone(), Kept::of(&incoming)));
+            self.shared.reader.read(incoming).map(|read| (again, name, kept, read))
         });
-        let ((redelivered, redeliveries), name, read) = match redelivered_and_read {
+        let ((redelivered, redeliveries, not_before), name, kept, read) = match redelivered_and_read {
             Ok(read) => read,
             Err(poison) => {
                 warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
@@ -261,7 +281,16 @@ impl<R: Reader> LinkTask<R> {
                 Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
         };
+        let settle = match kept {
+            None => settle,
+            Some((publisher, kept)) if self.shared.is_queue(&self.address) => {
+                let tasks = self.shared.resending.clone();
+                kept.deferrable(settle, tasks, publisher, self.address.clone(), read.deadline)
+            }
+            Some(_) => resend::late(settle),
+        };
         let mut taken = Delivery::new(read.message, settle);
+        taken.not_before = not_before;
         taken.replier = read.replier;
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
@@ -279,7 +308,7 @@ impl<R: Reader> LinkTask<R> {
         for (delivery, settlement) in settled.drain(..) {
             match settlement {
                 Settlement::Ack => accepted.push(delivery),
-                Settlement::Requeue => self.give_back(delivery).await?,
+                Settlement::Requeue | Settlement::Defer(_) => self.give_back(delivery).await?,
                 Settlement::Reject => self.reject(delivery).await?,
             }
         }

@@ -120,7 +120,9 @@ impl Amqp1Transport {
     async fn subscribe<R: Reader>(
         &self,
         places: Vec<Place>,
+        fanout: Option<String>,
         prefetch: u16,
+        deferrable: bool,
         reader: R,
     ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
         self.consuming.begin();
@@ -131,6 +133,8 @@ impl Amqp1Transport {
             message_max: self.settings.max_message_size,
             counts_deliveries: !self.addresses.profile.is_rabbitmq(),
             duplicates: self.duplicates.clone(),
+            resends: deferrable.then(|| self.publisher.clone()),
+            fanout,
             reader,
         };
         let begun = Instant::now();
@@ -274,7 +278,9 @@ impl Transport for Amqp1Transport {
             profile: self.addresses.profile,
         };
         let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(places, prefetch, reader).await
+        // A queue of its own can be sent to, whatever is bound to it.
+        let fanout = self.addresses.request(&on.clone().fanout(true)).ok();
+        self.subscribe(places, fanout, prefetch, options.deferrable, reader).await
     }
 
     async fn listen_for_notifications(
@@ -301,7 +307,8 @@ impl Transport for Amqp1Transport {
             }
         }
         let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(places, prefetch, NotificationReader { limits: self.limits() }).await
+        let reader = NotificationReader { limits: self.limits() };
+        self.subscribe(places, None, prefetch, options.deferrable, reader).await
     }
 
     async fn close(&self) {

@@ -34,6 +34,7 @@ mod publish;
 mod received;
 mod reply_queue;
 mod request;
+mod resend;
 mod routes;
 mod sabotage;
 mod settling;

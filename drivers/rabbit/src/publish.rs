@@ -143,7 +143,7 @@ impl Publisher {
         let (sender, gate) = watch::channel(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
         let paused = watch::Sender::new(false);
         let refused = Arc::new(Notify::new());
-        tokio::spawn(keep(link.state(), sender, paused.subscribe(), refused.clone()));
+        tokio::spawn(keep(link.state(), ClosedWhenDropped(sender), paused.subscribe(), refused.clone()));
         Self { config, gate, paused, refused, room: Room::default(), _link: link }
     }
 
@@ -388,10 +388,11 @@ fn waited_since(error: TransportError, begun: Instant) -> TransportError {
 /// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
 async fn keep(
     mut link: watch::Receiver<LinkState>,
-    gate: watch::Sender<Gate>,
+    gate: ClosedWhenDropped,
     mut paused: watch::Receiver<bool>,
     refused: Arc<Notify>,
 ) {
+    let ClosedWhenDropped(gate) = &gate;
     let mut backoff = Backoff::default();
     loop {
         let state = link.borrow_and_update().clone();
@@ -409,7 +410,7 @@ async fn keep(
         match session.meanwhile(Lane::open(session.clone())).await {
             Ok(lane) => {
                 let opened = Instant::now();
-                hold_open(&gate, Arc::new(lane), &mut paused, &refused).await;
+                hold_open(gate, Arc::new(lane), &mut paused, &refused).await;
                 if opened.elapsed() > Duration::from_secs(1) {
                     backoff.reset();
                     continue;
@@ -423,7 +424,15 @@ async fn keep(
             _ = link.changed() => {}
         }
     }
-    gate.send_replace(Gate::Closed);
+}
+
+/// The gate, which closes with its keeper, also when that ends with its runtime.
+struct ClosedWhenDropped(watch::Sender<Gate>);
+
+impl Drop for ClosedWhenDropped {
+    fn drop(&mut self) {
+        self.0.send_replace(Gate::Closed);
+    }
 }
 
 async fn hold_open(

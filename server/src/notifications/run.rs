@@ -10,9 +10,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::{
-    Delivery, ListenOptions, Listener, Notification, Priority, Settle, Target, Transport, TransportError,
-};
+use oxlo_transport::{Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet},
@@ -22,16 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::report::{ListenError, ListenReport};
+use crate::aside::due;
 
 /// How long settlements may take to leave when all handlers have ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// The pause after an error of the listener that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a notification that went back before is held until it goes back again. Without a pause one that nobody can
-/// handle would spin.
-const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often readiness is looked at while nothing arrives.
 const LOOK: Duration = Duration::from_millis(500);
@@ -56,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) on: Vec<(Target, Priority)>,
     pub(crate) pool: Option<Arc<str>>,
     pub(crate) transient: bool,
+    /// Whether notifications may come again.
+    pub(crate) requeues: bool,
     pub(crate) prefetch: u16,
     pub(crate) concurrency: usize,
     pub(crate) batch_size: usize,
@@ -73,11 +70,26 @@ impl Plan {
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Listener<Notification>>, ListenError> {
-        let options = ListenOptions::new().with_prefetch(self.prefetch).with_transient(self.transient);
-        self.transport
+        let options = ListenOptions::new()
+            .with_prefetch(self.prefetch)
+            .with_transient(self.transient)
+            .with_deferrable(self.requeues);
+        let mut listener = self
+            .transport
             .listen_for_notifications(&self.on, self.pool.as_deref(), &options)
             .await
-            .map_err(|source| ListenError::Listen { on: self.described(), source })
+            .map_err(|source| ListenError::Listen { on: self.described(), source })?;
+        if let Some(prefetch) = listener.prefetch().filter(|most| usize::from(*most) < self.batch_size) {
+            listener.stop().await;
+            listener.close().await;
+            let reason = format!(
+                "the transport holds {prefetch} of each queue at most, less than a batch of {}, which could never become \
+                 full; raise the limit in its URL, or make the batch smaller",
+                self.batch_size
+            );
+            return Err(ListenError::Option { option: "prefetch", reason });
+        }
+        Ok(due(listener, &options))
     }
 
     /// Subscribes, and runs on a task of its own.
@@ -210,17 +222,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Puts notifications back; at once, or after a pause if one was back before.
-pub(crate) async fn give_back(settles: Vec<Settle>, pause: bool, stopping: &CancellationToken) {
-    if pause {
-        tokio::select! {
-            () = sleep(REQUEUE_PAUSE) => {}
-            () = stopping.cancelled() => {}
-        }
-    }
-    settles.into_iter().for_each(Settle::requeue);
 }
 
 /// What runs, and what became of what ended.
