@@ -58,7 +58,7 @@ pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
     Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, State, no_such_method,
+    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
 };
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,
@@ -95,9 +95,29 @@ pub mod notifications {
     pub use oxlo_client::notifier::*;
     pub use oxlo_server::notifications::*;
     pub use oxlo_transport::{
-        Notification, Priority,
+        Notification, NotificationsConfig, Priority,
         message::{NotificationFormat, UnknownPriority},
     };
+
+    /// Starts to build the transport of notifications from what an operator configured: as [`configured`](crate::configured),
+    /// with the `transport_url` of `[oslo_messaging_notifications]` if that has one.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use oxlo::notifications::{self, Notifier};
+    ///
+    /// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
+    /// let transport = notifications::configured(&config)?.connect().await?;
+    /// let notifier = Notifier::configured("compute.host-1", &transport, &config)?.build()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`ProcessConfig::notification_transport`](crate::ProcessConfig::notification_transport).
+    pub fn configured(config: &crate::ProcessConfig) -> Result<crate::TransportBuilder, crate::TransportError> {
+        config.notification_transport(&crate::registry())
+    }
 }
 
 /// The drivers that this build has, by scheme.

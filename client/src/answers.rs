@@ -1,8 +1,9 @@
 //! What an error answers its caller: whose call it was, whether it may have run, whether to try again, which error.
 
-use oxlo_transport::{Target, settings::RemoteError};
+use oxlo_transport::{Target, error::is_caused_by, failure, settings::RemoteError};
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
-use crate::{error::CallError, remote::Remote, site::CallSite};
+use crate::{error::CallError, middleware::Held, remote::Remote, site::CallSite};
 
 impl CallError {
     /// What was asked of whom.
@@ -13,12 +14,14 @@ impl CallError {
             | Self::VersionCap { site, .. }
             | Self::Encode { site, .. }
             | Self::Config { site, .. }
+            | Self::DeadlinePassed { site }
             | Self::TooLarge { site, .. }
             | Self::Refused { site, .. }
             | Self::Unreachable { site, .. }
             | Self::Blocked { site, .. }
             | Self::Undeliverable { site, .. }
             | Self::Rejected { site, .. }
+            | Self::MessageRefused { site, .. }
             | Self::Topology { site, .. }
             | Self::TimedOut { site, .. }
             | Self::Unconfirmed { site, .. }
@@ -68,7 +71,8 @@ impl CallError {
 
     /// Whether the same call may succeed later with nothing changed. Together with
     /// [`may_have_run`](Self::may_have_run) it is for the caller to know whether running twice does harm. A method that
-    /// ran and failed is not retryable as far as oxlo can know.
+    /// ran and failed is not retryable as far as oxlo can know; one that its server had no capacity for, or gave up on,
+    /// is.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -81,19 +85,51 @@ impl CallError {
             | Self::ServerSilent { .. }
             | Self::ConnectionLost { .. }
             | Self::ReplyLost { .. } => true,
+            Self::Remote(_) | Self::RemoteError { .. } => {
+                self.is_of_server(failure::is_overloaded) || self.is_of_server(failure::is_timed_out)
+            }
+            Self::Middleware { source, .. } => {
+                is_caused_by::<Overloaded>(&**source)
+                    || is_caused_by::<Elapsed>(&**source)
+                    || is_caused_by::<Held>(&**source)
+            }
+            Self::MessageRefused { may_pass, .. } => *may_pass,
+            Self::Refused { refusal, .. } => refusal.may_pass(),
             Self::Transport { error, .. } => error.is_retryable(),
             _ => false,
         }
     }
 
     /// Whether a server took the request and refused to run the method: it has no such method, not in this namespace or
-    /// version, or the arguments do not fit. The method did not run. See
+    /// version, the arguments do not fit, or it is overloaded. The method did not run. See
     /// [`Failure::is_refusal`](oxlo_transport::Failure::is_refusal) for what can be told of Python's servers.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         match self {
             Self::Remote(remote) => remote.failure().is_refusal(),
             Self::RemoteError { refused, .. } => *refused,
+            _ => false,
+        }
+    }
+
+    /// Whether the other side has no capacity at the moment, so that waiting before the next attempt helps: the
+    /// server's load shedding, this client's own (a layer that sheds, or that let nothing through in time), or a broker
+    /// that takes no messages ([`Blocked`](Self::Blocked)).
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        match self {
+            Self::Remote(_) | Self::RemoteError { .. } => self.is_of_server(failure::is_overloaded),
+            Self::Middleware { source, .. } => is_caused_by::<Overloaded>(&**source) || is_caused_by::<Held>(&**source),
+            Self::Blocked { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether its failure is one that a server gives in place of the method.
+    fn is_of_server(&self, is: fn(&str, &str) -> bool) -> bool {
+        match self {
+            Self::RemoteError { exc_type, module, .. } => is(module, exc_type),
+            Self::Remote(remote) => is(remote.original_module(), remote.original_class()),
             _ => false,
         }
     }
@@ -153,12 +189,14 @@ impl CallError {
             Self::VersionCap { .. } => "version_cap",
             Self::Encode { .. } => "encode",
             Self::Config { .. } => "config",
+            Self::DeadlinePassed { .. } => "deadline_passed",
             Self::TooLarge { .. } => "too_large",
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
             Self::Blocked { .. } => "blocked",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Rejected { .. } => "rejected",
+            Self::MessageRefused { .. } => "message_refused",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::Unconfirmed { .. } => "unconfirmed",

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use oxlo_transport::{Context, Payload, Request, Target, TransportError, Version, settings::NonFinite, text::one_line};
+use oxlo_transport::{
+    Context, Deadline, Payload, Request, Target, TransportError, Version, settings::NonFinite, text::one_line,
+};
 use serde::Serialize;
 
 use crate::{
@@ -61,6 +63,20 @@ pub(crate) fn timeout(timeout: Duration, site: impl Fn() -> CallSite) -> Result<
         return Err(bad_option(&site, "timeout", "it is zero, so there is no time left to send anything".into()));
     }
     Ok(timeout)
+}
+
+/// The timeout, or what is left until the deadline if that is less.
+pub(crate) fn timeout_within(
+    timeout: Duration,
+    deadline: Deadline,
+    site: impl Fn() -> CallSite,
+) -> Result<Duration, CallError> {
+    let timeout = self::timeout(timeout, &site)?;
+    match deadline.remaining() {
+        Some(left) if left.is_zero() => Err(CallError::DeadlinePassed { site: site() }),
+        Some(left) => Ok(timeout.min(left)),
+        None => Ok(timeout),
+    }
 }
 
 /// Servers count whole seconds and send a heartbeat every half of it, at least a second apart (`oslo-rabbit` 1.5).

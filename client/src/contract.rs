@@ -65,6 +65,12 @@ impl<E> MethodError<E> {
         self.call().is_some_and(CallError::is_retryable)
     }
 
+    /// Whether the other side has no capacity at the moment; see [`CallError::is_overloaded`].
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.call().is_some_and(CallError::is_overloaded)
+    }
+
     /// The error of the method, if it is that.
     #[must_use]
     pub fn failed(&self) -> Option<&E> {

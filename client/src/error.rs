@@ -24,6 +24,7 @@ use crate::{remote::Remote, site::CallSite};
 /// | may the same call succeed later? | [`is_retryable`](Self::is_retryable) |
 /// | is it this error of mine? | [`downcast_ref`](Self::downcast_ref) |
 /// | did a server refuse to run it? | [`is_refused`](Self::is_refused) |
+/// | is the other side out of capacity? | [`is_overloaded`](Self::is_overloaded) |
 /// | was the method unknown to the server? | [`is_no_such_method`](Self::is_no_such_method), [`is_unsupported_version`](Self::is_unsupported_version) |
 ///
 /// In a server's handler, `?` passes it on: it [becomes](Self::to_failure) the failure that a Python service would send.
@@ -90,6 +91,12 @@ pub enum CallError {
         /// What is wrong with its value, and what to do.
         reason: Box<str>,
     },
+    /// The deadline that the call was to keep has passed, see [`within`](crate::RPCClient::within). Nothing was sent.
+    #[error("{site}: the deadline of the caller that it is made for has passed; nothing was sent")]
+    DeadlinePassed {
+        /// The method and its target.
+        site: CallSite,
+    },
     /// The message is larger than the transport's limit. Nothing was sent.
     #[error("{site}: the message has {size} bytes, the limit is {limit} (setting max_message_size)")]
     TooLarge {
@@ -100,8 +107,8 @@ pub enum CallError {
         /// The limit.
         limit: usize,
     },
-    /// The broker is there and refuses us; waiting does not help. Nothing was sent.
-    #[error("{site}: {broker} refused the connection: {reason}")]
+    /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
+    #[error("{site}: {broker} refused {}: {reason}", .refusal.object())]
     Refused {
         /// What was asked of whom.
         site: CallSite,
@@ -157,6 +164,23 @@ pub enum CallError {
         /// What the broker says.
         reason: Box<str>,
     },
+    /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
+    /// exist, the message is larger than the broker's own limit. It did not run.
+    #[error("{site}: the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    MessageRefused {
+        /// What was asked of whom.
+        site: CallSite,
+        /// The exchange it was sent to; empty for the default exchange.
+        exchange: Box<str>,
+        /// The routing key, or the address on AMQP 1.0.
+        routing_key: Box<str>,
+        /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
+        code: Box<str>,
+        /// What the broker says, and what to do.
+        reason: Box<str>,
+        /// Whether the same message may be accepted later.
+        may_pass: bool,
+    },
     /// A queue or an exchange that the call needs cannot be declared. It did not run.
     #[error("{site}: {object}: {reason}")]
     Topology {
@@ -169,7 +193,9 @@ pub enum CallError {
     },
 
     // -- nobody knows ----------------------------------------------------------------------------------------------
-    /// It was sent, and no reply came in time. It may have run, or may still.
+    /// It was sent, and no reply came in time. It may have run, or may still. A server may be slow, or there may be none:
+    /// [`RPCClient::listeners`](crate::RPCClient::listeners) says how many there are, and if there is none, a warning in
+    /// the log says so.
     #[error("{site}: no reply within {waited:?}")]
     TimedOut {
         /// What was asked of whom.
@@ -314,6 +340,14 @@ impl CallError {
             TransportError::Rejected { routing_key, reason } => {
                 Self::Rejected { site, routing_key: routing_key.into(), reason: reason.into() }
             }
+            TransportError::MessageRefused { exchange, routing_key, code, reason, may_pass } => Self::MessageRefused {
+                site,
+                exchange: exchange.into(),
+                routing_key: routing_key.into(),
+                code: code.into(),
+                reason: reason.into(),
+                may_pass,
+            },
             TransportError::Topology { object, reason } => {
                 Self::Topology { site, object: object.into(), reason: reason.into() }
             }

@@ -1,9 +1,9 @@
 //! What a server tells its own caller when one of its calls failed and it lets that through.
 
-use oxlo_transport::Failure;
+use oxlo_transport::{Failure, failure};
 use serde_json::Value;
 
-use crate::error::CallError;
+use crate::{error::CallError, remote::Remote};
 
 const EXCEPTIONS: &str = "oslo_messaging.exceptions";
 const CLIENT: &str = "oslo_messaging.rpc.client";
@@ -19,7 +19,7 @@ impl CallError {
     /// | error | class |
     /// |---|---|
     /// | `RemoteError` | `oslo_messaging.rpc.client.RemoteError`: it must not look like this server's own `NoSuchMethod` |
-    /// | `TimedOut`, `ServerSilent`, `ReplyLost` | `oslo_messaging.exceptions.MessagingTimeout` |
+    /// | `TimedOut`, `ServerSilent`, `ReplyLost`, `DeadlinePassed` | `oslo_messaging.exceptions.MessagingTimeout` |
     /// | `Undeliverable` | `oslo_messaging.exceptions.MessageUndeliverable` |
     /// | `InvalidTarget` | `oslo_messaging.exceptions.InvalidTarget` |
     /// | `VersionCap` | `oslo_messaging.rpc.client.RPCVersionCapError` |
@@ -33,14 +33,15 @@ impl CallError {
     pub fn to_failure(&self) -> Failure {
         let text = self.to_string();
         match self {
-            Self::Remote(remote) if self.is_no_such_method() || self.is_unsupported_version() => {
+            Self::Remote(remote) if of_server(remote) || self.is_no_such_method() || self.is_unsupported_version() => {
                 passed_on(text, remote.original_class(), remote.message(), remote.traceback())
             }
             Self::Remote(remote) => no_refusal(remote.failure().clone()).without_remote_suffix(),
             Self::RemoteError { exc_type, value, traceback, .. } => passed_on(text, exc_type, value, traceback),
-            Self::TimedOut { .. } | Self::ServerSilent { .. } | Self::ReplyLost { .. } => {
-                Failure::new(EXCEPTIONS, "MessagingTimeout", text)
-            }
+            Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::ReplyLost { .. }
+            | Self::DeadlinePassed { .. } => Failure::new(EXCEPTIONS, "MessagingTimeout", text),
             Self::Undeliverable { exchange, routing_key, .. } => Failure::new(EXCEPTIONS, "MessageUndeliverable", text)
                 .with_args([Value::Null, Value::from(&**exchange), Value::from(&**routing_key), Value::Null]),
             Self::InvalidTarget { site, reason } => Failure::new(EXCEPTIONS, "InvalidTarget", text)
@@ -56,11 +57,17 @@ impl CallError {
     }
 }
 
+/// The called server gave it in place of its method. Passed on as it is, it would say that of this server's own.
+fn of_server(remote: &Remote) -> bool {
+    let (module, class) = (remote.original_module(), remote.original_class());
+    failure::is_overloaded(module, class) || failure::is_timed_out(module, class)
+}
+
 impl From<CallError> for Failure {
     /// As [`CallError::to_failure`].
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Remote(remote) if !remote.failure().is_refusal() => {
+            CallError::Remote(remote) if !of_server(&remote) && !remote.failure().is_refusal() => {
                 remote.into_failure().without_remote_suffix()
             }
             other => other.to_failure(),

@@ -49,6 +49,7 @@ mod check;
 mod contract;
 mod error;
 mod failure;
+mod listeners;
 mod middleware;
 pub mod notifier;
 #[cfg(feature = "oslo-metrics")]
@@ -72,7 +73,7 @@ pub use crate::{
     site::{CallKind, CallSite},
 };
 pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
-pub use oxlo_transport::{Context, Retry, Target, settings::RemoteError};
+pub use oxlo_transport::{Context, Deadline, Retry, Target, settings::RemoteError};
 
 /// What the attributes' code calls. No part of the API.
 #[doc(hidden)]

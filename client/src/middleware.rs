@@ -25,6 +25,7 @@ use tracing::Span;
 
 use crate::{
     error::CallError,
+    listeners::look_after_timeout,
     rpc_client::RPCClient,
     site::{CallKind, CallSite},
 };
@@ -50,6 +51,9 @@ pub struct CallRequest {
     deadline: Option<Instant>,
     /// Kept where layers may send it several times, or not at all.
     progress: Option<Arc<Progress>>,
+    /// What carries it behind the layers: that of the client as it is when it sends, which may have been given routes
+    /// after the layers.
+    transport: Option<Arc<dyn Transport>>,
 }
 
 /// What became of a request, for who sees only that a layer failed.
@@ -69,7 +73,7 @@ impl CallRequest {
         options: CallOptions,
         idempotent: bool,
     ) -> Self {
-        Self { kind, target, request, options, idempotent, deadline: None, progress: None }
+        Self { kind, target, request, options, idempotent, deadline: None, progress: None, transport: None }
     }
 
     /// The same request, which names the span that it is sent in.
@@ -83,7 +87,7 @@ impl CallRequest {
     }
 
     /// Hands it to the transport, with what is left of its time.
-    pub(crate) async fn transmit(mut self: Box<Self>, transport: &dyn Transport) -> Result<Reply, CallError> {
+    pub(crate) async fn transmit(mut self: Box<Self>, transport: &Arc<dyn Transport>) -> Result<Reply, CallError> {
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -117,6 +121,7 @@ impl CallRequest {
         };
         result.map_err(|error: TransportError| {
             let error = CallError::of(CallSite::new(self.kind, &method, &self.target), error);
+            look_after_timeout(transport, &error);
             if let Some(progress) = &self.progress
                 && !error.may_have_run()
             {
@@ -137,12 +142,18 @@ impl Progress {
     }
 }
 
+/// The layers held a request until its time was over.
+#[derive(Debug, thiserror::Error)]
+#[error("no layer let it through within {timeout:?}")]
+pub(crate) struct Held {
+    timeout: Duration,
+}
+
 fn out_of_time(may_have_run: bool, site: CallSite, timeout: Duration) -> CallError {
     if may_have_run {
         return CallError::TimedOut { site, waited: timeout };
     }
-    let source: BoxError = format!("no layer let it through within {timeout:?}").into();
-    CallError::Middleware { site, sent: false, source: source.into() }
+    CallError::Middleware { site, sent: false, source: Arc::new(Held { timeout }) }
 }
 
 /// What a layer of a client wraps: it sends a [`CallRequest`] and resolves to the [`Reply`]; that of a cast is `null`.
@@ -195,9 +206,9 @@ impl Service<CallRequest> for Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: CallRequest) -> Self::Future {
-        let transport = self.0.clone();
-        Box::pin(async move { Box::new(request).transmit(&*transport).await })
+    fn call(&mut self, mut request: CallRequest) -> Self::Future {
+        let transport = request.transport.take().unwrap_or_else(|| self.0.clone());
+        Box::pin(async move { Box::new(request).transmit(&transport).await })
     }
 }
 
@@ -207,7 +218,12 @@ impl RPCClient {
     /// [`Reply`]. The last added sees a request first. Clients prepared from this one keep its layers.
     ///
     /// The client's timeout covers the layers: a call ends within it, also where a layer waits or repeats. An error of
-    /// a layer's own arrives as [`CallError::Middleware`], which knows whether the request had left.
+    /// a layer's own arrives as [`CallError::Middleware`], which knows whether the request had left; that of tower's
+    /// load shedding [is an overload](CallError::is_overloaded), and that and the one of its timeout are
+    /// [retryable](CallError::is_retryable).
+    ///
+    /// A layer whose service is not `Clone`, such as tower's `RateLimitLayer`, goes under tower's `buffer`:
+    /// `ServiceBuilder::new().buffer(64).rate_limit(10, second)`.
     ///
     /// ```
     /// use oxlo_client::{CallRequest, Context, RPCClient, Target};
@@ -243,9 +259,14 @@ impl RPCClient {
     /// Sends it through the layers, if there are any, and waits for what comes back.
     pub(crate) async fn send(&self, request: Box<CallRequest>) -> Result<Reply, CallError> {
         match &self.layers {
-            None => request.transmit(&*self.transport).await,
-            Some(layers) => Box::pin(through(layers.clone(), *request)).await,
+            None => request.transmit(&self.transport).await,
+            Some(layers) => Box::pin(through(layers.clone(), self.behind_layers(request))).await,
         }
+    }
+
+    fn behind_layers(&self, mut request: Box<CallRequest>) -> CallRequest {
+        request.transport = Some(self.transport.clone());
+        *request
     }
 
     /// Sends a call through the layers and returns when the broker has it: its id, and the future of its reply.
@@ -256,7 +277,7 @@ impl RPCClient {
     ) -> Result<Layered, CallError> {
         let (tell, started) = oneshot::channel();
         *request.progress.get_or_insert_default().started.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
-        let mut reply: LayeredReply = Box::pin(through(layers.clone(), *request));
+        let mut reply: LayeredReply = Box::pin(through(layers.clone(), self.behind_layers(request)));
         tokio::select! {
             biased;
             Ok(message_id) = started => Ok(Layered::new(message_id, reply)),

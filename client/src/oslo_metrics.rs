@@ -52,6 +52,7 @@ pub(crate) fn exception(error: &CallError) -> &str {
         | CallError::Blocked { .. }
         | CallError::TooLarge { .. }
         | CallError::Rejected { .. }
+        | CallError::MessageRefused { .. }
         | CallError::Topology { .. }
         | CallError::ConnectionLost { .. }
         | CallError::ReplyLost { .. } => "MessageDeliveryFailure",

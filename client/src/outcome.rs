@@ -26,8 +26,10 @@ pub(crate) fn method_outcome<R: DeserializeOwned, E: FromFailure>(
     allowed: &RemoteErrors,
     site: impl FnOnce() -> CallSite,
 ) -> Result<R, MethodError<E>> {
+    // What a server gives in place of the method is no error of the method.
     if let Reply::Failure(failure) = &reply
         && !failure.is_refusal()
+        && !failure.is_timed_out()
         && let Some(error) = E::recognise(failure)
     {
         return Err(MethodError::Failed(error));

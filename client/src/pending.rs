@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     contract::MethodError,
     error::CallError,
+    listeners::look_after_timeout,
     middleware::Layered,
     outcome::{method_outcome, outcome},
     site::CallSite,
@@ -75,9 +76,11 @@ impl<R: DeserializeOwned> PendingCall<R> {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
         let _entered = self.flight.span().enter();
         match &mut self.reply {
-            OnItsWay::Direct(reply) => {
-                Pin::new(reply).poll(cx).map_err(|error| CallError::of(self.site.clone(), error))
-            }
+            OnItsWay::Direct(reply) => Pin::new(reply).poll(cx).map_err(|error| {
+                let error = CallError::of(self.site.clone(), error);
+                look_after_timeout(&self.transport, &error);
+                error
+            }),
             OnItsWay::Layered(layered) => layered.poll(cx),
         }
     }

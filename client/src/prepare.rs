@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::Retry;
+use oxlo_transport::{Deadline, Retry};
 
 use crate::rpc_client::RPCClient;
 
@@ -101,6 +101,42 @@ impl RPCClient {
     #[must_use]
     pub fn without_timeout(mut self) -> Self {
         self.timeout = None;
+        self
+    }
+
+    /// Bounds calls and casts by a deadline, beside their timeout: in a handler that of its own caller, which a handler
+    /// takes as a parameter, so that nothing is asked for that nobody waits for any more. When the deadline has passed,
+    /// they are refused as [`DeadlinePassed`](crate::CallError::DeadlinePassed), and nothing is sent. A deadline that is
+    /// not known bounds nothing.
+    ///
+    /// ```
+    /// use oxlo_client::{CallError, Context, Deadline, RPCClient};
+    ///
+    /// # #[allow(dead_code)]
+    /// async fn price(stock: &RPCClient, ctxt: Context, deadline: Deadline) -> Result<f64, CallError> {
+    ///     stock.prepare().within(deadline).call(&ctxt, "price", ()).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn within(mut self, deadline: impl Into<Deadline>) -> Self {
+        self.within = deadline.into();
+        self
+    }
+
+    /// Whether calls and casts that are made while a handler of a server runs are bounded by the deadline of its
+    /// caller, as by [`within`](Self::within). Default `false`. It holds for the handler's own task; tasks that a
+    /// handler spawns take the deadline along by [`Deadline::scope`].
+    #[must_use]
+    pub fn inherit_deadline(mut self, inherit: bool) -> Self {
+        self.inherits_deadline = inherit;
+        self
+    }
+
+    /// Bounds nothing by the deadline of a caller, for what is to be sent also when nobody waits any more.
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        self.within = Deadline::default();
+        self.inherits_deadline = false;
         self
     }
 

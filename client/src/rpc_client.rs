@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use oxlo_transport::{CallOptions, Context, Retry, SendOptions, Target, Transport, Version};
+use oxlo_transport::{CallOptions, Context, Deadline, Retry, SendOptions, Target, Transport, Version};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::Instrument;
 
@@ -32,6 +32,8 @@ pub struct RPCClient {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) target: Target,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) within: Deadline,
+    pub(crate) inherits_deadline: bool,
     pub(crate) version_cap: Option<Arc<str>>,
     pub(crate) retry: Retry,
     pub(crate) call_monitor_timeout: Option<Duration>,
@@ -51,6 +53,8 @@ impl RPCClient {
             transport,
             target,
             timeout: None,
+            within: Deadline::default(),
+            inherits_deadline: false,
             version_cap: None,
             retry: Retry::default(),
             call_monitor_timeout: None,
@@ -262,7 +266,7 @@ impl RPCClient {
             CallKind::Cast => (None, SendOptions::new().mandatory),
         };
         let options = CallOptions::new()
-            .with_timeout(check::timeout(self.effective_timeout(), site)?)
+            .with_timeout(check::timeout_within(self.effective_timeout(), self.deadline(), site)?)
             .with_monitor_timeout(check::monitor_timeout(monitor, site)?)
             .with_retry(self.retry)
             .with_mandatory(self.mandatory.unwrap_or(mandatory));
@@ -271,8 +275,17 @@ impl RPCClient {
         Ok(Box::new(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent)))
     }
 
-    fn effective_timeout(&self) -> Duration {
+    pub(crate) fn effective_timeout(&self) -> Duration {
         self.timeout.unwrap_or(self.transport.settings().response_timeout)
+    }
+
+    /// The earlier one of those that bound this client.
+    fn deadline(&self) -> Deadline {
+        let inherited = if self.inherits_deadline { Deadline::current().0 } else { None };
+        Deadline(match (self.within.0, inherited) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        })
     }
 
     pub(crate) fn site(&self, kind: CallKind, method: &str) -> CallSite {

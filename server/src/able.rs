@@ -5,6 +5,7 @@
 
 use std::{any::Any, marker::PhantomData};
 
+use oxlo_transport::settings::RemoteError;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::debug_handler::{extractor, failure, future, future_of_outcome, outcome, value};
@@ -109,5 +110,26 @@ probes! {
     extracts<T: FromCall> {
         fn extract(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
         fn missing(states: &States) -> Option<&'static str>, else None;
+    }
+}
+
+/// An inherent method, which is found before those of the traits: errors that are declared by their type.
+impl<T: RemoteError> fails::Probe<T> {
+    /// Found first.
+    #[must_use]
+    pub const fn able(&self) -> Declared {
+        Declared
+    }
+}
+
+/// Does the work for declared errors.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared;
+
+impl Declared {
+    /// The answer of a method that failed as its contract says it may.
+    #[allow(clippy::missing_errors_doc, clippy::unused_self)]
+    pub fn fail<T: RemoteError>(self, error: T) -> Answer {
+        Err(HandlerError::expected(error))
     }
 }

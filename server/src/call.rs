@@ -1,6 +1,6 @@
 //! One request on its way to a handler.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use oxlo_transport::{Request, settings::NonFinite};
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +31,8 @@ pub struct Call {
     pub(crate) non_finite: NonFinite,
     /// What serves it.
     pub(crate) handler: Option<ErasedHandler>,
+    /// Set when the handler is called, where layers may keep the call from it.
+    pub(crate) reached: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
@@ -47,6 +49,7 @@ impl Call {
             cancellation: Cancellation::default(),
             non_finite: NonFinite::Refuse,
             handler: None,
+            reached: None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Dispatcher {
     /// For each name who serves it, in the order of the endpoints.
     methods: HashMap<Arc<str>, Vec<Candidate>>,
     routes: usize,
+    /// Version and number of methods of each endpoint, for the log.
+    offers: Vec<String>,
 }
 
 pub(crate) struct Scope {
@@ -72,7 +74,7 @@ pub(crate) enum Refusal<'a> {
 
 impl Dispatcher {
     pub(crate) fn new(endpoints: Vec<Endpoint>, ping: bool) -> Result<Self, BuildError> {
-        let mut built = Self { endpoints: Vec::new(), methods: HashMap::new(), routes: 0 };
+        let mut built = Self { endpoints: Vec::new(), methods: HashMap::new(), routes: 0, offers: Vec::new() };
         for endpoint in endpoints {
             built.add(endpoint, false)?;
         }
@@ -91,6 +93,7 @@ impl Dispatcher {
         let shown = endpoint.to_string();
         let version =
             endpoint.version.parse().map_err(|error| BuildError::Version { endpoint: shown.clone(), error })?;
+        self.offers.push(offer(&endpoint));
         let (states, expected): (_, Arc<[Arc<str>]>) = (Arc::new(endpoint.states), endpoint.expected.into());
         let position = self.endpoints.len();
         for (name, handler) in endpoint.methods {
@@ -126,6 +129,11 @@ impl Dispatcher {
         };
         self.endpoints.push(Scope { shown, namespaces: endpoint.namespaces, version, any_version, dynamic });
         Ok(())
+    }
+
+    /// What is served, for the log: `1.3, 5 methods; math 1.0, 1 method`.
+    pub(crate) fn offers(&self) -> String {
+        self.offers.join("; ")
     }
 
     /// The endpoints that the user registered.
@@ -209,6 +217,17 @@ impl Dispatcher {
             None => Err(Refusal::UnsupportedVersion { version: text, method }),
         }
     }
+}
+
+fn offer(endpoint: &Endpoint) -> String {
+    let namespace =
+        endpoint.namespaces.iter().flatten().next().map_or_else(String::new, |namespace| format!("{namespace} "));
+    let methods = match endpoint.methods.len() {
+        1 => "1 method".to_owned(),
+        methods => format!("{methods} methods"),
+    };
+    let dynamic = if endpoint.dynamic.is_some() { " and others by name" } else { "" };
+    format!("{namespace}{}, {methods}{dynamic}", endpoint.version)
 }
 
 impl fmt::Debug for Dispatcher {

@@ -2,9 +2,9 @@
 
 use std::{any::Any, sync::Arc};
 
+pub use oxlo_transport::Deadline;
 use oxlo_transport::{Context, Failure, Payload, Request, text::one_line};
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use crate::{
     call::{Call, Cancellation},
@@ -146,10 +146,7 @@ impl FromCall for Method {
     }
 }
 
-/// When the caller stops waiting; `None` for casts and where it cannot be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(pub Option<Instant>);
-
+/// When the caller stops waiting.
 impl FromCall for Deadline {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         Ok(Self(call.deadline))

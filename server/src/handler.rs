@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, panic, pin::Pin, sync::Arc};
 
-use oxlo_transport::{Failure, Request};
+use oxlo_transport::{Deadline, Failure, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -203,7 +203,9 @@ impl ErasedHandler {
         let call = move |call: Call| -> Answering {
             let function = function.clone();
             Box::pin(async move {
-                match tokio::task::spawn_blocking(move || function(call)).await {
+                // The thread is another one, which the task's own deadline does not reach.
+                let deadline = Deadline(call.deadline);
+                match tokio::task::spawn_blocking(move || deadline.sync_scope(|| function(call))).await {
                     Ok(answer) => answer,
                     Err(ended) => match ended.try_into_panic() {
                         Ok(payload) => panic::resume_unwind(payload),

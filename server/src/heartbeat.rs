@@ -1,6 +1,6 @@
 //! Heartbeats of monitored calls: the caller hears that its method still runs, however the handler behaves.
 
-use oxlo_transport::Replier;
+use oxlo_transport::{Replier, listener::Caller};
 use tokio::{
     sync::oneshot,
     task::JoinHandle,
@@ -12,7 +12,7 @@ pub(crate) enum Heartbeats {
     /// The caller wants to hear nothing before the reply, or there is no caller.
     Silent(Option<Replier>),
     /// A task of its own holds the replier, so that a handler that never yields does not silence it.
-    Beating { stop: oneshot::Sender<()>, task: JoinHandle<Replier> },
+    Beating { stop: oneshot::Sender<()>, task: JoinHandle<Replier>, caller: Option<Caller> },
 }
 
 impl Heartbeats {
@@ -22,13 +22,22 @@ impl Heartbeats {
         match replier.heartbeat_interval() {
             Some(every) if !every.is_zero() => {
                 let (stop, stopped) = oneshot::channel();
+                let caller = replier.caller();
                 let task = tokio::spawn(beat(replier, every, stopped));
                 // A worker keeps the task it spawned last to itself. It has to have set its timer before a handler that
                 // never yields takes that worker.
                 tokio::task::yield_now().await;
-                Self::Beating { stop, task }
+                Self::Beating { stop, task, caller }
             }
             _ => Self::Silent(Some(replier)),
+        }
+    }
+
+    /// Who waits for the reply, for logs.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        match self {
+            Self::Silent(replier) => replier.as_ref()?.caller(),
+            Self::Beating { caller, .. } => caller.clone(),
         }
     }
 
@@ -36,7 +45,7 @@ impl Heartbeats {
     pub(crate) async fn end(self) -> Option<Replier> {
         match self {
             Self::Silent(replier) => replier,
-            Self::Beating { stop, task } => {
+            Self::Beating { stop, task, .. } => {
                 drop(stop);
                 task.await
                     .inspect_err(|error| tracing::error!(%error, "the heartbeat task ended without its replier"))

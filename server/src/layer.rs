@@ -5,11 +5,15 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
-use oxlo_transport::{Failure, Payload};
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use oxlo_transport::{Failure, Payload, error::is_caused_by};
+use tower::{ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -63,7 +67,12 @@ impl Service<Call> for Handlers {
 
     fn call(&mut self, mut call: Call) -> Answering {
         match call.handler.take() {
-            Some(handler) => handler.call(call),
+            Some(handler) => {
+                if let Some(reached) = &call.reached {
+                    reached.store(true, Ordering::Relaxed);
+                }
+                handler.call(call)
+            }
             None => {
                 let text = format!("a layer made up a call of {}(), which has no handler", call.request.method);
                 Box::pin(async move { Err(Failure::builtin("RuntimeError", text).into()) })
@@ -94,23 +103,34 @@ impl CallService {
     }
 
     /// Runs one call through the layers.
-    pub(crate) async fn answer(mut self, call: Call) -> Answer {
+    pub(crate) async fn answer(mut self, mut call: Call) -> Answer {
+        let (method, reached) = (call.request.method.clone(), Arc::new(AtomicBool::new(false)));
+        call.reached = Some(reached.clone());
         let answer = async {
             poll_fn(|cx| self.poll_ready(cx)).await?;
             self.call(call).await
         };
-        answer.await.map_err(refusal)
+        answer.await.map_err(|error| refusal(error, &method, reached.load(Ordering::Relaxed)))
     }
 }
 
-/// What a caller gets of a layer's error.
-fn refusal(error: BoxError) -> HandlerError {
+/// What a caller gets of a layer's error. `reached`: the method began to run.
+fn refusal(error: BoxError, method: &str, reached: bool) -> HandlerError {
     let error = match error.downcast::<HandlerError>() {
         Ok(error) => return *error,
         Err(error) => error,
     };
     match error.downcast::<Failure>() {
         Ok(failure) => HandlerError::Failure(failure),
-        Err(error) => Failure::builtin("RuntimeError", error.to_string()).into(),
+        Err(error) => {
+            let (shed, late) = (is_caused_by::<Overloaded>(&*error), is_caused_by::<Elapsed>(&*error));
+            match (reached, shed, late) {
+                (false, true, _) | (false, _, true) => {
+                    Failure::overloaded(format!("{method}() did not run: {error}")).into()
+                }
+                (true, _, true) => Failure::timed_out(format!("{method}() was given up: {error}")).into(),
+                _ => Failure::builtin("RuntimeError", error.to_string()).into(),
+            }
+        }
     }
 }

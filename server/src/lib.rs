@@ -65,13 +65,16 @@ mod debug_handler;
 mod dispatch;
 mod flatten;
 mod heartbeat;
+mod log;
 mod name;
+mod oversight;
 mod ping;
 mod process;
 mod refusal;
 mod requeue;
 mod run;
 mod signals;
+mod stall;
 mod telemetry;
 mod workers;
 
@@ -89,6 +92,7 @@ pub use crate::{
     report::{Abandoned, Ended, Ran, ServeReport},
     running::RunningServer,
     server::{RPCServer, RPCServerBuilder},
+    signals::{ShutdownSignal, shutdown_signal},
     states::States,
     telemetry::Ending,
 };

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 use oxlo_transport::{
-    Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, settings::NonFinite,
+    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, settings::NonFinite,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -25,6 +25,7 @@ use crate::{
     handler::Answering,
     heartbeat::Heartbeats,
     layer::CallService,
+    log::{About, RequestId, tell},
     outcome::{self, Answer, HandlerError},
     policy::AckPolicy,
     report::Ran,
@@ -40,6 +41,8 @@ pub(crate) type Observer = Arc<dyn Fn(Ran) + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) topic: Arc<str>,
+    /// What serves, for logs: `inventory as inventory-1`.
+    pub(crate) name: Arc<str>,
     pub(crate) policy: AckPolicy,
     /// How often a request may come back.
     pub(crate) redelivery_limit: Option<u32>,
@@ -110,13 +113,19 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     if taken.deadline.is_some_and(|deadline| deadline <= started) {
         ack(taken.settle);
         shared.telemetry.expired.increment(1);
-        tracing::debug!(method = shown(&taken.request.method), "the caller had given up; the request is dropped");
+        tracing::debug!(
+            topic = &*shared.topic,
+            method = shown(&taken.request.method),
+            request_id = taken.request.context.get_str("request_id"),
+            "the caller had given up; the request is dropped"
+        );
         return Ended { ending: None, reply_lost: false };
     }
 
     if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
-        let Taken { request: Request { method, .. }, redeliveries, replier, settle, .. } = *taken;
-        return Box::pin(give_up(shared, &method, redeliveries, replier, settle)).await;
+        let Taken { request: Request { method, context, .. }, redeliveries, replier, settle, .. } = *taken;
+        let (request_id, waiting) = (RequestId::of(&context), Heartbeats::Silent(replier));
+        return Box::pin(give_up(shared, (&method, &request_id), redeliveries, waiting, settle)).await;
     }
     let requeue = Requeue { limit: shared.redelivery_limit.unwrap_or(Requeue::REQUESTS.limit), ..Requeue::REQUESTS };
 
@@ -124,10 +133,10 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     let method = taken.request.method.clone();
     let context = shared.observer.as_ref().map(|_| Box::new(taken.request.context.clone()));
     let replier = taken.replier.take();
+    let request_id = RequestId::of(&taken.request.context);
     let Request { namespace, version, .. } = &taken.request;
     let (namespace, version) = (namespace.as_deref(), version.as_deref());
     let found = shared.dispatcher.find(namespace, version, &method);
-    let found = found.map_err(|refusal| refused(&shared.dispatcher, refusal, namespace, version));
     let metrics = shared.telemetry.of(found.as_ref().ok().map(|route| route.id));
     let (mut outcome, heartbeats) = match found {
         Ok(route) => {
@@ -147,17 +156,23 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
                 },
                 non_finite: shared.non_finite,
                 handler: None,
+                reached: None,
             };
-            (run(shared, route, call).await, heartbeats)
+            let outcome = run(shared, route, call, about(shared, &method, &request_id, &heartbeats)).await;
+            (outcome, heartbeats)
         }
-        Err(failure) => (Outcome::Failure(failure), Heartbeats::Silent(replier)),
+        Err(refusal) => {
+            let heartbeats = Heartbeats::Silent(replier);
+            let about = about(shared, &method, &request_id, &heartbeats);
+            (Outcome::Failure(refused(&shared.dispatcher, refusal, (namespace, version), about)), heartbeats)
+        }
     };
     let settle = taken.settle;
     let took = started.elapsed();
     metrics.ran(took);
 
     if settle.is_none() {
-        outcome = outcome.without_requeue(&method);
+        outcome = outcome.without_requeue(about(shared, &method, &request_id, &heartbeats));
     }
     let ending = outcome.ending();
     metrics.ended(ending, took, outcome.class());
@@ -179,9 +194,9 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
                     drop((heartbeats, slot));
                     requeue.defer(settle, redeliveries);
                 } else {
-                    let replier = Box::pin(heartbeats.end()).await;
                     drop(slot);
-                    return Box::pin(give_up(shared, &method, redeliveries, replier, Some(settle))).await;
+                    let given_up = give_up(shared, (&method, &request_id), redeliveries, heartbeats, Some(settle));
+                    return Box::pin(given_up).await;
                 }
                 return ended;
             }
@@ -202,21 +217,27 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     };
     drop(slot);
     match replier {
-        Some(replier) => ended.reply_lost = !send(shared, replier, reply, settle, &method).await,
+        Some(replier) => ended.reply_lost = !send(shared, replier, reply, settle, &method, &request_id).await,
         None => ack(settle),
     }
     ended
 }
 
+fn about<'a>(shared: &'a Shared, method: &'a str, request_id: &'a RequestId, waiting: &'a Heartbeats) -> About<'a> {
+    About { topic: &shared.topic, method, request_id, waiting }
+}
+
 /// Ends a request that came back too often: it may be what kills its servers.
 async fn give_up(
     shared: &Shared,
-    method: &str,
+    (method, request_id): (&str, &RequestId),
     redeliveries: u32,
-    replier: Option<Replier>,
+    waiting: Heartbeats,
     settle: Option<Settle>,
 ) -> Ended {
-    tracing::error!(method = shown(method), redeliveries, "a request came back too often; it is given up");
+    let line = about(shared, method, request_id, &waiting);
+    tell!(error, line, redeliveries, "a request came back too often; it is given up");
+    let replier = waiting.end().await;
     shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
     let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
     if let Some(replier) = replier {
@@ -233,25 +254,36 @@ async fn give_up(
 }
 
 /// Begins to run the handler at once, so that the future is small: the handler's own is all that it keeps of the call.
-fn run<'a>(shared: &'a Shared, route: &'a Route, call: Call) -> impl Future<Output = Outcome> + Send + 'a {
-    let begun = begin(shared, route, call);
+fn run<'a>(
+    shared: &'a Shared,
+    route: &'a Route,
+    call: Call,
+    about: About<'a>,
+) -> impl Future<Output = Outcome> + Send + 'a {
+    let deadline = Deadline(call.deadline);
+    let begun = deadline.sync_scope(|| begin(shared, route, call, about));
     async move {
         let (_in_flight, span, answering) = match begun {
             Ok(begun) => begun,
             Err(outcome) => return outcome,
         };
-        let caught = AssertUnwindSafe(answering).catch_unwind().instrument(span.clone());
+        let caught = deadline.scope(AssertUnwindSafe(answering).catch_unwind().instrument(span.clone()));
         let answer = tokio::select! {
             biased;
             answer = caught => answer,
             () = shared.abandon.cancelled() => return Outcome::Abandoned,
         };
-        ended(&span, shared, route, answer)
+        ended(&span, shared, route, answer, about)
     }
 }
 
 /// What the handler does before it gives its future.
-fn begin<'a>(shared: &'a Shared, route: &Route, call: Call) -> Result<(InFlight<'a>, Span, Answering), Outcome> {
+fn begin<'a>(
+    shared: &'a Shared,
+    route: &Route,
+    call: Call,
+    about: About<'_>,
+) -> Result<(InFlight<'a>, Span, Answering), Outcome> {
     if !call.request.args.is_object() {
         let failure = Failure::builtin("TypeError", format!("{}(): its arguments are no JSON object", route.name));
         return Err(Outcome::Failure(Box::new(failure.with_refused(true))));
@@ -270,50 +302,53 @@ fn begin<'a>(shared: &'a Shared, route: &Route, call: Call) -> Result<(InFlight<
     drop(entered);
     match begun {
         Ok(answering) => Ok((in_flight, span, answering)),
-        Err(panic) => Err(ended(&span, shared, route, Err(panic))),
+        Err(panic) => Err(ended(&span, shared, route, Err(panic), about)),
     }
 }
 
-fn ended(span: &Span, shared: &Shared, route: &Route, answer: Result<Answer, Box<dyn Any + Send>>) -> Outcome {
+fn ended(
+    span: &Span,
+    shared: &Shared,
+    route: &Route,
+    answer: Result<Answer, Box<dyn Any + Send>>,
+    about: About<'_>,
+) -> Outcome {
     telemetry::record(span, route, &answer);
     match answer {
         Ok(Ok(result)) if result.len() > shared.max_message_size => {
             let failure = outcome::result_too_large(&route.name, result.len(), shared.max_message_size);
-            tracing::warn!(method = &*route.name, size = result.len(), "the result is too large to be sent");
+            tell!(warn, about, size = result.len(), "the result is too large to be sent");
             Outcome::Failure(Box::new(failure))
         }
         Ok(Ok(result)) => Outcome::Result(result),
-        Ok(Err(HandlerError::Failure(failure))) if route.expects(&failure.class) => expected(route, *failure),
-        Ok(Err(HandlerError::Expected(failure))) => expected(route, *failure),
+        Ok(Err(HandlerError::Failure(failure))) if route.expects(&failure.class) => expected(*failure, about),
+        Ok(Err(HandlerError::Expected(failure))) => expected(*failure, about),
         Ok(Err(HandlerError::Failure(failure))) => {
-            tracing::warn!(method = &*route.name, module = failure.module, class = failure.class, "the method failed");
+            tell!(warn, about, module = failure.module, class = failure.class, "the method failed");
             // It ran, even if what it passes on is the refusal of another server.
             Outcome::Failure(Box::new(failure.with_refused(false).without_remote_suffix()))
         }
         Ok(Err(HandlerError::Refused(failure))) => {
-            tracing::warn!(method = &*route.name, reason = %failure, "the request was refused");
+            tell!(warn, about, reason = %failure, "the request was refused");
             Outcome::Failure(Box::new(failure.with_refused(true)))
         }
         Ok(Err(HandlerError::Requeue)) => Outcome::Requeue,
         Ok(Err(HandlerError::Ignore)) => Outcome::Ignore,
-        Err(_) => panicked(route),
+        Err(_) => panicked(route, about),
     }
 }
 
 /// What the panic says may quote arguments; the panic hook has said it to whom it concerns.
-fn panicked(route: &Route) -> Outcome {
-    tracing::error!(method = &*route.name, "the method panicked");
+fn panicked(route: &Route, about: About<'_>) -> Outcome {
+    tell!(error, about, "the method panicked");
     Outcome::Failure(Box::new(outcome::panicked(&route.name)))
 }
 
 /// A failure that is part of what the method may say: the caller gets it as any other, the log is spared.
-fn expected(route: &Route, failure: Failure) -> Outcome {
-    tracing::debug!(
-        method = &*route.name,
-        module = failure.module,
-        class = failure.class,
-        "the method failed as expected"
-    );
+fn expected(failure: Failure, about: About<'_>) -> Outcome {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tell!(debug, about, module = failure.module, class = failure.class, "the method failed as expected");
+    }
     Outcome::Expected(Box::new(failure.with_refused(false).without_remote_suffix()))
 }
 
@@ -338,11 +373,11 @@ impl Outcome {
     }
 
     /// The broker has forgotten the request, so it cannot go to another server; the caller learns that at once.
-    fn without_requeue(self, method: &str) -> Self {
+    fn without_requeue(self, about: About<'_>) -> Self {
         match self {
             Self::Requeue => {
-                tracing::warn!(method, "the method asked for another server, which needs AckPolicy::AfterReply");
-                Self::Failure(Box::new(outcome::requeue_refused(method)))
+                tell!(warn, about, "the method asked for another server, which needs AckPolicy::AfterReply");
+                Self::Failure(Box::new(outcome::requeue_refused(about.method)))
             }
             other => other,
         }
@@ -350,7 +385,14 @@ impl Outcome {
 }
 
 /// Sends the reply, then settles by what became of it. Returns whether it was delivered.
-async fn send(shared: &Shared, replier: Replier, reply: Reply, settle: Option<Settle>, method: &str) -> bool {
+async fn send(
+    shared: &Shared,
+    replier: Replier,
+    reply: Reply,
+    settle: Option<Settle>,
+    method: &str,
+    request_id: &RequestId,
+) -> bool {
     match replier.reply(reply).await {
         Ok(()) => {
             ack(settle);
@@ -358,7 +400,13 @@ async fn send(shared: &Shared, replier: Replier, reply: Reply, settle: Option<Se
         }
         Err(error) => {
             shared.telemetry.replies_lost.increment(1);
-            tracing::warn!(method = shown(method), %error, "the reply could not be delivered");
+            tracing::warn!(
+                topic = &*shared.topic,
+                method = shown(method),
+                request_id = request_id.as_str(),
+                %error,
+                "the reply could not be delivered"
+            );
             match settle {
                 // Running it again would end in the same way.
                 Some(settle) if would_fail_again(&error) => settle.ack(),
@@ -375,6 +423,7 @@ fn would_fail_again(error: &TransportError) -> bool {
         error,
         TransportError::Undeliverable { .. }
             | TransportError::Rejected { .. }
+            | TransportError::MessageRefused { .. }
             | TransportError::TooLarge { .. }
             | TransportError::InvalidTarget { .. }
     )
@@ -390,22 +439,18 @@ fn ack(settle: Option<Settle>) {
 fn refused(
     dispatcher: &Dispatcher,
     refusal: Refusal<'_>,
-    namespace: Option<&str>,
-    version: Option<&str>,
+    (namespace, version): (Option<&str>, Option<&str>),
+    about: About<'_>,
 ) -> Box<Failure> {
     match refusal {
-        Refusal::Unnamed => tracing::warn!("a request names no method"),
+        Refusal::Unnamed => tell!(warn, about, "a request names no method"),
         // Health probes call such names on purpose; oslo is quiet about them too.
         Refusal::NoSuchMethod { method } if method.ends_with("_ignore_errors") => {
-            tracing::debug!(method = shown(method), "no endpoint has this method");
+            tell!(debug, about, "no endpoint has this method");
         }
-        Refusal::NoSuchMethod { method } => tracing::warn!(method = shown(method), "no endpoint has this method"),
-        Refusal::UnsupportedVersion { version, method } => {
-            tracing::warn!(
-                method = shown(method),
-                version = shown(version),
-                "no endpoint offers this namespace and version"
-            );
+        Refusal::NoSuchMethod { .. } => tell!(warn, about, "no endpoint has this method"),
+        Refusal::UnsupportedVersion { version, .. } => {
+            tell!(warn, about, version = shown(version), "no endpoint offers this namespace and version");
         }
     }
     Box::new(dispatcher.explain(refusal, namespace, version))

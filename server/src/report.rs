@@ -1,10 +1,10 @@
 //! How serving ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use oxlo_transport::Context;
 
-use crate::telemetry::Ending;
+use crate::telemetry::{Ending, shown};
 
 /// What a server did until it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,22 @@ pub struct ServeReport {
     pub abandoned: Vec<Abandoned>,
 }
 
+impl fmt::Display for ServeReport {
+    /// Why it ended, and what is not zero: `stopped; 12 requests taken, 12 handled, 1 failed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {} requests taken, {} handled", self.ended, self.taken, self.handled)?;
+        let others = [
+            (self.failed, "failed"),
+            (self.requeued, "requeued"),
+            (self.ignored, "ignored"),
+            (self.dropped_expired, "expired"),
+            (self.replies_lost, "replies lost"),
+            (self.abandoned.len() as u64, "abandoned"),
+        ];
+        others.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
 /// Why a server ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,6 +63,17 @@ pub enum Ended {
     Closed,
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "stopped",
+            Self::MaxRequests => "max_requests reached",
+            Self::Deadline => "deadline reached",
+            Self::Closed => "transport closed or failed",
+        })
+    }
+}
+
 /// A request that ended, as an [observer](crate::RPCServerBuilder::observe) sees it: before its reply leaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,6 +86,12 @@ pub struct Ran {
     pub ending: Ending,
     /// How often it had come back before.
     pub redeliveries: u32,
+}
+
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` for {:?}", shown(&self.method), self.ran_for)
+    }
 }
 
 /// A method that did not finish in time.

@@ -16,6 +16,7 @@ use crate::{
     name::NameGuard,
     process::{Ended, Shared, Taken},
     report::{self, Abandoned, ServeReport},
+    stall::Stall,
     telemetry::{Ending, shown},
     workers::{Running, Workers},
 };
@@ -31,6 +32,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How many requests are taken before anything else gets a look.
 const AT_ONCE: usize = 32;
+
+/// How long a stop waits for what runs before the log names it.
+const SLOW_STOP: Duration = Duration::from_secs(5);
+
+/// How many methods one line of the log names.
+const NAMED: usize = 5;
 
 /// The pause after an error of the listener that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,8 +72,11 @@ impl Run {
     ) -> Result<ServeReport, (TransportError, Box<ServeReport>)> {
         let mut tasks = Tasks::default();
         let ready = self.ready.clone();
-        // Also when this future is dropped, nobody shall believe that it serves.
+        // Also when this future is dropped, readiness is reset.
         let _unready = Unready(&ready);
+        let name = self.shared.name.clone();
+        tracing::info!("serving {name}: {}", self.shared.dispatcher.offers());
+        let mut serving = Serving { name: &name, ended: false };
         let ended = self.take(&mut tasks, shutdown).await;
         self.ready.send_replace(false);
         self.shared.stopping.cancel();
@@ -77,7 +87,10 @@ impl Run {
             if let Some(listener) = &mut self.listener {
                 listener.stop().await;
             }
-            tasks.finish().await;
+            if timeout(SLOW_STOP, tasks.finish()).await.is_err() {
+                tracing::warn!("{name} was told to stop and waits for what runs: {}", tasks.describe());
+                tasks.finish().await;
+            }
         };
         let grace = async {
             match deadline {
@@ -102,19 +115,26 @@ impl Run {
             }
         };
         if timeout(flush(), closing).await.is_err() {
-            tracing::warn!("the listener did not close in time; requests of this server may be delivered again");
+            tracing::warn!("the listener of {name} did not close in time; its requests may be delivered again");
         }
         let mut report = tasks.report;
         if !report.abandoned.is_empty() {
-            tracing::warn!(count = report.abandoned.len(), "methods were abandoned at shutdown");
+            tracing::warn!(
+                count = report.abandoned.len(),
+                "methods of {name} were abandoned at shutdown: {}",
+                named(report.abandoned.iter())
+            );
         }
+        serving.ended = true;
         match ended {
             Ok(ended) => {
                 report.ended = ended;
+                tracing::info!("{name} ended: {report}");
                 Ok(report)
             }
             Err(error) => {
                 report.ended = report::Ended::Closed;
+                tracing::error!(%error, "{name} ended: {report}");
                 Err((error, Box::new(report)))
             }
         }
@@ -129,6 +149,7 @@ impl Run {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut subscribed = self.subscribed();
         let mut slot = None;
+        let mut stall = Stall::default();
         loop {
             tasks.reap();
             if bounds.is_reached(tasks.report.taken) {
@@ -163,6 +184,9 @@ impl Run {
                 // For a driver that cannot tell of changes.
                 _ = look.tick() => {
                     self.look();
+                    if let Some(stalled) = stall.look(Instant::now(), slot.is_none(), tasks.ended()) {
+                        self.report_stall(stalled, tasks);
+                    }
                     tasks.workers.shrink();
                     continue;
                 }
@@ -174,14 +198,13 @@ impl Run {
                 Ok(()) => {}
                 Err(TransportError::Closed) => return Ok(report::Ended::Closed),
                 Err(error) if error.is_retryable() => {
-                    tracing::warn!(%error, "receiving failed; trying again");
+                    tracing::warn!(%error, "receiving for {} failed; trying again", self.shared.name);
                     tokio::select! {
                         _ = &mut shutdown => return Ok(report::Ended::Stopped),
                         () = sleep(PAUSE) => {}
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "receiving failed for good");
                     return Err(error);
                 }
             }
@@ -255,6 +278,21 @@ impl Run {
         }
     }
 
+    fn report_stall(&self, stalled: Duration, tasks: &Tasks) {
+        let running = tasks.workers.running();
+        let method = running.first().map(|oldest| shown(&oldest.method));
+        tracing::warn!(
+            topic = &*self.shared.topic,
+            method,
+            "all {} places of {} are taken and no request has ended for {stalled:?}, so nothing more is taken; {}: a \
+             method that calls its own server waits for a place as well, so raise concurrency(), or give methods a \
+             timeout",
+            self.concurrency,
+            self.shared.name,
+            tasks.describe()
+        );
+    }
+
     fn subscribed(&self) -> watch::Receiver<bool> {
         match &self.listener {
             Some(listener) => listener.subscribed(),
@@ -288,6 +326,18 @@ impl Tasks {
         self.workers.run(shared, Taken::new(delivery, shared.policy), slot, now);
     }
 
+    /// How many requests have ended.
+    fn ended(&self) -> u64 {
+        self.report.taken.saturating_sub(self.workers.busy() as u64)
+    }
+
+    /// The methods that run, and for how long: the oldest first.
+    fn describe(&self) -> String {
+        let running = self.workers.running();
+        let running = running.into_iter().map(|Running { method, since }| abandoned(method.clone(), *since));
+        named(running)
+    }
+
     /// Counts the requests that have ended.
     fn reap(&mut self) {
         let Self { workers, report } = self;
@@ -308,7 +358,8 @@ impl Tasks {
     /// Aborts what did not end although it was told to, such as a handler that never yields.
     fn give_up(&mut self) {
         self.reap();
-        self.report.abandoned.extend(std::mem::take(&mut self.workers).abort().map(abandoned));
+        let aborted = std::mem::take(&mut self.workers).abort();
+        self.report.abandoned.extend(aborted.map(|Running { method, since }| abandoned(method, since)));
     }
 }
 
@@ -329,12 +380,36 @@ fn count(report: &mut ServeReport, running: Running, ended: Option<Ended>) {
         }
         Some(Ending::Requeue) => report.requeued += 1,
         Some(Ending::Ignore) => report.ignored += 1,
-        Some(Ending::Abandoned) => report.abandoned.push(abandoned(running)),
+        Some(Ending::Abandoned) => report.abandoned.push(abandoned(running.method, running.since)),
     }
 }
 
-fn abandoned(Running { method, since }: Running) -> Abandoned {
+fn abandoned(method: Arc<str>, since: Instant) -> Abandoned {
     Abandoned { method, ran_for: since.elapsed() }
+}
+
+/// The first few, and how many more there are.
+fn named<A: std::fmt::Display>(methods: impl ExactSizeIterator<Item = A>) -> String {
+    let more = methods.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = methods.take(NAMED).map(|method| method.to_string()).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
+}
+
+/// Logs that a server ended whose future was dropped.
+struct Serving<'a> {
+    name: &'a str,
+    ended: bool,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            tracing::info!("{} ended: dropped while it served", self.name);
+        }
+    }
 }
 
 struct Unready<'a>(&'a watch::Sender<bool>);

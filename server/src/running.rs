@@ -9,24 +9,31 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{control::Command, error::ServeError, ping::PING_METHOD, report::ServeReport};
+use crate::{control::Command, error::ServeError, oversight::Oversight, ping::PING_METHOD, report::ServeReport};
+
+/// What a ping sends to the topic. Of a name that ends so, a Python server logs at debug level only that it is unknown.
+const ROUTE_METHOD: &str = "oslo_rpc_server_ping_ignore_errors";
 
 pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 
 /// A server that runs in the background, on a task of its own.
 ///
-/// Dropping it stops the server as [`stop`](Self::stop) does; nobody then learns how it ended.
+/// Dropping it stops the server as [`stop`](Self::stop) does; nobody then learns how it ended. If nobody stopped it
+/// before, a warning says so.
 #[derive(Debug)]
 #[must_use = "dropping it stops the server"]
 pub struct RunningServer {
     pub(crate) transport: Arc<dyn Transport>,
     /// Where the server itself can be reached, if it can.
     pub(crate) itself: Option<Target>,
+    /// Where requests for any server of its topic go, if it takes those as well.
+    pub(crate) topic: Option<Target>,
     pub(crate) stop: CancellationToken,
     pub(crate) force: CancellationToken,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) end: watch::Receiver<End>,
+    pub(crate) oversight: Oversight,
 }
 
 impl RunningServer {
@@ -90,10 +97,14 @@ impl RunningServer {
     /// that broker, subscription and dispatch are alive. It needs no [`ping`](crate::RPCServerBuilder::ping): that the
     /// method is unknown is an answer too. A server all of whose places are taken answers when one is free.
     ///
+    /// A server that takes its topic's requests is also sent one to the topic, the way its callers' requests go. Whichever
+    /// server takes that one need not answer: it is enough that a queue takes it.
+    ///
     /// # Errors
     ///
-    /// [`TransportError`] if no answer came `within` the time, or the request could not be sent; `Unsupported` if the
-    /// server takes requests for its topic only, and cannot be told from others.
+    /// [`TransportError`] if no answer came `within` the time, or a request could not be sent: `Undeliverable` if the
+    /// topic or the server's name leads to no queue any more. `Unsupported` if the server takes requests for its topic
+    /// only, and cannot be told from others.
     ///
     /// # Cancel safety
     ///
@@ -105,13 +116,25 @@ impl RunningServer {
             });
         };
         let begun = Instant::now();
+        let mut left = CallOptions::new().with_timeout(within);
+        // Kept until the end: an answer that nobody waits for would be counted as a late one.
+        let _routed = match &self.topic {
+            Some(topic) => {
+                let request = Request::new(ROUTE_METHOD, Payload::empty_object());
+                Some(self.transport.start(topic, request, &left).await?)
+            }
+            None => None,
+        };
+        left = left.with_timeout(within.saturating_sub(begun.elapsed()));
         let request = Request::new(PING_METHOD, Payload::empty_object());
-        self.transport.call(itself, request, &CallOptions::new().with_timeout(within)).await?;
+        self.transport.call(itself, request, &left).await?;
         Ok(begun.elapsed())
     }
 
     /// Waits until the server has ended, which needs [`stop`](Self::stop), or the transport's close, or a failure. It
-    /// may be called more than once, and then says the same again.
+    /// may be called more than once, and then says the same again. When it has waited 10 s for a server that nothing has
+    /// told to stop, a warning names the server, once; [`serve_until`](crate::RPCServer::serve_until) serves until
+    /// something else happens, without it.
     ///
     /// # Errors
     ///
@@ -122,9 +145,13 @@ impl RunningServer {
     /// Cancel safe: the server is not touched by it.
     pub async fn wait(&self) -> Result<ServeReport, ServeError> {
         let mut end = self.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(Err(ServeError::Cancelled)),
-            Err(_) => Err(ServeError::Cancelled),
+        tokio::select! {
+            biased;
+            ended = end.wait_for(Option::is_some) => match ended {
+                Ok(end) => end.clone().unwrap_or(Err(ServeError::Cancelled)),
+                Err(_) => Err(ServeError::Cancelled),
+            },
+            never = self.oversight.waiting(&self.stop) => match never {},
         }
     }
 
@@ -142,6 +169,16 @@ impl RunningServer {
     }
 }
 
+/// Where requests for any server of the topic go, if the server takes those.
+pub(crate) fn topic(target: &Target, scope: &ListenScope) -> Option<Target> {
+    if *scope != ListenScope::Server {
+        return None;
+    }
+    let mut topic = Target::topic(target.topic.clone()?);
+    topic.exchange.clone_from(&target.exchange);
+    Some(topic)
+}
+
 /// Where a server can be reached by itself.
 pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
     match scope {
@@ -157,6 +194,7 @@ pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
+        self.oversight.dropped(&self.stop, self.end.borrow().is_some());
         self.stop.cancel();
     }
 }

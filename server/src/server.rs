@@ -26,6 +26,7 @@ use crate::{
     error::{BuildError, ServeError},
     layer::{BoxError, CallService},
     name::NameGuard,
+    oversight::Oversight,
     policy::AckPolicy,
     process::{Observer, Shared},
     report::{Ran, ServeReport},
@@ -110,7 +111,20 @@ impl RPCServer {
         };
         tokio::spawn(serve.in_current_span());
         let itself = running::itself(&self.target, &self.scope);
-        Ok(RunningServer { transport: self.transport.clone(), itself, stop, force, commands, ready, end })
+        let topic = running::topic(&self.target, &self.scope);
+        let ends_itself = self.bounds.requests.is_some() || self.bounds.until.is_some();
+        let oversight = Oversight::new(format!("server {}", self.name()), ends_itself);
+        Ok(RunningServer {
+            transport: self.transport.clone(),
+            itself,
+            topic,
+            stop,
+            force,
+            commands,
+            ready,
+            end,
+            oversight,
+        })
     }
 
     /// Serves until the transport is closed.
@@ -179,8 +193,9 @@ impl RPCServer {
         }
     }
 
-    /// Serves until the process is asked to end, by SIGINT or SIGTERM (elsewhere by Ctrl-C): the first time in order,
-    /// as [`serve_until`](Self::serve_until), the second time at once.
+    /// Serves until the process is asked to end, by SIGINT or SIGTERM (elsewhere by Ctrl-C), as
+    /// [`shutdown_signal`](crate::shutdown_signal) says: the first time in order, as
+    /// [`serve_until`](Self::serve_until), the second time at once.
     ///
     /// # Errors
     ///
@@ -190,8 +205,18 @@ impl RPCServer {
     ///
     /// As [`serve_until`](Self::serve_until).
     pub async fn serve_until_signalled(&self) -> Result<ServeReport, ServeError> {
-        let (first, second) = signals::twice().map_err(|error| ServeError::Signals { source: Arc::new(error) })?;
-        self.serve_until_forced(first, second).await
+        let signal = signals::shutdown_signal().map_err(|error| ServeError::Signals { source: Arc::new(error) })?;
+        let again = signal.again();
+        self.serve_until_forced(signal, again).await
+    }
+
+    /// What serves, for logs: `inventory as inventory-1`.
+    fn name(&self) -> String {
+        match (&self.scope, &self.target.server) {
+            (ListenScope::Queue(queue), _) => queue.to_string(),
+            (ListenScope::Topic, _) | (_, None) => self.topic.to_string(),
+            (_, Some(server)) => format!("{} as {server}", self.topic),
+        }
     }
 
     async fn subscribe(
@@ -216,6 +241,7 @@ impl RPCServer {
         let shared = Arc::new(Shared {
             dispatcher: self.dispatcher.clone(),
             topic: self.topic.clone(),
+            name: self.name().into(),
             policy: self.policy,
             redelivery_limit: self.redelivery_limit,
             observer: self.observer.clone(),
@@ -303,8 +329,13 @@ impl RPCServerBuilder {
     /// [`Payload`]. The last added sees a request first. Requests that no endpoint serves pass no layer.
     ///
     /// What a layer fails with goes to the caller: a [`HandlerError`](crate::HandlerError) or a
-    /// [`Failure`](crate::Failure) as it is, any other error as a `RuntimeError` with its text. A layer that waits
-    /// holds one of the [`concurrency`](Self::concurrency)'s places.
+    /// [`Failure`](crate::Failure) as it is; load shedding, and a timeout before the method began, as
+    /// [`Failure::overloaded`](crate::Failure::overloaded); a timeout of a method that ran as
+    /// [`Failure::timed_out`](crate::Failure::timed_out); any other error as a `RuntimeError` with its text. A layer
+    /// that waits holds one of the [`concurrency`](Self::concurrency)'s places.
+    ///
+    /// A layer whose service is not `Clone`, such as tower's `RateLimitLayer`, goes under tower's `buffer`:
+    /// `ServiceBuilder::new().buffer(64).rate_limit(10, second)`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -69,6 +69,18 @@ impl Workers {
         number
     }
 
+    /// How many requests run, their replies included.
+    pub(crate) fn busy(&self) -> usize {
+        self.busy
+    }
+
+    /// What runs, the oldest first.
+    pub(crate) fn running(&self) -> Vec<&Running> {
+        let mut running: Vec<_> = self.running.iter().flatten().collect();
+        running.sort_by_key(|running| running.since);
+        running
+    }
+
     /// Whether no request runs.
     pub(crate) fn is_idle(&self) -> bool {
         self.busy == 0

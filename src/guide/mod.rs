@@ -9,6 +9,7 @@
 //! | [`errors`] | what can go wrong, whether it may have run, and how errors travel |
 //! | [`delivery`] | what is promised about each message, and what is not |
 //! | [`deployment`] | RabbitMQ's options, queues, TLS, heartbeats, permissions; Kubernetes |
+//! | [`rabbitmq_4`] | what differs on RabbitMQ 4, and which options a fleet needs there |
 //! | [`middleware`] | tower layers, and the order that they must have |
 //! | [`telemetry`] | spans, traces across languages, metrics |
 //! | [`testing`] | how to test a service without a broker |
@@ -34,6 +35,9 @@ pub mod delivery {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("rabbitmq_4.md")]
+pub mod rabbitmq_4 {}
 
 #[doc = include_str!("middleware.md")]
 pub mod middleware {}

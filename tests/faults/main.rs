@@ -4,14 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
 
 mod admin;
+mod away;
 mod broker;
 mod child;
 mod cluster;
 mod connect;
 mod hostile;
+mod limits;
 mod mismatch;
 mod network;
 mod process;
+mod refused;
 mod sabotage;
 mod scene;
 mod surroundings;

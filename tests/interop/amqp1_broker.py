@@ -1,6 +1,8 @@
 """A small broker on Proton, for what ActiveMQ cannot do: it lets in who says no SASL, it knows nothing of expiry times, and with
 --product qpid-dispatch-router it is what the routable addresses are for. Queues in memory; broadcast and multicast addresses go
-to all; an address with "nocredit" in it gets no credit. It is ready when its port takes connections, and ends with its standard input.
+to all; an address with "nocredit" in it gets no credit, the attach of one with "silent" in it no answer, and one with "picky"
+in it detaches the link, without closing it, when a message is long. With --lose-session N the Nth session of each connection
+is never begun. It is ready when its port takes connections, and ends with its standard input.
 """
 
 import argparse
@@ -12,21 +14,43 @@ import time
 import uuid
 
 import proton
-from proton.handlers import MessagingHandler
+from proton.handlers import EndpointStateHandler, MessagingHandler
 from proton.reactor import Container
 
 options = argparse.ArgumentParser()
 options.add_argument("--port", required=True)
 options.add_argument("--product")
+options.add_argument("--lose-session", type=int)
 arguments = options.parse_args()
 
 
 class Broker(MessagingHandler):
     def __init__(self):
-        super().__init__(prefetch=0)
+        super().__init__(prefetch=0, auto_accept=False)
         self.queues = collections.defaultdict(collections.deque)
         self.consumers = collections.defaultdict(list)
         self.unsettled = {}
+        self.sessions = collections.Counter()
+        for handler in self.handlers:
+            if isinstance(handler, EndpointStateHandler):
+                self.answer_selectively(handler)
+
+    def answer_selectively(self, handler):
+        on_link, on_session = handler.on_link_remote_open, handler.on_session_remote_open
+
+        def on_link_remote_open(event):
+            addresses = (event.link.remote_source.address, event.link.remote_target.address)
+            if not any(address and "silent" in address for address in addresses):
+                on_link(event)
+
+        def on_session_remote_open(event):
+            container = event.connection.remote_container
+            self.sessions[container] += 1
+            if self.sessions[container] != arguments.lose_session:
+                on_session(event)
+
+        handler.on_link_remote_open = on_link_remote_open
+        handler.on_session_remote_open = on_session_remote_open
 
     def on_start(self, event):
         event.container.listen(f"127.0.0.1:{arguments.port}")
@@ -53,6 +77,13 @@ class Broker(MessagingHandler):
 
     def on_message(self, event):
         address, message = event.link.target.address, event.message
+        if "picky" in address and len(message.body) > 1000:
+            event.link.condition = proton.Condition("amqp:link:message-size-exceeded", "no more than 1000 bytes here")
+            # Closing writes the condition, detaching does not.
+            event.link._update_cond()
+            event.link.detach()
+            return
+        self.accept(event.delivery)
         event.link.flow(1)
         entry = (message, time.monotonic() + message.ttl if message.ttl else None)
         if "broadcast" in address or "/multicast/" in address:

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bench;
 mod compression;
+mod config;
 mod delivery;
 mod derived_errors;
 mod errors;

@@ -9,9 +9,15 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{CallError, CallRequest, Context, Endpoint, Failure, client::BoxError, transport::Reply};
+use oxlo::{
+    Args, CallError, CallRequest, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, State, Target,
+    client::BoxError, transport::Reply,
+};
 use tower::{
+    ServiceBuilder,
     filter::FilterLayer,
+    limit::ConcurrencyLimitLayer,
+    load_shed::LoadShedLayer,
     retry::{Policy, RetryLayer},
     timeout::TimeoutLayer,
     util::MapRequestLayer,
@@ -157,4 +163,105 @@ async fn a_layer_sees_calls_casts_and_started_calls() {
     assert!(error.is_no_such_method());
     let error = rpc.prepare().topic("nobody").call::<()>(&Context::new(), "token", ()).await.unwrap_err();
     assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_a_layer_and_load_shedding_say_what_they_are() {
+    let transport = bus("own").await;
+    let _server = builder(&transport).endpoint(endless()).start().await.unwrap();
+    let timed = client(&transport).layer(TimeoutLayer::new(Duration::from_secs(2)));
+    let error = timed.call::<()>(&Context::new(), "endless", ()).await.unwrap_err();
+    assert!(matches!(error, CallError::Middleware { sent: true, .. }), "{error:?}");
+    assert!(error.may_have_run() && error.is_retryable() && !error.is_overloaded());
+
+    let one = ServiceBuilder::new().layer(LoadShedLayer::new()).layer(ConcurrencyLimitLayer::new(1));
+    let ctxt = Context::new();
+    let shedding = client(&transport).timeout(Duration::from_secs(2)).layer(one);
+    let (first, second) =
+        tokio::join!(shedding.call::<()>(&ctxt, "endless", ()), shedding.call::<()>(&ctxt, "endless", ()),);
+    assert!(matches!(first, Err(CallError::TimedOut { .. })), "{first:?}");
+    let error = second.unwrap_err();
+    assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run(), "{error:?}");
+
+    let held = client(&transport).timeout(Duration::from_secs(2)).layer(ConcurrencyLimitLayer::new(1));
+    let (_, second) = tokio::join!(held.call::<()>(&ctxt, "endless", ()), held.call::<()>(&ctxt, "endless", ()),);
+    let error = second.unwrap_err();
+    assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run(), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contract_names_overload_and_timeout_as_errors_of_the_call() {
+    let transport = bus("contract").await;
+    let shed = ServiceBuilder::new().layer(LoadShedLayer::new()).layer(ConcurrencyLimitLayer::new(1));
+    let _server = builder(&transport).endpoint(AnyEndpoint::new(Hangs)).layer(shed).start().await.unwrap();
+    let any = AnyClient::over(client(&transport).timeout(Duration::from_secs(2)));
+    let ctxt = Context::new();
+    let (first, second) = tokio::join!(any.hang(&ctxt), any.hang(&ctxt));
+    assert!(matches!(first, Err(MethodError::Call(CallError::TimedOut { .. }))), "{first:?}");
+    let error = second.unwrap_err();
+    assert!(matches!(error, MethodError::Call(_)), "{error:?}");
+    assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run());
+}
+
+/// Any failure is one that this contract knows.
+#[oxlo::contract(version = "1.0")]
+pub trait Any {
+    async fn hang(&self, ctxt: &Context) -> Result<u32, Failure>;
+}
+
+struct Hangs;
+
+impl Any for Hangs {
+    async fn hang(&self, _ctxt: &Context) -> Result<u32, Failure> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_goes_under_a_buffer() {
+    let transport = bus("client-rate").await;
+    let endpoint = Endpoint::new("1.0").method("work", async || Ok::<_, Failure>(()));
+    let _server = builder(&transport).endpoint(endpoint).start().await.unwrap();
+    let limited = client(&transport).layer(ServiceBuilder::new().buffer(64).rate_limit(2, Duration::from_secs(1)));
+    let begun = tokio::time::Instant::now();
+    for _ in 0..6 {
+        limited.call::<()>(&Context::new(), "work", ()).await.unwrap();
+    }
+    assert_eq!(begun.elapsed().as_secs(), 2, "two in each second");
+}
+
+#[tokio::test]
+async fn a_route_holds_in_either_order_with_layers() {
+    #[derive(serde::Deserialize)]
+    struct Which {
+        node: String,
+    }
+    let transport = bus("routed").await;
+    let mut servers = Vec::new();
+    for node in ["node-1", "node-2"] {
+        let endpoint = Endpoint::new("1.0")
+            .with_state(node)
+            .method("who", async |State(node): State<&'static str>, _: Args<serde_json::Value>| {
+                Ok::<_, Failure>(node.to_owned())
+            });
+        let target = Target::topic("routed").server(node);
+        servers.push(RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap());
+    }
+    let plain = RPCClient::new(transport, Target::topic("routed"));
+    let layer = || MapRequestLayer::new(|call: CallRequest| call);
+    let route = |which: Which| Some(which.node);
+    let both = [
+        ("layer, route", plain.prepare().layer(layer()).route_by("who", route)),
+        ("route, layer", plain.prepare().route_by("who", route).layer(layer())),
+    ];
+    for (order, client) in both {
+        for node in ["node-1", "node-2", "node-1", "node-1", "node-2", "node-2"] {
+            let args = serde_json::json!({ "node": node });
+            let called: String = client.call(&Context::new(), "who", &args).await.unwrap();
+            let started: String = client.start(&Context::new(), "who", &args).await.unwrap().await.unwrap();
+            assert_eq!((called.as_str(), started.as_str()), (node, node), "{order}");
+        }
+        let nowhere = client.cast(&Context::new(), "who", serde_json::json!({"node": "nobody"})).await.unwrap_err();
+        assert!(matches!(nowhere, CallError::Undeliverable { .. }), "{order}: {nowhere:?}");
+    }
 }

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{Call, Context, Endpoint, Extension, Failure, HandlerError, server::BoxError};
+use oxlo::{Call, CallError, Context, Endpoint, Extension, Failure, HandlerError, server::BoxError};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::{
-    ServiceBuilder, filter::FilterLayer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer, timeout::TimeoutLayer,
-    util::MapRequestLayer,
+    ServiceBuilder, buffer::BufferLayer, filter::FilterLayer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
+    timeout::TimeoutLayer, util::MapRequestLayer,
 };
 
 use crate::{builder, bus, client, endless};
@@ -50,8 +50,43 @@ async fn a_timeout_ends_a_method_and_its_caller_hears_of_it() {
     let _server =
         builder(&transport).endpoint(endless()).layer(TimeoutLayer::new(Duration::from_secs(2))).start().await.unwrap();
     let error = client(&transport).call::<Value>(&Context::new(), "endless", ()).await.unwrap_err();
-    let remote = error.remote().expect("an answer");
-    assert_eq!((remote.original_class(), remote.message()), ("RuntimeError", "request timed out"));
+    let CallError::RemoteError { exc_type, module, value, .. } = &error else { panic!("{error:?}") };
+    let wanted = ("TimedOut", "oxlo.exceptions", "endless() was given up: request timed out");
+    assert_eq!((&**exc_type, &**module, &**value), wanted);
+    assert!(error.may_have_run() && error.is_retryable() && !error.is_overloaded());
+    // The next caller up must not take it for a timeout of its own server.
+    assert_eq!(error.to_failure().class, "RemoteError");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_while_a_request_waits_for_its_turn_says_that_it_did_not_run() {
+    let transport = bus("turn").await;
+    let layers = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(Duration::from_secs(2)))
+        .layer(BufferLayer::new(8))
+        .layer(ConcurrencyLimitLayer::new(1));
+    let _server = builder(&transport).endpoint(endless()).layer(layers).start().await.unwrap();
+    let client = client(&transport);
+    let ctxt = Context::new();
+    let (first, second) =
+        tokio::join!(client.call::<Value>(&ctxt, "endless", ()), client.call::<Value>(&ctxt, "endless", ()),);
+    let (first, second) = (first.unwrap_err(), second.unwrap_err());
+    assert!(first.may_have_run() && !first.is_overloaded(), "{first}");
+    assert!(!second.may_have_run() && second.is_overloaded() && second.is_retryable(), "{second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_goes_under_a_buffer() {
+    let transport = bus("rate").await;
+    let endpoint = Endpoint::new("1.0").method("work", async || Ok::<_, Failure>(()));
+    let layers = ServiceBuilder::new().buffer(64).rate_limit(2, Duration::from_secs(1));
+    let _server = builder(&transport).endpoint(endpoint).layer(layers).start().await.unwrap();
+    let client = client(&transport);
+    let begun = tokio::time::Instant::now();
+    for _ in 0..6 {
+        client.call::<()>(&Context::new(), "work", ()).await.unwrap();
+    }
+    assert_eq!(begun.elapsed().as_secs(), 2, "two in each second");
 }
 
 #[tokio::test]
@@ -75,7 +110,13 @@ async fn what_is_too_much_is_shed_at_once() {
     let first = client.start::<String>(&Context::new(), "work", ()).await.unwrap();
     entered.acquire().await.unwrap().forget();
     let error = client.call::<String>(&Context::new(), "work", ()).await.unwrap_err();
-    assert_eq!(error.remote().map(|it| it.message()), Some("service overloaded"), "{error}");
+    let CallError::RemoteError { exc_type, module, value, .. } = &error else { panic!("{error:?}") };
+    let wanted = ("Overloaded", "oxlo.exceptions", "work() did not run: service overloaded");
+    assert_eq!((&**exc_type, &**module, &**value), wanted);
+    assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run());
+    assert_eq!(error.to_failure().class, "RemoteError");
+    let passed_on: Failure = error.into();
+    assert!(!passed_on.is_overloaded(), "this server's own method may well have run");
     go.add_permits(1);
     assert_eq!(first.await.unwrap(), "done");
     go.add_permits(1);

@@ -7,7 +7,20 @@ use crate::url::{OptionError, UrlError};
 /// The cause of a failure, shared because one lost connection ends many calls.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why a broker does not want us, and will not want us a second later.
+/// Whether an error is an `E`, or has one among its causes.
+#[must_use]
+pub fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Why a broker refuses a connection or a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -21,6 +34,27 @@ pub enum Refusal {
     Protocol,
     /// The user may not do this here.
     Permission,
+    /// As many connections are open as the user, the virtual host or the node may have. It passes when one is closed.
+    ConnectionLimit,
+    /// As many channels are open as the connection, the user or the node may have. It passes when one is closed.
+    ChannelLimit,
+    /// The virtual host is down, or the node starts, stops or is being drained. It passes.
+    Unavailable,
+}
+
+impl Refusal {
+    /// Whether the broker may accept later with nothing changed here. Connecting goes on after such a refusal as if the
+    /// broker had not been reached; after any other one the first connection fails at once.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::ConnectionLimit | Self::ChannelLimit | Self::Unavailable)
+    }
+
+    /// What was refused, for messages: `the connection` or `a channel`.
+    #[must_use]
+    pub fn object(self) -> &'static str {
+        if self == Self::ChannelLimit { "a channel" } else { "the connection" }
+    }
 }
 
 /// How sending, calling and listening fail. The variants go by phase, because a caller's next question is whether the
@@ -65,10 +99,10 @@ pub enum TransportError {
         /// What was asked for.
         what: String,
     },
-    /// The broker is there and refuses us; waiting does not help. Nothing was sent.
-    #[error("{broker} refused the connection: {reason}")]
+    /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
+    #[error("{broker} refused {}: {reason}", .refusal.object())]
     Refused {
-        /// What was refused.
+        /// Why.
         refusal: Refusal,
         /// Host and port.
         broker: String,
@@ -124,6 +158,21 @@ pub enum TransportError {
         routing_key: String,
         /// What the broker says.
         reason: String,
+    },
+    /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
+    /// exist, the message is larger than the broker's own limit. It did not run, and no other message is affected.
+    #[error("the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    MessageRefused {
+        /// The exchange it was sent to; empty for the default exchange.
+        exchange: String,
+        /// The routing key, or the address on AMQP 1.0.
+        routing_key: String,
+        /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
+        code: String,
+        /// What the broker says, and what to do.
+        reason: String,
+        /// Whether the same message may be accepted later.
+        may_pass: bool,
     },
     /// A queue or an exchange cannot be declared or consumed.
     #[error("{object}: {reason}")]
@@ -207,6 +256,7 @@ impl TransportError {
             Self::Closed | Self::ClosedWaiting => "closed",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Rejected { .. } => "rejected",
+            Self::MessageRefused { .. } => "message_refused",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::ServerSilent { .. } => "server_silent",
@@ -221,17 +271,19 @@ impl TransportError {
     /// for the caller to know whether running twice does harm.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::Refused { refusal, .. } => refusal.may_pass(),
             Self::Unreachable { .. }
-                | Self::Blocked { .. }
-                | Self::Undeliverable { .. }
-                | Self::Rejected { .. }
-                | Self::TimedOut { .. }
-                | Self::ServerSilent { .. }
-                | Self::Unconfirmed { .. }
-                | Self::ConnectionLost { .. }
-                | Self::ReplyLost { .. }
-        )
+            | Self::Blocked { .. }
+            | Self::Undeliverable { .. }
+            | Self::Rejected { .. }
+            | Self::TimedOut { .. }
+            | Self::ServerSilent { .. }
+            | Self::Unconfirmed { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ReplyLost { .. } => true,
+            Self::MessageRefused { may_pass, .. } => *may_pass,
+            _ => false,
+        }
     }
 }

@@ -13,6 +13,15 @@ const SHOWN: usize = 2000;
 /// The suffix that a re-created remote exception carries in its class and its module.
 pub const REMOTE_SUFFIX: &str = "_Remote";
 
+/// Module of the failures that a server gives in place of a method: the classes [`OVERLOADED`] and [`TIMED_OUT`].
+pub const SERVER_MODULE: &str = "oxlo.exceptions";
+
+/// The server had no capacity left, and the method did not run.
+pub const OVERLOADED: &str = "Overloaded";
+
+/// The server gave up on the method, which had begun to run.
+pub const TIMED_OUT: &str = "TimedOut";
+
 /// A method's failure as data: what oslo.messaging's `serialize_remote_exception` writes.
 ///
 /// Nothing is ever built from `class` or `module` alone: a program names the types it knows through
@@ -65,6 +74,30 @@ impl Failure {
         Self::new("builtins", class, message)
     }
 
+    /// The server has no capacity left, and the method did not run: callers may try again.
+    #[must_use]
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(SERVER_MODULE, OVERLOADED, message)
+    }
+
+    /// The server gave up on the method, which had begun to run.
+    #[must_use]
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self::new(SERVER_MODULE, TIMED_OUT, message)
+    }
+
+    /// Whether it is what [`overloaded`](Self::overloaded) makes.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        is_overloaded(&self.module, &self.class)
+    }
+
+    /// Whether it is what [`timed_out`](Self::timed_out) makes.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        is_timed_out(&self.module, &self.class)
+    }
+
     /// Sets the positional arguments.
     #[must_use]
     pub fn with_args(mut self, args: impl IntoIterator<Item = Value>) -> Self {
@@ -100,7 +133,10 @@ impl Failure {
     /// in oslo's dispatcher, where the method is called.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        self.refused || self.is_dispatchers(&["NoSuchMethod", "UnsupportedVersion"]) || self.is_call_of_python()
+        self.refused
+            || self.is_overloaded()
+            || self.is_dispatchers(&["NoSuchMethod", "UnsupportedVersion"])
+            || self.is_call_of_python()
     }
 
     fn is_dispatchers(&self, classes: &[&str]) -> bool {
@@ -131,6 +167,18 @@ impl Failure {
         }
         self
     }
+}
+
+/// Whether module and class are those of [`Failure::overloaded`].
+#[must_use]
+pub fn is_overloaded(module: &str, class: &str) -> bool {
+    (module, class) == (SERVER_MODULE, OVERLOADED)
+}
+
+/// Whether module and class are those of [`Failure::timed_out`].
+#[must_use]
+pub fn is_timed_out(module: &str, class: &str) -> bool {
+    (module, class) == (SERVER_MODULE, TIMED_OUT)
 }
 
 impl fmt::Display for Failure {

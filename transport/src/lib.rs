@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
+//! | [`deadline`] | when a caller stops waiting |
 //! | [`events`] | what publish-subscribe calls things on a broker |
 //! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
@@ -17,6 +18,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
+pub mod deadline;
 pub mod error;
 pub mod events;
 pub mod failure;
@@ -48,13 +50,14 @@ pub mod __private;
 
 pub use crate::{
     context::Context,
+    deadline::Deadline,
     error::TransportError,
     failure::Failure,
     listener::{Deferral, Delivery, Listener, Replier, Settle, Settlement},
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,
-    process_config::{ProcessConfig, ProcessConfigError},
+    process_config::{NotificationsConfig, ProcessConfig, ProcessConfigError},
     registry::{Driver, Registry, TransportBuilder},
     request_context::RequestContext,
     request_queue::{Removal, RequestQueue},

@@ -167,12 +167,35 @@ pub trait ReplySink: Send + Sync {
     /// [`TransportError`] if it cannot be told; heartbeats then end, the method goes on.
     async fn heartbeat(&self) -> Result<(), TransportError>;
 
+    /// Who waits for the reply, for logs. Called only when there is something to log.
+    fn caller(&self) -> Option<Caller> {
+        None
+    }
+
     /// Sends the reply, tries again while the caller can still be waiting, and returns when the broker has it.
     ///
     /// # Errors
     ///
     /// [`TransportError`] if it could not be delivered in that time.
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError>;
+}
+
+/// Who waits for a reply, for logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Where the reply goes: on most brokers the name of the caller's reply queue.
+    pub reply_to: String,
+    /// The call's id, which a Python caller's timeout names too.
+    pub message_id: String,
+}
+
+impl Caller {
+    /// Whoever waits there for the reply to this call.
+    #[must_use]
+    pub fn new(reply_to: impl Into<String>, message_id: impl Into<String>) -> Self {
+        Self { reply_to: reply_to.into(), message_id: message_id.into() }
+    }
 }
 
 /// Answers one request, once. Dropping it unanswered leaves the caller to its timeout.
@@ -192,6 +215,12 @@ impl Replier {
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
         self.heartbeat_interval
+    }
+
+    /// Who waits for the reply, for logs; `None` if the driver cannot tell.
+    #[must_use]
+    pub fn caller(&self) -> Option<Caller> {
+        self.sink.caller()
     }
 
     /// Tells the caller that the method still runs.

@@ -8,13 +8,17 @@ use crate::request_queue::RequestQueue;
 /// `rpc_response_timeout`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often connecting and publishing are tried again. It never repeats a request that may have run.
+/// How often connecting is tried again before what waits for the connection fails. It never repeats a request that may
+/// have run.
+///
+/// What is counted is rounds: one attempt at each host of the URL, in whatever order. The count begins when the connection
+/// is lost, or with the first attempt, and starts again when there is a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
     /// Until the timeout is over. oslo's `None` and `-1`.
     #[default]
     Forever,
-    /// This many times after the first attempt; `Times(0)` fails at once if the broker is not there.
+    /// This many rounds after the first one. `Times(0)` fails once every host was tried and none can be connected to.
     Times(u32),
 }
 

@@ -136,6 +136,11 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
+    #[cfg(test)]
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sets a driver's option as if it stood in the URL's query; it wins over the URL.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

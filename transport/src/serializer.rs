@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     error::TransportError,
     failure::Failure,
-    listener::{Delivery, Listener, Replier, ReplySink},
+    listener::{Caller, Delivery, Listener, Replier, ReplySink},
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
     payload::Payload,
@@ -260,6 +260,10 @@ struct Answering {
 
 #[async_trait]
 impl ReplySink for Answering {
+    fn caller(&self) -> Option<Caller> {
+        self.inner.caller()
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         self.inner.heartbeat().await
     }

@@ -23,7 +23,8 @@ pub struct Settings {
     /// Deepest nesting of JSON that is accepted. Default 128.
     pub max_depth: usize,
     /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
-    /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case.
+    /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case; a limit that is
+    /// reached, a virtual host that is down and a node that is drained are tried again like a broker that is down.
     pub connect_retry: Retry,
     /// What becomes of floats that are not finite, in arguments and results. Default [`NonFinite::Refuse`]. In a context
     /// they are refused always; a notifier has an option of its own.

@@ -110,6 +110,19 @@ impl Target {
         }
     }
 
+    /// Refuses a fanout, for what concerns one queue.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] if it is a fanout.
+    pub fn refuse_fanout(&self) -> Result<(), TransportError> {
+        if self.fanout {
+            let reason = "a fanout has a queue for each server, and none of them tells of the others; name the topic";
+            return Err(TransportError::InvalidTarget { reason: reason.into() });
+        }
+        Ok(())
+    }
+
     /// The topic and the server, as a listener needs both.
     ///
     /// # Errors

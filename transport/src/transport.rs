@@ -1,6 +1,6 @@
 //! The trait that every driver implements.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -40,10 +40,13 @@ pub struct Capabilities {
     pub counts_redeliveries: bool,
     /// Notification listeners can form pools. If not, asking for one is refused.
     pub notification_pools: bool,
+    /// It can be asked how many [listen](Transport::listeners) for a target.
+    pub counts_listeners: bool,
 }
 
 impl Capabilities {
-    /// A broker that can do everything but keep exchanges apart and have extra request queues: the set to start from.
+    /// A broker that can do everything but keep exchanges apart, have extra request queues and count listeners: the set
+    /// to start from.
     pub const FULL: Self = Self {
         detects_undeliverable: true,
         expires_requests: true,
@@ -53,18 +56,24 @@ impl Capabilities {
         requeues_to_anyone: true,
         counts_redeliveries: true,
         notification_pools: true,
+        counts_listeners: false,
     };
 }
 
-/// Whether a transport can send at the moment.
+/// Whether a transport can send and receive at the moment.
+///
+/// A driver may use several connections: `rabbit://` and `amqp://` have one that publishes, and one that consumes once
+/// there is something to consume. The state is that of the worst connection that was used so far, in the order
+/// `Disconnected`, `Blocked`, `Connected`. So a transport may be `Disconnected` while casts still succeed, because only
+/// its consuming connection is down; the text says which one is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// Connected, and the broker takes messages.
+    /// Every connection that was used so far is up, and the broker takes messages.
     Connected,
-    /// Connected, but the broker takes no messages; the text is its reason.
+    /// Connected, but the broker takes no messages, or publishing is paused; the text is the reason.
     Blocked(Arc<str>),
-    /// Not connected, and trying; the text is the last failure.
+    /// At least one connection is down and is being opened again; the text names it, and the last failure.
     Disconnected(Arc<str>),
     /// Closed by us; it does not come back.
     Closed,
@@ -98,7 +107,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// What this transport was told when it was made.
     fn settings(&self) -> &Settings;
 
-    /// Whether it can send at the moment, and every change of that.
+    /// Whether it can send and receive at the moment, and every change of that.
     fn state(&self) -> watch::Receiver<ConnectionState>;
 
     /// Sends a request that nobody answers. Returns when the broker has it.
@@ -180,6 +189,20 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
         let _ = removal;
         Err(TransportError::Unsupported { what: format!("{queue}") })
+    }
+
+    /// How many servers listen at the moment where a request to `on` would wait: for the topic, or for the server that
+    /// `on` names. It is 0 as well if nobody ever listened there. It tells a service that was stopped, whose queue is
+    /// still there, from one that is slow; it promises nothing about the next moment.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Unsupported`] if the driver or its broker cannot tell
+    /// ([`counts_listeners`](Capabilities::counts_listeners)), `InvalidTarget` without topic and for a fanout,
+    /// `Unreachable` if the broker did not answer `within` that time.
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        let _ = within;
+        Err(TransportError::Unsupported { what: format!("to count who listens for {on}") })
     }
 
     /// Stops sending, or goes on. While it is paused, the state is `Blocked`, and what is to be sent, replies included,

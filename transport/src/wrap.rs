@@ -1,6 +1,6 @@
 //! Transports around transports: what changes messages on their way, whatever carries them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -150,6 +150,10 @@ impl<W: Wrap> Transport for Wrapped<W> {
 
     async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
         self.0.inner().remove_queue(queue, removal).await
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        self.0.inner().listeners(on, within).await
     }
 
     fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {

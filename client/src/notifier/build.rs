@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::{Notification, Retry, Transport, settings::NonFinite};
+use oxlo_transport::{Notification, ProcessConfigError, Retry, Transport, settings::NonFinite};
 use tokio::runtime;
 
 use super::{
@@ -35,6 +35,9 @@ pub enum BuildNotifierError {
         /// What is wrong with its value, and what to do.
         reason: String,
     },
+    /// The operator's configuration cannot be used.
+    #[error(transparent)]
+    Config(Arc<ProcessConfigError>),
     /// It was built outside of a tokio runtime, where its worker cannot run.
     #[error("a notifier sends on a task of its own; build it within a tokio runtime")]
     NoRuntime,
@@ -75,8 +78,12 @@ impl NotifierBuilder {
 
     /// Adds a driver. Every notification goes to each of them, at the same time; one that fails does not keep the
     /// others from it.
-    pub fn driver(mut self, driver: impl NotificationDriver) -> Self {
-        self.drivers.push(Arc::new(driver));
+    pub fn driver(self, driver: impl NotificationDriver) -> Self {
+        self.shared_driver(Arc::new(driver))
+    }
+
+    pub(super) fn shared_driver(mut self, driver: Arc<dyn NotificationDriver>) -> Self {
+        self.drivers.push(driver);
         self
     }
 

@@ -17,6 +17,7 @@
 //! they mean says [`NotifierStats`].
 
 mod build;
+mod configured;
 mod driver;
 mod error;
 mod events;

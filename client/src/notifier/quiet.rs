@@ -46,6 +46,7 @@ pub(crate) fn enter() -> Inside {
 }
 
 /// As [`enter`]; `None` if the thread is in such work already, and what is to be reported arose in it.
+#[cfg(any(test, feature = "tracing-layer"))]
 pub(crate) fn enter_first() -> Option<Inside> {
     first(&REPORTING)
 }

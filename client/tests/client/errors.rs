@@ -69,6 +69,18 @@ fn transport_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
             true,
         ),
         (
+            TransportError::MessageRefused {
+                exchange: "neutron".into(),
+                routing_key: "calculator".into(),
+                code: "403".into(),
+                reason: "ACCESS_REFUSED".into(),
+                may_pass: false,
+            },
+            "the broker refused the message for calculator (exchange `neutron`): ACCESS_REFUSED",
+            false,
+            false,
+        ),
+        (
             TransportError::Topology { object: "queue reply_x".into(), reason: "it is durable".into() },
             "queue reply_x: it is durable",
             false,

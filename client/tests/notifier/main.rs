@@ -3,6 +3,7 @@
 
 mod bench;
 
+mod configured;
 mod drivers;
 mod events;
 #[cfg(feature = "tracing-layer")]

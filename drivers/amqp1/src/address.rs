@@ -7,10 +7,13 @@
 use std::{borrow::Cow, fmt};
 
 use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
-use crate::management::{Kind, Need};
+use crate::{
+    management::{Kind, Need},
+    syntax::Syntax,
+};
 
 /// The exchange by which RabbitMQ fans out; every broker has it.
 const FANOUT: &str = "amq.direct";
@@ -182,6 +185,8 @@ pub(crate) struct Place {
     pub(crate) address: String,
     /// What must be there first.
     pub(crate) needs: Vec<Need>,
+    /// Whether each listener there gets a copy of each message.
+    pub(crate) everyone: bool,
 }
 
 impl Place {
@@ -189,7 +194,7 @@ impl Place {
         let queue = format!("{key}.{}", Uuid::new_v4().simple());
         let address = format!("/queues/{}", escaped(&queue));
         let binding = Need::Binding { exchange: FANOUT, key: key.to_owned(), queue: queue.clone() };
-        Self { address, needs: vec![Need::Queue(queue, Kind::Passing), binding] }
+        Self { address, needs: vec![Need::Queue(queue, Kind::Passing), binding], everyone: true }
     }
 
     /// As it is for one subscription. A queue that goes with its consumer has another name each time: the broker may still
@@ -207,7 +212,7 @@ impl Addresses {
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic.
+    /// [`TransportError::InvalidTarget`] without topic, or with a name that the broker cannot have.
     pub(crate) fn request(&self, to: &Target) -> Result<String, TransportError> {
         let topic = to.require_topic()?;
         let whom = match (&to.server, to.fanout) {
@@ -215,21 +220,22 @@ impl Addresses {
             (Some(server), false) => Whom::Server(server),
             (None, false) => Whom::Any,
         };
-        Ok(self.address(true, self.exchange(to), topic, whom))
+        self.address(true, self.exchange(to), topic, whom)
     }
 
     /// What an RPC server takes messages from: its own address, everyone's, anyone's, as far as `scope` goes.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic or server, and for an extra queue.
+    /// [`TransportError::InvalidTarget`] without topic or server, for an extra queue, and with a name that the broker cannot
+    /// have.
     pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<Place>, TransportError> {
         let topic = on.require_topic()?;
         let address = |whom| self.place(true, self.exchange(on), topic, whom);
-        let named = || on.require_topic_and_server().map(|(_, server)| address(Whom::Server(server)));
+        let named = || on.require_topic_and_server().and_then(|(_, server)| address(Whom::Server(server)));
         match scope {
-            ListenScope::Server => Ok(vec![named()?, address(Whom::Every), address(Whom::Any)]),
-            ListenScope::Topic => Ok(vec![address(Whom::Any)]),
+            ListenScope::Server => Ok(vec![named()?, address(Whom::Every)?, address(Whom::Any)?]),
+            ListenScope::Topic => Ok(vec![address(Whom::Any)?]),
             ListenScope::Named => Ok(vec![named()?]),
             _ => Err(TransportError::InvalidTarget {
                 reason: "there are no extra request queues over AMQP 1.0; listen for a topic, or use rabbit://".into(),
@@ -241,10 +247,10 @@ impl Addresses {
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic.
+    /// As [`request`](Self::request).
     pub(crate) fn notification(&self, to: &Target, priority: Priority) -> Result<Place, TransportError> {
         let topic = format!("{}.{priority}", to.require_topic()?);
-        Ok(self.place(false, &self.notification_exchange, &topic, Whom::Any))
+        self.place(false, &self.notification_exchange, &topic, Whom::Any)
     }
 
     /// Where the replies to our calls come to.
@@ -270,72 +276,93 @@ impl Addresses {
     }
 
     /// The address that a message is sent to.
-    fn address(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> String {
-        let name = self.write(rpc, exchange, topic, whom);
-        match (self.profile, whom) {
+    fn address(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<String, TransportError> {
+        let name = self.write(rpc, exchange, topic, whom)?;
+        Ok(match (self.profile, whom) {
             (Profile::RabbitMq4, Whom::Every) => format!("/exchanges/{FANOUT}/{}", escaped(&name)),
             (Profile::RabbitMq4, _) => format!("/queues/{}", escaped(&name)),
             _ => name,
-        }
+        })
+    }
+
+    /// Name of the queue that requests for a target wait in, where queues have names of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::InvalidTarget`] without topic.
+    pub(crate) fn request_queue(&self, to: &Target) -> Result<Option<String>, TransportError> {
+        let topic = to.require_topic()?;
+        let whom = to.server.as_deref().map_or(Whom::Any, Whom::Server);
+        let needs = self.place(true, self.exchange(to), topic, whom)?.needs;
+        Ok(needs.into_iter().find_map(|need| match need {
+            Need::Queue(name, _) => Some(name),
+            Need::Binding { .. } => None,
+        }))
     }
 
     /// Where such messages are taken from.
-    fn place(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Place {
+    fn place(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<Place, TransportError> {
         if self.profile != Profile::RabbitMq4 {
-            return Place { address: self.address(rpc, exchange, topic, whom), needs: Vec::new() };
+            let everyone = matches!(whom, Whom::Every);
+            let address = self.address(rpc, exchange, topic, whom)?;
+            return Ok(Place { address, needs: Vec::new(), everyone });
         }
-        let name = self.write(rpc, exchange, topic, whom);
+        let name = self.write(rpc, exchange, topic, whom)?;
         let (queue, needs) = match whom {
             Whom::Any => (name.clone(), vec![Need::Queue(name, Kind::Shared)]),
             Whom::Server(_) => (name.clone(), vec![Need::Queue(name, Kind::Own)]),
-            Whom::Every => return Place::fanout(&name),
+            Whom::Every => return Ok(Place::fanout(&name)),
         };
-        Place { address: format!("/queues/{}", escaped(&queue)), needs }
+        Ok(Place { address: format!("/queues/{}", escaped(&queue)), needs, everyone: false })
     }
 
-    fn write(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> String {
+    fn write(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<String, TransportError> {
+        let syntax = Syntax::of(self.profile);
         let virtual_host = self.virtual_host.as_deref();
-        match &self.scheme {
-            Scheme::Legacy { server, broadcast, group } => {
+        let server = if let Whom::Server(name) = whom { Some(name) } else { None };
+        let names = [virtual_host, Some(exchange), Some(topic), server];
+        for name in names.into_iter().flatten() {
+            if syntax.refuses_control && name.contains(char::is_control) {
+                let reason = format!("the name `{}` has a control character; use another name", name.escape_debug());
+                return Err(TransportError::InvalidTarget { reason });
+            }
+        }
+        let [virtual_host, exchange, topic, server] = names.map(|name| name.map(|name| syntax.write(name)));
+        let address = match &self.scheme {
+            Scheme::Legacy { server: to_server, broadcast, group } => {
                 let (prefix, last) = match whom {
-                    Whom::Server(name) => (server, Some(name)),
-                    Whom::Every => (broadcast, Some("all")),
+                    Whom::Server(_) => (to_server, server),
+                    Whom::Every => (broadcast, Some("all".into())),
                     Whom::Any => (group, None),
                 };
-                let name = |part| self.escaped(part);
-                join(
-                    ".",
-                    [
-                        Some(prefix.into()),
-                        virtual_host.map(name),
-                        Some(name(exchange)),
-                        Some(name(topic)),
-                        last.map(name),
-                    ],
-                )
+                join(".", [Some(prefix.into()), virtual_host, exchange, topic, last])
             }
             Scheme::Routable { rpc: rpc_prefix, notify, multicast, unicast, anycast } => {
-                let (kind, last) = match whom {
-                    Whom::Server(name) => (unicast, Some(name)),
-                    Whom::Every => (multicast, None),
-                    Whom::Any => (anycast, None),
+                let kind = match whom {
+                    Whom::Server(_) => unicast,
+                    Whom::Every => multicast,
+                    Whom::Any => anycast,
                 };
                 let prefix = if rpc { rpc_prefix } else { notify };
-                let parts = [prefix.as_str(), kind.as_str()].map(|part| Some(Cow::from(part))).into_iter();
-                let rest =
-                    [virtual_host, Some(exchange), Some(topic), last].into_iter().map(|part| part.map(Cow::from));
-                join("/", parts.chain(rest))
+                join("/", [Some(prefix.into()), Some(kind.into()), virtual_host, exchange, topic, server])
             }
+        };
+        // A queue that goes with its consumer has a suffix of a dot and 32 digits.
+        let suffix = if self.profile == Profile::RabbitMq4 && matches!(whom, Whom::Every) { 33 } else { 0 };
+        let size = match self.profile {
+            Profile::RabbitMq => percent_decode_str(address.rsplit('/').next().unwrap_or_default()).count(),
+            _ => address.len(),
+        };
+        if size + suffix > syntax.longest {
+            return Err(TransportError::InvalidTarget {
+                reason: format!(
+                    "exchange, topic and server make a name of {} bytes, and the broker allows {}; use shorter names",
+                    size + suffix,
+                    syntax.longest
+                ),
+            });
         }
-    }
-
-    /// A slash ends the name of a queue in RabbitMQ's addresses, and a percent sign begins an escape.
-    fn escaped<'a>(&self, part: &'a str) -> Cow<'a, str> {
-        if self.profile == Profile::RabbitMq && part.contains(['/', '%']) {
-            part.replace('%', "%25").replace('/', "%2F").into()
-        } else {
-            part.into()
-        }
+        Ok(address)
     }
 }
 

@@ -111,6 +111,99 @@ fn activemq_fans_out_by_its_topics() {
     assert_eq!(it.reply_node(), ReplyNode::Dynamic);
 }
 
+/// Every character that some broker takes for syntax.
+const HOSTILE: &[&str] = &[
+    "a,b",
+    "*",
+    ">",
+    "#",
+    "a.*",
+    "a.>",
+    "a?b=c",
+    "a b ",
+    "a%2Cb",
+    "%",
+    "a/b",
+    "/",
+    "queue://a",
+    "topic://a",
+    "\u{e4}\u{6f22}",
+    "a\nb",
+    "a:b",
+    "a@b",
+    "a&b",
+    "a;b",
+    "$a",
+    "{a}",
+    "\\",
+    "\"",
+];
+
+#[test]
+fn what_activemq_takes_for_syntax_is_escaped() {
+    let it = addresses(&AddressOptions::default(), Some("ActiveMQ"));
+    let to = |name: &str| it.request(&Target::topic(name)).unwrap();
+    assert_eq!(to("a,b"), "unicast.openstack.a%2Cb");
+    assert_eq!(to("a%2Cb"), "unicast.openstack.a%252Cb", "it is another name");
+    assert_eq!(it.request(&target().server("*")).unwrap(), "exclusive.openstack.tpc.%2A");
+    assert_eq!(to("\u{e4}"), "unicast.openstack.\u{e4}", "as Python writes it");
+    for name in HOSTILE {
+        for address in all(&it, &Target::topic(*name)) {
+            let rest = address.strip_prefix("topic://").unwrap_or(&address);
+            assert!(!rest.contains([',', '*', '>', '?', ' ', '\n']), "{address}");
+        }
+    }
+}
+
+#[test]
+fn a_name_is_one_part_of_rabbitmqs_addresses() {
+    for version in ["3.10.8", "4.0.5"] {
+        let it = AddressOptions::default().on(Some("RabbitMQ"), Some(version), "openstack");
+        for name in HOSTILE {
+            for address in all(&it, &Target::topic(*name)) {
+                let parts: Vec<&str> = address.split('/').collect();
+                assert!(
+                    matches!(parts[..], ["", "queue" | "queues", _] | ["", "exchange" | "exchanges", _, _]),
+                    "{address}"
+                );
+                let last = parts[parts.len() - 1];
+                assert!(last.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{address}");
+                let decoded = percent_decode_str(last).decode_utf8().unwrap();
+                assert!(decoded.contains(&format!(".openstack.{name}")), "{address}");
+            }
+        }
+    }
+}
+
+#[test]
+fn different_names_have_different_addresses() {
+    for product in [None, ROUTER, Some("ActiveMQ"), Some("RabbitMQ")] {
+        let it = addresses(&AddressOptions::default(), product);
+        let written: Vec<_> = HOSTILE.iter().filter_map(|name| it.request(&Target::topic(*name)).ok()).collect();
+        let different: std::collections::HashSet<_> = written.iter().collect();
+        assert_eq!(different.len(), written.len(), "{product:?}");
+    }
+}
+
+#[test]
+fn names_that_a_broker_cannot_have_are_refused() {
+    let refused = |it: &Addresses, to: &Target| it.request(to).unwrap_err().to_string();
+    for product in [None, ROUTER] {
+        let it = addresses(&AddressOptions::default(), product);
+        let told = refused(&it, &Target::topic("a\nb"));
+        assert_eq!(told, "the target cannot be used: the name `a\\nb` has a control character; use another name");
+    }
+    for version in ["3.10.8", "4.0.5"] {
+        let it = AddressOptions::default().on(Some("RabbitMQ"), Some(version), "openstack");
+        let fits = "\u{e4}".repeat((255 - "unicast.openstack.".len()) / 2);
+        assert!(it.request(&Target::topic(fits.as_str())).is_ok());
+        assert!(refused(&it, &Target::topic(fits + "xx")).contains("256 bytes, and the broker allows 255"));
+        // The queue behind it needs a suffix.
+        let every = Target::topic("x".repeat(210)).fanout(true);
+        assert_eq!(it.request(&every).is_ok(), version == "3.10.8");
+    }
+}
+
 #[test]
 fn rabbitmq_gets_its_own_addresses_with_names_escaped() {
     let it = addresses(&AddressOptions::default(), Some("RabbitMQ"));

@@ -12,12 +12,13 @@ use fe2o3_amqp::{
     Connection, Session,
     connection::ConnectionHandle,
     sasl_profile::SaslProfile,
-    session::{BeginError, SessionHandle},
+    session::SessionHandle,
     types::{
         definitions::Fields,
         primitives::{Symbol, Value},
     },
 };
+use futures_util::FutureExt;
 pub(crate) use oxlo_driver_net::link::{Role, connected};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
@@ -26,24 +27,35 @@ use oxlo_driver_net::{
 };
 use oxlo_transport::{TransportError, parts::supervisor::Failover};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
     config::{Config, Host},
-    error,
+    error::{self, Refused},
+    sessions::{Pool, Seat},
     stream::{GROWTH, GuardedStream, Opened, StreamHandle},
 };
 
-/// How long the broker may take to begin a session.
-const BEGIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long the broker may take to begin a session before another channel number is tried.
+const BEGIN_LIMIT: Duration = Duration::from_secs(2);
+/// How many numbers are tried for a session.
+const BEGIN_ATTEMPTS: u32 = 3;
+/// How many sessions in a row may fail to begin before the connection is given up.
+const MOST_UNBEGUN: u32 = 3;
+/// Sessions that are kept for what shares none: replies, management, trials, and numbers that rest.
+const RESERVE: u32 = 8;
+/// How many sessions may speak with the broker's management at a time.
+const MANAGERS: usize = 4;
+/// Places in a session that are left to links that are closing.
+const CLOSING: u32 = 8;
 /// The largest frame that the broker may send.
 const FRAME_MAX: u32 = 64 * 1024;
-/// Links beyond which a connection has no room: each has a session of its own.
+/// The highest channel number that we use.
 const CHANNEL_MAX: u16 = 32_767;
 /// What a message may have beside its text.
 const HEADROOM: usize = 64 * 1024;
@@ -53,7 +65,7 @@ pub(crate) type Link = link::Link<Connected>;
 /// Where it stands.
 pub(crate) type LinkState = link::LinkState<Connected>;
 
-type Begun = Result<SessionHandle<()>, BeginError>;
+type Begun = Result<SessionHandle<()>, Refused>;
 
 /// One incarnation of the connection.
 #[derive(Debug)]
@@ -61,24 +73,120 @@ pub(crate) struct Connected {
     sessions: mpsc::Sender<oneshot::Sender<Begun>>,
     ended: CancellationToken,
     opened: Opened,
+    stream: StreamHandle,
+    pool: Pool,
+    /// Whoever speaks with the broker's management has a permit.
+    pub(crate) managers: Semaphore,
+}
+
+fn gone() -> Refused {
+    Refused::Lost("the connection was lost".to_owned())
 }
 
 impl Connected {
-    /// A new session; each link has its own, because some brokers end the session with any of its links.
+    /// A new session that nobody shares.
     ///
     /// # Errors
     ///
-    /// What fe2o3-amqp says; the connection being gone among it.
+    /// What the broker says; `Denied` if all sessions are in use that it allows; `Lost` with the connection.
     pub(crate) async fn session(&self) -> Begun {
-        let gone = || BeginError::ConnectionStopped(fe2o3_amqp::connection::ConnectionStopReason::Closed);
+        let permit = tokio::select! {
+            permit = timeout(BEGIN_LIMIT, self.stream.room().acquire()) => match permit {
+                Ok(permit) => permit.map_err(|_| gone())?,
+                Err(_) => return Err(self.full()),
+            },
+            () = self.ended.cancelled() => return Err(gone()),
+        };
+        self.begin(permit).await
+    }
+
+    /// Places for links: in a session of their own while there is room for others, then in one that they share.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Self::session).
+    pub(crate) async fn seat(&self, links: u32) -> Result<Seat, Refused> {
+        let reserve = RESERVE.min(self.sessions_max() / 4);
+        if let Ok(mut permits) = self.stream.room().try_acquire_many(reserve + 1)
+            && let Some(permit) = permits.split(1)
+        {
+            drop(permits);
+            let _coming = self.pool.expect();
+            return Ok(self.pool.add(self.begin(permit).await?, links));
+        }
+        let most = self.stream.links_max();
+        let most = most.saturating_sub(CLOSING.min(most / 4));
+        self.pool.share_when_come(links, most).await.ok_or_else(|| self.full())
+    }
+
+    /// Whether the broker attaches a link that sends to this address.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seat::sender`].
+    pub(crate) async fn try_sender(&self, address: &Arc<str>) -> Result<(), Refused> {
+        let mut trial = self.pool.trial.lock().await;
+        let seat = self.trial_seat(trial.take()).await?;
+        let sender = seat.sender(address.clone()).await?;
+        let _ = timeout(BEGIN_LIMIT, sender.close()).await;
+        *trial = Some(seat);
+        Ok(())
+    }
+
+    /// Whether the broker attaches links that receive from these addresses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seat::receiver`].
+    pub(crate) async fn try_receiver(&self, address: &str) -> Result<(), Refused> {
+        let mut trial = self.pool.trial.lock().await;
+        let seat = self.trial_seat(trial.take()).await?;
+        let receiver = seat.receiver(address, crate::receive::from(address)).await?;
+        let _ = timeout(BEGIN_LIMIT, receiver.close()).await;
+        *trial = Some(seat);
+        Ok(())
+    }
+
+    async fn trial_seat(&self, last: Option<Seat>) -> Result<Seat, Refused> {
+        match last.filter(|seat| !seat.ended().is_cancelled()) {
+            Some(seat) => Ok(seat),
+            None => Ok(Seat::alone(self.session().await?, 1)),
+        }
+    }
+
+    async fn begin(&self, permit: SemaphorePermit<'_>) -> Begun {
         let (answer, begun) = oneshot::channel();
-        self.sessions.send(answer).await.map_err(|_| gone())?;
+        let order = self.sessions.reserve().await.map_err(|_| gone())?;
+        // Comes back when both ends have ended the session.
+        permit.forget();
+        order.send(answer);
         begun.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn sessions_max(&self) -> u32 {
+        u32::from(self.opened.channel_max.min(CHANNEL_MAX)) + 1
+    }
+
+    fn full(&self) -> Refused {
+        let (sessions, links) = (self.sessions_max(), self.stream.links_max());
+        Refused::Denied(format!(
+            "the broker allows {sessions} sessions on a connection and {links} links in each (its channel-max and \
+             handle-max), and all are in use; use more transports, or raise its limits"
+        ))
     }
 
     /// Waits for the end of this incarnation.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// Logs that something did not work and is tried again: a warning, unless the connection was lost, which is told elsewhere.
+    pub(crate) fn report(&self, cause: &str, address: &dyn std::fmt::Display) {
+        if self.ended.is_cancelled() {
+            debug!(%address, %cause, "a link or session was lost with its connection; retrying");
+        } else {
+            warn!(%address, %cause, "a link or session failed; retrying");
+        }
     }
 
     /// What the broker calls itself.
@@ -149,7 +257,7 @@ impl Dialler for Fe2o3 {
         let socket = connect(&peer, ATTEMPT_LIMIT)
             .await
             .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
-        let stream = GuardedStream::new(socket, FRAME_MAX, self.message_max);
+        let stream = GuardedStream::new(socket, FRAME_MAX, self.message_max, CHANNEL_MAX);
         let guard = KillOnDrop(Some(stream.handle()));
         let profile = match &host.login {
             Some(login) => {
@@ -176,12 +284,22 @@ impl Dialler for Fe2o3 {
             error::from_open(host, hostname, begun.elapsed(), &error, handle.failure())
         })?;
         // Some brokers open a connection for anyone, and say only at its first session whom they let in.
+        if let Ok(permit) = handle.room().try_acquire() {
+            permit.forget();
+        }
         let mut first = Session::begin(&mut connection)
             .await
             .map_err(|error| error::from_begin(host, self.config.hostname.as_deref(), begun.elapsed(), &error))?;
         let _ = first.end().await;
         let (sessions, orders) = mpsc::channel(64);
-        let connected = Arc::new(Connected { sessions, ended: CancellationToken::new(), opened: handle.opened() });
+        let connected = Arc::new(Connected {
+            sessions,
+            ended: CancellationToken::new(),
+            opened: handle.opened(),
+            stream: handle.clone(),
+            pool: Pool::default(),
+            managers: Semaphore::new(MANAGERS),
+        });
         debug!(broker = %host.place(), product = connected.product(), "opened");
         guard.defuse();
         Ok((connected, Open { handle: connection, stream: handle, orders }))
@@ -261,6 +379,7 @@ fn properties() -> Fields {
 
 /// Begins sessions until the connection ends, and says why it did.
 async fn watch_over(open: &mut Open) -> String {
+    let mut unbegun = 0;
     loop {
         tokio::select! {
             ended = open.handle.on_close() => {
@@ -273,12 +392,38 @@ async fn watch_over(open: &mut Open) -> String {
             }
             order = open.orders.recv() => {
                 let Some(answer) = order else { continue };
-                match timeout(BEGIN_LIMIT, Session::begin(&mut open.handle)).await {
-                    Ok(begun) => drop(answer.send(begun)),
-                    // A half-begun session cannot be taken back.
-                    Err(_) => return format!("the broker began no session within {BEGIN_LIMIT:?}"),
+                if answer.is_closed() {
+                    open.stream.room().add_permits(1);
+                    continue;
+                }
+                let begun = begin(&mut open.handle, &open.stream).await;
+                unbegun = if begun.is_some() { 0 } else { unbegun + 1 };
+                let unanswered = || format!("the broker began no session on {BEGIN_ATTEMPTS} channels, with {BEGIN_LIMIT:?} for each");
+                let _ = answer.send(begun.unwrap_or_else(|| Err(Refused::Lost(unanswered()))));
+                if unbegun >= MOST_UNBEGUN {
+                    return unanswered();
                 }
             }
         }
     }
+}
+
+/// Begins a session, on other numbers if the broker does not answer; nothing if it answers on none.
+async fn begin(connection: &mut ConnectionHandle<()>, stream: &StreamHandle) -> Option<Begun> {
+    for attempt in 1..=BEGIN_ATTEMPTS {
+        if attempt > 1 {
+            stream.room().try_acquire().ok()?.forget();
+        }
+        let mut beginning = Box::pin(Session::begin(connection));
+        if let Ok(begun) = timeout(BEGIN_LIMIT, &mut beginning).await {
+            return Some(begun.map_err(|error| error::begin_refused(&error)));
+        }
+        let _ = timeout(BEGIN_LIMIT, stream.abandon_session()).await;
+        // The answer may have come before the session was given up.
+        if let Some(begun) = beginning.now_or_never() {
+            return Some(begun.map_err(|error| error::begin_refused(&error)));
+        }
+        warn!(attempt, "the broker did not begin a session within {BEGIN_LIMIT:?}; trying another channel");
+    }
+    None
 }

@@ -1,6 +1,6 @@
 //! Receiving: a subscription that is made again whenever it ends, and hands out what can be read.
 //!
-//! A subscription is one session with a link for each of its addresses. Each link has a task, because fe2o3-amqp's
+//! A subscription is a link for each of its addresses, all in one session. Each link has a task, because fe2o3-amqp's
 //! receiver takes and settles from one place only; [`Subscriber`]'s keeper starts them, watches them, and subscribes again.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fe2o3_amqp::{Receiver, session::SessionHandle};
+use fe2o3_amqp::Receiver;
 use oxlo_transport::{
     Delivery, Listener, TransportError, listener::Replier, parts::backoff::Backoff, wire::envelope::Poison,
 };
@@ -27,17 +27,18 @@ use tracing::{debug, warn};
 
 use crate::{
     address::Place,
-    connection::{Connected, Link, connected},
+    config::Config,
+    connection::{Connected, Link, connected, unreachable_after},
+    error::{Refused, lost},
     management,
     message::Incoming,
     publish::Publisher,
     receive::{self, Duplicates, Orders, Receiving, Stopping},
+    sessions::{FAREWELL, Seat},
 };
 
 /// How long the broker may take to attach the links of a subscription.
-const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
-/// How long the broker may take to end a session.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -89,24 +90,28 @@ pub(crate) struct Order<R> {
     pub(crate) duplicates: Arc<Duplicates>,
     /// Sends messages to their address again, where they may be deferred.
     pub(crate) resends: Option<Arc<Publisher>>,
-    /// The address that everyone's messages come from, if it is one of the places.
-    pub(crate) fanout: Option<String>,
     pub(crate) reader: R,
 }
 
 impl<M: Send + 'static> Subscriber<M> {
-    /// Subscribes, and returns when the subscription stands.
+    /// Subscribes within `limit`, and returns when the subscription stands.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses, `Closed` if the link was closed.
-    pub(crate) async fn subscribe<R: Reader<Message = M>>(order: Order<R>) -> Result<Self, TransportError> {
+    /// `Topology` if the broker refuses, `Closed` if the link was closed, `Unreachable` with the last failure if it takes
+    /// too long.
+    pub(crate) async fn subscribe<R: Reader<Message = M>>(
+        order: Order<R>,
+        config: &Config,
+        limit: Duration,
+    ) -> Result<Self, TransportError> {
+        let (begun, down) = (Instant::now(), order.link.clone());
+        let (failed, failure) = watch::channel(None);
         let (outbox, deliveries) = mpsc::unbounded_channel();
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, resends, fanout, reader } =
-            order;
+        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, resends, reader } = order;
         let leaving = Arc::new(AtomicBool::new(false));
         let receiving = Arc::new(Receiving {
             reader,
@@ -117,15 +122,19 @@ impl<M: Send + 'static> Subscriber<M> {
             duplicates,
             resends,
             resending: TaskTracker::new(),
-            fanout,
             leaving: leaving.clone(),
+            surplus_told: AtomicBool::new(false),
         });
-        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, stopped: false };
+        let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, failed, stopped: false };
         tokio::spawn(keeper.run(first));
-        match refused.await {
-            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, prefetch, leaving }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(TransportError::Closed),
+        match timeout(limit, refused).await {
+            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, prefetch, leaving }),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => {
+                let cause = down.failure().or_else(|| failure.borrow().clone());
+                Err(unreachable_after(config, begun, cause))
+            }
         }
     }
 
@@ -159,6 +168,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
         *self.subscribed.borrow()
     }
 
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        self.subscribed.clone()
+    }
+
     fn prefetch(&self) -> Option<u16> {
         Some(self.prefetch)
     }
@@ -176,6 +189,8 @@ struct Keeper<R: Reader> {
     receiving: Arc<Receiving<R>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
+    /// Why the last try to subscribe failed.
+    failed: watch::Sender<Option<TransportError>>,
     /// Nothing more is to be taken, also not by another subscription.
     stopped: bool,
 }
@@ -184,7 +199,7 @@ struct Keeper<R: Reader> {
 struct Live {
     links: JoinSet<Result<Receiver, String>>,
     orders: watch::Sender<Orders>,
-    session: SessionHandle<()>,
+    seat: Seat,
     connected: Arc<Connected>,
 }
 
@@ -196,6 +211,18 @@ pub(crate) enum Failed {
     Refused(TransportError),
     /// The connection or the session went.
     Lost(String),
+}
+
+impl Failed {
+    /// What a refusal means for whoever wanted `object`.
+    pub(crate) fn of(object: &str, refusal: Refused) -> Self {
+        let topology = |reason| TransportError::Topology { object: object.to_owned(), reason };
+        match refusal {
+            Refused::Missing(reason) => Self::Missing(topology(reason)),
+            Refused::Gone(reason) | Refused::Denied(reason) => Self::Refused(topology(reason)),
+            Refused::Lost(cause) => Self::Lost(format!("{object}: {cause}")),
+        }
+    }
 }
 
 /// Why a subscription no longer stands.
@@ -220,6 +247,9 @@ impl<R: Reader> Keeper<R> {
                 end = self.idle() => return farewell(end),
                 () = gone(&mut first) => return,
             };
+            if self.stopped {
+                return farewell(self.idle().await);
+            }
             match self.subscribe(&up).await {
                 Ok(live) => {
                     if let Some(first) = first.take()
@@ -239,20 +269,23 @@ impl<R: Reader> Keeper<R> {
                         closed @ End::Closed(_) => return farewell(closed),
                     }
                     if self.stopped {
-                        return farewell(self.idle().await);
+                        continue;
                     }
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
                     }
                 }
                 Err(Failed::Refused(error) | Failed::Missing(error)) => {
+                    warn!(%error, "the broker refused a subscription");
                     if let Some(first) = first.take() {
                         let _ = first.send(Err(error));
                         return;
                     }
-                    warn!(%error, "cannot subscribe again; it is tried on");
                 }
-                Err(Failed::Lost(cause)) => debug!(%cause, "cannot subscribe"),
+                Err(Failed::Lost(cause)) => {
+                    up.report(&cause, &self.address());
+                    self.failed.send_replace(Some(lost(cause)));
+                }
             }
             let pause = backoff.next(&mut rand::rng());
             tokio::select! {
@@ -263,27 +296,43 @@ impl<R: Reader> Keeper<R> {
         }
     }
 
+    /// The first of its addresses, for logs.
+    fn address(&self) -> &str {
+        self.places.first().map_or("", |place| &place.address)
+    }
+
     async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
         let places: Vec<Place> = self.places.iter().map(Place::once).collect();
         let subscribing = async {
             let needs: Vec<_> = places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
             management::make(up, &needs).await?;
-            let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
+            let links = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let seat = up.seat(links).await.map_err(|refusal| Failed::of("session", refusal))?;
+            let refused = |place: &Place, refusal| Failed::of(&format!("address `{}`", place.address), refusal);
+            // What everyone takes from goes with its only link, and would go with the trial's.
+            for place in places.iter().filter(|place| seat.is_shared() && !place.everyone) {
+                up.try_receiver(&place.address).await.map_err(|refusal| refused(place, refusal))?;
+            }
             let mut receivers = Vec::new();
             for place in &places {
-                receivers.push(receive::attach(&mut session, &place.address, self.receiving.prefetch).await?);
+                let attached = seat.receiver(&place.address, receive::from(&place.address)).await;
+                let mut receiver = attached.map_err(|refusal| refused(place, refusal))?;
+                receive::give_credit(&mut receiver, self.receiving.prefetch).await.map_err(Failed::Lost)?;
+                receivers.push(receiver);
             }
-            Ok((session, receivers))
+            Ok((seat, receivers))
         };
-        let attached = timeout(SUBSCRIBE_LIMIT, subscribing).await;
-        let (session, receivers) =
-            attached.unwrap_or_else(|_| Err(Failed::Lost("the broker attached no links in time".to_owned())))?;
+        let attached = timeout(SUBSCRIBE_LIMIT, Box::pin(subscribing)).await;
+        let unanswered = || Failed::Lost(format!("the broker attached no links within {SUBSCRIBE_LIMIT:?}"));
+        let (seat, receivers) = attached.unwrap_or_else(|_| Err(unanswered()))?;
         let (orders, seen) = watch::channel(Orders::Take);
         let mut links = JoinSet::new();
         for (receiver, place) in receivers.into_iter().zip(&places) {
-            links.spawn(receive::run(receiver, place.address.as_str().into(), self.receiving.clone(), seen.clone()));
+            let address = place.address.as_str().into();
+            let source = receive::Place { address, everyone: place.everyone };
+            links.spawn(receive::run(receiver, source, self.receiving.clone(), seen.clone()));
         }
-        Ok(Live { links, orders, session, connected: up.clone() })
+        Ok(Live { links, orders, seat, connected: up.clone() })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
@@ -332,11 +381,13 @@ impl<R: Reader> Keeper<R> {
         live.orders.send_replace(Orders::Stop(stopping.clone()));
     }
 
-    /// Waits for the listener to be done while there is no subscription.
+    /// Waits for the listener to be done while there is no subscription. A stop is remembered, also when the future is
+    /// dropped after it.
     async fn idle(&mut self) -> End {
         loop {
             match self.commands.recv().await {
                 Some(Command::Stop(done)) => {
+                    self.stopped = true;
                     let _ = done.send(());
                 }
                 Some(Command::Close(done)) => return End::Closed(Some(done)),
@@ -350,7 +401,7 @@ fn permits(live: &Live) -> u32 {
     u32::try_from(live.links.len()).unwrap_or(u32::MAX)
 }
 
-/// Sends what is settled and ends the session; when the broker has ended it as well, it has heard every settlement.
+/// Sends what is settled and closes the links; when the broker has answered, it has heard every settlement.
 async fn end(mut live: Live) {
     live.orders.send_replace(Orders::End);
     let ending = async {
@@ -358,9 +409,9 @@ async fn end(mut live: Live) {
         while let Some(ended) = live.links.join_next().await {
             receivers.extend(ended.ok().and_then(Result::ok));
         }
-        let _ = live.session.end().await;
+        live.seat.close_receivers(receivers).await;
     };
-    let _ = timeout(FAREWELL, ending).await;
+    let _ = timeout(2 * FAREWELL, ending).await;
 }
 
 /// Resolves when whoever waits for the first subscription has gone; never after it stood.

@@ -4,10 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use fe2o3_amqp::{
     connection::OpenError,
-    link::{LinkStateError, ReceiverAttachError, SenderAttachError, SessionStopReason},
+    link::{LinkStateError, ReceiverAttachError, SendError, SenderAttachError, SessionStopReason},
     session::BeginError,
     types::{
-        definitions::{self, AmqpError, ErrorCondition},
+        definitions::{self, AmqpError, ConnectionError, ErrorCondition, LinkError},
         messaging::Outcome,
     },
 };
@@ -25,6 +25,11 @@ impl Said {
     fn of(error: &impl std::fmt::Display) -> Self {
         Self(one_line(&error.to_string()).into_owned())
     }
+}
+
+/// A link, a session or a connection that went, for whoever waits for what it was needed for.
+pub(crate) fn lost(cause: String) -> TransportError {
+    TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) }
 }
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
@@ -80,6 +85,9 @@ pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, 
 /// The broker closed what had just been opened.
 fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definitions::Error) -> AttemptError {
     let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
+    if let Some((refusal, why)) = passing(error) {
+        return AttemptError::refused(host.place(), refusal, format!("{why} ({})", said(error)));
+    }
     match &error.condition {
         ErrorCondition::AmqpError(condition) if denied.contains(condition) => AttemptError::refused(
             host.place(),
@@ -94,6 +102,21 @@ fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definit
         ),
         _ => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(said(error))))),
     }
+}
+
+/// What keeps a broker from opening a connection for now, if that is it.
+fn passing(error: &definitions::Error) -> Option<(Refusal, &'static str)> {
+    let description = error.description.as_deref().unwrap_or_default();
+    if matches!(error.condition, ErrorCondition::AmqpError(AmqpError::ResourceLimitExceeded))
+        || description.contains("limit") && description.contains("reached")
+    {
+        return Some((Refusal::ConnectionLimit, "too many connections are open; close some, or raise the limit"));
+    }
+    if description.contains("is down") {
+        return Some((Refusal::Unavailable, "the virtual host is down; restart it"));
+    }
+    let forced = ErrorCondition::ConnectionError(ConnectionError::ConnectionForced);
+    (error.condition == forced).then_some((Refusal::Unavailable, "the broker is being stopped or drained"))
 }
 
 /// What the broker says, without the payloads that an error's map may hold.
@@ -120,6 +143,17 @@ pub(crate) enum Refused {
     Denied(String),
     /// The session or the connection went: try again.
     Lost(String),
+}
+
+/// What an attempt to begin a session came to.
+pub(crate) fn begin_refused(error: &BeginError) -> Refused {
+    match error {
+        BeginError::RemoteEndedWithError(error) => match refused(error) {
+            Refused::Missing(reason) | Refused::Gone(reason) => Refused::Denied(reason),
+            refused => refused,
+        },
+        error => Refused::Lost(error.to_string()),
+    }
 }
 
 fn refused(error: &definitions::Error) -> Refused {
@@ -156,6 +190,45 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
     }
 }
 
+/// Why nobody learns what became of a message.
+#[derive(Debug)]
+pub(crate) enum Unknown {
+    /// The broker refused a message, this one or another, and ended the link or the session for it.
+    Refused(String),
+    /// The link ended for another reason.
+    Lost(String),
+}
+
+/// What the end of a link means for a message on its way.
+pub(crate) fn unknown(error: &SendError) -> Unknown {
+    let SendError::LinkStateError(state) = error else { return Unknown::Lost(error.to_string()) };
+    let (LinkStateError::RemoteDetachedWithError(told)
+    | LinkStateError::RemoteClosedWithError(told)
+    | LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(told))) = state
+    else {
+        return Unknown::Lost(link_end(state));
+    };
+    match &told.condition {
+        ErrorCondition::LinkError(LinkError::MessageSizeExceeded)
+        | ErrorCondition::AmqpError(
+            AmqpError::UnauthorizedAccess
+            | AmqpError::NotAllowed
+            | AmqpError::PreconditionFailed
+            | AmqpError::InvalidField
+            | AmqpError::DecodeError
+            | AmqpError::NotImplemented
+            | AmqpError::ResourceLimitExceeded
+            | AmqpError::FrameSizeTooSmall,
+        ) => Unknown::Refused(said(told)),
+        _ => Unknown::Lost(said(told)),
+    }
+}
+
+/// A message that the broker refuses whenever it is sent: it did not run, and the broker's words say why.
+pub(crate) fn message_refused(address: &str, reason: String) -> TransportError {
+    TransportError::Topology { object: format!("a message for `{address}`"), reason }
+}
+
 /// How a link ended, as one sentence.
 pub(crate) fn link_end(error: &LinkStateError) -> String {
     match error {
@@ -182,5 +255,35 @@ pub(crate) fn outcome(address: &str, outcome: &Outcome) -> Result<bool, Transpor
         Outcome::Modified(_) => Err(rejected("it could not be delivered".to_owned())),
         #[allow(unreachable_patterns)]
         _ => Err(rejected("it was not accepted".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        let config = crate::config::Config::from_url(&"amqp://nova:tooth-fairy@mq1/".parse().unwrap()).unwrap();
+        config.hosts.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_refusal_that_may_pass_is_told_from_one_that_does_not() {
+        let over = "access to vhost 'x' refused for user 'nova': connection limit (0) is reached";
+        let cases: [(ErrorCondition, &str, Refusal); 5] = [
+            (AmqpError::NotAllowed.into(), over, Refusal::ConnectionLimit),
+            (AmqpError::ResourceLimitExceeded.into(), "too many clients", Refusal::ConnectionLimit),
+            (AmqpError::InternalError.into(), "vhost 'x' is down", Refusal::Unavailable),
+            (ConnectionError::ConnectionForced.into(), "Node was put into maintenance mode", Refusal::Unavailable),
+            (AmqpError::NotAllowed.into(), "vhost 'x' not found", Refusal::VirtualHost),
+        ];
+        for (condition, description, refusal) in cases {
+            let error = definitions::Error::new(condition, Some(description.to_owned()), None);
+            let attempt = closed(&host(), Some("vhost:x"), Duration::ZERO, &error);
+            assert_eq!(attempt.permanent, refusal == Refusal::VirtualHost, "{description}");
+            let TransportError::Refused { refusal: told, reason, .. } = &attempt.error else { panic!("{attempt:?}") };
+            assert!(*told == refusal && reason.contains(description), "{attempt:?}");
+        }
     }
 }

@@ -73,7 +73,7 @@ pub fn shown(id: &str) -> String {
 /// A call as it is sent.
 #[must_use]
 pub fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Vec<u8> {
-    message::call(to, json, message_id, reply_to, ttl).encoded()
+    message::call(to, json, message_id, reply_to, tokio::time::Instant::now() + ttl).encoded()
 }
 
 /// A reply as it is sent, or without text the sign that the method still runs.
@@ -85,10 +85,10 @@ pub fn reply(to: &str, json: Option<&str>, correlation_id: &str) -> Vec<u8> {
 /// What fe2o3-amqp gets of a stream that arrives in chunks of the given size, and the error it ended with.
 #[must_use]
 pub fn stream(input: &[u8], chunk: usize, frame_max: u32, message_max: usize) -> (Vec<u8>, Option<String>) {
-    let mut guard = Guard::new(frame_max, message_max);
+    let (mut guard, mut channels) = (Guard::new(frame_max, message_max), crate::stream::channels::Channels::default());
     for chunk in input.chunks(chunk.max(1)) {
         guard.inbox().extend_from_slice(chunk);
-        if let Err(error) = guard.work() {
+        if let Err(error) = guard.work(&mut channels) {
             return (guard.outbox().to_vec(), Some(error.to_string()));
         }
     }

@@ -5,10 +5,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
+//! | `config`, `address`, `syntax`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
 //! | `encode`, `scan` | encoded values: written, and walked through without recursion |
 //! | `stream` | the socket under fe2o3-amqp with the guard against hostile messages |
-//! | `connection` | a supervised connection |
+//! | `connection`, `sessions` | a supervised connection; where its links have their places |
 //! | `publish`, `sender` | sending, and knowing what became of it |
 //! | `consume`, `receive`, `request` | taking messages, once each, settling and answering them |
 //! | `management` | what RabbitMQ 4 needs declared |
@@ -50,7 +50,9 @@ mod request;
 mod resend;
 mod scan;
 mod sender;
+mod sessions;
 mod stream;
+mod syntax;
 mod transport;
 
 pub use transport::Amqp1Driver;

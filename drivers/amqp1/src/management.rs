@@ -2,6 +2,7 @@
 //!
 //! Its addresses of version 2 name queues that are there; nothing comes into being by being named.
 
+use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver, Sendable, Sender,
     link::receiver::CreditMode,
@@ -12,6 +13,7 @@ use fe2o3_amqp::{
     },
 };
 use oxlo_transport::TransportError;
+use tokio::time::{Duration, timeout};
 
 use crate::{
     address::escaped,
@@ -22,9 +24,11 @@ use crate::{
     stream::{PAIR_RECEIVER, PAIR_SENDER},
 };
 
-const NODE: &str = "/management";
+pub(crate) const NODE: &str = "/management";
 /// How long the broker keeps a queue that nobody uses and that nobody will miss: oslo's `rabbit_transient_queues_ttl`.
 const EXPIRES_MS: i64 = 1_800_000;
+/// How long it may take to answer a request, or to attach its links.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What must be at the broker before a link is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ pub(crate) async fn make(up: &Connected, needs: &[Need]) -> Result<(), Failed> {
     if needs.is_empty() {
         return Ok(());
     }
-    perform(up, needs.iter().map(Need::request).collect()).await
+    perform(up, needs.iter().map(Need::request).collect()).await.map(drop)
 }
 
 /// Deletes a queue with what is in it.
@@ -128,10 +132,37 @@ pub(crate) async fn delete_queue(up: &Connected, name: &str) -> Result<(), Faile
         body: Value::Null,
         object: format!("queue `{name}`"),
     };
-    perform(up, vec![request]).await
+    perform(up, vec![request]).await.map(drop)
 }
 
-async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
+/// Consumers of a queue; none if there is no such queue.
+///
+/// # Errors
+///
+/// As [`make`].
+pub(crate) async fn consumers(up: &Connected, name: &str) -> Result<u32, Failed> {
+    let request = Request {
+        method: "GET",
+        to: format!("/queues/{}", escaped(name)),
+        body: Value::Null,
+        object: format!("queue `{name}`"),
+    };
+    let Some(described) = perform(up, vec![request]).await? else { return Ok(0) };
+    let count = message::answered_number(&described, "consumer_count");
+    count
+        .and_then(|count| u32::try_from(count).ok())
+        .ok_or_else(|| Failed::Lost("the broker's management named no consumer_count".to_owned()))
+}
+
+async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
+    let _turn = up.managers.acquire().await;
+    let within = ANSWER_LIMIT * u32::try_from(requests.len() + 2).unwrap_or(u32::MAX);
+    let silent = || Failed::Lost(format!("`{NODE}` did not answer within {within:?}"));
+    timeout(within, Box::pin(ask(up, requests))).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
+async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
     let lost = |error: &dyn std::fmt::Display| Failed::Lost(error.to_string());
     let refused = |refusal| match refusal {
         Refused::Missing(reason) | Refused::Gone(reason) | Refused::Denied(reason) => {
@@ -143,7 +174,7 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         }
         Refused::Lost(cause) => Failed::Lost(cause),
     };
-    let mut session = up.session().await.map_err(|error| lost(&error))?;
+    let mut session = up.session().await.map_err(|error| Failed::of("session", error))?;
     let mut paired = Fields::new();
     paired.insert(Symbol::from("paired"), Value::Bool(true));
     let mut sender = Sender::builder()
@@ -165,7 +196,9 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         .attach(&mut session)
         .await
         .map_err(|error| refused(error::receiver_refused(&error)))?;
+    let mut last = None;
     for (number, request) in requests.into_iter().enumerate() {
+        let asks = request.method == "GET";
         let properties = Properties {
             message_id: Some(MessageId::Ulong(number as u64)),
             to: Some(request.to),
@@ -176,9 +209,10 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
         let message = Message::builder().properties(properties).value(request.body).build();
         sender.send(Sendable::builder().message(message).settled(true).build()).await.map_err(|error| lost(&error))?;
         let delivery = receiver.recv::<Body<Value>>().await.map_err(|error| lost(&error))?;
-        let answer = message::answer(&receive::bytes(delivery.into_body()));
-        match answer {
-            Some((200..300, _)) => {}
+        let answered = receive::bytes(delivery.into_body());
+        match message::answer(&answered) {
+            Some((200..300, _)) => last = Some(answered),
+            Some((404, _)) if asks => last = None,
             Some((status, reason)) => {
                 let advice = if status == 409 {
                     "; it exists with other properties: delete it first, or use address_profile=rabbitmq for all"
@@ -192,6 +226,6 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<(), Failed> {
             None => return Err(Failed::Lost("the broker's management answered in something else".to_owned())),
         }
     }
-    let _ = session.end().await;
-    Ok(())
+    let _ = timeout(ANSWER_LIMIT, session.end()).await;
+    Ok(last)
 }

@@ -13,7 +13,9 @@ use fe2o3_amqp::{
         primitives::{Binary, Uuid},
     },
 };
+use oxlo_driver_net::lateness::stamped_id;
 use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
+use tokio::time::Instant;
 
 use crate::{
     encode::{self, Field},
@@ -36,6 +38,8 @@ pub(crate) struct Outgoing {
     sendable: Sendable<Data>,
     /// Bytes of the text.
     text: usize,
+    /// Until when it is of use.
+    until: Option<Instant>,
 }
 
 impl Outgoing {
@@ -50,13 +54,13 @@ impl Outgoing {
         encode::list(&mut encoded, HEADER, header);
         encode::list(&mut encoded, PROPERTIES, properties);
         if let Some(Way { redeliveries, round, not_before }) = way {
-            let way = format!("{redeliveries}/{round}/{not_before}");
+            let way = format!("{redeliveries}/{round}/{not_before}/{}", stamped_id().simple());
             encode::map(&mut encoded, APPLICATION_PROPERTIES, &[Field::Text(WAY), Field::Text(&way)]);
         }
         encoded.extend_from_slice(&[0, 0x53, VALUE]);
         json.map_or(Field::Null, Field::Text).write(&mut encoded);
         let message = Message::builder().data(Binary::from(encoded)).build();
-        Self { sendable: Sendable::builder().message(message).settled(json.is_none()).build(), text }
+        Self { sendable: Sendable::builder().message(message).settled(json.is_none()).build(), text, until: None }
     }
 
     /// Bytes of its text.
@@ -64,9 +68,19 @@ impl Outgoing {
         self.text
     }
 
-    /// As fe2o3-amqp is to send it.
-    pub(crate) fn sendable(&self) -> &Sendable<Data> {
+    /// As fe2o3-amqp is to send it now.
+    pub(crate) fn sendable(&mut self) -> &Sendable<Data> {
+        if let Some(until) = self.until {
+            self.expire_in(until.saturating_duration_since(Instant::now()));
+        }
         &self.sendable
+    }
+
+    /// Writes the TTL of a call: an attach may have taken its time since the message was made.
+    fn expire_in(&mut self, left: Duration) {
+        if let Some(ttl) = self.sendable.message.body.0.get_mut(CALL_TTL) {
+            ttl.copy_from_slice(&millis(left).to_be_bytes());
+        }
     }
 
     /// As it goes over the wire.
@@ -76,31 +90,44 @@ impl Outgoing {
     }
 }
 
-/// The application property that says how often a message was sent to its address, and when it is due. A text: brokers
-/// give numbers back with other types.
+/// The application property that says how often a message was sent to its address, when it is due, and by a stamped id when
+/// it was sent there last. A text: brokers give numbers back with other types.
 const WAY: &str = "oxlo_way";
 
 /// What a message has beside its text, as a rule.
 const ROOM: usize = 256;
+/// Where the TTL is in a call.
+const CALL_TTL: std::ops::Range<usize> = 9..13;
 
-/// A request that is to be answered: its id, where the reply goes, and how long its caller waits.
-pub(crate) fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Outgoing {
+/// A request that is to be answered: its id, where the reply goes, and until when its caller waits.
+pub(crate) fn call(to: &str, json: &str, message_id: &str, reply_to: &str, until: Instant) -> Outgoing {
     let properties = [Field::Text(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
-    Outgoing::new(&passing(Some(ttl)), &properties, Some(json))
+    let call = Outgoing::new(&passing(Some(Duration::MAX)), &properties, Some(json));
+    Outgoing { until: Some(until), ..call }
 }
 
-/// A message that is sent to its address once more; `left` is what is left of its time, if that is bounded.
-pub(crate) fn again(to: &str, json: &str, caller: Option<(&str, &Id)>, left: Option<Duration>, way: Way) -> Outgoing {
-    let Some((reply_to, message_id)) = caller else {
-        return Outgoing::with_way(&[], &[Field::Null, Field::Null, Field::Text(to)], Some(way), Some(json));
+/// A message that is sent to its address once more, under the id that it has; `until` is when its caller stops waiting, if
+/// it has one who does.
+pub(crate) fn again(
+    to: &str,
+    json: &str,
+    (reply_to, message_id): (Option<&str>, Option<&Id>),
+    until: Option<Instant>,
+    way: Way,
+) -> Outgoing {
+    let id = message_id.map_or(Field::Null, Field::Id);
+    let Some(reply_to) = reply_to.filter(|_| message_id.is_some()) else {
+        return Outgoing::with_way(&[], &[id, Field::Null, Field::Text(to)], Some(way), Some(json));
     };
-    let properties = [Field::Id(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
-    Outgoing::with_way(&passing(left), &properties, Some(way), Some(json))
+    let properties = [id, Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
+    let again = Outgoing::with_way(&passing(until.map(|_| Duration::MAX)), &properties, Some(way), Some(json));
+    Outgoing { until, ..again }
 }
 
-/// A request that nobody answers, or a notification.
+/// A request that nobody answers, or a notification. Its id is ours: a receiver can tell by it that it has the message already.
 pub(crate) fn cast(to: &str, json: &str) -> Outgoing {
-    Outgoing::new(&[], &[Field::Null, Field::Null, Field::Text(to)], Some(json))
+    let id = stamped_id().simple().to_string();
+    Outgoing::new(&[], &[Field::Text(&id), Field::Null, Field::Text(to)], Some(json))
 }
 
 /// A reply; without text it is the sign that the method still runs.
@@ -113,8 +140,12 @@ pub(crate) fn reply(to: &str, json: Option<&str>, correlation_id: &Id, ttl: Opti
 /// The header of what is of no use after a restart of the broker, when nobody waits for it any more: not durable, which
 /// RabbitMQ 4 has to be told.
 fn passing(ttl: Option<Duration>) -> [Field<'static>; 3] {
-    let ttl = ttl.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1));
+    let ttl = ttl.map(millis);
     [Field::False, Field::Null, ttl.map_or(Field::Null, Field::Uint)]
+}
+
+fn millis(left: Duration) -> u32 {
+    u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 /// A message that came in.
@@ -128,6 +159,8 @@ pub(crate) struct Incoming {
     pub(crate) redeliveries: u32,
     /// What those who sent it again wrote.
     pub(crate) way: Way,
+    /// The stamp of its last sending, if that was not its first.
+    pub(crate) stamp: Option<uuid::Uuid>,
     pub(crate) message_id: Option<Id>,
     pub(crate) reply_to: Option<String>,
     pub(crate) correlation_id: Option<Id>,
@@ -136,10 +169,16 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// What tells this call from every other one at the same address, the same at each delivery; `None` for what is no
-    /// call. An id is its sender's own, and its reply address says who that is.
-    pub(crate) fn call_name(&self) -> Option<(&str, &Id)> {
-        self.reply_to.as_deref().zip(self.message_id.as_ref())
+    /// What tells this message from every other one at the same address, the same at each delivery; `None` if nothing does.
+    /// A call's id is its sender's own, and its reply address says who that is; of what nobody answers only an id that is
+    /// unique everywhere counts, and none where `everyone` gets a copy.
+    pub(crate) fn name(&self, everyone: bool) -> Option<(&str, &Id)> {
+        let id = self.message_id.as_ref()?;
+        match self.reply_to.as_deref() {
+            Some(reply_to) => Some((reply_to, id)),
+            None if everyone => None,
+            None => matches!(id, Id::String(text) if text.parse::<uuid::Uuid>().is_ok()).then_some(("", id)),
+        }
     }
 }
 
@@ -163,7 +202,7 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Incoming, Poison> {
         match code {
             HEADER => read_header(&mut message, value),
             PROPERTIES => read_properties(&mut message, value),
-            APPLICATION_PROPERTIES => message.way = read_way(value),
+            APPLICATION_PROPERTIES => (message.way, message.stamp) = read_way(value).unwrap_or_default(),
             // Of several sections with data nobody could tell where the text ends and begins.
             VALUE | DATA if has_body => {
                 return Err(Poison::Properties { reason: "the message has more than one body".into() });
@@ -198,6 +237,25 @@ pub(crate) fn answer(bytes: &[u8]) -> Option<(u16, Option<String>)> {
     Some((status?, text))
 }
 
+/// A number in the map that RabbitMQ's management answered.
+pub(crate) fn answered_number(bytes: &[u8], wanted: &str) -> Option<u64> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (section, after) = Raw::first(rest).ok()?;
+        rest = after;
+        let (code, value) = section.described()?;
+        if u8::try_from(code).ok()? == VALUE {
+            let mut entries = value.elements();
+            while let (Some(key), Some(value)) = (entries.next(), entries.next()) {
+                if key.text() == Some(wanted) {
+                    return value.unsigned();
+                }
+            }
+        }
+    }
+    None
+}
+
 fn read_header(message: &mut Incoming, value: Raw<'_>) {
     let mut fields = value.elements().skip(2);
     message.ttl = fields.next().and_then(Raw::unsigned).map(Duration::from_millis);
@@ -215,24 +273,25 @@ fn read_properties(message: &mut Incoming, value: Raw<'_>) {
     message.correlation_id = id(5);
 }
 
-fn read_way(value: Raw<'_>) -> Way {
+fn read_way(value: Raw<'_>) -> Option<(Way, Option<uuid::Uuid>)> {
     let mut members = value.elements();
     while let (Some(key), Some(value)) = (members.next(), members.next()) {
         if key.text() == Some(WAY) {
-            return value.text().and_then(way).unwrap_or_default();
+            return value.text().and_then(way);
         }
     }
-    Way::default()
+    None
 }
 
-fn way(text: &str) -> Option<Way> {
+fn way(text: &str) -> Option<(Way, Option<uuid::Uuid>)> {
     let mut parts = text.split('/');
     let (redeliveries, round, not_before) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(Way {
+    let way = Way {
         redeliveries: redeliveries.parse().ok()?,
         round: round.parse().ok()?,
         not_before: not_before.parse().ok()?,
-    })
+    };
+    Some((way, parts.next().and_then(|stamp| uuid::Uuid::try_parse(stamp).ok())))
 }
 
 fn id(value: Raw<'_>) -> Option<Id> {
@@ -252,6 +311,8 @@ mod tests {
         primitives::Value,
     };
 
+    use oxlo_driver_net::lateness::Stamp;
+
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
@@ -263,30 +324,65 @@ mod tests {
         message.encoded().into()
     }
 
+    fn call_for(millis: u64, to: &str, id: &str, reply_to: &str) -> Outgoing {
+        let mut call = call(to, "{}", id, reply_to, Instant::now());
+        call.expire_in(Duration::from_millis(millis));
+        call
+    }
+
+    #[test]
+    fn a_call_lives_as_long_as_its_caller_waits_when_it_is_sent() {
+        let mut late = call("a", "{}", "i", "r", Instant::now());
+        late.sendable();
+        assert_eq!(read(&sent(late)).unwrap().ttl, Some(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn only_an_id_that_is_unique_everywhere_names_what_nobody_answers() {
+        let named = |id: Id, reply_to: Option<&str>, everyone| {
+            let incoming =
+                Incoming { message_id: Some(id), reply_to: reply_to.map(str::to_owned), ..Incoming::default() };
+            incoming.name(everyone).is_some()
+        };
+        let text = |text: &str| MessageId::String(text.to_owned());
+        let cast = read(&sent(cast("a", "{}"))).unwrap();
+        assert!(cast.name(false).is_some() && cast.name(true).is_none(), "everyone gets a copy of it");
+        assert!(!named(text("7"), None, false) && !named(MessageId::Ulong(7), None, false));
+        assert!(named(text("7"), Some("r"), false) && named(MessageId::Ulong(7), Some("r"), false));
+        assert!(Incoming::default().name(false).is_none());
+    }
+
     #[test]
     fn what_is_sent_is_read_back() {
-        let message = call("unicast.openstack.t", "{}", "id-1", "/queue/reply_1", Duration::from_secs(5));
+        let message = call_for(5_000, "unicast.openstack.t", "id-1", "/queue/reply_1");
         let read = read(&sent(message)).unwrap();
         assert_eq!(read.ttl, Some(Duration::from_secs(5)));
         assert_eq!(read.message_id, Some(MessageId::String("id-1".into())));
         assert_eq!(read.reply_to.as_deref(), Some("/queue/reply_1"));
         assert_eq!((read.body.as_deref(), read.redelivered), (Some(&b"{}"[..]), false));
         assert!(read.correlation_id.is_none());
-        assert_eq!(read.call_name(), Some(("/queue/reply_1", &MessageId::String("id-1".into()))));
+        assert_eq!(read.name(false), Some(("/queue/reply_1", &MessageId::String("id-1".into()))));
     }
 
     #[test]
     fn what_is_sent_again_says_how_often_and_is_otherwise_as_it_was() {
         let way = Way { redeliveries: 3, round: 7, not_before: 1_800_000_000_000 };
         let id = MessageId::Ulong(7);
-        let left = Duration::from_secs(2);
-        let call = read(&sent(again("a", "{}", Some(("/queue/reply_1", &id)), Some(left), way))).unwrap();
-        assert_eq!((call.way, call.ttl, call.call_name()), (way, Some(left), Some(("/queue/reply_1", &id))));
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut call = again("a", "{}", (Some("/queue/reply_1"), Some(&id)), Some(until), way);
+        call.expire_in(Duration::from_secs(1));
+        let call = read(&sent(call)).unwrap();
+        let named = Some(("/queue/reply_1", &id));
+        assert_eq!((call.way, call.ttl, call.name(false)), (way, Some(Duration::from_secs(1)), named));
+        assert!(call.stamp.is_some_and(|stamp| Stamp::of(stamp).is_some()), "its age is that of its last sending");
         assert_eq!((call.body.as_deref(), call.redelivered, call.redeliveries), (Some(&b"{}"[..]), false, 0));
-        let cast = again("a", &"x".repeat(300), None, None, way);
+        let id = MessageId::String(stamped_id().simple().to_string());
+        let cast = again("a", &"x".repeat(300), (None, Some(&id)), None, way);
         let parsed: Deserializable<Message<Body<Value>>> = serde_amqp::from_slice(&cast.encoded()).unwrap();
         let properties = parsed.0.application_properties.unwrap();
-        assert_eq!(format!("{:?}", properties.0.get(WAY).unwrap()), "String(\"3/7/1800000000000\")");
+        assert!(format!("{:?}", properties.0.get(WAY).unwrap()).starts_with("String(\"3/7/1800000000000/"));
+        let cast = read(&sent(again("a", "{}", (None, Some(&id)), None, way))).unwrap();
+        assert_eq!((cast.way, cast.ttl, cast.name(false)), (way, None, Some(("", &id))));
         assert_eq!(read(&sent(super::cast("a", "{}"))).unwrap().way, Way::default());
         for text in ["", "1", "1/2", "1/2/x", "-1/2/3"] {
             assert_eq!(super::way(text), None, "{text}");
@@ -310,7 +406,7 @@ mod tests {
         let body = |text: &str| Body::from(Value::String(text.to_owned()));
 
         let long = "x".repeat(300);
-        let read = parsed(call(&long, "{}", "id-1", "r", Duration::from_secs(5)));
+        let read = parsed(call_for(5_000, &long, "id-1", "r"));
         assert_eq!(read.header, Some(Header { ttl: Some(5_000), ..Header::default() }));
         let wanted =
             Properties { message_id: Some(MessageId::String("id-1".into())), reply_to: Some("r".into()), ..to(&long) };
@@ -325,7 +421,7 @@ mod tests {
 
     #[test]
     fn only_what_somebody_may_still_want_survives_a_restart_of_the_broker() {
-        let call = sent(call("a", "{}", "i", "r", Duration::from_millis(1)));
+        let call = sent(call_for(1, "a", "i", "r"));
         assert!(call.starts_with(&hex("00 53 70 c0 08 03 42 40 70 00000001")), "durable is false: {call:02x?}");
         assert!(sent(reply("a", None, &MessageId::Ulong(1), None)).starts_with(&hex("00 53 70 c0 04 03 42")));
         assert!(sent(cast("a", "{}")).starts_with(&hex("00 53 70 45")), "as the broker's own default is");
@@ -333,7 +429,6 @@ mod tests {
 
     #[test]
     fn a_body_is_one_value_that_holds_a_string() {
-        assert_eq!(read(&sent(cast("a", "{}"))).unwrap().call_name(), None);
         let bytes = sent(cast("a", "{}"));
         assert!(bytes.ends_with(&hex("00 53 77 a1 02 7b7d")), "{bytes:?}");
         let long = sent(cast("a", &"x".repeat(300)));
@@ -344,8 +439,9 @@ mod tests {
     #[test]
     fn properties_are_where_python_puts_them() {
         let bytes = sent(cast("unicast.openstack.t", "{}"));
-        // properties list: message-id null, user-id null, to.
-        let head = [hex("00 53 73 c0 18 03 40 40 a1 13"), b"unicast.openstack.t".to_vec()].concat();
+        // properties list: message-id, which Python leaves out, user-id null, to.
+        assert!(bytes.windows(7).any(|window| window == hex("00 53 73 c0 39 03 a1")), "{bytes:02x?}");
+        let head = [hex("40 a1 13"), b"unicast.openstack.t".to_vec()].concat();
         assert!(bytes.windows(head.len()).any(|window| window == head), "{bytes:02x?}");
         assert!(bytes.starts_with(&hex("00 53 70")), "the header is there, as Python sends it");
     }

@@ -8,23 +8,24 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_net::{patience::Patience, room::Room};
 use oxlo_transport::{
-    Retry, TransportError,
+    TransportError,
+    error::Cause,
     parts::{
         backoff::Backoff,
         telemetry::{Destination, publishing},
     },
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     config::Config,
     connection::{Connected, Link, LinkState, unreachable_after},
     consume::Failed,
-    error::{self, Said},
+    error::{self, Said, Unknown},
     management::{self, Need},
     message::Outgoing,
-    sender::{ATTACH_LIMIT, Awaited, Senders, Unsent},
+    sender::{Awaited, Senders, Unsent},
 };
 
 const NO_ROOM: &str = "too many messages are on their way";
@@ -60,7 +61,7 @@ impl Publisher {
     pub(crate) async fn send(
         &self,
         address: &str,
-        message: &Outgoing,
+        message: &mut Outgoing,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
@@ -72,7 +73,7 @@ impl Publisher {
     pub(crate) async fn send_heartbeat(
         &self,
         address: &str,
-        message: &Outgoing,
+        message: &mut Outgoing,
         patience: &Patience,
     ) -> Result<(), TransportError> {
         self.hand_over(address, message, false, patience).await
@@ -81,11 +82,13 @@ impl Publisher {
     async fn hand_over(
         &self,
         address: &str,
-        message: &Outgoing,
+        message: &mut Outgoing,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let room = self.room.enter(message.text(), patience, NO_ROOM).await?;
+        let mut room = Some(self.room.enter(message.text(), patience, NO_ROOM).await?);
+        // Whether the message is sent alone, to see whether it is the one that the broker refuses.
+        let mut alone = false;
         let undeliverable = || match mandatory {
             true => Err(TransportError::Undeliverable { exchange: String::new(), routing_key: address.to_owned() }),
             false => Ok(()),
@@ -93,16 +96,32 @@ impl Publisher {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let cause = match self.senders.to(address).send(message.sendable(), &connected, patience.deadline).await {
+            let to = if alone { self.senders.alone(address) } else { self.senders.to(address) };
+            let cause = match to.send(message, &connected, patience.deadline).await {
                 Ok(sent) => {
-                    let outcome = timeout_at(patience.deadline, Awaited::new(sent, room)).await;
-                    let waited = patience.begun.elapsed();
-                    let outcome = outcome.map_err(|_| TransportError::Unconfirmed { waited })?;
-                    let lost = |cause| TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
-                    return match error::outcome(address, &outcome.map_err(lost)?)? {
-                        true => Ok(()),
-                        false => undeliverable(),
+                    let taken = match room.take() {
+                        Some(room) => room,
+                        None => self.room.enter(message.text(), patience, NO_ROOM).await?,
                     };
+                    let outcome = timeout_at(patience.deadline, Awaited::new(sent, taken)).await;
+                    let waited = patience.begun.elapsed();
+                    match outcome.map_err(|_| TransportError::Unconfirmed { waited })? {
+                        Ok(outcome) if error::outcome(address, &outcome)? => return Ok(()),
+                        Ok(_) => return undeliverable(),
+                        Err(Unknown::Refused(reason)) if alone => {
+                            warn!(%address, %reason, "the broker refused a message");
+                            return Err(error::message_refused(address, reason));
+                        }
+                        Err(Unknown::Refused(reason)) => {
+                            debug!(%address, %reason, "the broker refused a message among others; sending this one alone");
+                            alone = true;
+                            continue;
+                        }
+                        Err(Unknown::Lost(cause)) => {
+                            let source: Option<Cause> = Some(Arc::new(Said(cause)));
+                            return Err(TransportError::ConnectionLost { source });
+                        }
+                    }
                 }
                 Err(Unsent::NobodyThere) => return undeliverable(),
                 Err(Unsent::Refused(error)) => return Err(error),
@@ -112,10 +131,10 @@ impl Publisher {
                 }
                 Err(Unsent::Passing(cause)) => cause,
             };
-            debug!(%address, %cause, "not sent, and tried again");
+            connected.report(&cause, &address);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                let cause = error::lost(cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
@@ -131,20 +150,40 @@ impl Publisher {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let limit = patience.deadline.min(Instant::now() + ATTACH_LIMIT);
-            let cause = match timeout_at(limit, management::make(&connected, needs)).await {
+            let cause = match timeout_at(patience.deadline, management::make(&connected, needs)).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => return Err(error),
+                Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => {
+                    warn!(%error, "the broker refused to declare what a message needs");
+                    return Err(error);
+                }
                 Ok(Err(Failed::Lost(cause))) => cause,
                 Err(_) => "the broker's management did not answer in time".to_owned(),
             };
-            debug!(%cause, "not made, and tried again");
+            connected.report(&cause, &management::NODE);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) };
+                let cause = error::lost(cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
+        }
+    }
+
+    /// How many consume a queue that the broker's management knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`make`](Self::make).
+    pub(crate) async fn consumers(&self, queue: &str, patience: &Patience) -> Result<u32, TransportError> {
+        let connected = self.connected(patience).await?;
+        match timeout_at(patience.deadline, management::consumers(&connected, queue)).await {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => Err(error),
+            Ok(Err(Failed::Lost(cause))) => {
+                let cause = error::lost(cause);
+                Err(unreachable_after(&self.config, patience.begun, Some(cause)))
+            }
+            Err(_) => Err(unreachable_after(&self.config, patience.begun, None)),
         }
     }
 
@@ -159,12 +198,10 @@ impl Publisher {
             let cause = match &*state.borrow_and_update() {
                 LinkState::Up(connected) => return Ok(connected.clone()),
                 LinkState::Closed => return Err(TransportError::Closed),
-                LinkState::Down(down) => match patience.retry {
-                    Retry::Times(times) if down.attempts > times => {
-                        return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
-                    }
-                    _ => down.cause.clone(),
-                },
+                LinkState::Down(down) if down.exhausted(patience.retry, self.config.hosts.len()) => {
+                    return Err(unreachable_after(&self.config, patience.begun, down.cause.clone()));
+                }
+                LinkState::Down(down) => down.cause.clone(),
             };
             match timeout_at(patience.deadline, state.changed()).await {
                 Ok(Ok(())) => {}

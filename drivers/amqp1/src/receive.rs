@@ -1,33 +1,34 @@
 //! One link that receives: credit, deliveries, settlements.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver,
-    link::{RecvError, delivery::DeliveryInfo, receiver::CreditMode},
-    session::SessionHandle,
+    link::{RecvError, delivery::DeliveryInfo},
     types::{
         messaging::{Body, Modified, Released, Source},
         primitives::Value,
     },
 };
-use oxlo_transport::{Delivery, Settle, Settlement, TransportError, parts::duplicates, wire::envelope::Poison};
+use oxlo_transport::{Delivery, Settle, Settlement, parts::duplicates, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::{
-    consume::{Failed, Reader},
-    error::{self, Refused},
+    consume::Reader,
+    error,
     message::{self, Incoming},
     publish::Publisher,
     resend::{self, Kept},
-    stream::NO_CREDIT,
+    stream::SURPLUS,
 };
 
 /// What the links of a subscription are to do.
@@ -37,8 +38,7 @@ pub(crate) enum Orders {
     Take,
     /// Take none, give back what comes, and settle what was handed out.
     Stop(Stopping),
-    /// Send what is settled, and hand the link back: it ends with its session. RabbitMQ 3 and fe2o3-amqp do not agree on
-    /// how a link is closed.
+    /// Send what is settled, and hand the link back.
     End,
 }
 
@@ -57,8 +57,8 @@ impl Stopping {
     }
 }
 
-/// Which calls were delivered, and who settles those that are being worked on. Only calls have a name on this wire: oslo
-/// gives casts and notifications none.
+/// Which messages were delivered, and who settles those that are being worked on. Python's casts and notifications have no
+/// name.
 pub(crate) type Duplicates = duplicates::Duplicates<Box<dyn FnOnce(Settlement) + Send>>;
 
 /// What the links of a subscription share.
@@ -74,54 +74,32 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) resends: Option<Arc<Publisher>>,
     /// What is being sent again.
     pub(crate) resending: TaskTracker,
-    /// What is sent to this address reaches others as well.
-    pub(crate) fanout: Option<String>,
     /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
     /// send the same messages again.
     pub(crate) leaving: Arc<AtomicBool>,
+    /// Whether it was logged that the broker sends more than it may.
+    pub(crate) surplus_told: AtomicBool,
 }
 
-impl<R: Reader> Receiving<R> {
-    /// Whether what is sent to an address comes to whoever takes from there, and to nobody else.
-    fn is_queue(&self, address: &str) -> bool {
-        self.fanout.as_deref() != Some(address)
-    }
+/// Where a link takes messages from.
+pub(crate) struct Place {
+    pub(crate) address: Arc<str>,
+    /// Whether every listener gets a copy of each message.
+    pub(crate) everyone: bool,
 }
 
-/// Attaches a link that takes messages from an address, as oslo does.
+/// The source that is an address.
+pub(crate) fn from(address: &str) -> Source {
+    Source::builder().address(address.to_owned()).build()
+}
+
+/// Lets the broker send so many messages on a link.
 ///
 /// # Errors
 ///
-/// What the broker says.
-pub(crate) async fn attach(session: &mut SessionHandle<()>, address: &str, credit: u32) -> Result<Receiver, Failed> {
-    attach_source(session, address, Source::builder().address(address.to_owned()).build(), credit).await
-}
-
-/// Attaches a link that takes messages from a source; `name` is what the link is for.
-pub(crate) async fn attach_source(
-    session: &mut SessionHandle<()>,
-    name: &str,
-    source: Source,
-    credit: u32,
-) -> Result<Receiver, Failed> {
-    let mut receiver = Receiver::builder()
-        .name(format!("openstack.org/om/receiver/[{name}]/{}", Uuid::new_v4().simple()))
-        .source(source)
-        .target(name.to_owned())
-        .credit_mode(CreditMode::Manual)
-        .attach(session)
-        .await
-        .map_err(|refusal| match error::receiver_refused(&refusal) {
-            Refused::Missing(reason) => {
-                Failed::Missing(TransportError::Topology { object: format!("address `{name}`"), reason })
-            }
-            Refused::Gone(reason) | Refused::Denied(reason) => {
-                Failed::Refused(TransportError::Topology { object: format!("address `{name}`"), reason })
-            }
-            Refused::Lost(cause) => Failed::Lost(cause),
-        })?;
-    receiver.set_credit(credit).await.map_err(|error| Failed::Lost(error.to_string()))?;
-    Ok(receiver)
+/// The link has ended.
+pub(crate) async fn give_credit(receiver: &mut Receiver, credit: u32) -> Result<(), String> {
+    receiver.set_credit(credit + SURPLUS).await.map_err(|error| error.to_string())
 }
 
 /// The text of a received message, as the [guard](crate::stream) hands it over: in data sections.
@@ -161,7 +139,7 @@ const BATCH: usize = 256;
 
 struct LinkTask<R: Reader> {
     receiver: Receiver,
-    address: Arc<str>,
+    place: Place,
     shared: Arc<Receiving<R>>,
     settle: mpsc::UnboundedSender<Settled>,
     settled: mpsc::UnboundedReceiver<Settled>,
@@ -169,19 +147,21 @@ struct LinkTask<R: Reader> {
     credit: u32,
     /// Deliveries that were handed out and not settled.
     unsettled: u32,
+    /// Deliveries beyond the credit, until others are settled.
+    surplus: VecDeque<(DeliveryInfo, Body<Value>)>,
     taking: bool,
 }
 
 /// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
 pub(crate) async fn run<R: Reader>(
     receiver: Receiver,
-    address: Arc<str>,
+    place: Place,
     shared: Arc<Receiving<R>>,
     orders: watch::Receiver<Orders>,
 ) -> Result<Receiver, String> {
     let (settle, settled) = mpsc::unbounded_channel();
-    let credit = shared.prefetch;
-    let task = LinkTask { receiver, address, shared, settle, settled, credit, unsettled: 0, taking: true };
+    let (credit, surplus) = (shared.prefetch, VecDeque::new());
+    let task = LinkTask { receiver, place, shared, settle, settled, credit, unsettled: 0, surplus, taking: true };
     task.run(orders).await
 }
 
@@ -203,6 +183,7 @@ impl<R: Reader> LinkTask<R> {
                         self.stop().await?;
                     }
                     self.dispose_all(&mut settled).await?;
+                    self.take_surplus().await?;
                     self.top_up().await?;
                 },
                 changed = orders.changed() => {
@@ -229,14 +210,43 @@ impl<R: Reader> LinkTask<R> {
                 delivery = self.receiver.recv::<Body<Value>>() => match delivery {
                     Ok(delivery) => {
                         let (info, message) = delivery.into_parts();
-                        self.credit = self.credit.saturating_sub(1);
-                        self.take(info, message.body).await?;
+                        match self.credit.checked_sub(1) {
+                            Some(left) => {
+                                self.credit = left;
+                                self.take(info, message.body).await?;
+                            }
+                            None => self.keep_surplus(info, message.body).await?,
+                        }
                     }
                     Err(RecvError::LinkStateError(state)) => return Err(error::link_end(&state)),
                     Err(error) => return Err(error.to_string()),
                 },
             }
         }
+    }
+
+    /// Keeps a delivery beyond the credit until there is room for it; beyond as many as were wanted it goes back. RabbitMQ 3
+    /// sends such when credit reaches it while it is sending.
+    async fn keep_surplus(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
+        if self.taking && !self.shared.surplus_told.swap(true, Ordering::Relaxed) {
+            let address = &self.place.address;
+            warn!(%address, "the broker sends more messages than it has credit for; they wait (not logged again)");
+        }
+        if !self.taking || self.surplus.len() >= self.shared.prefetch as usize {
+            return self.give_back(info).await;
+        }
+        self.surplus.push_back((info, body));
+        self.take_surplus().await
+    }
+
+    /// Hands out what waits, as far as there is room.
+    async fn take_surplus(&mut self) -> Result<(), String> {
+        while self.unsettled < self.shared.prefetch
+            && let Some((info, body)) = self.surplus.pop_front()
+        {
+            self.take(info, body).await?;
+        }
+        Ok(())
     }
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
@@ -248,8 +258,9 @@ impl<R: Reader> LinkTask<R> {
             let way = incoming.way;
             let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
             let again = (incoming.redelivered || redeliveries > 0, redeliveries, way.due());
+            let name = incoming.name(self.place.everyone);
             // What was sent once more is no duplicate of itself.
-            let name = incoming.call_name().map(|call| self.shared.duplicates.name((&*self.address, call, way.round)));
+            let name = name.map(|name| self.shared.duplicates.name((&*self.place.address, name, way.round)));
             let kept = self.shared.resends.as_ref().map(|publisher| (publisher.clone(), Kept::of(&incoming)));
             self.shared.reader.read(incoming).map(|read| (again, name, kept, read))
         });
@@ -273,7 +284,7 @@ impl<R: Reader> LinkTask<R> {
             None => Settle::new(settle),
             Some(name) => {
                 if !self.shared.duplicates.is_first(name, Box::new(settle)) {
-                    debug!("a call came again, and is not handed out twice");
+                    debug!("a message came again, and is not handed out twice");
                     metrics::counter!("oxlo_duplicates_total").increment(1);
                     return Ok(());
                 }
@@ -283,11 +294,12 @@ impl<R: Reader> LinkTask<R> {
         };
         let settle = match kept {
             None => settle,
-            Some((publisher, kept)) if self.shared.is_queue(&self.address) => {
+            // What is sent to everyone's address would reach others again.
+            Some(_) if self.place.everyone => resend::late(settle),
+            Some((publisher, kept)) => {
                 let tasks = self.shared.resending.clone();
-                kept.deferrable(settle, tasks, publisher, self.address.clone(), read.deadline)
+                kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)
             }
-            Some(_) => resend::late(settle),
         };
         let mut taken = Delivery::new(read.message, settle);
         taken.not_before = not_before;
@@ -332,18 +344,22 @@ impl<R: Reader> LinkTask<R> {
     /// Gives the broker as much credit as there is room, once half of it is used up: as oslo does, when something was
     /// settled.
     async fn top_up(&mut self) -> Result<(), String> {
-        let room = self.shared.prefetch.saturating_sub(self.unsettled);
+        let waiting = u32::try_from(self.surplus.len()).unwrap_or(u32::MAX);
+        let room = self.shared.prefetch.saturating_sub(self.unsettled.saturating_add(waiting));
         if !self.taking || room <= self.credit || self.credit > self.shared.prefetch.div_ceil(2) {
             return Ok(());
         }
         self.credit = room;
-        self.receiver.set_credit(room).await.map_err(|error| error.to_string())
+        give_credit(&mut self.receiver, room).await
     }
 
     async fn stop(&mut self) -> Result<(), String> {
         if self.taking {
             self.taking = false;
-            self.receiver.set_credit(NO_CREDIT).await.map_err(|error| error.to_string())?;
+            give_credit(&mut self.receiver, 0).await?;
+            for (info, _) in std::mem::take(&mut self.surplus) {
+                self.give_back(info).await?;
+            }
         }
         Ok(())
     }

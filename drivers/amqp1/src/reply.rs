@@ -10,12 +10,11 @@ use std::{sync::Arc, time::Duration};
 use fe2o3_amqp::{
     Receiver,
     link::RecvError,
-    session::SessionHandle,
     types::messaging::{Body, Source},
     types::primitives::Value,
 };
 use futures_util::FutureExt;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
     TransportError,
     parts::{
@@ -40,23 +39,26 @@ use crate::{
     management::{self, Need},
     message::Id,
     receive,
+    sessions::{FAREWELL, Seat},
 };
 
-/// How long the broker may take to attach the link.
-const ATTACH_LIMIT: Duration = Duration::from_secs(5);
-/// How long the broker may take to end it.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the broker may take to make and attach all that it takes.
+const ATTACH_LIMIT: Duration = Duration::from_secs(20);
 
-/// Whether replies can come, and to which address.
+/// Whether replies can come, and to which address; if not, why the last try failed.
 #[derive(Clone, Debug)]
 enum State {
     Ready(Arc<str>),
-    NotReady(Option<TransportError>),
+    /// It is tried, and failed like this the last time.
+    Trying(Option<TransportError>),
+    /// The broker refuses it.
+    Refused(TransportError),
 }
 
 /// Our reply link, attached for as long as the transport lives.
 #[derive(Debug)]
 pub(crate) struct ReplyLink {
+    link: watch::Receiver<LinkState>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
@@ -71,33 +73,54 @@ impl ReplyLink {
         pending: PendingCalls,
         limits: Limits,
     ) -> Self {
-        let (sender, state) = watch::channel(State::NotReady(None));
+        let (sender, state) = watch::channel(State::Trying(None));
         let stop = CancellationToken::new();
         let (done, stopped) = oneshot::channel();
         let credit = config.reply_credit;
+        let ours = link.clone();
         let keeper = Keeper { node, link, pending, limits, credit, state: sender, stop: stop.clone() };
         tokio::spawn(async move {
             keeper.run().await;
             let _ = done.send(());
         });
-        Self { state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
+        Self { link: ours, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
     }
 
     /// Its address, once replies can come.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be attached in time, `Closed`.
+    /// `Topology` if the broker refuses it, `Unreachable` with the last failure if it cannot be attached in time,
+    /// `Closed`.
     pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<Arc<str>, TransportError> {
         let mut state = self.state.clone();
-        let settled = |state: &State| !matches!(state, State::NotReady(None));
-        match timeout_at(patience.deadline, state.wait_for(settled)).await {
+        let settled = |state: &State| !matches!(state, State::Trying(_));
+        let ready = timeout_at(patience.deadline, state.wait_for(settled));
+        let outcome = tokio::select! {
+            outcome = ready => outcome,
+            error = exhausted(self.link.clone(), config.hosts.len(), config.places(), patience) => return Err(error),
+        };
+        match outcome {
             Ok(Ok(state)) => match &*state {
-                State::Ready(address) => Ok(address.clone()),
-                State::NotReady(error) => Err(error.clone().unwrap_or(TransportError::Closed)),
+                State::Ready(address) => return Ok(address.clone()),
+                State::Refused(error) => return Err(error.clone()),
+                State::Trying(_) => {}
             },
-            Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(unreachable_after(config, patience.begun, None)),
+            Ok(Err(_)) => return Err(TransportError::Closed),
+            Err(_) => {}
+        }
+        Err(unreachable_after(config, patience.begun, self.failure()))
+    }
+
+    /// Why replies cannot come, as far as it is known.
+    fn failure(&self) -> Option<TransportError> {
+        if let LinkState::Down(down) = &*self.link.borrow() {
+            return down.cause.clone();
+        }
+        match &*self.state.borrow() {
+            State::Trying(cause) => cause.clone(),
+            State::Refused(error) => Some(error.clone()),
+            State::Ready(_) => None,
         }
     }
 
@@ -116,8 +139,9 @@ impl Drop for ReplyLink {
     }
 }
 
-fn from(address: &str) -> Source {
-    Source::builder().address(address.to_owned()).build()
+fn unanswered(up: &Connected, cause: String) -> State {
+    up.report(&cause, &"the address of replies");
+    State::Trying(Some(error::lost(cause)))
 }
 
 struct Keeper {
@@ -139,39 +163,37 @@ impl Keeper {
             let Some(Some(up)) = up else { return };
             let attached =
                 self.stop.run_until_cancelled(timeout(ATTACH_LIMIT, self.attach(&up, attached_before))).await;
-            let cause = match attached {
+            let state = match attached {
                 None => return,
-                Some(Ok(Ok((mut session, mut receiver, address)))) => {
+                Some(Ok(Ok((seat, mut receiver, address)))) => {
                     attached_before = true;
                     self.state.send_replace(State::Ready(address.clone()));
                     let begun = Instant::now();
                     let ended = self.serve(&up, &mut receiver).await;
                     let Some(cause) = ended else {
-                        let _ = timeout(FAREWELL, session.end()).await;
+                        seat.close_receivers(vec![receiver]).await;
                         self.delete(&up).await;
                         return;
                     };
-                    debug!(%address, %cause, "the reply link ended");
-                    self.state.send_replace(State::NotReady(None));
+                    up.report(&cause, &address);
+                    let ended = State::Trying(Some(error::lost(cause)));
+                    self.state.send_replace(ended.clone());
                     if self.node == ReplyNode::Dynamic {
                         self.lose(&address);
                     }
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
                     }
-                    None
+                    ended
                 }
                 Some(Ok(Err(Failed::Refused(error) | Failed::Missing(error)))) => {
-                    warn!(%error, "replies cannot come; it is tried on");
-                    Some(error)
+                    warn!(%error, "the broker refused the link for replies, retrying");
+                    State::Refused(error)
                 }
-                Some(Ok(Err(Failed::Lost(cause)))) => {
-                    debug!(%cause, "the reply link cannot be attached");
-                    None
-                }
-                Some(Err(_)) => None,
+                Some(Ok(Err(Failed::Lost(cause)))) => unanswered(&up, cause),
+                Some(Err(_)) => unanswered(&up, format!("the broker attached no link within {ATTACH_LIMIT:?}")),
             };
-            self.state.send_replace(State::NotReady(cause));
+            self.state.send_replace(state);
             let pause = sleep(backoff.next(&mut rand::rng()));
             if self.stop.run_until_cancelled(pause).await.is_none() {
                 return;
@@ -197,29 +219,25 @@ impl Keeper {
         }
     }
 
-    async fn attach(
-        &self,
-        up: &Connected,
-        attached_before: bool,
-    ) -> Result<(SessionHandle<()>, Receiver, Arc<str>), Failed> {
+    async fn attach(&self, up: &Connected, attached_before: bool) -> Result<(Seat, Receiver, Arc<str>), Failed> {
         let (source, address) = match &self.node {
             ReplyNode::Dynamic => (Source::builder().dynamic(true).build(), None),
             ReplyNode::Queue { address, existing, needs } => {
                 if attached_before {
-                    match self.attach_to(up, from(existing)).await {
-                        Ok((session, receiver)) => return Ok((session, receiver, address.as_str().into())),
+                    match self.attach_to(up, receive::from(existing)).await {
+                        Ok((seat, receiver)) => return Ok((seat, receiver, address.as_str().into())),
                         Err(Failed::Missing(_)) => self.lose(address),
                         Err(failed) => return Err(failed),
                     }
                 }
                 management::make(up, needs).await?;
-                (from(address), Some(address.as_str()))
+                (receive::from(address), Some(address.as_str()))
             }
         };
-        let (session, receiver) = self.attach_to(up, source).await?;
+        let (seat, receiver) = self.attach_to(up, source).await?;
         let given = receiver.source().as_ref().and_then(|source| source.address.as_deref());
         match address.or(given).map(Arc::from) {
-            Some(address) => Ok((session, receiver, address)),
+            Some(address) => Ok((seat, receiver, address)),
             None => Err(Failed::Refused(TransportError::Topology {
                 object: "reply address".to_owned(),
                 reason: "the broker made none; see the option address_profile".to_owned(),
@@ -228,10 +246,12 @@ impl Keeper {
     }
 
     /// A session for each attempt: some brokers end it with a refusal.
-    async fn attach_to(&self, up: &Connected, source: Source) -> Result<(SessionHandle<()>, Receiver), Failed> {
-        let mut session = up.session().await.map_err(|error| Failed::Lost(error.to_string()))?;
-        let receiver = receive::attach_source(&mut session, "rpc-response", source, self.credit).await?;
-        Ok((session, receiver))
+    async fn attach_to(&self, up: &Connected, source: Source) -> Result<(Seat, Receiver), Failed> {
+        let failed = |refusal| Failed::of("address of replies", refusal);
+        let seat = Seat::alone(up.session().await.map_err(failed)?, 1);
+        let mut receiver = seat.receiver("rpc-response", source).await.map_err(failed)?;
+        receive::give_credit(&mut receiver, self.credit).await.map_err(Failed::Lost)?;
+        Ok((seat, receiver))
     }
 
     /// Hands replies to their calls; why the link ended, or nothing when told to stop.
@@ -265,8 +285,8 @@ impl Keeper {
             }
             if left <= self.credit / 2 {
                 left = self.credit;
-                if let Err(error) = receiver.set_credit(left).await {
-                    return Some(error.to_string());
+                if let Err(error) = receive::give_credit(receiver, left).await {
+                    return Some(error);
                 }
             }
         }

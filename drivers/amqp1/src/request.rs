@@ -9,7 +9,7 @@ use oxlo_driver_net::{
 };
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
-    listener::ReplySink,
+    listener::{Caller, ReplySink},
     wire::{amqp1, envelope::Poison, json::Limits},
 };
 use tokio::time::{Instant, sleep_until};
@@ -48,10 +48,11 @@ impl Reader for RequestReader {
         let deadline = match &caller {
             Some((reply_to, id)) => incoming.ttl.and_then(|left| {
                 // The broker's time began when it read the message.
-                let sent = match id {
-                    Id::String(id) => Uuid::try_parse(id).ok().and_then(lateness::Stamp::of),
-                    _ => None,
+                let sent = match (incoming.stamp, id) {
+                    (None, Id::String(id)) => Uuid::try_parse(id).ok(),
+                    (stamp, _) => stamp,
                 };
+                let sent = sent.and_then(lateness::Stamp::of);
                 let age = sent.map_or(Duration::ZERO, |sent| self.lateness.age(reply_to, sent, lateness::steady_now()));
                 Instant::now().checked_add(left.saturating_sub(age))
             }),
@@ -97,10 +98,20 @@ struct Answer {
 
 #[async_trait]
 impl ReplySink for Answer {
+    fn caller(&self) -> Option<Caller> {
+        let id = match &self.message_id {
+            Id::String(id) => id.clone(),
+            Id::Uuid(id) => Uuid::from_bytes(*id.as_inner()).simple().to_string(),
+            Id::Ulong(id) => id.to_string(),
+            Id::Binary(_) => String::new(),
+        };
+        Some(Caller::new(&*self.address, id))
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let interval = self.interval.unwrap_or(Duration::from_secs(1));
-        let beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
-        self.publisher.send_heartbeat(&self.address, &beat, &Patience::new(interval, Retry::Forever)).await
+        let mut beat = message::reply(&self.address, None, &self.message_id, Some(interval * 2));
+        self.publisher.send_heartbeat(&self.address, &mut beat, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
@@ -116,9 +127,10 @@ impl ReplySink for Answer {
         let begun = Instant::now();
         let give_up = self.deadline.unwrap_or(begun + REPLY_LIMIT).max(begun + AGAIN);
         let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
-        let message = message::reply(&self.address, Some(&json), &self.message_id, None);
+        let mut message = message::reply(&self.address, Some(&json), &self.message_id, None);
+        let mut told = false;
         loop {
-            match self.publisher.send(&self.address, &message, true, &patience).await {
+            match self.publisher.send(&self.address, &mut message, true, &patience).await {
                 // A reply that comes twice finds nobody waiting the second time.
                 Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
                     if Instant::now() + AGAIN < give_up =>
@@ -128,6 +140,13 @@ impl ReplySink for Answer {
                 Err(undeliverable @ TransportError::Undeliverable { .. }) => {
                     metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
                     return Err(undeliverable);
+                }
+                // The caller learns why at once, if only its own reply is what the broker refuses.
+                Err(refused @ TransportError::Topology { .. }) if !told => {
+                    told = true;
+                    let failure = Failure::builtin("RuntimeError", format!("the reply was refused: {refused}"));
+                    let json = amqp1::encode_reply(&Reply::Failure(Box::new(failure))).map_err(unwritable)?;
+                    message = message::reply(&self.address, Some(&json), &self.message_id, None);
                 }
                 outcome => return outcome,
             }

@@ -74,11 +74,10 @@ impl Kept {
         Deferral { delay, counts }: Deferral,
     ) {
         let Self { message_id, reply_to, body, way } = self;
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let Ok(text) = str::from_utf8(&body) else { return settle.requeue() };
-        let caller = reply_to.as_deref().zip(message_id.as_ref());
-        let copy = message::again(address, text, caller, left, way.again(delay, counts));
-        match publisher.send(address, &copy, true, &Patience::new(LIMIT, Retry::Forever)).await {
+        let names = (reply_to.as_deref(), message_id.as_ref());
+        let mut copy = message::again(address, text, names, deadline, way.again(delay, counts));
+        match publisher.send(address, &mut copy, true, &Patience::new(LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {
                 warn!(%error, %address, "a message could not be sent behind the others at its address, and goes back");

@@ -1,4 +1,5 @@
-//! The link to one address: attached when a message needs it, shared by all who send there, and ended when it is idle.
+//! The link to one address: attached when a message needs it, shared by all who send there, and closed when it is idle, or when
+//! another needs its place and it was not used for longest.
 
 use std::{
     collections::HashMap,
@@ -9,28 +10,25 @@ use std::{
 };
 
 use fe2o3_amqp::{
-    Sendable, Sender,
+    Sender,
     link::{SendError, delivery::DeliveryFut},
-    session::SessionHandle,
-    types::messaging::{Data, Outcome},
+    types::messaging::Outcome,
 };
 use oxlo_transport::TransportError;
 use tokio::{
     runtime::Handle,
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, trace};
-use uuid::Uuid;
+use tracing::{debug, trace, warn};
 
 use crate::{
     connection::Connected,
-    error::{self, Refused},
+    error::{self, Refused, Unknown},
+    message::Outgoing,
+    sessions::Seat,
 };
-
-/// How long the broker may take to attach a link.
-pub(crate) const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a message was not sent.
 pub(crate) enum Unsent {
@@ -63,14 +61,42 @@ impl Senders {
         if let Some(known) = by_address.get(address) {
             return known.clone();
         }
-        let address: Arc<str> = address.into();
-        let to = Arc::new(ToAddress {
-            address: address.clone(),
-            link: tokio::sync::Mutex::default(),
-            senders: Arc::downgrade(self),
-        });
-        by_address.insert(address, to.clone());
+        let to = self.new_to(address, false);
+        by_address.insert(to.address.clone(), to.clone());
         to
+    }
+
+    /// What sends one message to an address, on a link and in a session of its own: nothing else suffers if the broker
+    /// refuses it.
+    pub(crate) fn alone(self: &Arc<Self>, address: &str) -> Arc<ToAddress> {
+        self.new_to(address, true)
+    }
+
+    fn new_to(self: &Arc<Self>, address: &str, is_alone: bool) -> Arc<ToAddress> {
+        let (link, senders) = (tokio::sync::Mutex::default(), Arc::downgrade(self));
+        Arc::new(ToAddress { address: address.into(), link, senders, is_alone })
+    }
+
+    /// Closes the link of this connection that was not used for longest, and that awaits no outcome; whether there was one.
+    async fn close_oldest(&self, connected: &Arc<Connected>) -> bool {
+        let oldest = {
+            let by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = |to: &&Arc<ToAddress>| {
+                let link = to.link.try_lock().ok()?;
+                link.as_ref().filter(|attached| attached.may_close(connected)).map(|attached| attached.used)
+            };
+            let used = by_address.values().filter_map(|to| used(&to).map(|used| (used, to)));
+            used.min_by_key(|(used, _)| *used).map(|(_, to)| to.clone())
+        };
+        let Some(to) = oldest else { return false };
+        let closed =
+            to.link.try_lock().ok().and_then(|mut link| link.take_if(|attached| attached.may_close(connected)));
+        if let Some(attached) = closed {
+            debug!(address = %to.address, "closing the least recently used link that sends, to make room for another");
+            attached.close().await;
+        }
+        to.leave();
+        true
     }
 }
 
@@ -80,6 +106,8 @@ pub(crate) struct ToAddress {
     address: Arc<str>,
     link: tokio::sync::Mutex<Option<Box<Attached>>>,
     senders: Weak<Senders>,
+    /// Whether its session is never shared.
+    is_alone: bool,
 }
 
 #[derive(Debug)]
@@ -89,8 +117,24 @@ struct Attached {
     used: Instant,
     /// Held by each message whose outcome is awaited.
     busy: Arc<()>,
-    /// Ends the session.
+    seat: Seat,
+    /// Ends the task that waits for the link to be idle.
     _end: DropGuard,
+}
+
+impl Attached {
+    fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.busy) > 1
+    }
+
+    fn may_close(&self, connected: &Arc<Connected>) -> bool {
+        Arc::ptr_eq(&self.connected, connected) && !self.is_busy()
+    }
+
+    async fn close(self: Box<Self>) {
+        let Self { sender, seat, .. } = *self;
+        seat.close_sender(sender).await;
+    }
 }
 
 impl ToAddress {
@@ -105,7 +149,7 @@ impl ToAddress {
     /// Dropping the future forgets the message. If it is being sent, the link ends, and takes back what was written of it.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        message: &Sendable<Data>,
+        message: &mut Outgoing,
         connected: &Arc<Connected>,
         deadline: Instant,
     ) -> Result<OnItsWay, Unsent> {
@@ -129,7 +173,7 @@ impl ToAddress {
                 },
             };
             // Boxed: it takes kilobytes, which every future around it would move once more.
-            let sending = Box::pin(attached.sender.send_batchable_ref(message));
+            let sending = Box::pin(attached.sender.send_batchable_ref(message.sendable()));
             let sent = tokio::select! {
                 biased;
                 sent = sending => sent,
@@ -157,27 +201,39 @@ impl ToAddress {
     }
 
     async fn attach(self: &Arc<Self>, connected: &Arc<Connected>, deadline: Instant) -> Result<Box<Attached>, Unsent> {
-        let limit = deadline.min(Instant::now() + ATTACH_LIMIT);
         let attaching = async {
-            let mut session = connected.session().await.map_err(|error| Unsent::Passing(error.to_string()))?;
-            let address = &self.address;
-            let sender = Sender::builder()
-                .name(format!("openstack.org/om/sender/[{address}]/{}", Uuid::new_v4().simple()))
-                .source(address.to_string())
-                .target(address.to_string())
-                .attach(&mut session)
-                .await
-                .map_err(|refusal| self.unsent(error::sender_refused(&refusal)))?;
-            Ok((sender, session))
+            let seat = self.seat(connected).await?;
+            if seat.is_shared() {
+                connected.try_sender(&self.address).await?;
+            }
+            Ok((seat.sender(self.address.clone()).await?, seat))
         };
-        let (sender, session) = timeout_at(limit, Box::pin(attaching))
-            .await
-            .unwrap_or_else(|_| Err(Unsent::Passing("the broker attached no link in time".to_owned())))?;
+        let (sender, seat) = match timeout_at(deadline, Box::pin(attaching)).await {
+            Ok(attached) => attached.map_err(|refusal| self.unsent(refusal))?,
+            Err(_) => return Err(Unsent::Passing("the broker did not answer the attach in time".to_owned())),
+        };
         let end = CancellationToken::new();
-        tokio::spawn(keep(Arc::downgrade(self), self.senders.clone(), session, end.clone()));
+        tokio::spawn(keep(Arc::downgrade(self), self.senders.clone(), seat.ended(), end.clone()));
         let _end = end.drop_guard();
         let (connected, used, busy) = (connected.clone(), Instant::now(), Arc::default());
-        Ok(Box::new(Attached { sender, connected, used, busy, _end }))
+        Ok(Box::new(Attached { sender, connected, used, busy, seat, _end }))
+    }
+
+    /// A place for the link, that of another one if need be.
+    async fn seat(&self, connected: &Arc<Connected>) -> Result<Seat, Refused> {
+        if self.is_alone {
+            return Ok(Seat::alone(connected.session().await?, 1));
+        }
+        loop {
+            let full = match connected.seat(1).await {
+                Err(full @ Refused::Denied(_)) => full,
+                seat => return seat,
+            };
+            let Some(senders) = self.senders.upgrade() else { return Err(full) };
+            if !senders.close_oldest(connected).await {
+                return Err(full);
+            }
+        }
     }
 
     fn unsent(&self, refusal: Refused) -> Unsent {
@@ -193,6 +249,7 @@ impl ToAddress {
                 Unsent::Refused(TransportError::Undeliverable { exchange, routing_key })
             }
             Refused::Denied(reason) => {
+                warn!(%address, %reason, "the broker refused a link that sends");
                 Unsent::Refused(TransportError::Topology { object: format!("address `{address}`"), reason })
             }
             Refused::Lost(cause) => Unsent::Passing(cause),
@@ -210,15 +267,15 @@ impl ToAddress {
     }
 }
 
-/// Keeps a link's session until the link is dropped, which this does when the session has ended or the link is idle.
-async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionHandle<()>, end: CancellationToken) {
+/// Closes a link when its session has ended or it is idle.
+async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, session: CancellationToken, end: CancellationToken) {
     let Some(idle) = senders.upgrade().map(|senders| senders.idle) else { return };
     let mut until = Instant::now() + idle;
     loop {
         tokio::select! {
             () = end.cancelled() => break,
             // Messages whose outcome is awaited learn it only when the link is dropped.
-            _ = session.on_end() => {
+            () = session.cancelled() => {
                 let Some(to) = to.upgrade() else { return };
                 let mut link = to.link.lock().await;
                 if !end.is_cancelled() {
@@ -228,19 +285,20 @@ async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionH
                 return to.leave();
             }
             () = sleep_until(until) => {
-                let Some(to) = to.upgrade() else { break };
+                let Some(to) = to.upgrade() else { return };
                 let mut link = to.link.lock().await;
                 match &*link {
                     Some(attached) if !end.is_cancelled() => {
-                        let busy = Arc::strong_count(&attached.busy) > 1;
-                        until = if busy { Instant::now() } else { attached.used } + idle;
+                        until = if attached.is_busy() { Instant::now() } else { attached.used } + idle;
                         if until > Instant::now() {
                             continue;
                         }
-                        trace!(address = %to.address, "a link that sends is idle");
-                        *link = None;
                     }
-                    _ => {}
+                    _ => break,
+                }
+                trace!(address = %to.address, "a link that sends is idle");
+                if let Some(attached) = link.take() {
+                    attached.close().await;
                 }
                 break;
             }
@@ -249,7 +307,6 @@ async fn keep(to: Weak<ToAddress>, senders: Weak<Senders>, mut session: SessionH
     if let Some(to) = to.upgrade() {
         to.leave();
     }
-    let _ = timeout(ATTACH_LIMIT, session.end()).await;
 }
 
 /// A message that was sent: what becomes of it, or why nobody will ever know.
@@ -259,10 +316,10 @@ pub(crate) struct OnItsWay {
 }
 
 impl Future for OnItsWay {
-    type Output = Result<Outcome, String>;
+    type Output = Result<Outcome, Unknown>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.outcome).poll(cx).map_err(|error| cause(&error))
+        Pin::new(&mut self.outcome).poll(cx).map_err(|error| error::unknown(&error))
     }
 }
 

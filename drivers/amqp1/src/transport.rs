@@ -16,19 +16,16 @@ use oxlo_driver_net::{
 };
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
-    Reply, Request, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
+    Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
     parts::pending::PendingCalls,
     wire::{amqp1, json::Limits},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     address::{Addresses, Place, Profile},
     config::Config,
-    connection::{Link, Role, link, unreachable_after},
+    connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
     message::{self, Outgoing},
     publish::Publisher,
@@ -120,7 +117,6 @@ impl Amqp1Transport {
     async fn subscribe<R: Reader>(
         &self,
         places: Vec<Place>,
-        fanout: Option<String>,
         prefetch: u16,
         deferrable: bool,
         reader: R,
@@ -134,14 +130,9 @@ impl Amqp1Transport {
             counts_deliveries: !self.addresses.profile.is_rabbitmq(),
             duplicates: self.duplicates.clone(),
             resends: deferrable.then(|| self.publisher.clone()),
-            fanout,
             reader,
         };
-        let begun = Instant::now();
-        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
-            Ok(subscribed) => Ok(Box::new(subscribed?)),
-            Err(_) => Err(unreachable_after(&self.config, begun, None)),
-        }
+        Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
     }
 
     /// Registers a call and writes its request, which is not sent yet.
@@ -157,8 +148,7 @@ impl Amqp1Transport {
         let patience = Patience::new(options.timeout, options.retry);
         let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
         let reply_to = self.reply_link().ready(&self.config, &patience).await?;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        let message = message::call(&address, &json, &pending.message_id(), &reply_to, left);
+        let message = message::call(&address, &json, &pending.message_id(), &reply_to, patience.deadline);
         Ok(Begun { pending, address, message, patience })
     }
 }
@@ -187,6 +177,7 @@ impl Transport for Amqp1Transport {
         capabilities.detects_undeliverable = self.addresses.profile == Profile::RabbitMq4;
         // ActiveMQ hands what came back to the same link again, for as long as there is one.
         capabilities.requeues_to_anyone = self.addresses.profile != Profile::ActiveMq;
+        capabilities.counts_listeners = self.addresses.profile == Profile::RabbitMq4;
         capabilities.counts_redeliveries = !self.addresses.profile.is_rabbitmq();
         // A router stores nothing.
         capabilities.redelivers = self.addresses.profile != Profile::Router;
@@ -206,7 +197,7 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
         let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, &message::cast(&address, &json), mandatory, &patience).await
+        self.publisher.send(&address, &mut message::cast(&address, &json), mandatory, &patience).await
     }
 
     async fn start(
@@ -215,16 +206,16 @@ impl Transport for Amqp1Transport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
-        self.publisher.send(&address, &message, options.mandatory, &patience).await?;
+        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
+        self.publisher.send(&address, &mut message, options.mandatory, &patience).await?;
         pending.sent();
         Ok(pending)
     }
 
     /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        let Begun { pending, address, message, patience } = self.begin(to, &request, options).await?;
-        let mut sending = std::pin::pin!(self.publisher.send(&address, &message, options.mandatory, &patience));
+        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
+        let mut sending = std::pin::pin!(self.publisher.send(&address, &mut message, options.mandatory, &patience));
         let mut pending = std::pin::pin!(pending);
         tokio::select! {
             biased;
@@ -254,15 +245,15 @@ impl Transport for Amqp1Transport {
         let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
         let patience = Patience::new(options.timeout, options.retry);
         let address = &place.address;
-        let message = message::cast(address, &json);
+        let mut message = message::cast(address, &json);
         if place.needs.is_empty() {
-            return self.publisher.send(address, &message, options.mandatory, &patience).await;
+            return self.publisher.send(address, &mut message, options.mandatory, &patience).await;
         }
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
-        match self.publisher.send(address, &message, true, &patience).await {
+        match self.publisher.send(address, &mut message, true, &patience).await {
             Err(TransportError::Undeliverable { .. }) => {
                 self.publisher.make(&place.needs, &patience).await?;
-                self.publisher.send(address, &message, options.mandatory, &patience).await
+                self.publisher.send(address, &mut message, options.mandatory, &patience).await
             }
             sent => sent,
         }
@@ -278,9 +269,7 @@ impl Transport for Amqp1Transport {
             profile: self.addresses.profile,
         };
         let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        // A queue of its own can be sent to, whatever is bound to it.
-        let fanout = self.addresses.request(&on.clone().fanout(true)).ok();
-        self.subscribe(places, fanout, prefetch, options.deferrable, reader).await
+        self.subscribe(places, prefetch, options.deferrable, reader).await
     }
 
     async fn listen_for_notifications(
@@ -293,11 +282,8 @@ impl Transport for Amqp1Transport {
             return Err(TransportError::InvalidTarget { reason: "a listener needs at least one topic".into() });
         }
         if pool.is_some() {
-            return Err(TransportError::InvalidTarget {
-                reason:
-                    "there are no pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://"
-                        .into(),
-            });
+            let what = "pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://".into();
+            return Err(TransportError::Unsupported { what });
         }
         let mut places = Vec::new();
         for (target, priority) in on {
@@ -308,7 +294,16 @@ impl Transport for Amqp1Transport {
         }
         let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
         let reader = NotificationReader { limits: self.limits() };
-        self.subscribe(places, None, prefetch, options.deferrable, reader).await
+        self.subscribe(places, prefetch, options.deferrable, reader).await
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        on.refuse_fanout()?;
+        let Some(queue) = self.addresses.request_queue(on)? else {
+            let what = format!("to count who listens for {on}: only RabbitMQ 4's management over AMQP 1.0 tells");
+            return Err(TransportError::Unsupported { what });
+        };
+        self.publisher.consumers(&queue, &Patience::new(within, Retry::Forever)).await
     }
 
     async fn close(&self) {

@@ -76,6 +76,122 @@ async fn without_credit_a_message_is_not_sent() {
     client.close().await;
 }
 
+/// A broker on Proton, and a transport on it.
+async fn proton(arguments: &[&str]) -> (PythonPeer, Arc<dyn Transport>) {
+    let port = PortLease::take();
+    let port = port.port().to_string();
+    let mut broker = PythonPeer::spawn("amqp1_broker.py", &[&["--port", &port], arguments].concat());
+    broker.expect_ready().await;
+    let url = format!("amqp://127.0.0.1:{port}");
+    let connected = eventually(SOON, "the broker is there", async || connect(&url).await, Result::is_ok).await;
+    (broker, connected.unwrap())
+}
+
+/// An attach without answer ends in time, and says so; who sends elsewhere does not notice.
+#[tokio::test]
+async fn an_attach_that_is_not_answered_ends_at_the_deadline() {
+    let (_broker, client) = proton(&[]).await;
+    let (silent, elsewhere) = (Target::topic("silent"), Target::topic("open"));
+    let options = SendOptions::new().with_timeout(Duration::from_secs(2));
+    let begun = Instant::now();
+    let (refused, open) =
+        tokio::join!(client.cast(&silent, request(), &options), client.cast(&elsewhere, request(), &options),);
+    assert!(open.is_ok(), "{open:?}");
+    let refused = refused.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(5) && !refused.may_have_run(), "{:?}", begun.elapsed());
+    let cause = std::error::Error::source(&refused).and_then(std::error::Error::source).unwrap().to_string();
+    assert!(cause.contains("did not answer the attach"), "{cause}");
+    client.close().await;
+}
+
+/// As for who sends, for who listens.
+#[tokio::test]
+async fn a_subscription_that_is_not_answered_ends_at_the_deadline() {
+    let port = PortLease::take();
+    let port = port.port().to_string();
+    let mut broker = PythonPeer::spawn("amqp1_broker.py", &["--port", &port]);
+    broker.expect_ready().await;
+    let url = format!("amqp://127.0.0.1:{port}");
+    let mut settings = oxlo_transport::Settings::default();
+    settings.response_timeout = Duration::from_secs(7);
+    let registry = Registry::new().with(Amqp1Driver);
+    let connecting = async || registry.transport(&url).settings(settings.clone()).connect().await;
+    let server = eventually(SOON, "the broker is there", connecting, Result::is_ok).await.unwrap();
+    let begun = Instant::now();
+    let on = Target::topic("silent").server("one");
+    let refused = server.listen(&on, &ListenOptions::new()).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let cause = std::error::Error::source(&refused).and_then(std::error::Error::source).unwrap().to_string();
+    assert!(cause.contains("silent") && cause.contains("did not answer the attach"), "{cause}");
+    server.close().await;
+}
+
+/// A session that the broker does not begin is begun on another channel; the connection and its other links stay.
+#[tokio::test]
+async fn a_session_that_is_lost_is_begun_again_without_its_neighbours_noticing() {
+    let (_broker, client) = proton(&["--lose-session", "3"]).await;
+    let mut state = client.state();
+    state.mark_unchanged();
+    let options = SendOptions::new().with_timeout(SOON);
+    for topic in ["first", "lost", "third", "first"] {
+        client.cast(&Target::topic(topic), request(), &options).await.unwrap();
+    }
+    assert!(!state.has_changed().unwrap(), "the connection was given up");
+    client.close().await;
+}
+
+/// One message is refused, in the broker's words; those beside it arrive. The link was only detached, not closed.
+#[tokio::test]
+async fn a_message_that_is_refused_fails_alone() {
+    let (_broker, client) = proton(&[]).await;
+    let to = Target::topic("picky");
+    let options = SendOptions::new().with_timeout(SOON);
+    let long = Request::new("echo", Payload::encode(&serde_json::json!({"text": "x".repeat(5_000)})).unwrap());
+    let begun = Instant::now();
+    let small = || client.cast(&to, request(), &options);
+    let (refused, one, two, three) = tokio::join!(client.cast(&to, long, &options), small(), small(), small());
+    let refused = refused.unwrap_err();
+    assert!(!refused.may_have_run() && !refused.is_retryable(), "{refused:?}");
+    let told = refused.to_string();
+    assert!(told.contains("MessageSizeExceeded") && told.contains("no more than 1000 bytes here"), "{told}");
+    for small in [one, two, three] {
+        small.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    client.close().await;
+}
+
+/// The same on RabbitMQ, which ends the session for it: a reply that is too long fails its call at once, and that alone.
+#[tokio::test]
+async fn a_reply_that_rabbitmq_refuses_fails_its_call_alone() {
+    let broker = Broker::builder().plugin("rabbitmq_amqp1_0").config("max_message_size = 1000000").start().await;
+    let url = format!("amqp://guest:guest@127.0.0.1:{}/", broker.port());
+    let (server, client) = (connect(&url).await.unwrap(), connect(&url).await.unwrap());
+    let to = Target::topic("large");
+    let mut listener = server.listen(&to.clone().server("one"), &ListenOptions::new()).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok(delivery) = listener.recv().await {
+            delivery.settle.ack();
+            let text = if &*delivery.message.method == "large" { "x".repeat(2_000_000) } else { "small".into() };
+            let reply = Reply::Result(Payload::encode(&text).unwrap());
+            tokio::spawn(async move { delivery.replier.unwrap().reply(reply).await });
+        }
+    });
+    let options = CallOptions::new().with_timeout(SOON);
+    let call = |method: &str| client.call(&to, Request::new(method, Payload::empty_object()), &options);
+    call("small").await.unwrap();
+    let begun = Instant::now();
+    let (large, one, two) = tokio::join!(call("large"), call("small"), call("small"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for small in [one, two] {
+        assert!(matches!(small.unwrap(), Reply::Result(_)));
+    }
+    let Reply::Failure(failure) = large.unwrap() else { panic!("a reply of 2 MB came") };
+    assert!(failure.message.contains("the reply was refused"), "{failure:?}");
+    client.close().await;
+    server.close().await;
+}
+
 #[tokio::test]
 async fn wrong_credentials_are_refused_at_once() {
     let broker = Broker::builder().plugin("rabbitmq_amqp1_0").start().await;

@@ -198,6 +198,13 @@ impl<M: Clone> Broker<M> {
         Ok(())
     }
 
+    /// How many consume a queue, but for those whose connection is down.
+    pub(crate) fn consumers(&self, name: &QueueName) -> usize {
+        let queue = self.names.get(name).and_then(|id| self.queues.get(id));
+        let up = |id: &&ConsumerId| self.consumers.get(id).is_some_and(|consumer| !consumer.suspended);
+        queue.map_or(0, |queue| queue.turns.iter().filter(up).count())
+    }
+
     /// Removes the queues whose time without a consumer is over.
     pub(crate) fn sweep(&mut self, now: Instant) {
         if self.expiring.is_empty() {

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oxlo_transport::{Reply, Retry, TransportError, failure::Failure, listener::ReplySink, parts::pending::ReplyPart};
+use oxlo_transport::{
+    Reply, Retry, TransportError,
+    failure::Failure,
+    listener::{Caller, ReplySink},
+    parts::pending::ReplyPart,
+};
 use tokio::task::coop::consume_budget;
 
 use crate::{
@@ -21,6 +26,10 @@ pub(crate) struct Answerer {
 
 #[async_trait]
 impl ReplySink for Answerer {
+    fn caller(&self) -> Option<Caller> {
+        Some(Caller::new(format!("connection {}", self.answer.to.0), self.answer.call.simple().to_string()))
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         self.send(Traffic::Heartbeats, ReplyPart::Heartbeat).await
     }

@@ -14,7 +14,7 @@ use oxlo_transport::{
 use tokio::{
     sync::{Notify, watch},
     task::coop::consume_budget,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tracing::Instrument;
 use uuid::Uuid;
@@ -238,6 +238,7 @@ impl Transport for MemoryTransport {
         let mut capabilities = Capabilities::FULL;
         capabilities.isolates_exchanges = !self.shared;
         capabilities.request_queues = true;
+        capabilities.counts_listeners = true;
         capabilities
     }
 
@@ -398,6 +399,23 @@ impl Transport for MemoryTransport {
             };
             TransportError::Topology { object: queue.to_string(), reason }
         })
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        on.refuse_fanout()?;
+        let queue = QueueName::Shared(self.route(on)?);
+        let (begun, mut state) = (Instant::now(), self.state());
+        let up = state.wait_for(|state| !matches!(state, ConnectionState::Disconnected(_)));
+        match timeout(within, up).await {
+            Ok(Ok(state)) if *state == ConnectionState::Closed => return Err(TransportError::Closed),
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Err(TransportError::Closed),
+            Err(_) => {
+                let broker = format!("memory://{}", self.link.bus.name());
+                return Err(TransportError::Unreachable { broker, waited: begun.elapsed(), source: None });
+            }
+        }
+        Ok(u32::try_from(self.link.bus.lock().requests.consumers(&queue)).unwrap_or(u32::MAX))
     }
 
     fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {

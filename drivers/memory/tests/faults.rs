@@ -240,6 +240,23 @@ async fn cleared_faults_do_not_happen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listener_that_was_stopped_while_disconnected_takes_nothing_more() {
+    let mut stage = Stage::new("stop-disconnected").await;
+    let faults = stage.bus.faults();
+    assert_eq!(faults.disconnect("server", "cable pulled"), 1);
+    stage.listener.stop().await;
+    assert_eq!(faults.reconnect("server"), 1);
+    stage.cast(7).await.unwrap();
+    assert!(!stage.listener.is_subscribed());
+    assert!(matches!(stage.listener.recv().await, Err(TransportError::Closed)));
+    let other = stage.bus.connect(Some("other"), Settings::default());
+    let mut listener = other.listen(&stage.to.clone().server("other"), &ListenOptions::new()).await.unwrap();
+    let got = listener.recv().await.unwrap();
+    assert_eq!((number(&got), got.redelivered), (7, false));
+    got.settle.ack();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disconnected_client_waits_or_fails_as_its_options_say() {
     let mut stage = Stage::new("disconnect-client").await;
     let faults = stage.bus.faults();

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use oxlo_transport::{
     TransportError,
+    error::Cause,
     parts::{
         backoff::jitter,
         supervisor::{Next, Start, Supervisor},
@@ -18,7 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::link::{ATTEMPT_LIMIT, AttemptError, Dialler, Down, LinkState, Plan};
+use crate::{
+    link::{ATTEMPT_LIMIT, AttemptError, Dialler, Down, LinkState, Plan},
+    outage::Outage,
+};
 
 /// How long a broker that refused us for good is left alone.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
@@ -27,6 +31,11 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct LostBecause(String);
+
+/// Why an attempt was given up.
+fn silent() -> Cause {
+    Arc::new(LostBecause(format!("no answer within {ATTEMPT_LIMIT:?}")))
+}
 
 pub(crate) struct Keeper<D: Dialler> {
     dialler: D,
@@ -74,6 +83,7 @@ impl<D: Dialler> Keeper<D> {
         // Whether another link's success says that this one's next attempt would succeed as well.
         let mut unreachable = false;
         let mut refusal = None;
+        let mut outage = Outage::begin(self.plan.role, Instant::now());
         loop {
             let (host, after) = match next {
                 Next::Connect { host, after } => (host, after + self.paced(attempts)),
@@ -93,15 +103,17 @@ impl<D: Dialler> Keeper<D> {
                     Ok(()) = news.changed(), if unreachable => {}
                 }
             };
-            if stop.run_until_cancelled(pause).await.is_none() {
+            if stop.run_until_cancelled(outage.logged_during(pause)).await.is_none() {
                 break;
             }
             news.mark_unchanged();
             let Some(broker) = self.plan.places.get(host).cloned() else { break };
-            let Some(attempt) = stop.run_until_cancelled(self.attempt(host, &broker)).await else { break };
+            let attempt = outage.logged_during(self.attempt(host, &broker));
+            let Some(attempt) = stop.run_until_cancelled(attempt).await else { break };
             match attempt {
                 Ok((session, mut custody)) => {
-                    info!(broker, role, "connected");
+                    let after = outage.lasting(Instant::now());
+                    info!(broker, role, failed_attempts = attempts, ?after, "connected");
                     attempts = 0;
                     self.supervisor.connected(Instant::now());
                     self.news.send_replace(());
@@ -119,12 +131,14 @@ impl<D: Dialler> Keeper<D> {
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
                     news.mark_unchanged();
                     unreachable = false;
+                    outage = Outage::begin(self.plan.role, Instant::now());
                     next = self.supervisor.lost(Instant::now(), &mut rand::rng());
                 }
                 Err(failed) => {
                     attempts += 1;
                     let cause = failed.error;
                     debug!(broker, role, %cause, source = ?std::error::Error::source(&cause), "no connection");
+                    outage.failed(&broker, &cause);
                     unreachable = !failed.permanent;
                     next = if failed.nobody {
                         self.supervisor.refused(Instant::now(), &mut rand::rng())
@@ -156,7 +170,7 @@ impl<D: Dialler> Keeper<D> {
         let opening = Box::pin(async {
             timeout(ATTEMPT_LIMIT, self.dialler.open(host))
                 .await
-                .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), None)))
+                .unwrap_or_else(|_| Err(AttemptError::passing(broker.to_owned(), begun.elapsed(), Some(silent()))))
         });
         let label = |failed: &AttemptError| failed.error.label();
         connecting(D::SYSTEM, broker, self.plan.role.name(), label, opening).await

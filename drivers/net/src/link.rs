@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{keeper::Keeper, socket::ConnectError};
+use crate::{keeper::Keeper, patience::Patience, socket::ConnectError};
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
@@ -61,11 +61,11 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
-    /// The broker at `place` refuses us, and would again.
+    /// The broker at `place` refuses us, and would again unless the refusal [may pass](Refusal::may_pass).
     #[must_use]
     pub fn refused(place: String, refusal: Refusal, reason: impl Into<String>) -> Self {
         let error = TransportError::Refused { refusal, broker: place, reason: reason.into() };
-        Self { error, permanent: true, nobody: false }
+        Self { error, permanent: !refusal.may_pass(), nobody: false }
     }
 
     /// No connection to `place` this time.
@@ -163,6 +163,16 @@ pub struct Down {
     pub gave_up: bool,
 }
 
+impl Down {
+    /// Whether each of `hosts` was tried as often as `retry` says.
+    #[must_use]
+    pub fn exhausted(&self, retry: Retry, hosts: usize) -> bool {
+        let Retry::Times(times) = retry else { return false };
+        let hosts = u32::try_from(hosts).unwrap_or(u32::MAX).max(1);
+        self.attempts >= hosts.saturating_mul(times.saturating_add(1))
+    }
+}
+
 /// A connection that comes back by itself. Dropping it closes the connection in the background.
 #[derive(Debug)]
 pub struct Link<S> {
@@ -201,30 +211,37 @@ impl<S: Send + Sync + 'static> Link<S> {
     ///
     /// # Errors
     ///
-    /// `Refused` once every host was tried and one refuses us for good, `Unreachable` once every host was tried as
-    /// often as `retry` says.
+    /// `Refused` once every host was tried and one refuses us for good. Once every host was tried as often as `retry`
+    /// says, `Refused` if the last one refused us in a way that may pass, else `Unreachable`.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub async fn first_connection(&self, retry: Retry) -> Result<Arc<S>, TransportError> {
         let begun = Instant::now();
-        let hosts = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         let mut state = self.state();
         let settled = |state: &LinkState<S>| match state {
             LinkState::Up(session) => Some(Ok(session.clone())),
             LinkState::Closed => Some(Err(TransportError::Closed)),
             LinkState::Down(down) if down.gave_up => Some(Err(down.cause.clone().unwrap_or(TransportError::Closed))),
-            LinkState::Down(down) => match retry {
-                Retry::Times(times) if down.attempts >= hosts.saturating_mul(times.saturating_add(1)) => {
-                    Some(Err(unreachable(self.places.join(", "), begun, down.cause.clone())))
-                }
-                _ => None,
-            },
+            LinkState::Down(down) if down.exhausted(retry, self.places.len()) => Some(Err(match &down.cause {
+                Some(refused @ TransportError::Refused { .. }) => refused.clone(),
+                cause => unreachable(self.places.join(", "), begun, cause.clone()),
+            })),
+            LinkState::Down(_) => None,
         };
         match state.wait_for(|state| settled(state).is_some()).await {
             Ok(state) => settled(&state).unwrap_or(Err(TransportError::Closed)),
             Err(_) => Err(TransportError::Closed),
+        }
+    }
+
+    /// Why it is down, or why the last attempt to connect failed; `None` while it is up, or was never told to connect.
+    #[must_use]
+    pub fn failure(&self) -> Option<TransportError> {
+        match &*self.state.borrow() {
+            LinkState::Down(down) => down.cause.clone(),
+            LinkState::Up(_) | LinkState::Closed => None,
         }
     }
 
@@ -264,6 +281,27 @@ pub async fn connected<S>(state: &mut watch::Receiver<LinkState<S>>) -> Option<A
         LinkState::Up(session) => Some(session.clone()),
         LinkState::Down(_) | LinkState::Closed => None,
     }
+}
+
+/// Resolves when each of `hosts` was tried as often as `patience` says, with the error for whoever waits; never for one that
+/// wants it tried on.
+pub async fn exhausted<S>(
+    mut state: watch::Receiver<LinkState<S>>,
+    hosts: usize,
+    places: String,
+    patience: &Patience,
+) -> TransportError {
+    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(patience.retry, hosts));
+    if patience.retry != Retry::Forever
+        && let Ok(state) = state.wait_for(over).await
+    {
+        let cause = match &*state {
+            LinkState::Down(down) => down.cause.clone(),
+            LinkState::Up(_) | LinkState::Closed => None,
+        };
+        return unreachable(places, patience.begun, cause);
+    }
+    std::future::pending().await
 }
 
 /// No connection in time, to any of `places`.

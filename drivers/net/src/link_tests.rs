@@ -131,6 +131,7 @@ async fn an_attempt_without_an_answer_ends() {
     let error = rig.link.first_connection(Retry::Times(0)).await.unwrap_err();
     assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
     assert_eq!(begun.elapsed(), ATTEMPT_LIMIT);
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no answer within 5s");
     assert_eq!(rig.log(), ["open 0"]);
 }
 
@@ -165,4 +166,114 @@ async fn closing_ends_an_attempt_and_a_link_that_never_began() {
         pace: Pace::default(),
     };
     Link::spawn(dialler, plan, &watch::Sender::new(())).close().await;
+}
+
+/// What is logged on this thread while the guard lives.
+fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    #[derive(Clone)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let buffer = Buffer(log.clone());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(move || buffer.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+fn lines(log: &Mutex<Vec<u8>>) -> Vec<String> {
+    String::from_utf8(log.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn unreachable_because(why: &'static str) -> AttemptError {
+    let source = Arc::new(std::io::Error::other(why));
+    AttemptError::passing("mq0:1".to_owned(), Duration::ZERO, Some(source))
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_broker_is_logged_after_a_second_and_then_every_half_minute() {
+    let (log, _guard) = logged();
+    let script = (0..400).map(|_| Err(unreachable_because("no route to host"))).collect();
+    let rig = Rig::alone(1, script);
+    let waiting = rig.link.first_connection(Retry::Forever);
+    assert!(timeout(Duration::from_millis(990), waiting).await.is_err());
+    assert!(lines(&log).is_empty(), "{:?}", lines(&log));
+    tokio::time::sleep(Duration::from_secs(39)).await;
+    let seen = lines(&log);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    for (line, lasting) in seen.iter().zip(["lasting=1", "lasting=31"]) {
+        assert!(line.contains("WARN") && line.contains("no connection to the broker, retrying"), "{line}");
+        assert!(line.contains("broker=\"mq0:1\"") && line.contains("role=\"publish\""), "{line}");
+        assert!(line.contains(lasting) && line.contains("no route to host") && line.contains("attempts="), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_logged_from_the_loss_to_the_new_connection() {
+    let (log, _guard) = logged();
+    let mut script = vec![Ok(())];
+    script.extend((0..30).map(|_| Err(unreachable_because("refused"))));
+    script.push(Ok(()));
+    let rig = Rig::alone(1, script);
+    rig.link.first_connection(Retry::Times(0)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut state = rig.link.state();
+    rig.lost.notify_one();
+    state.wait_for(|state| matches!(state, LinkState::Down(_))).await.unwrap();
+    connected(&mut state).await.unwrap();
+    let seen = lines(&log);
+    assert!(seen.len() >= 5, "{seen:?}");
+    assert!(seen[0].contains("connected") && seen[1].contains("connection lost"), "{seen:?}");
+    let last = seen.len() - 1;
+    assert!(seen[2..last].iter().all(|line| line.contains("no connection to the broker")), "{seen:?}");
+    assert!(seen[last].contains("connected") && seen[last].contains("failed_attempts=30"), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_is_not_logged_as_one() {
+    let (log, _guard) = logged();
+    let rig = Rig::alone(1, vec![Err(unreachable_because("refused")), Ok(())]);
+    rig.link.first_connection(Retry::Forever).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(lines(&log).len(), 1, "{:?}", lines(&log));
+}
+
+fn over_the_limit() -> AttemptError {
+    AttemptError::refused("mq:1".to_owned(), Refusal::ConnectionLimit, "connection limit (0) is reached")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_may_pass_is_tried_on() {
+    let rig = Rig::alone(1, vec![Err(over_the_limit()), Err(over_the_limit()), Ok(())]);
+    rig.link.first_connection(Retry::Forever).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_may_pass_is_told_when_the_retries_are_used_up() {
+    let mut rig = Rig::alone(1, vec![Err(over_the_limit()), Err(over_the_limit())]);
+    let error = rig.link.first_connection(Retry::Times(1)).await.unwrap_err();
+    assert_eq!(error.to_string(), "mq:1 refused the connection: connection limit (0) is reached");
+    assert!(error.is_retryable() && !error.may_have_run());
+    assert_eq!(rig.log().len(), 2);
+}
+
+#[test]
+fn a_retry_is_one_more_round_through_all_hosts() {
+    let after = |attempts| Down { attempts, ..Down::default() };
+    for (hosts, times, attempts) in [(1, 0, 1), (1, 2, 3), (3, 0, 3), (3, 1, 6)] {
+        let retry = Retry::Times(times);
+        assert!(after(attempts).exhausted(retry, hosts), "{hosts} {times}");
+        assert!(!after(attempts - 1).exhausted(retry, hosts), "{hosts} {times}");
+    }
+    assert!(!after(u32::MAX).exhausted(Retry::Forever, 1));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oxlo_transport::{ConnectionState, TransportError};
 use tokio::sync::watch;
 
-use crate::link::LinkState;
+use crate::{link::LinkState, text::chain};
 
 /// What one side says for itself.
 #[derive(Clone, Debug)]
@@ -76,25 +76,25 @@ impl Drop for Following {
     }
 }
 
+/// The state of the worse connection: a transport is connected when each connection it has used so far is. The text of a
+/// disconnected one names which of them is down.
 fn join(publishing: Side, consuming: Side, was_up: bool) -> ConnectionState {
+    let down = |cause: &Option<TransportError>, was_used: bool| cause.is_some() || was_used;
     match (publishing, consuming) {
         (Side::Closed, _) => ConnectionState::Closed,
-        (Side::Down(cause), _) if cause.is_some() || was_up => disconnected(cause.as_ref()),
-        (_, Side::Down(Some(cause))) => disconnected(Some(&cause)),
+        (Side::Down(publishing), Side::Down(consuming)) if down(&publishing, was_up) && consuming.is_some() => {
+            disconnected("both connections", publishing.or(consuming).as_ref())
+        }
+        (Side::Down(cause), _) if down(&cause, was_up) => disconnected("the publishing connection", cause.as_ref()),
+        (_, Side::Down(Some(cause))) => disconnected("the consuming connection", Some(&cause)),
         (Side::Blocked(reason), _) => ConnectionState::Blocked(reason),
         (Side::Up | Side::Down(_), _) => ConnectionState::Connected,
     }
 }
 
-fn disconnected(cause: Option<&TransportError>) -> ConnectionState {
-    let text = cause.map_or_else(
-        || "the connection was lost".to_owned(),
-        |cause| {
-            let source = std::error::Error::source(cause).map(|source| format!(": {source}"));
-            format!("{cause}{}", source.unwrap_or_default())
-        },
-    );
-    ConnectionState::Disconnected(text.into())
+fn disconnected(which: &str, cause: Option<&TransportError>) -> ConnectionState {
+    let why = cause.map_or_else(|| "it was lost".to_owned(), |cause| chain(cause));
+    ConnectionState::Disconnected(format!("{which}: {why}").into())
 }
 
 #[cfg(test)]
@@ -117,12 +117,22 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_names_the_connections_that_are_down() {
+        let text = |publishing, consuming| join(publishing, consuming, true).to_string();
+        let lost = || Side::Down(lost());
+        assert!(text(lost(), Side::Up).starts_with("disconnected: the publishing connection: the connection was lost"));
+        assert!(text(lost(), Side::Down(None)).starts_with("disconnected: the publishing connection: "));
+        assert!(text(Side::Up, lost()).starts_with("disconnected: the consuming connection: "));
+        assert!(text(lost(), lost()).starts_with("disconnected: both connections: "));
+    }
+
+    #[test]
     fn a_side_that_was_never_asked_is_no_loss() {
         assert_eq!(join(Side::Up, Side::Down(None), true), ConnectionState::Connected);
         assert_eq!(join(Side::Down(None), Side::Down(None), false), ConnectionState::Connected);
         assert_eq!(
             join(Side::Down(None), Side::Up, true),
-            ConnectionState::Disconnected("the connection was lost".into())
+            ConnectionState::Disconnected("the publishing connection: it was lost".into())
         );
     }
 

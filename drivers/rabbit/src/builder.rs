@@ -195,6 +195,8 @@ setters! {
         DeclareMismatch::Fail => "fail",
         DeclareMismatch::Adopt => "adopt",
     };
+    /// Sets the pause between two checks of a listener's exchanges and bindings; zero: no checks.
+    self_check_interval(pause: Duration) -> "self_check_interval" = pause.as_secs_f64();
 }
 
 /// The method that sets an option.

@@ -43,6 +43,8 @@ pub(crate) struct Config {
     /// Whether a reply to a queue that does not exist is noticed at all.
     pub(crate) mandatory_replies: bool,
     pub(crate) cancel_on_failover: bool,
+    /// The pause between two checks that messages still reach a listener's queues.
+    pub(crate) self_check: Option<Duration>,
 }
 
 /// `hostname` and `processname`.
@@ -77,6 +79,8 @@ pub(crate) enum Login {
 }
 
 const DEFAULT_PORT: u16 = 5672;
+const SELF_CHECK: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const GUEST: &str = "guest";
 const LOGIN_METHODS: &[&str] = &["AMQPLAIN", "PLAIN", "EXTERNAL"];
 const MISMATCHES: &[&str] = &["fail", "adopt"];
@@ -123,6 +127,8 @@ impl Config {
             missing_queue_retry: missing_queue_retry(&mut options)?,
             mandatory_replies: options.bool("direct_mandatory_flag")?.unwrap_or(true),
             cancel_on_failover: options.bool("enable_cancel_on_failover")?.unwrap_or(false),
+            self_check: Some(options.seconds("self_check_interval", ..=DAY)?.unwrap_or(SELF_CHECK))
+                .filter(|every| !every.is_zero()),
         };
         options.finish()?;
         Ok(config)

@@ -12,13 +12,16 @@ use std::{
     },
 };
 
-use lapin::Channel;
+use lapin::BasicProperties;
+use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{TransportError, parts::pending::PendingCalls};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    blame::{ChannelClose, Letter},
+    channels::OpenChannel,
     connection::Session,
     sabotage,
     stream::{Sender, StreamHandle},
@@ -49,64 +52,130 @@ impl Completion {
     }
 }
 
-/// One message to publish.
-#[derive(Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) route: &'a Arc<Route>,
+/// A message on its way to the broker, with all that it takes to publish it again.
+pub(crate) struct Flight {
+    pub(crate) route: Arc<Route>,
+    /// As it is on the wire.
+    pub(crate) body: Vec<u8>,
     pub(crate) mandatory: bool,
-    /// As they are on the wire.
-    pub(crate) properties: &'a [u8],
-    pub(crate) body: &'a [u8],
-    pub(crate) id: Uuid,
+    /// Whether the broker drops it when the deadline is over.
+    pub(crate) expires: bool,
+    /// The properties of a message that came and is sent once more.
+    pub(crate) again: Option<Box<BasicProperties>>,
+    pub(crate) patience: Patience,
+    pub(crate) completion: Completion,
+    /// Its share of the room for messages.
+    pub(crate) weight: Option<OwnedSemaphorePermit>,
+    /// Under which it was sent, if it was.
+    pub(crate) id: Option<Uuid>,
+    /// An earlier publish of it may have reached its queue.
+    pub(crate) in_doubt: bool,
+    /// How often its exchange was declared again because the broker did not find it.
+    pub(crate) declared_again: u8,
 }
 
-/// What comes back of a message that was not sent.
-pub(crate) type Unsent = Box<(Completion, OwnedSemaphorePermit)>;
+impl Flight {
+    /// What the broker can have against it.
+    pub(crate) fn letter(&self) -> Letter<'_> {
+        Letter { route: &self.route, size: self.body.len() }
+    }
+
+    /// Ends it as the broker's confirm says.
+    pub(crate) fn finish(self, acked: bool, returned: bool) {
+        let Self { route, completion, .. } = self;
+        completion.complete(if returned {
+            metrics::counter!("oxlo_returned_total").increment(1);
+            Err(TransportError::Undeliverable {
+                exchange: route.exchange.clone(),
+                routing_key: route.routing_key.clone(),
+            })
+        } else if acked {
+            Ok(())
+        } else {
+            let reason = "it answered basic.nack; the queue may be full or its node down".to_owned();
+            Err(TransportError::Rejected { routing_key: route.routing_key.clone(), reason })
+        });
+    }
+
+    /// Ends it with an error.
+    pub(crate) fn fail(self, error: TransportError) {
+        self.completion.complete(Err(error));
+    }
+
+    /// Ends it with an error that says that nothing was sent, which an earlier publish may belie.
+    pub(crate) fn fail_unsent(self, error: TransportError) {
+        let error = match self.in_doubt {
+            true => TransportError::ConnectionLost { source: Some(Arc::new(error)) },
+            false => error,
+        };
+        self.fail(error);
+    }
+
+    /// Whether somebody still waits for its outcome.
+    pub(crate) fn is_awaited(&self) -> bool {
+        match &self.completion {
+            Completion::Told(teller) => !teller.is_closed(),
+            Completion::Call { pending, message_id } => pending.is_waiting(message_id),
+        }
+    }
+}
+
+/// What was in flight on a channel that the broker closed.
+pub(crate) struct Wreck {
+    pub(crate) close: ChannelClose,
+    /// In the order in which they were sent, each with whether the broker has returned it.
+    pub(crate) flights: Vec<(Flight, bool)>,
+}
+
+/// Takes what was in flight on channels that the broker closed.
+pub(crate) type Wrecks = mpsc::UnboundedSender<Wreck>;
 
 /// A channel in confirm mode.
 pub(crate) struct ConfirmingChannel {
-    channel: Channel,
+    // Taken by the drop alone.
+    channel: Option<OpenChannel>,
+    id: u16,
     sender: Sender,
     ledger: Arc<Ledger>,
     stream: StreamHandle,
 }
 
 impl ConfirmingChannel {
-    /// Opens a channel and asks for confirms on it.
-    pub(crate) async fn open(session: &Session) -> lapin::Result<Self> {
+    /// Opens a channel and asks for confirms on it. What is in flight when the broker closes it goes to `wrecks`.
+    pub(crate) async fn open(session: &Session, wrecks: Wrecks) -> lapin::Result<Self> {
         let channel = session.channel().await?;
         let stream = session.stream().clone();
-        let ledger = Ledger::new(stream.under_way());
+        let ledger = Ledger::new(stream.under_way(), wrecks);
         stream.ports().publish(channel.id(), &ledger);
         let sender = session.sender(&channel);
         // lapin does not learn of it: it would count confirms that it will not see.
         if let Some(mut sending) = sender.begin() {
             sending.frames().confirm_select();
         }
-        Ok(Self { channel, sender, ledger, stream })
+        Ok(Self { id: channel.id(), channel: Some(channel), sender, ledger, stream })
     }
 
-    /// Hands a message over. When this returns it is on its way, and `completion` will learn what became of it.
+    /// Hands a message over, with its properties as they are on the wire. When this returns it is on its way.
     ///
     /// # Errors
     ///
     /// Gives the message back if the channel is gone; nothing was sent then.
-    pub(crate) fn publish(
-        &self,
-        message: Message<'_>,
-        completion: Completion,
-        weight: OwnedSemaphorePermit,
-    ) -> Result<(), Unsent> {
-        let Message { route, mandatory, properties, body, id } = message;
-        let flight = Flight { id: id.as_u128(), route: route.clone(), completion, weight };
+    pub(crate) fn publish(&self, id: Uuid, properties: &[u8], flight: Flight) -> Result<(), Box<Flight>> {
         // Entered while nobody else sends: tags are in the order of the frames.
         let Some(mut sending) = self.sender.begin() else {
+            // lapin closed it, or the stream ended.
             self.ledger.end();
-            return Err(flight.unsent());
+            return Err(Box::new(flight));
         };
-        self.ledger.enter(flight).map_err(|flight| flight.unsent())?;
-        sending.frames().publish((&route.exchange, &route.routing_key), mandatory, properties, body);
-        Ok(())
+        self.ledger.enter(id, flight, |flight| {
+            let Flight { route, mandatory, body, .. } = flight;
+            sending.frames().publish((&route.exchange, &route.routing_key), *mandatory, properties, body);
+        })
+    }
+
+    /// Whether the channel is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.ledger.gone.is_cancelled()
     }
 
     /// Resolves when the channel is gone.
@@ -131,41 +200,11 @@ impl Drop for ConfirmingChannel {
     fn drop(&mut self) {
         let mut book = lock(&self.ledger.book);
         if book.outstanding > 0 {
-            book.kept = Some(self.channel.clone());
+            book.kept = self.channel.take();
             return;
         }
         drop(book);
-        self.stream.ports().forget(self.channel.id(), &self.ledger);
-    }
-}
-
-/// A message whose confirm has not come.
-struct Flight {
-    id: u128,
-    route: Arc<Route>,
-    completion: Completion,
-    weight: OwnedSemaphorePermit,
-}
-
-impl Flight {
-    fn unsent(self) -> Unsent {
-        Box::new((self.completion, self.weight))
-    }
-
-    fn finish(self, acked: bool, returned: bool) {
-        let Self { route, completion, .. } = self;
-        completion.complete(if returned {
-            metrics::counter!("oxlo_returned_total").increment(1);
-            Err(TransportError::Undeliverable {
-                exchange: route.exchange.clone(),
-                routing_key: route.routing_key.clone(),
-            })
-        } else if acked {
-            Ok(())
-        } else {
-            let reason = "it answered basic.nack; the queue may be full or its node down".to_owned();
-            Err(TransportError::Rejected { routing_key: route.routing_key.clone(), reason })
-        });
+        self.stream.ports().forget(self.id, &self.ledger);
     }
 }
 
@@ -174,6 +213,7 @@ pub(crate) struct Ledger {
     book: Mutex<Book>,
     /// How much is under way on the stream.
     all: Arc<AtomicUsize>,
+    wrecks: Wrecks,
     gone: CancellationToken,
     idle: Notify,
 }
@@ -188,22 +228,26 @@ struct Book {
     returned: Vec<u128>,
     open: bool,
     /// The channel, where only this ledger needs it any more.
-    kept: Option<Channel>,
+    kept: Option<OpenChannel>,
 }
 
 impl Ledger {
-    /// An empty one; `all` counts what is under way on the whole stream.
-    pub(crate) fn new(all: Arc<AtomicUsize>) -> Arc<Self> {
+    /// An empty one. `all` counts what is under way on the whole stream; `wrecks` takes what is in flight when the broker
+    /// closes the channel.
+    pub(crate) fn new(all: Arc<AtomicUsize>, wrecks: Wrecks) -> Arc<Self> {
         let book =
             Book { first: 1, flights: VecDeque::new(), outstanding: 0, returned: Vec::new(), open: true, kept: None };
-        Arc::new(Self { book: Mutex::new(book), all, gone: CancellationToken::new(), idle: Notify::new() })
+        Arc::new(Self { book: Mutex::new(book), all, wrecks, gone: CancellationToken::new(), idle: Notify::new() })
     }
 
-    fn enter(&self, flight: Flight) -> Result<(), Box<Flight>> {
+    /// Enters a message and has it written.
+    fn enter(&self, id: Uuid, mut flight: Flight, write: impl FnOnce(&Flight)) -> Result<(), Box<Flight>> {
         let mut book = lock(&self.book);
         if !book.open {
             return Err(Box::new(flight));
         }
+        write(&flight);
+        flight.id = Some(id);
         book.flights.push_back(Some(flight));
         book.outstanding += 1;
         self.all.fetch_add(1, Ordering::Relaxed);
@@ -250,19 +294,51 @@ impl Ledger {
         drop(kept);
     }
 
-    /// The channel is gone: what is on its way may have arrived or not.
+    /// The channel is gone with its connection, or by our own doing: what is on its way may have arrived or not.
     pub(crate) fn end(&self) {
+        for (flight, _) in self.shut() {
+            flight.fail(TransportError::ConnectionLost { source: None });
+        }
+        self.ended();
+    }
+
+    /// The broker has closed the channel: what was on its way is judged, and published again unless it was the cause.
+    pub(crate) fn closed(&self, close: ChannelClose) {
+        let flights = self.shut();
+        if !flights.is_empty()
+            && let Err(mpsc::error::SendError(wreck)) = self.wrecks.send(Wreck { close, flights })
+        {
+            for (flight, _) in wreck.flights {
+                flight.fail(TransportError::ConnectionLost { source: None });
+            }
+        }
+        self.ended();
+    }
+
+    /// Takes nothing more, and gives what is in flight, each with whether it was returned.
+    fn shut(&self) -> Vec<(Flight, bool)> {
         let mut book = lock(&self.book);
         book.open = false;
-        let (lost, kept) = (std::mem::take(&mut book.flights), book.kept.take());
+        let lost = std::mem::take(&mut book.flights);
+        let returned = std::mem::take(&mut book.returned);
+        drop(book);
+        let came_back = |flight: &Flight| flight.id.is_some_and(|id| returned.contains(&id.as_u128()));
+        let lost = lost.into_iter().flatten().map(|flight| {
+            let came_back = came_back(&flight);
+            (flight, came_back)
+        });
+        let lost: Vec<_> = lost.collect();
+        self.all.fetch_sub(lost.len(), Ordering::Relaxed);
+        lost
+    }
+
+    /// Tells whoever waits for the end, once everything that was in flight has gone where it belongs.
+    fn ended(&self) {
+        let mut book = lock(&self.book);
         book.outstanding = 0;
-        book.returned.clear();
+        let kept = book.kept.take();
         drop(book);
         self.gone.cancel();
-        for flight in lost.into_iter().flatten() {
-            self.all.fetch_sub(1, Ordering::Relaxed);
-            flight.completion.complete(Err(TransportError::ConnectionLost { source: None }));
-        }
         self.idle.notify_waiters();
         drop(kept);
     }
@@ -274,7 +350,8 @@ impl Book {
         let place = usize::try_from(tag.checked_sub(self.first)?).ok()?;
         let flight = self.flights.get_mut(place)?.take()?;
         self.outstanding -= 1;
-        let returned = self.returned.iter().position(|id| *id == flight.id || sabotage::breaks("returns"));
+        let own = flight.id.map(|id| id.as_u128());
+        let returned = self.returned.iter().position(|id| Some(*id) == own || sabotage::breaks("returns"));
         if let Some(place) = returned {
             self.returned.swap_remove(place);
         }
@@ -289,8 +366,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
+    use oxlo_transport::Retry;
     use proptest::prelude::*;
     use tokio::sync::Semaphore;
 
@@ -304,14 +382,31 @@ mod tests {
     }
 
     fn ledger() -> Arc<Ledger> {
-        Ledger::new(Arc::default())
+        Ledger::new(Arc::default(), mpsc::unbounded_channel().0)
+    }
+
+    fn flight(room: &Arc<Semaphore>) -> (Flight, Outcome) {
+        let (teller, told) = oneshot::channel();
+        let flight = Flight {
+            route: route(),
+            body: b"{}".to_vec(),
+            mandatory: false,
+            expires: false,
+            again: None,
+            patience: Patience::new(Duration::from_secs(1), Retry::Forever),
+            completion: Completion::Told(teller),
+            weight: Some(room.clone().try_acquire_owned().unwrap()),
+            id: None,
+            in_doubt: false,
+            declared_again: 0,
+        };
+        (flight, told)
     }
 
     fn enter(ledger: &Ledger, room: &Arc<Semaphore>, id: u128) -> Outcome {
-        let (teller, told) = oneshot::channel();
-        let weight = room.clone().try_acquire_owned().unwrap();
-        let flight = Flight { id, route: route(), completion: Completion::Told(teller), weight };
-        assert!(ledger.enter(flight).is_ok());
+        let (flight, told) = flight(room);
+        let mut written = 0;
+        assert!(ledger.enter(Uuid::from_u128(id), flight, |_| written += 1).is_ok() && written == 1);
         told
     }
 
@@ -357,11 +452,33 @@ mod tests {
         ledger.end();
         assert!(matches!(told.try_recv().unwrap(), Err(TransportError::ConnectionLost { .. })));
         assert!(ledger.gone.is_cancelled());
-        let (teller, _told) = oneshot::channel();
-        let weight = room.clone().try_acquire_owned().unwrap();
-        let late = Flight { id: 2, route: route(), completion: Completion::Told(teller), weight };
-        assert!(ledger.enter(late).is_err());
+        let (late, _told) = flight(&room);
+        assert!(ledger.enter(Uuid::nil(), late, |_| panic!("written to a channel that is gone")).is_err());
         assert_eq!(room.available_permits(), 9);
+    }
+
+    #[test]
+    fn what_was_in_flight_when_the_broker_closes_the_channel_is_kept_in_its_order() {
+        let (wrecks, mut wrecked) = mpsc::unbounded_channel();
+        let (ledger, room) = (Ledger::new(Arc::default(), wrecks), Arc::new(Semaphore::new(9)));
+        let mut told: Vec<_> = (1..=4).map(|id| enter(&ledger, &room, id)).collect();
+        ledger.settle(2, false, true);
+        ledger.returned(Uuid::from_u128(3));
+        let close = ChannelClose { code: 404, ..ChannelClose::default() };
+        ledger.closed(close.clone());
+        let wreck = wrecked.try_recv().unwrap();
+        assert_eq!(wreck.close, close);
+        let kept: Vec<_> =
+            wreck.flights.iter().map(|(flight, came_back)| (flight.id.unwrap().as_u128(), *came_back)).collect();
+        assert_eq!(kept, [(1, false), (3, true), (4, false)]);
+        assert!(told[1].try_recv().unwrap().is_ok() && told[0].try_recv().is_err());
+        assert_eq!((ledger.all.load(Ordering::Relaxed), room.available_permits()), (0, 6));
+        assert!(ledger.gone.is_cancelled());
+        drop(wrecked);
+        let (ledger, _) = (Ledger::new(Arc::default(), mpsc::unbounded_channel().0), ());
+        let mut lost = enter(&ledger, &room, 1);
+        ledger.closed(ChannelClose::default());
+        assert!(matches!(lost.try_recv().unwrap(), Err(TransportError::ConnectionLost { .. })), "nobody salvages");
     }
 
     proptest! {

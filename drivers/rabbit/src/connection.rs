@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
+    channels::{Closer, OpenChannel},
     config::{Config, Host, Login},
     error,
     stream::{self, GuardedStream, Sender, StreamHandle},
@@ -32,6 +33,9 @@ use crate::{
 
 /// What is offered to the broker: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
+
+/// How long lapin may take to pass on why the broker closed a connection, after the end of its stream.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// A connection that comes back by itself.
 pub(crate) type Link = link::Link<Session>;
@@ -43,25 +47,39 @@ pub(crate) type LinkState = link::LinkState<Session>;
 pub(crate) struct Session {
     connection: Connection,
     stream: StreamHandle,
+    closer: Closer,
+    /// Host and port of the broker.
+    place: String,
     /// The broker's reason while it takes no messages.
     pub(crate) blocked: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Session {
     /// A new channel.
-    pub(crate) async fn channel(&self) -> lapin::Result<Channel> {
-        self.connection.create_channel().await
+    pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
+        self.connection.create_channel().await.map(|channel| self.closer.guard(channel))
+    }
+
+    /// The limit that kept a channel from being opened; `None` if it was none.
+    pub(crate) fn channel_limit(&self, error: &lapin::Error) -> Option<TransportError> {
+        error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
     }
 
     /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
     /// request unanswered that it was given in the moment of the end.
+    ///
+    /// A broker that closes the connection says why just before the end, so that `work` has a moment to pass it on.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let mut work = std::pin::pin!(work);
         tokio::select! {
-            done = work => done,
+            done = &mut work => done,
             () = self.ended() => {
+                if let Ok(done) = timeout(LAST_WORD, work).await {
+                    return done;
+                }
                 let lost = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection was lost");
                 Err(lapin::Error::from(lost).into())
             }
@@ -70,7 +88,7 @@ impl Session {
 
     /// The right to send messages and acknowledgements on a channel.
     pub(crate) fn sender(&self, channel: &Channel) -> Sender {
-        self.stream.sender(channel.id(), self.connection.configuration().frame_max())
+        self.stream.sender(channel.id())
     }
 
     /// The stream under this incarnation.
@@ -134,7 +152,9 @@ impl Dialler for Lapin {
             error::from_handshake(host, &self.config.virtual_host, begun.elapsed(), error, handle.end())
         })?;
         let (sender, blocked) = watch::channel(None);
-        Ok((Arc::new(Session { connection, stream: handle, blocked }), sender))
+        let closer = Closer::spawn(handle.clone());
+        let place = host.place();
+        Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }
 
     async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {

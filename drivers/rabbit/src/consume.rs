@@ -9,7 +9,6 @@ use futures_util::{
     stream::{BoxStream, SelectAll},
 };
 use lapin::{
-    Channel,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -21,6 +20,7 @@ use oxlo_transport::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,9 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    connection::{Link, Session, session},
+    channels::OpenChannel,
+    config::Config,
+    connection::{Link, LinkState, Session, session, unreachable_after},
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
@@ -37,6 +39,7 @@ use crate::{
     received::Received,
     resend::{self, Resend},
     sabotage,
+    self_check::{SelfCheck, is_probe},
     settling::{Duplicates, Settling},
     stream::ports::{Inbox, Incoming},
     topology::{Subscription, short_string},
@@ -44,6 +47,9 @@ use crate::{
 
 /// How long the broker may take to confirm that a consumer is cancelled, a queue deleted, a channel closed.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a listener that runs waits after a limit kept it from subscribing again. Long, because the broker may close the
+/// connection, and with it everybody else's subscriptions, for each try.
+pub(crate) const LIMIT_PAUSE: Duration = Duration::from_secs(15);
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -92,37 +98,52 @@ pub(crate) struct Order<R> {
     pub(crate) deferrable: bool,
     /// Sends messages to their queue again.
     pub(crate) publisher: Arc<Publisher>,
+    /// How often it is checked that messages still reach the queues, and what asks the broker.
+    pub(crate) self_check: Option<(Duration, Arc<Publisher>)>,
     /// The name of its fanout queue, held as long as it listens.
     pub(crate) _name: Option<QueueName>,
 }
 
 impl<M: Send + 'static> Subscriber<M> {
-    /// Subscribes, and returns when the subscription stands.
+    /// Subscribes within `limit`, and returns when the subscription stands.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses, `Closed` if the link was closed.
-    pub(crate) async fn subscribe<R: Reader<Message = M>>(order: Order<R>) -> Result<Self, TransportError> {
+    /// `Topology` if the broker refuses a queue, `Refused` if no channel may be opened, `Closed` if the link was closed,
+    /// `Unreachable` with the last failure if it takes too long.
+    pub(crate) async fn subscribe<R: Reader<Message = M>>(
+        order: Order<R>,
+        config: &Config,
+        limit: Duration,
+    ) -> Result<Self, TransportError> {
+        let (begun, link) = (Instant::now(), order.link.clone());
         let (outbox, deliveries) = mpsc::unbounded_channel();
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
         let prefetch = order.prefetch;
+        let (failed, failure) = watch::channel(None);
         let keeper = Keeper {
             order,
             outbox,
             commands: inbox,
             subscribed: sender,
+            failed,
+            stopped: false,
             epoch: 0,
             offset: None,
             label: Uuid::new_v4(),
             resending: TaskTracker::new(),
         };
         tokio::spawn(keeper.run(first));
-        match refused.await {
-            Ok(Ok(())) => Ok(Self { deliveries, commands, subscribed, prefetch }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(TransportError::Closed),
+        match timeout(limit, refused).await {
+            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, prefetch }),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(TransportError::Closed),
+            Err(_) => {
+                let cause = link.failure().or_else(|| failure.borrow().clone());
+                Err(unreachable_after(config, begun, cause))
+            }
         }
     }
 
@@ -176,6 +197,10 @@ struct Keeper<R: Reader> {
     outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
+    /// Why the last try to subscribe failed.
+    failed: watch::Sender<Option<TransportError>>,
+    /// The listener takes nothing more: it is never subscribed again.
+    stopped: bool,
     epoch: u64,
     /// Where in the stream the last message stood that was handed out.
     offset: Option<i64>,
@@ -188,12 +213,14 @@ struct Keeper<R: Reader> {
 /// A subscription that stands.
 struct Live {
     session: Arc<Session>,
-    channel: Channel,
+    channel: OpenChannel,
     settling: Arc<Settling>,
     inbox: Inbox,
     /// Something comes of it when a consumer ends.
     consumers: SelectAll<BoxStream<'static, ()>>,
     tags: Vec<ShortString>,
+    /// The self-check; ends when it is dropped.
+    checking: JoinSet<()>,
 }
 
 /// Why a subscription no longer stands.
@@ -218,6 +245,10 @@ impl<R: Reader> Keeper<R> {
                 end = self.idle() => return farewell(end),
                 () = gone(&mut first) => return,
             };
+            if self.stopped {
+                return self.leave().await;
+            }
+            let mut limited = false;
             match session.clone().meanwhile(self.subscribe(&session)).await {
                 Ok(live) => {
                     if let Some(first) = first.take()
@@ -242,11 +273,16 @@ impl<R: Reader> Keeper<R> {
                         let _ = first.send(Err(error));
                         return;
                     }
-                    warn!(%error, "cannot subscribe again; it is tried on");
+                    warn!(%error, queues = ?self.order.subscription.queues, "resubscribe failed, retrying");
+                    limited = error::is_limit(&error);
+                    self.failed.send_replace(Some(error));
                 }
-                Err(DeclareError::Lost(error)) => debug!(%error, "cannot subscribe"),
+                Err(DeclareError::Lost(error)) => {
+                    debug!(%error, "cannot subscribe");
+                    self.failed.send_replace(Some(error::lost(error)));
+                }
             }
-            let pause = backoff.next(&mut rand::rng());
+            let pause = if limited { LIMIT_PAUSE } else { backoff.next(&mut rand::rng()) };
             tokio::select! {
                 () = sleep(pause) => {}
                 end = self.idle() => return farewell(end),
@@ -290,24 +326,35 @@ impl<R: Reader> Keeper<R> {
                     Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                     _ => DeclareError::Lost(failed),
                 })?;
+            channel.keep(consumer.clone());
             consumers.push(consumer.map(drop).chain(futures_util::stream::once(std::future::ready(()))).boxed());
             tags.push(tag);
         }
         self.epoch += 1;
-        Ok(Live { session: session.clone(), channel, settling, inbox, consumers, tags })
+        let mut checking = JoinSet::new();
+        if let Some((every, publisher)) = &self.order.self_check {
+            let check = SelfCheck {
+                every: *every,
+                channel: channel.clone(),
+                publisher: publisher.clone(),
+                subscription: self.order.subscription.clone(),
+            };
+            checking.spawn(check.run());
+        }
+        Ok(Live { session: session.clone(), channel, settling, inbox, consumers, tags, checking })
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
-        let (mut stopped, mut abandoned) = (false, false);
+        let mut abandoned = false;
         loop {
             tokio::select! {
-                incoming = live.inbox.recv(), if !stopped => match incoming {
+                incoming = live.inbox.recv(), if !self.stopped => match incoming {
                     Some(incoming) => self.take(&live.settling, incoming),
                     // The channel is gone.
                     None => return End::Lost,
                 },
                 // The broker cancelled a consumer.
-                _ = live.consumers.next(), if !stopped => return End::Lost,
+                _ = live.consumers.next(), if !self.stopped => return End::Lost,
                 // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
                 () = live.settling.idle(), if abandoned => {
                     self.close(live).await;
@@ -316,7 +363,6 @@ impl<R: Reader> Keeper<R> {
                 command = self.commands.recv(), if !abandoned => match command {
                     Some(Command::Stop(done)) => {
                         self.stop(&mut live).await;
-                        stopped = true;
                         let _ = done.send(());
                     }
                     Some(Command::Close(done)) => {
@@ -325,13 +371,14 @@ impl<R: Reader> Keeper<R> {
                     }
                     None => {
                         self.stop(&mut live).await;
-                        (stopped, abandoned) = (true, true);
+                        abandoned = true;
                     }
                 },
-                // A listener that was stopped has nothing to come back for: what it held is the broker's again.
-                () = live.session.ended() => return if stopped { End::Closed(None) } else { End::Lost },
+                () = live.session.ended() => return if abandoned { End::Closed(None) } else { End::Lost },
             }
-            while !stopped && let Ok(incoming) = live.inbox.try_recv() {
+            while !self.stopped
+                && let Ok(incoming) = live.inbox.try_recv()
+            {
                 self.take(&live.settling, incoming);
             }
         }
@@ -339,10 +386,15 @@ impl<R: Reader> Keeper<R> {
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
     fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) {
+        let probe = is_probe(&incoming);
         let Incoming { tag, consumer, redelivered, properties, body } = incoming;
+        let settler = settling.delivered(tag);
+        if probe {
+            settler.settle(Settlement::Ack);
+            return;
+        }
         let body = Bytes::from(body);
         let place = consumer.saturating_sub(1);
-        let settler = settling.delivered(tag);
         let Noted { counted, way } = properties::way(&properties);
         let came_back = counted.unwrap_or(0).max(u32::from(redelivered));
         let redeliveries = way.redeliveries.saturating_add(came_back);
@@ -419,7 +471,9 @@ impl<R: Reader> Keeper<R> {
 
     /// Cancels the consumers and gives back what had come and was not handed out.
     async fn stop(&mut self, live: &mut Live) {
+        self.stopped = true;
         self.subscribed.send_replace(false);
+        live.checking.shutdown().await;
         for tag in live.tags.drain(..) {
             let cancelled = live.channel.basic_cancel(tag, BasicCancelOptions::default());
             let _ = timeout(FAREWELL, cancelled).await;
@@ -434,24 +488,46 @@ impl<R: Reader> Keeper<R> {
         self.resending.close();
         let _ = timeout(FAREWELL, self.resending.wait()).await;
         live.settling.flush();
+        self.clean_up(&live.channel).await;
+    }
+
+    /// Waits for a stopped listener without a subscription to be done, and deletes what is its alone if the broker can be
+    /// reached then. Else that expires.
+    async fn leave(mut self) {
+        let end = self.idle().await;
+        let session = match &*self.order.link.state().borrow() {
+            LinkState::Up(session) => Some(session.clone()),
+            LinkState::Down(_) | LinkState::Closed => None,
+        };
+        if let Some(session) = session
+            && let Ok(Ok(channel)) = timeout(FAREWELL, session.meanwhile(session.channel())).await
+        {
+            self.clean_up(&channel).await;
+        }
+        farewell(end);
+    }
+
+    async fn clean_up(&self, channel: &OpenChannel) {
         for queue in &self.order.subscription.own {
             let Ok(name) = short_string(queue) else { continue };
-            let _ = timeout(FAREWELL, live.channel.queue_delete(name, QueueDeleteOptions::default())).await;
+            let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
         }
         // Last, because the broker closes the channel if somebody else consumes the queue.
         for queue in &self.order.subscription.transient {
             let Ok(name) = short_string(queue) else { continue };
             let unless_used = QueueDeleteOptions { if_unused: true, ..QueueDeleteOptions::default() };
-            let _ = timeout(FAREWELL, live.channel.queue_delete(name, unless_used)).await;
+            let _ = timeout(FAREWELL, channel.queue_delete(name, unless_used)).await;
         }
-        let _ = timeout(FAREWELL, live.channel.close(200, "OK".into())).await;
+        let _ = timeout(FAREWELL, channel.close(200, "OK".into())).await;
     }
 
-    /// Waits for the listener to be done while there is no subscription.
+    /// Waits for the listener to be done while there is no subscription. A stop is remembered, also when the future is
+    /// dropped after it.
     async fn idle(&mut self) -> End {
         loop {
             match self.commands.recv().await {
                 Some(Command::Stop(done)) => {
+                    self.stopped = true;
                     let _ = done.send(());
                 }
                 Some(Command::Close(done)) => return End::Closed(Some(done)),

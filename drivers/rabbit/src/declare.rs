@@ -10,6 +10,7 @@ use oxlo_transport::{Removal, TransportError};
 use tracing::warn;
 
 use crate::{
+    channels::OpenChannel,
     connection::Session,
     error,
     topology::{Declare, short_string},
@@ -28,6 +29,13 @@ pub(crate) enum DeclareError {
     Lost(lapin::Error),
 }
 
+impl DeclareError {
+    /// No channel to declare anything on.
+    pub(crate) fn no_channel(session: &Session, failed: lapin::Error) -> Self {
+        session.channel_limit(&failed).map_or(Self::Lost(failed), Self::Refused)
+    }
+}
+
 impl From<lapin::Error> for DeclareError {
     fn from(error: lapin::Error) -> Self {
         Self::Lost(error)
@@ -37,14 +45,14 @@ impl From<lapin::Error> for DeclareError {
 /// Declares everything in order, on `channel` if it still stands, else on a new one. Gives the channel it was done on.
 pub(crate) async fn declare_all(
     session: &Session,
-    mut channel: Option<Channel>,
+    mut channel: Option<OpenChannel>,
     declares: &[Declare],
-) -> Result<Channel, DeclareError> {
+) -> Result<OpenChannel, DeclareError> {
     let (mut races, mut adopted_now) = (0, 0);
     'again: loop {
         let channel = match channel.take().filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
-            None => session.channel().await.map_err(DeclareError::Lost)?,
+            None => session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?,
         };
         for declare in declares {
             let adopted = declare.mismatch().filter(|mismatch| mismatch.has_adopted(&declare.describe()));
@@ -72,6 +80,12 @@ pub(crate) async fn declare_all(
         }
         return Ok(channel);
     }
+}
+
+/// Declares one object on a channel, as it was declared before: with what the broker has, if that was adopted.
+pub(crate) async fn declare_on(channel: &Channel, declare: &Declare) -> lapin::Result<()> {
+    let adopted = declare.mismatch().is_some_and(|mismatch| mismatch.has_adopted(&declare.describe()));
+    one(channel, declare, adopted).await
 }
 
 /// Checks that nobody consumes a queue whose name is to be ours alone.

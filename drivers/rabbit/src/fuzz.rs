@@ -6,6 +6,7 @@ use amq_protocol::protocol::basic::parse_properties;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
@@ -71,7 +72,7 @@ pub type Tagged = (u64, Vec<u8>);
 pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<String>) {
     let ports = Ports::default();
     let mut inbox = ports.consume(1);
-    ports.publish(2, &Ledger::new(Arc::default()));
+    ports.publish(2, &Ledger::new(Arc::default(), mpsc::unbounded_channel().0));
     let (_, changed, error) = replay::replay_with(&ports, input, arrivals);
     let messages = std::iter::from_fn(|| inbox.try_recv().ok()).map(|message| (message.tag, message.body)).collect();
     (messages, changed, error.map(|error| error.to_string()))

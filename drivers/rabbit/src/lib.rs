@@ -19,13 +19,17 @@
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod acks;
+mod blame;
 mod builder;
+mod channels;
 mod config;
 mod confirms;
 mod connection;
 mod consume;
 mod declare;
 mod error;
+mod lane;
+mod listeners;
 mod names;
 mod notification;
 mod options;
@@ -37,6 +41,8 @@ mod request;
 mod resend;
 mod routes;
 mod sabotage;
+mod salvage;
+mod self_check;
 mod settling;
 mod stream;
 mod topology;

@@ -199,6 +199,14 @@ pub(crate) const OPTIONS: &[Known] = &[
             "what becomes of a queue or an exchange that is there with other properties (the broker's 406, `inequivalent arg`): an error with the object and both values, or it is used as it is and a warning says so; nothing is deleted",
         ),
     ),
+    known(
+        "self_check_interval",
+        "seconds, 0 to 86400",
+        "60 (not an option of oslo's)",
+        Works(
+            "the pause between two checks of a listener's exchanges and bindings; what was removed by hand is made again. A lost binding is logged where the listener is the only consumer of its queue, which is found out with an empty message through the exchange. 0: no checks",
+        ),
+    ),
 ];
 
 /// Why an option is refused, if it is.

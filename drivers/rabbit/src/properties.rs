@@ -37,6 +37,8 @@ const JSON: &str = "application/json";
 const KOMBU_GZIP: &str = "application/x-gzip";
 const KOMBU_BZIP2: &str = "application/x-bz2";
 const PERSISTENT: u8 = 2;
+/// RabbitMQ closes the channel over an expiration of more than ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// How a body is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +84,7 @@ pub(crate) fn outgoing(id: Uuid, expiration: Option<Duration>, packing: Option<P
     bytes.extend_from_slice(&[PERSISTENT, 0]);
     if let Some(timeout) = expiration {
         // Zero would expire at once unless somebody is waiting; a caller with less than a millisecond still calls.
-        short(&mut bytes, &timeout.as_millis().max(1).to_string());
+        short(&mut bytes, &timeout.min(LONGEST).as_millis().max(1).to_string());
     }
     short(&mut bytes, id.simple().encode_lower(&mut Uuid::encode_buffer()));
     bytes
@@ -280,6 +282,7 @@ mod tests {
         assert_eq!(expiration(&properties), Some(Duration::from_millis(1500)));
         assert_eq!(expiration(&outgoing(id, None, None)), None, "a cast does not expire");
         assert_eq!(expiration(&outgoing(id, Some(Duration::from_micros(1)), None)), Some(Duration::from_millis(1)));
+        assert_eq!(outgoing(id, Some(Duration::MAX), None).expiration(), Some("315360000000"), "ten years");
     }
 
     #[test]

@@ -1,49 +1,43 @@
-//! Publishing: a gate that opens when the broker takes messages, and bounded room for what is on its way.
+//! Publishing: what waits until the broker takes messages, and bounded room for what is on its way.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use foldhash::HashSet;
-use lapin::{BasicProperties, Channel};
-use oxlo_driver_net::{patience::Patience, room::Room};
-use oxlo_transport::{
-    Removal, Retry, TransportError,
-    parts::{backoff::Backoff, telemetry::Destination},
-};
+use lapin::BasicProperties;
+use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
+use oxlo_transport::{Removal, TransportError, parts::telemetry::Destination};
 use tokio::{
-    sync::{Mutex, Notify, OwnedSemaphorePermit, oneshot, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{Instant, error::Elapsed, timeout, timeout_at},
 };
 use tracing::debug;
+use uuid::Uuid;
 
 use crate::{
     config::Config,
-    confirms::{Completion, ConfirmingChannel, Message, Unsent},
-    connection::{Down, Link, LinkState, Session, unreachable_after},
-    declare::{DeclareError, declare_all, delete_unused},
-    lateness, properties,
+    confirms::{Completion, Flight},
+    connection::{Down, Link, unreachable_after},
+    declare::DeclareError,
+    error,
+    lane::{ClosedWhenDropped, Gate, Lane, keep},
+    lateness, properties, salvage,
     topology::{Declare, Route, fits},
 };
 
-/// How often channels are opened anew at most because the broker refuses messages.
-const RENEWAL: Duration = Duration::from_millis(500);
 const NO_ROOM: &str = "too many messages wait for the broker's confirm";
 /// How long closing waits for what is on its way.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// Until the keeper has noticed that a connection is lost, whoever tries again waits this long.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A message before it is known which connection takes it.
 pub(crate) struct Outgoing<'a> {
     pub(crate) route: &'a Arc<Route>,
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Vec<u8>,
     pub(crate) mandatory: bool,
     /// Whether the broker drops it when the deadline is over.
     pub(crate) expires: bool,
     /// The properties of a message that came and is sent once more, body as it is.
-    pub(crate) again: Option<BasicProperties>,
+    pub(crate) again: Option<Box<BasicProperties>>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -54,80 +48,10 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Whether the broker takes messages.
-#[derive(Clone)]
-pub(crate) enum Gate {
-    Open(Arc<Lane>),
-    Blocked(Arc<str>),
-    Down(Down),
-    Closed,
-}
-
-impl fmt::Debug for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open(_) => "Open",
-            Self::Blocked(_) => "Blocked",
-            Self::Down(_) => "Down",
-            Self::Closed => "Closed",
-        })
-    }
-}
-
-/// The publishing channels of one incarnation of the connection.
-pub(crate) struct Lane {
-    session: Arc<Session>,
-    steady: ConfirmingChannel,
-    /// For exchanges that may vanish at any moment: publishing to a missing exchange ends the channel.
-    fragile: ConfirmingChannel,
-    declared: RwLock<HashSet<String>>,
-    declarer: Mutex<Option<Channel>>,
-}
-
-impl Lane {
-    async fn open(session: Arc<Session>) -> lapin::Result<Self> {
-        let steady = ConfirmingChannel::open(&session).await?;
-        let fragile = ConfirmingChannel::open(&session).await?;
-        Ok(Self { session, steady, fragile, declared: RwLock::default(), declarer: Mutex::new(None) })
-    }
-
-    async fn ended(&self) {
-        tokio::select! {
-            () = self.session.ended() => {}
-            () = self.steady.gone() => {}
-            () = self.fragile.gone() => {}
-        }
-    }
-
-    async fn idle(&self) {
-        self.steady.idle().await;
-        self.fragile.idle().await;
-    }
-
-    /// Whether everything that a route needs was declared here.
-    fn has(&self, route: &Route) -> bool {
-        let declared = |name| self.declared.read().unwrap_or_else(PoisonError::into_inner).contains(name);
-        route.declares.is_empty() || route.declared_as.as_ref().is_some_and(declared)
-    }
-
-    async fn declare(&self, route: &Route) -> Result<(), DeclareError> {
-        if self.has(route) {
-            return Ok(());
-        }
-        let mut kept = self.declarer.lock().await;
-        *kept = Some(self.session.meanwhile(declare_all(&self.session, kept.take(), &route.declares)).await?);
-        if let Some(name) = &route.declared_as {
-            self.declared.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
-        }
-        Ok(())
-    }
-}
-
 /// Publishes for any number of tasks over one connection.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    config: Arc<Config>,
-    gate: watch::Receiver<Gate>,
+    way: Way,
     room: Room,
     /// Whether nothing is to be sent because the program said so.
     paused: watch::Sender<bool>,
@@ -143,13 +67,16 @@ impl Publisher {
         let (sender, gate) = watch::channel(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
         let paused = watch::Sender::new(false);
         let refused = Arc::new(Notify::new());
-        tokio::spawn(keep(link.state(), ClosedWhenDropped(sender), paused.subscribe(), refused.clone()));
-        Self { config, gate, paused, refused, room: Room::default(), _link: link }
+        let (wrecks, wrecked) = mpsc::unbounded_channel();
+        let way = Way { config, gate };
+        tokio::spawn(salvage::run(wrecked, way.clone()));
+        tokio::spawn(keep(link.state(), ClosedWhenDropped(sender), paused.subscribe(), refused.clone(), wrecks));
+        Self { way, paused, refused, room: Room::default(), _link: link }
     }
 
     /// Whether the broker takes messages, and every change of that.
     pub(crate) fn gate(&self) -> watch::Receiver<Gate> {
-        self.gate.clone()
+        self.way.gate.clone()
     }
 
     /// Sends nothing, or goes on.
@@ -172,17 +99,10 @@ impl Publisher {
     /// `Topology` if the broker refuses, `Unreachable`, `Blocked`, `Closed`.
     pub(crate) async fn declare(&self, declares: &[Declare], patience: &Patience) -> Result<(), TransportError> {
         loop {
-            let lane = self.open_lane(patience).await?;
-            let declared = async {
-                let mut kept = lane.declarer.lock().await;
-                *kept = Some(declare_all(&lane.session, kept.take(), declares).await?);
-                Ok(())
-            };
-            match timeout_at(patience.deadline, declared).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(DeclareError::Refused(error))) => return Err(error),
-                Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+            let lane = self.way.open_lane(patience).await?;
+            let declared = timeout_at(patience.deadline, lane.declare_now(declares)).await;
+            if self.way.is_done(declared, &lane, patience).await? {
+                return Ok(());
             }
         }
     }
@@ -199,19 +119,10 @@ impl Publisher {
         patience: &Patience,
     ) -> Result<(), TransportError> {
         loop {
-            let lane = self.open_lane(patience).await?;
-            let deleted = async {
-                let mut kept = lane.declarer.lock().await;
-                let channel = declare_all(&lane.session, kept.take(), &[]).await?;
-                let result = delete_unused(&channel, queue, removal).await;
-                *kept = Some(channel);
-                result
-            };
-            match timeout_at(patience.deadline, deleted).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(DeclareError::Refused(error))) => return Err(error),
-                Ok(Err(DeclareError::Lost(_))) => drop(timeout(Duration::from_millis(100), lane.ended()).await),
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
+            let lane = self.way.open_lane(patience).await?;
+            let deleted = timeout_at(patience.deadline, lane.delete(queue, removal)).await;
+            if self.way.is_done(deleted, &lane, patience).await? {
+                return Ok(());
             }
         }
     }
@@ -228,94 +139,51 @@ impl Publisher {
         patience: &Patience,
         completion: Completion,
     ) -> Result<(), TransportError> {
-        fits(&outgoing.route.exchange)?;
-        fits(&outgoing.route.routing_key)?;
-        let packed = match self.config.compress {
-            Some(packing) if outgoing.again.is_none() => Cow::Owned(properties::compress(outgoing.body, packing)),
-            _ => Cow::Borrowed(outgoing.body),
+        let Outgoing { route, body, mandatory, expires, again } = outgoing;
+        fits(&route.exchange)?;
+        fits(&route.routing_key)?;
+        let body = match self.way.config.compress {
+            Some(packing) if again.is_none() => properties::compress(&body, packing),
+            _ => body,
         };
-        let outgoing = Outgoing { body: &packed, ..outgoing };
-        let unsent = match self.room.try_enter(outgoing.body.len()) {
-            Some(weight) => match self.open_now().filter(|lane| lane.has(outgoing.route)) {
-                Some(lane) => match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
-                    Ok(()) => return Ok(()),
-                    Err(unsent) => (unsent.0, Some(unsent.1)),
-                },
-                None => (completion, Some(weight)),
+        let weight = self.room.try_enter(body.len());
+        let flight = Flight {
+            route: route.clone(),
+            body,
+            mandatory,
+            expires,
+            again,
+            patience: *patience,
+            completion,
+            weight,
+            id: None,
+            in_doubt: false,
+            declared_again: 0,
+        };
+        let flight = match self.way.open_now().filter(|lane| flight.weight.is_some() && lane.has(route)) {
+            Some(lane) => match self.way.hand_over(&lane, flight) {
+                Ok(()) => return Ok(()),
+                Err(Unsent::Never(undelivered)) => return Err(undelivered.1),
+                Err(Unsent::Broken(flight)) => *flight,
             },
-            None => (completion, None),
+            None => flight,
         };
         // Boxed, because every layer around a future moves and stores it once more, and waiting is rare.
-        Box::pin(self.publish_when_possible(outgoing, patience, unsent)).await
+        Box::pin(self.publish_when_possible(flight)).await
     }
 
-    async fn publish_when_possible(
-        &self,
-        outgoing: Outgoing<'_>,
-        patience: &Patience,
-        (mut completion, weight): (Completion, Option<OwnedSemaphorePermit>),
-    ) -> Result<(), TransportError> {
-        let mut weight = match weight {
-            Some(weight) => weight,
-            None => self.room.enter(outgoing.body.len(), patience, NO_ROOM).await?,
-        };
-        loop {
-            let lane = self.open_lane(patience).await?;
-            match timeout_at(patience.deadline, lane.declare(outgoing.route)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(DeclareError::Refused(error))) => return Err(error),
-                Ok(Err(DeclareError::Lost(error))) => {
-                    debug!(%error, "the channel for declarations was lost");
-                    // The keeper notices a lost connection by itself; this only keeps the loop from spinning until then.
-                    let _ = timeout(Duration::from_millis(100), lane.ended()).await;
-                    continue;
-                }
-                Err(_) => return Err(unreachable_after(&self.config, patience.begun, None)),
-            }
-            match self.hand_over(&lane, &outgoing, patience, completion, weight)? {
-                Ok(()) => return Ok(()),
-                Err(unsent) => {
-                    (completion, weight) = *unsent;
-                    lane.ended().await;
-                    // Until the keeper has closed the gate this lane would be found again.
-                    tokio::task::yield_now().await;
-                }
-            }
+    async fn publish_when_possible(&self, mut flight: Flight) -> Result<(), TransportError> {
+        if flight.weight.is_none() {
+            flight.weight = Some(self.room.enter(flight.body.len(), &flight.patience, NO_ROOM).await?);
         }
-    }
-
-    /// Hands a message to a channel, unless its time is over.
-    fn hand_over(
-        &self,
-        lane: &Lane,
-        outgoing: &Outgoing<'_>,
-        patience: &Patience,
-        completion: Completion,
-        weight: OwnedSemaphorePermit,
-    ) -> Result<Result<(), Unsent>, TransportError> {
-        let Outgoing { route, body, mandatory, expires, ref again } = *outgoing;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(unreachable_after(&self.config, patience.begun, None));
-        }
-        // Made at the last moment: receivers tell a request's age by it.
-        let id = lateness::stamped_id();
-        let properties = match again {
-            Some(as_it_came) => {
-                properties::as_they_came(&as_it_came.clone().with_message_id(id.simple().to_string().into()))?
-            }
-            None => properties::outgoing(id, expires.then_some(left), self.config.compress),
-        };
-        let message = Message { route, mandatory, properties: &properties, body, id };
-        let channel = if route.declared_as.is_some() { &lane.steady } else { &lane.fragile };
-        Ok(channel.publish(message, completion, weight))
+        self.way.deliver(flight).await.map_err(|undelivered| undelivered.1)
     }
 
     /// Publishes and waits for the broker's confirm.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), and `Undeliverable`, `Rejected`, `ConnectionLost`, `Unconfirmed`.
+    /// As [`publish`](Self::publish), and `Undeliverable`, `Rejected`, `MessageRefused`, `ConnectionLost`, `Unconfirmed`.
     pub(crate) async fn publish_confirmed(
         &self,
         outgoing: Outgoing<'_>,
@@ -335,13 +203,154 @@ impl Publisher {
         }
     }
 
-    /// Waits until nothing is on its way, or a few seconds.
-    pub(crate) async fn flush(&self) {
-        let Gate::Open(lane) = self.gate.borrow().clone() else { return };
-        let _ = timeout(FLUSH_LIMIT, lane.idle()).await;
+    /// Waits for the first channels to publish on.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if the broker allows too few. A connection that is lost meanwhile is not an error: it comes back by itself.
+    pub(crate) async fn opened(&self) -> Result<(), TransportError> {
+        let mut gate = self.way.gate.clone();
+        let settled = |gate: &Gate| !matches!(gate, Gate::Down(Down { cause: None, .. }));
+        match timeout(ATTEMPT_LIMIT, gate.wait_for(settled)).await {
+            Ok(Ok(gate)) => match &*gate {
+                Gate::Down(Down { cause: Some(limit), .. }) if error::is_limit(limit) => Err(limit.clone()),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
-    fn open_now(&self) -> Option<Arc<Lane>> {
+    /// Waits until nothing is on its way, or a few seconds.
+    pub(crate) async fn flush(&self) {
+        if self.way.open_now().is_some() {
+            let _ = timeout(FLUSH_LIMIT, self.room.emptied()).await;
+        }
+    }
+}
+
+/// A message that could not be handed over in time, and why.
+pub(crate) type Undelivered = Box<(Flight, TransportError)>;
+
+/// Why a message was not handed over.
+enum Unsent {
+    /// It cannot be: its time is over.
+    Never(Undelivered),
+    /// The channel is gone.
+    Broken(Box<Flight>),
+}
+
+/// The way to the broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    config: Arc<Config>,
+    gate: watch::Receiver<Gate>,
+}
+
+impl Way {
+    /// Hands a message over as soon as the broker takes it.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back with `Unreachable`, `Blocked`, `Topology` or `Closed`.
+    pub(crate) async fn deliver(&self, mut flight: Flight) -> Result<(), Undelivered> {
+        let patience = flight.patience;
+        loop {
+            let lane = match self.declared_lane(&flight.route, &patience).await {
+                Ok(lane) => lane,
+                Err(error) => return Err(Box::new((flight, error))),
+            };
+            match self.hand_over(&lane, flight) {
+                Ok(()) => return Ok(()),
+                Err(Unsent::Never(undelivered)) => return Err(undelivered),
+                Err(Unsent::Broken(unsent)) => {
+                    flight = *unsent;
+                    self.replaced(&lane, &patience).await;
+                }
+            }
+        }
+    }
+
+    /// An open lane on which everything is declared that a route needs.
+    pub(crate) async fn declared_lane(&self, route: &Route, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
+        loop {
+            let lane = self.open_lane(patience).await?;
+            let declared = timeout_at(patience.deadline, lane.declare(route)).await;
+            if self.is_done(declared, &lane, patience).await? {
+                return Ok(lane);
+            }
+        }
+    }
+
+    /// Whether a declaration was made; `false` if it is to be tried on the next lane.
+    async fn is_done(
+        &self,
+        declared: Result<Result<(), DeclareError>, Elapsed>,
+        lane: &Lane,
+        patience: &Patience,
+    ) -> Result<bool, TransportError> {
+        match declared {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(DeclareError::Refused(error))) => Err(error),
+            Ok(Err(DeclareError::Lost(error))) => {
+                debug!(%error, "the channel for declarations was lost");
+                // The keeper notices a lost connection by itself; this only keeps the loop from spinning until then.
+                let _ = timeout(PAUSE, lane.session().ended()).await;
+                Ok(false)
+            }
+            Err(_) => Err(self.unreachable(patience)),
+        }
+    }
+
+    /// Hands a message to a channel, unless its time is over.
+    fn hand_over(&self, lane: &Lane, flight: Flight) -> Result<(), Unsent> {
+        match self.labels(&flight) {
+            Ok((id, properties)) => {
+                lane.channel(flight.letter()).publish(id, &properties, flight).map_err(Unsent::Broken)
+            }
+            Err(error) => Err(Unsent::Never(Box::new((flight, error)))),
+        }
+    }
+
+    /// The id and the properties of a message that is sent now.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable` if its time is over.
+    pub(crate) fn labels(&self, flight: &Flight) -> Result<(Uuid, Vec<u8>), TransportError> {
+        let left = flight.patience.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.unreachable(&flight.patience));
+        }
+        // Made at the last moment: receivers tell a request's age by it. One that is sent again keeps its own.
+        let id = flight.id.unwrap_or_else(lateness::stamped_id);
+        let properties = match &flight.again {
+            Some(as_it_came) => {
+                let properties = as_it_came.as_ref().clone();
+                properties::as_they_came(&properties.with_message_id(id.simple().to_string().into()))?
+            }
+            None => properties::outgoing(id, flight.expires.then_some(left), self.config.compress),
+        };
+        Ok((id, properties))
+    }
+
+    /// Waits until another lane is open in the place of this one, or none.
+    async fn replaced(&self, lane: &Arc<Lane>, patience: &Patience) {
+        let mut gate = self.gate.clone();
+        let another = |gate: &Gate| !matches!(gate, Gate::Open(now) if Arc::ptr_eq(now, lane));
+        let _ = timeout_at(patience.deadline, gate.wait_for(another)).await;
+    }
+
+    /// Not sent in time, because of what is known of the connection.
+    fn unreachable(&self, patience: &Patience) -> TransportError {
+        let cause = match &*self.gate.borrow() {
+            Gate::Down(down) => down.cause.clone(),
+            _ => None,
+        };
+        unreachable_after(&self.config, patience.begun, cause)
+    }
+
+    /// The lane, if it is open.
+    pub(crate) fn open_now(&self) -> Option<Arc<Lane>> {
         match &*self.gate.borrow() {
             Gate::Open(lane) => Some(lane.clone()),
             _ => None,
@@ -360,10 +369,10 @@ impl Publisher {
                 Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited: Duration::ZERO },
                 Gate::Down(down) => {
                     let error = unreachable_after(&self.config, patience.begun, down.cause.clone());
-                    match patience.retry {
-                        Retry::Times(times) if down.attempts > times => return Err(error),
-                        _ => error,
+                    if down.exhausted(patience.retry, self.config.hosts.len()) {
+                        return Err(error);
                     }
+                    error
                 }
             };
             match timeout_at(patience.deadline, gate.changed()).await {
@@ -375,7 +384,6 @@ impl Publisher {
     }
 }
 
-/// How much room a body takes.
 fn waited_since(error: TransportError, begun: Instant) -> TransportError {
     let waited = begun.elapsed();
     match error {
@@ -383,94 +391,4 @@ fn waited_since(error: TransportError, begun: Instant) -> TransportError {
         TransportError::Unreachable { broker, source, .. } => TransportError::Unreachable { broker, waited, source },
         other => other,
     }
-}
-
-/// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
-async fn keep(
-    mut link: watch::Receiver<LinkState>,
-    gate: ClosedWhenDropped,
-    mut paused: watch::Receiver<bool>,
-    refused: Arc<Notify>,
-) {
-    let ClosedWhenDropped(gate) = &gate;
-    let mut backoff = Backoff::default();
-    loop {
-        let state = link.borrow_and_update().clone();
-        let session = match state {
-            LinkState::Up(session) => session,
-            LinkState::Down(down) => {
-                gate.send_replace(Gate::Down(down));
-                if link.changed().await.is_err() {
-                    break;
-                }
-                continue;
-            }
-            LinkState::Closed => break,
-        };
-        match session.meanwhile(Lane::open(session.clone())).await {
-            Ok(lane) => {
-                let opened = Instant::now();
-                hold_open(gate, Arc::new(lane), &mut paused, &refused).await;
-                if opened.elapsed() > Duration::from_secs(1) {
-                    backoff.reset();
-                    continue;
-                }
-            }
-            Err(error) => debug!(%error, "no channel to publish on"),
-        }
-        // The connection may live on when the broker ended a channel; then this does not spin.
-        tokio::select! {
-            () = sleep(backoff.next(&mut rand::rng())) => {}
-            _ = link.changed() => {}
-        }
-    }
-}
-
-/// The gate, which closes with its keeper, also when that ends with its runtime.
-struct ClosedWhenDropped(watch::Sender<Gate>);
-
-impl Drop for ClosedWhenDropped {
-    fn drop(&mut self) {
-        self.0.send_replace(Gate::Closed);
-    }
-}
-
-async fn hold_open(
-    gate: &watch::Sender<Gate>,
-    mut lane: Arc<Lane>,
-    paused: &mut watch::Receiver<bool>,
-    refused: &Notify,
-) {
-    let mut blocked = lane.session.blocked.clone();
-    let mut renewed = Instant::now();
-    loop {
-        let reason = blocked.borrow_and_update().clone();
-        gate.send_replace(match reason {
-            Some(reason) => Gate::Blocked(reason),
-            None if *paused.borrow_and_update() => Gate::Blocked("publishing is paused by this program".into()),
-            None => Gate::Open(lane.clone()),
-        });
-        tokio::select! {
-            () = lane.ended() => break,
-            // What is on its way on the old channels is still confirmed there.
-            () = refused.notified() => if renewed.elapsed() > RENEWAL {
-                debug!("the broker refuses messages; new channels are opened to publish on");
-                let session = lane.session.clone();
-                match session.meanwhile(Lane::open(session.clone())).await {
-                    Ok(fresh) => lane = Arc::new(fresh),
-                    Err(_) => break,
-                }
-                renewed = Instant::now();
-            },
-            changed = paused.changed() => if changed.is_err() {
-                lane.ended().await;
-                break;
-            },
-            changed = blocked.changed() => if changed.is_err() {
-                lane.ended().await;
-                break;
-            },
-        }
-    }
-    gate.send_replace(Gate::Down(Down { attempts: 0, cause: None, gave_up: false }));
 }

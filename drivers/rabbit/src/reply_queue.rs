@@ -12,9 +12,9 @@ use lapin::{
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
-    Retry, TransportError,
+    TransportError,
     parts::{backoff::Backoff, pending::PendingCalls},
     wire::{json::Limits, reply},
 };
@@ -27,8 +27,10 @@ use tracing::{debug, warn};
 
 use crate::{
     acks::{self, Frame},
+    channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
+    consume::LIMIT_PAUSE,
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
@@ -45,11 +47,23 @@ const PREFETCH: u16 = 1000;
 /// How long the broker may take to delete the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Whether replies can come.
+/// Whether replies can come; if not, why the last try failed.
 #[derive(Clone, Debug)]
 enum State {
     Ready,
     NotReady(Option<TransportError>),
+}
+
+impl State {
+    /// Why nobody needs to wait for replies; `None` if trying on may help in time.
+    fn refusal(&self) -> Option<&TransportError> {
+        match self {
+            Self::NotReady(Some(error @ (TransportError::Topology { .. } | TransportError::Refused { .. }))) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Our reply queue, consumed for as long as the transport lives.
@@ -89,7 +103,8 @@ impl ReplyQueue {
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker refuses it, `Unreachable` if it cannot be declared in time, `Closed`.
+    /// `Topology` if the broker refuses it, `Refused` if no channel may be opened, `Unreachable` with the last failure if it
+    /// cannot be declared in time, `Closed`.
     pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
         if matches!(&*self.state.borrow(), State::Ready) {
             return Ok(&self.name);
@@ -99,20 +114,30 @@ impl ReplyQueue {
 
     async fn ready_in_time(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
         let mut state = self.state.clone();
-        let settled =
-            |state: &State| matches!(state, State::Ready | State::NotReady(Some(TransportError::Topology { .. })));
+        let settled = |state: &State| matches!(state, State::Ready) || state.refusal().is_some();
         let ready = timeout_at(patience.deadline, state.wait_for(settled));
         let outcome = tokio::select! {
             outcome = ready => outcome,
-            error = exhausted(self.link.clone(), config, patience) => return Err(error),
+            error = exhausted(self.link.clone(), config.hosts.len(), config.places(), patience) => return Err(error),
         };
         match outcome {
-            Ok(Ok(state)) => match &*state {
-                State::NotReady(Some(error)) => Err(error.clone()),
-                _ => Ok(&self.name),
+            Ok(Ok(state)) => match state.refusal() {
+                Some(error) => Err(error.clone()),
+                None => Ok(&self.name),
             },
             Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(unreachable_after(config, patience.begun, None)),
+            Err(_) => Err(unreachable_after(config, patience.begun, self.failure())),
+        }
+    }
+
+    /// Why replies cannot come, as far as it is known.
+    fn failure(&self) -> Option<TransportError> {
+        if let LinkState::Down(down) = &*self.link.borrow() {
+            return down.cause.clone();
+        }
+        match &*self.state.borrow() {
+            State::NotReady(cause) => cause.clone(),
+            State::Ready => None,
         }
     }
 
@@ -131,23 +156,10 @@ impl Drop for ReplyQueue {
     }
 }
 
-/// Resolves when connecting has failed as often as the caller wants it tried; never for one that wants it tried on.
-async fn exhausted(mut link: watch::Receiver<LinkState>, config: &Config, patience: &Patience) -> TransportError {
-    if let Retry::Times(times) = patience.retry
-        && let Ok(state) = link.wait_for(|state| matches!(state, LinkState::Down(down) if down.attempts > times)).await
-    {
-        let cause = match &*state {
-            LinkState::Down(down) => down.cause.clone(),
-            _ => None,
-        };
-        return unreachable_after(config, patience.begun, cause);
-    }
-    std::future::pending().await
-}
-
 /// The queue, consumed.
 struct Open {
-    channel: Channel,
+    /// Shared with whoever deletes the queue in the end.
+    channel: Arc<OpenChannel>,
     sender: Sender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
@@ -191,16 +203,17 @@ impl Keeper {
                     None
                 }
                 Some(Err(DeclareError::Refused(error))) => {
-                    warn!(%error, "replies cannot come; it is tried on");
+                    warn!(%error, "cannot consume the reply queue, retrying");
                     Some(error)
                 }
                 Some(Err(DeclareError::Lost(error))) => {
                     debug!(%error, "the reply queue cannot be consumed");
-                    None
+                    Some(error::lost(error))
                 }
             };
+            let limited = cause.as_ref().is_some_and(error::is_limit);
             self.state.send_replace(State::NotReady(cause));
-            let pause = sleep(backoff.next(&mut rand::rng()));
+            let pause = sleep(if limited { LIMIT_PAUSE } else { backoff.next(&mut rand::rng()) });
             if self.stop.run_until_cancelled(pause).await.is_none() {
                 return;
             }
@@ -210,7 +223,7 @@ impl Keeper {
     async fn open(&self, session: &Session, declared_before: bool) -> Result<Open, DeclareError> {
         let name = short_string(&self.name).map_err(DeclareError::Refused)?;
         if declared_before {
-            let channel = session.channel().await.map_err(DeclareError::Lost)?;
+            let channel = session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?;
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             match channel.queue_declare(name.clone(), passive, FieldTable::default()).await {
                 Ok(_) => {}
@@ -237,7 +250,8 @@ impl Keeper {
                 Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
                 _ => DeclareError::Lost(failed),
             })?;
-        Ok(Open { channel, sender, inbox, consumer })
+        channel.keep(consumer.clone());
+        Ok(Open { channel: Arc::new(channel), sender, inbox, consumer })
     }
 
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.

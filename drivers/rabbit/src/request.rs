@@ -11,7 +11,7 @@ use bytes::Bytes;
 use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError,
-    listener::ReplySink,
+    listener::{self, ReplySink},
     wire::{
         envelope::Poison,
         json::Limits,
@@ -20,7 +20,7 @@ use oxlo_transport::{
     },
 };
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -37,6 +37,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How long a queue that did not come back is not tried at all, and how many of those are remembered. oslo's numbers.
 const VANISHED_FOR: Duration = Duration::from_secs(60);
 const VANISHED_MOST: usize = 200;
+
+/// The broker's code for a message that it does not take as it is.
+const TOO_LARGE: &str = "406";
 
 /// Reads requests, and knows how to answer them.
 #[derive(Debug)]
@@ -112,31 +115,38 @@ struct Answer {
 
 #[async_trait]
 impl ReplySink for Answer {
+    fn caller(&self) -> Option<listener::Caller> {
+        Some(listener::Caller::new(&*self.caller.reply_queue, &*self.caller.message_id))
+    }
+
     async fn heartbeat(&self) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
         let body =
             reply::encode_heartbeat_to(&self.caller, &id.simple().to_string()).map_err(|error| unwritable(&error))?;
         let interval = self.caller.heartbeat_interval.unwrap_or(AGAIN);
-        self.publish(&body, &Patience::new(interval, Retry::Forever)).await
+        self.publish(body, &Patience::new(interval, Retry::Forever)).await
     }
 
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
         let unique_id = id.simple().to_string();
-        let mut body = reply::encode_to(&self.caller, &unique_id, &reply).map_err(|error| unwritable(&error))?;
+        let mut body = self.encode(&unique_id, &reply)?;
+        let mut shrunk = None;
         if body.len() > self.rules.max_size {
             let reason = format!("the reply has {} bytes, the limit is {}", body.len(), self.rules.max_size);
-            let failure = Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)));
-            body = reply::encode_to(&self.caller, &unique_id, &failure).map_err(|error| unwritable(&error))?;
+            body = self.encode(&unique_id, shrunk.insert(overflow(reason)))?;
         }
         let begun = Instant::now();
         let give_up = begun + self.rules.missing_queue_retry;
         let give_up = self.deadline.map_or(give_up, |deadline| give_up.min(deadline));
         let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
-        match self.send(&body, &patience).await {
+        match self.send(body, &patience).await {
             Ok(()) => Ok(()),
             // Boxed, because every layer around a future moves and stores it once more, and trying again is rare.
-            Err(failed) => Box::pin(self.again(failed, &body, give_up, &patience)).await,
+            Err(failed) => {
+                let unsent = Unsent { unique_id, is_shrunk: shrunk.is_some(), reply: shrunk.unwrap_or(reply) };
+                Box::pin(self.again(failed, unsent, give_up, &patience)).await
+            }
         }
     }
 }
@@ -146,7 +156,7 @@ impl Answer {
     async fn again(
         &self,
         mut failed: TransportError,
-        body: &[u8],
+        mut unsent: Unsent,
         give_up: Instant,
         patience: &Patience,
     ) -> Result<(), TransportError> {
@@ -164,32 +174,59 @@ impl Answer {
                 }
                 TransportError::Undeliverable { .. } => {
                     debug!(%queue, "the reply queue is not there; the reply is tried again");
+                    sleep_until(again).await;
                 }
                 // A reply that comes twice finds nobody waiting the second time.
-                TransportError::ConnectionLost { .. } | TransportError::Rejected { .. } if again < give_up => {}
+                TransportError::ConnectionLost { .. } | TransportError::Rejected { .. } if again < give_up => {
+                    sleep_until(again).await;
+                }
+                // The broker takes other replies: the caller learns why not this one.
+                TransportError::MessageRefused { ref code, ref reason, .. }
+                    if code == TOO_LARGE && !unsent.is_shrunk =>
+                {
+                    warn!(%failed, "the broker refused a reply; its caller gets a failure instead");
+                    unsent.reply = overflow(format!("the broker refused the reply: {reason}"));
+                    unsent.is_shrunk = true;
+                }
                 failed => return Err(failed),
             }
-            sleep_until(again).await;
-            match self.send(body, patience).await {
+            match self.send(self.encode(&unsent.unique_id, &unsent.reply)?, patience).await {
                 Ok(()) => return Ok(()),
                 Err(error) => failed = error,
             }
         }
     }
 
+    fn encode(&self, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, TransportError> {
+        reply::encode_to(&self.caller, unique_id, reply).map_err(|error| unwritable(&error))
+    }
+
     /// Sends a reply, unless its queue did not come back for another.
-    async fn send(&self, body: &[u8], patience: &Patience) -> Result<(), TransportError> {
+    async fn send(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
         if self.vanished.contains(&self.caller.reply_queue) {
             return Err(undeliverable(&self.caller.reply_queue));
         }
         self.publish(body, patience).await
     }
 
-    async fn publish(&self, body: &[u8], patience: &Patience) -> Result<(), TransportError> {
+    async fn publish(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
         let route = Arc::new(TopologyOptions::reply_route(&self.caller.reply_queue));
         let outgoing = Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
         self.publisher.publish_confirmed(outgoing, patience).await
     }
+}
+
+/// A reply that could not be sent.
+struct Unsent {
+    unique_id: String,
+    reply: Reply,
+    /// It stands in for one that is too large.
+    is_shrunk: bool,
+}
+
+/// The failure in place of a reply that is too large.
+fn overflow(reason: String) -> Reply {
+    Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)))
 }
 
 fn undeliverable(queue: &str) -> TransportError {

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{lateness::stamped_id, patience::Patience};
 use oxlo_transport::{Deferral, Retry, Settle, Settlement, TransportError, parts::deferral::Way};
 use tokio::{
     runtime::Handle,
@@ -15,7 +15,6 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::{
     properties,
@@ -57,12 +56,12 @@ impl Resend {
         let Self { publisher, queue, properties, body, way, deadline } = self;
         let way = way.again(delay, counts);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let again = properties::again(&properties, Uuid::now_v7(), way, left);
+        let again = properties::again(&properties, stamped_id(), way, left);
         let route = Arc::new(TopologyOptions::reply_route(&queue));
         let patience = Patience::new(LIMIT, Retry::Forever);
         loop {
-            let again = Some(again.clone());
-            let outgoing = Outgoing { route: &route, body: &body, mandatory: true, expires: false, again };
+            let again = Some(Box::new(again.clone()));
+            let outgoing = Outgoing { route: &route, body: body.to_vec(), mandatory: true, expires: false, again };
             match publisher.publish_confirmed(outgoing, &patience).await {
                 Ok(()) => return settle.ack(),
                 // Both copies are the same sending, so that one of them is dropped as a duplicate.

@@ -415,6 +415,13 @@ impl TopologyOptions {
     }
 }
 
+impl Route {
+    /// Whether it leads to a fanout exchange, which goes with its last listener.
+    pub(crate) fn is_fanout(&self) -> bool {
+        self.declares.iter().any(|declare| matches!(declare, Declare::Exchange { fanout: true, .. }))
+    }
+}
+
 impl Declare {
     /// What becomes of it if it is there with other properties; bindings have none.
     pub(crate) fn mismatch(&self) -> Option<&Mismatch> {

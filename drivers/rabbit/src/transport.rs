@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -23,21 +24,20 @@ use oxlo_transport::{
         request::{self, CallLabels, Labels},
     },
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     config::Config,
     confirms::Completion,
-    connection::{Link, Role, link, unreachable_after},
+    connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
+    lane::Gate,
     lateness::Lateness,
+    listeners,
     names::QueueName,
     notification::NotificationReader,
-    publish::{Gate, Outgoing, Publisher},
+    publish::{Outgoing, Publisher},
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Vanished},
     routes::Routes,
@@ -91,6 +91,7 @@ impl RabbitTransport {
         publishing.begin();
         publishing.first_connection(settings.connect_retry).await?;
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
+        publisher.opened().await?;
         let state = joined(publisher.gate(), consuming.state());
         Ok(Self {
             config,
@@ -168,8 +169,7 @@ impl RabbitTransport {
             }),
         };
         let body = self.fits(request::encode(request, &labels).map_err(|error| unwritable(&error))?)?;
-        let outgoing =
-            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: true, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: true, again: None };
         publishing(outgoing.destination(), async {
             if confirmed {
                 return self.publisher.publish_confirmed(outgoing, &patience).await;
@@ -200,13 +200,10 @@ impl RabbitTransport {
             recount: options.count_redeliveries,
             deferrable: options.deferrable,
             publisher: self.publisher.clone(),
+            self_check: self.config.self_check.map(|every| (every, self.publisher.clone())),
             _name: name,
         };
-        let begun = Instant::now();
-        match timeout(self.settings.response_timeout, Subscriber::subscribe(order)).await {
-            Ok(subscribed) => Ok(Box::new(subscribed?)),
-            Err(_) => Err(unreachable_after(&self.config, begun, None)),
-        }
+        Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
     }
 }
 
@@ -215,6 +212,7 @@ impl Transport for RabbitTransport {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::FULL;
         capabilities.request_queues = true;
+        capabilities.counts_listeners = true;
         capabilities
     }
 
@@ -232,7 +230,7 @@ impl Transport for RabbitTransport {
         let labels = Labels { unique_id: &id.simple().to_string(), call: None };
         let body = self.fits(request::encode(&request, &labels).map_err(|error| unwritable(&error))?)?;
         let mandatory = options.mandatory && !to.fanout;
-        let outgoing = Outgoing { route: &route, body: &body, mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
@@ -273,8 +271,7 @@ impl Transport for RabbitTransport {
         let unique_id = options.unique_id.clone().unwrap_or_else(|| id.simple().to_string().into());
         let body = notification::encode(&notification, &unique_id).map_err(|error| unwritable(&error))?;
         let body = self.fits(body)?;
-        let outgoing =
-            Outgoing { route: &route, body: &body, mandatory: options.mandatory, expires: false, again: None };
+        let outgoing = Outgoing { route: &route, body, mandatory: options.mandatory, expires: false, again: None };
         let patience = Patience::new(options.timeout, options.retry);
         publishing(outgoing.destination(), self.publisher.publish_confirmed(outgoing, &patience)).await
     }
@@ -317,6 +314,14 @@ impl Transport for RabbitTransport {
         let (name, _) = self.config.topology.request_queue(queue, &self.settings.control_exchange)?;
         let patience = Patience::new(self.settings.response_timeout, Retry::Forever);
         self.publisher.delete(&name, removal, &patience).await
+    }
+
+    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
+        on.refuse_fanout()?;
+        let route = self.route(on)?;
+        // Queues are named by the key that leads to them.
+        let patience = Patience::new(within, Retry::Forever);
+        listeners::of_queue(&self.config, &self.consuming, &route.routing_key, &patience).await
     }
 
     fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {

@@ -1,18 +1,18 @@
-//! The suite that every driver runs, here on a real RabbitMQ; each case in a vhost of its own.
+//! The suite that every driver runs, here on real RabbitMQs; each case in a vhost of its own.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
 use oxlo_driver_rabbit::RabbitDriver;
-use oxlo_test_support::TestVhost;
+use oxlo_test_support::{RabbitVersion, TestVhost};
 use oxlo_transport::{Registry, Settings, Transport, conformance::Harness};
 
 #[derive(Debug)]
 struct Rabbit(TestVhost);
 
 impl Rabbit {
-    async fn start() -> Self {
-        Self(TestVhost::new().await)
+    async fn start(version: RabbitVersion) -> Self {
+        Self(TestVhost::on(version).await)
     }
 }
 
@@ -23,4 +23,12 @@ impl Harness for Rabbit {
     }
 }
 
-oxlo_transport::conformance_suite!(Rabbit::start().await);
+mod rabbitmq_3 {
+    use super::*;
+    oxlo_transport::conformance_suite!(Rabbit::start(RabbitVersion::V3).await);
+}
+
+mod rabbitmq_4 {
+    use super::*;
+    oxlo_transport::conformance_suite!(Rabbit::start(RabbitVersion::V4).await);
+}

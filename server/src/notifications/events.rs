@@ -1,7 +1,8 @@
 //! Events: publish-subscribe between services, from the receiver's side.
 
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, future::Future, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use oxlo_transport::{
     Delivery, Notification, Priority, Settle, Target, Transport,
     events::{self, Reach},
@@ -17,9 +18,10 @@ use super::{
     handler::{Ended, ErasedHandler, NotificationHandler, erase},
     handling::Handling,
     report::{ListenError, ListenReport, Outcome},
-    run::{Plan, Process, RunningListener, Work},
+    run::{Plan, Process, Work},
+    running::RunningListener,
 };
-use crate::requeue::Requeue;
+use crate::{requeue::Requeue, signals};
 
 const DEFAULT_CONCURRENCY: usize = 64;
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -272,11 +274,47 @@ impl EventListenerBuilder {
                 process: Arc::new(Arc::new(Events { handler, on_error: subscription.on_error })),
             });
         }
-        let mut listeners = Vec::new();
+        let mut running = RunningEvents { listeners: Vec::new() };
         for plan in plans {
-            listeners.push(plan.start().await?);
+            let started = plan.start().await;
+            if started.is_err() {
+                running.stop();
+            }
+            running.listeners.push(started?);
         }
-        Ok(RunningEvents { listeners })
+        Ok(running)
+    }
+
+    /// Subscribes to everything, and listens until `shutdown` resolves, whatever it resolves to, or the transport is
+    /// closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and as [`RunningEvents::wait`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the listener as [`RunningEvents::stop`] does; nobody then learns how it ended.
+    pub async fn serve_until(self, shutdown: impl Future) -> Result<ListenReport, ListenError> {
+        let running = Stopping(self.start().await?);
+        running.0.until(shutdown, std::future::pending::<()>()).await
+    }
+
+    /// Subscribes to everything, and listens until the process is asked to end, as
+    /// [`shutdown_signal`](crate::shutdown_signal) says: the first time in order, the second time at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve_until`](Self::serve_until), and [`ListenError::Signals`] if signals cannot be listened to.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve_until`](Self::serve_until).
+    pub async fn serve_until_signalled(self) -> Result<ListenReport, ListenError> {
+        let signal = signals::shutdown_signal().map_err(ListenError::signals)?;
+        let again = signal.again();
+        let running = Stopping(self.start().await?);
+        running.0.until(signal, again).await
     }
 }
 
@@ -290,7 +328,16 @@ impl fmt::Debug for EventListenerBuilder {
     }
 }
 
-/// An event listener that runs in the background. Dropping it stops it.
+/// Stops the listeners when its owner's future is dropped, which is no oversight.
+struct Stopping(RunningEvents);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// An event listener that runs in the background. Dropping it stops it; if nobody stopped it before, a warning says so.
 #[derive(Debug)]
 #[must_use = "dropping it stops the listener"]
 pub struct RunningEvents {
@@ -301,6 +348,40 @@ impl RunningEvents {
     /// Begins to stop: nothing more is taken, what runs may finish within the grace. Returns at once.
     pub fn stop(&self) {
         self.listeners.iter().for_each(RunningListener::stop);
+    }
+
+    /// Ends at once, without grace; see [`RunningListener::stop_now`].
+    pub fn stop_now(&self) {
+        self.listeners.iter().for_each(RunningListener::stop_now);
+    }
+
+    async fn until(&self, shutdown: impl Future, force: impl Future) -> Result<ListenReport, ListenError> {
+        let told = async {
+            shutdown.await;
+            self.stop();
+        };
+        let told_again = async {
+            force.await;
+            self.stop_now();
+        };
+        // Each subscription may end by itself, which ends the others too: half of a listener is none.
+        let ended = self.listeners.iter().map(|listener| async {
+            let ended = listener.ended().await;
+            self.stop();
+            ended
+        });
+        let serving = async {
+            let mut report = ListenReport::default();
+            for ended in join_all(ended).await {
+                report.add(&ended?);
+            }
+            Ok(report)
+        };
+        tokio::select! {
+            biased;
+            ended = serving => ended,
+            _ = async { tokio::join!(told, told_again, std::future::pending::<()>()) } => Err(ListenError::Cancelled),
+        }
     }
 
     /// Waits until every subscription has ended, and says what was done for all of them together.
@@ -320,7 +401,7 @@ impl RunningEvents {
         Ok(report)
     }
 
-    /// Whether every subscription stands at the broker, as of at most half a second ago.
+    /// Whether every subscription stands at the broker; see [`RunningListener::is_ready`].
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.listeners.iter().all(RunningListener::is_ready)

@@ -9,7 +9,8 @@ use super::{
     dispatch::{Batches, Single},
     endpoint::{BatchEndpoint, NotificationEndpoint},
     report::{ListenError, ListenReport},
-    run::{Plan, Process, RunningListener},
+    run::{Plan, Process},
+    running::RunningListener,
 };
 use crate::requeue::Requeue;
 
@@ -239,6 +240,20 @@ macro_rules! common {
             /// Dropping the future drops handlers where they wait; what is not settled goes back.
             pub async fn serve_until(self, shutdown: impl Future) -> Result<ListenReport, ListenError> {
                 self.build()?.serve_until(shutdown).await
+            }
+
+            /// Listens until the process is asked to end, as [`shutdown_signal`](crate::shutdown_signal) says: the
+            /// first time in order, as [`serve_until`](Self::serve_until), the second time at once.
+            ///
+            /// # Errors
+            ///
+            /// As [`serve_until`](Self::serve_until), and [`ListenError::Signals`] if signals cannot be listened to.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`serve_until`](Self::serve_until).
+            pub async fn serve_until_signalled(self) -> Result<ListenReport, ListenError> {
+                self.build()?.serve_until_signalled().await
             }
         }
 

@@ -23,6 +23,7 @@ mod handling;
 mod listener;
 mod report;
 mod run;
+mod running;
 
 pub use self::{
     endpoint::{BatchEndpoint, NotificationEndpoint},
@@ -33,5 +34,5 @@ pub use self::{
     handling::{Handling, HandlingFailure, IntoHandling},
     listener::{BatchListener, BatchListenerBuilder, NotificationListener, NotificationListenerBuilder},
     report::{ListenError, ListenReport},
-    run::RunningListener,
+    running::RunningListener,
 };

@@ -1,6 +1,6 @@
 //! How listening is refused, and how it ended.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use oxlo_transport::TransportError;
 
@@ -73,6 +73,21 @@ impl ListenReport {
     }
 }
 
+impl fmt::Display for ListenReport {
+    /// What is not zero: `12 handled, 1 failed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} handled", self.handled)?;
+        let others = [
+            (self.requeued, "requeued"),
+            (self.failed, "failed"),
+            (self.malformed, "malformed"),
+            (self.unwanted, "unwanted"),
+            (self.abandoned, "abandoned"),
+        ];
+        others.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
 /// Listening that could not begin, or ended by itself. `Display` says what failed and why; what lies behind is in
 /// `source()`, and `Debug` prints all of it on one line.
 #[derive(Clone)]
@@ -103,6 +118,11 @@ pub enum ListenError {
         /// What was done until then.
         report: Box<ListenReport>,
     },
+    /// The signals that end the process cannot be listened to.
+    Signals {
+        /// Why.
+        error: Arc<io::Error>,
+    },
     /// The runtime shut down before the listener ended.
     Cancelled,
 }
@@ -116,6 +136,7 @@ impl fmt::Display for ListenError {
             Self::Option { option, reason } => write!(f, "option `{option}`: {reason}"),
             Self::Listen { on, source } => write!(f, "listening for notifications on {on} failed: {source}"),
             Self::Receive { on, source, .. } => write!(f, "receiving notifications on {on} failed: {source}"),
+            Self::Signals { error } => write!(f, "cannot listen to the signals that end the process: {error}"),
             Self::Cancelled => f.write_str("the listener's task was cancelled: its runtime shut down"),
         }
     }
@@ -125,8 +146,14 @@ impl Error for ListenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Listen { source, .. } | Self::Receive { source, .. } => source.source(),
-            Self::NoHandler | Self::Option { .. } | Self::Cancelled => None,
+            Self::NoHandler | Self::Option { .. } | Self::Signals { .. } | Self::Cancelled => None,
         }
+    }
+}
+
+impl ListenError {
+    pub(crate) fn signals(error: io::Error) -> Self {
+        Self::Signals { error: Arc::new(error) }
     }
 }
 

@@ -3,32 +3,36 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
+use foldhash::HashMap;
 use oxlo_transport::{Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::{JoinError, JoinSet},
-    time::{Instant, sleep, timeout, timeout_at},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::report::{ListenError, ListenReport};
-use crate::aside::due;
+use super::{
+    report::{ListenError, ListenReport},
+    running::RunningListener,
+};
+use crate::{aside::due, oversight::Oversight, signals, stall::Stall, telemetry::shown};
 
 /// How long settlements may take to leave when all handlers have ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// The same when the listener has to end at once.
+const FORCED_FLUSH: Duration = Duration::from_millis(200);
+
 /// The pause after an error of the listener that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often readiness is looked at while nothing arrives.
+/// How often readiness is looked at where the driver does not report changes, and stalled handlers always.
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) type Work = Pin<Box<dyn Future<Output = ListenReport> + Send>>;
@@ -69,6 +73,12 @@ impl Plan {
         topics.join(", ")
     }
 
+    /// What listens, for logs: topics, pool, priorities.
+    fn name(&self) -> String {
+        let pool = self.pool.as_ref().map_or_else(String::new, |pool| format!(" in pool {pool}"));
+        format!("listener on {}{pool}", self.described())
+    }
+
     async fn subscribe(&self) -> Result<Box<dyn Listener<Notification>>, ListenError> {
         let options = ListenOptions::new()
             .with_prefetch(self.prefetch)
@@ -95,55 +105,89 @@ impl Plan {
     /// Subscribes, and runs on a task of its own.
     pub(crate) async fn start(self) -> Result<RunningListener, ListenError> {
         let listener = self.subscribe().await?;
-        let stop = CancellationToken::new();
-        let ready = Arc::new(AtomicBool::new(listener.is_subscribed()));
+        let (stop, force) = (CancellationToken::new(), CancellationToken::new());
+        let readiness = watch::Sender::new(listener.is_subscribed());
+        let ready = readiness.subscribe();
         let (ended, end) = watch::channel(None);
-        let (token, its_ready) = (stop.clone(), ready.clone());
+        let oversight = Oversight::new(self.name(), false);
+        let (token, forced) = (stop.clone(), force.clone());
         let run = async move {
-            let outcome = self.run(listener, token.cancelled(), &its_ready).await;
-            its_ready.store(false, Ordering::Release);
+            let outcome = self.run(listener, token.cancelled(), &forced, &readiness).await;
             ended.send_replace(Some(outcome));
         };
         tokio::spawn(run.in_current_span());
-        Ok(RunningListener { stop, ready, end })
+        Ok(RunningListener { stop, force, ready, end, oversight })
     }
 
     /// Subscribes, and runs until `shutdown` resolves or the transport is closed.
     pub(crate) async fn serve_until(self, shutdown: impl Future) -> Result<ListenReport, ListenError> {
         let listener = self.subscribe().await?;
-        Box::pin(self.run(listener, shutdown, &AtomicBool::new(true))).await
+        let readiness = watch::Sender::new(true);
+        Box::pin(self.run(listener, shutdown, &CancellationToken::new(), &readiness)).await
+    }
+
+    /// Subscribes, and runs until the process is asked to end: the first time in order, the second time at once.
+    pub(crate) async fn serve_until_signalled(self) -> Result<ListenReport, ListenError> {
+        let signal = signals::shutdown_signal().map_err(ListenError::signals)?;
+        let force = CancellationToken::new();
+        let listener = self.subscribe().await?;
+        let readiness = watch::Sender::new(true);
+        let again = signal.again();
+        let told_again = async {
+            again.await;
+            force.cancel();
+            std::future::pending::<()>().await;
+        };
+        let run = Box::pin(self.run(listener, signal, &force, &readiness));
+        tokio::select! {
+            biased;
+            ended = run => ended,
+            () = told_again => Err(ListenError::Cancelled),
+        }
     }
 
     async fn run(
         &self,
         mut listener: Box<dyn Listener<Notification>>,
         shutdown: impl Future,
-        ready: &AtomicBool,
+        force: &CancellationToken,
+        ready: &watch::Sender<bool>,
     ) -> Result<ListenReport, ListenError> {
         let mut tasks = Tasks::default();
+        let name = self.name();
+        let priorities: Vec<&str> = Priority::ALL
+            .into_iter()
+            .filter(|priority| self.on.iter().any(|(_, on)| on == priority))
+            .map(Priority::as_str)
+            .collect();
+        tracing::info!("{name} takes notifications: {}", priorities.join(", "));
         let stopping = CancellationToken::new();
         let ended = self.take(&mut *listener, &mut tasks, shutdown, ready, &stopping).await;
-        ready.store(false, Ordering::Release);
+        ready.send_replace(false);
         stopping.cancel();
         listener.stop().await;
         let deadline = Instant::now().checked_add(self.grace);
-        let in_time = match deadline {
-            Some(deadline) => timeout_at(deadline, tasks.finish()).await.is_ok(),
-            None => {
-                tasks.finish().await;
-                true
+        let grace = async {
+            match deadline {
+                Some(deadline) => timeout_at(deadline, tasks.finish()).await.is_ok(),
+                None => {
+                    tasks.finish().await;
+                    true
+                }
             }
         };
-        if !in_time {
+        if !force.run_until_cancelled(grace).await.unwrap_or(false) {
             tasks.give_up();
         }
-        if timeout(FLUSH, listener.close()).await.is_err() {
-            tracing::warn!("the listener did not close in time; notifications may be delivered again");
+        let flush = if force.is_cancelled() { FORCED_FLUSH } else { FLUSH };
+        if timeout(flush, listener.close()).await.is_err() {
+            tracing::warn!("{name} did not close in time; notifications may be delivered again");
         }
         let report = tasks.report;
         if report.abandoned > 0 {
-            tracing::warn!(count = report.abandoned, "notifications were abandoned at shutdown");
+            tracing::warn!(count = report.abandoned, "{name}: notifications were abandoned at shutdown");
         }
+        tracing::info!("{name} ended: {report}");
         match ended {
             Ok(()) => Ok(report),
             Err(source) => Err(ListenError::Receive { on: self.described(), source, report: Box::new(report) }),
@@ -155,19 +199,33 @@ impl Plan {
         listener: &mut dyn Listener<Notification>,
         tasks: &mut Tasks,
         shutdown: impl Future,
-        ready: &AtomicBool,
+        ready: &watch::Sender<bool>,
         stopping: &CancellationToken,
     ) -> Result<(), TransportError> {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let mut shutdown = pin!(shutdown);
+        let mut readiness = Readiness::new(ready, listener);
+        let mut stall = Stall::default();
         loop {
             tasks.reap();
-            let slot = tokio::select! {
-                biased;
-                _ = &mut shutdown => return Ok(()),
-                slot = slots.clone().acquire_owned() => match slot {
-                    Ok(slot) => slot,
-                    Err(_closed) => return Ok(()),
+            let slot = match slots.clone().try_acquire_owned() {
+                Ok(slot) => slot,
+                Err(_) => tokio::select! {
+                    biased;
+                    _ = &mut shutdown => return Ok(()),
+                    slot = slots.clone().acquire_owned() => match slot {
+                        Ok(slot) => slot,
+                        Err(_closed) => return Ok(()),
+                    },
+                    () = readiness.due() => {
+                        readiness.look(listener);
+                        tasks.reap();
+                        let all_taken = slots.available_permits() == 0;
+                        if let Some(stalled) = stall.look(Instant::now(), all_taken, tasks.ended()) {
+                            self.report_stall(stalled, tasks);
+                        }
+                        continue;
+                    }
                 },
             };
             // What was collected when the shutdown comes goes back by being dropped.
@@ -175,11 +233,12 @@ impl Plan {
             let collected = tokio::select! {
                 biased;
                 _ = &mut shutdown => return Ok(()),
-                collected = self.collect(listener, &mut unit, ready) => collected,
+                collected = self.collect(listener, &mut unit, &mut readiness) => collected,
             };
             if !unit.is_empty() {
-                let count = unit.len();
-                tasks.spawn(self.process.process(unit, slot, stopping.clone()), count);
+                let event_type = unit[0].message.event_type.clone();
+                let running = Unit { count: unit.len(), event_type, since: Instant::now() };
+                tasks.spawn(running, self.process.process(unit, slot, stopping.clone()));
             }
             match collected {
                 Ok(()) => {}
@@ -204,49 +263,117 @@ impl Plan {
         &self,
         listener: &mut dyn Listener<Notification>,
         unit: &mut Vec<Delivery<Notification>>,
-        ready: &AtomicBool,
+        readiness: &mut Readiness<'_>,
     ) -> Result<(), TransportError> {
-        let first = loop {
-            match timeout(LOOK, listener.recv()).await {
-                Ok(received) => break received?,
-                Err(_) => ready.store(listener.is_subscribed(), Ordering::Release),
-            }
-        };
-        unit.push(first);
-        let deadline = Instant::now() + self.batch_timeout;
+        let mut deadline = None;
         while unit.len() < self.batch_size {
-            match timeout_at(deadline, listener.recv()).await {
-                Ok(received) => unit.push(received?),
-                Err(_) => break,
+            tokio::select! {
+                biased;
+                received = listener.recv() => {
+                    unit.push(received?);
+                    // A flood gives the readiness below no turn.
+                    readiness.look(listener);
+                    if deadline.is_none() && unit.len() < self.batch_size {
+                        deadline = Some(Instant::now() + self.batch_timeout);
+                    }
+                }
+                () = until(deadline) => break,
+                () = readiness.due() => readiness.look(listener),
             }
         }
         Ok(())
+    }
+
+    fn report_stall(&self, stalled: Duration, tasks: &Tasks) {
+        let Some(oldest) = tasks.oldest() else { return };
+        tracing::warn!(
+            event_type = shown(&oldest.event_type),
+            "{}: all {} places are taken and no handler has ended for {stalled:?}, so nothing more is taken; the              handler of `{}` has run for {:?}: give it a timeout, or raise concurrency()",
+            self.name(),
+            self.concurrency,
+            shown(&oldest.event_type),
+            oldest.since.elapsed()
+        );
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Follows whether the listener is subscribed, also while notifications arrive without a pause.
+struct Readiness<'a> {
+    ready: &'a watch::Sender<bool>,
+    subscribed: watch::Receiver<bool>,
+    look: Interval,
+}
+
+impl<'a> Readiness<'a> {
+    fn new(ready: &'a watch::Sender<bool>, listener: &dyn Listener<Notification>) -> Self {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ready, subscribed: listener.subscribed(), look }
+    }
+
+    /// Resolves when it is time to [`look`](Self::look). Cancel safe.
+    async fn due(&mut self) {
+        tokio::select! {
+            Ok(()) = self.subscribed.changed() => {}
+            _ = self.look.tick() => {}
+        }
+    }
+
+    fn look(&self, listener: &dyn Listener<Notification>) {
+        let now = listener.is_subscribed();
+        if *self.ready.borrow() != now {
+            self.ready.send_replace(now);
+        }
     }
 }
 
 /// What runs, and what became of what ended.
 #[derive(Default)]
 struct Tasks {
-    set: JoinSet<(ListenReport, usize)>,
-    /// Notifications that are being handled.
-    running: usize,
+    set: JoinSet<ListenReport>,
+    running: HashMap<Id, Unit>,
+    /// Units that have ended.
+    ended: u64,
     report: ListenReport,
 }
 
+/// Notifications that are handled together.
+struct Unit {
+    count: usize,
+    /// That of the first.
+    event_type: Arc<str>,
+    since: Instant,
+}
+
 impl Tasks {
-    fn spawn(&mut self, work: Work, count: usize) {
-        self.running += count;
-        self.set.spawn(async move { (work.await, count) });
+    fn spawn(&mut self, unit: Unit, work: Work) {
+        let task = self.set.spawn(work);
+        self.running.insert(task.id(), unit);
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    fn oldest(&self) -> Option<&Unit> {
+        self.running.values().min_by_key(|unit| unit.since)
     }
 
     fn reap(&mut self) {
-        while let Some(joined) = self.set.try_join_next() {
+        while let Some(joined) = self.set.try_join_next_with_id() {
             self.count(joined);
         }
     }
 
     async fn finish(&mut self) {
-        while let Some(joined) = self.set.join_next().await {
+        while let Some(joined) = self.set.join_next_with_id().await {
             self.count(joined);
         }
     }
@@ -254,64 +381,20 @@ impl Tasks {
     fn give_up(&mut self) {
         self.reap();
         self.set.abort_all();
-        self.report.abandoned += self.running as u64;
+        self.report.abandoned += self.running.values().map(|unit| unit.count as u64).sum::<u64>();
     }
 
-    fn count(&mut self, joined: Result<(ListenReport, usize), JoinError>) {
+    fn count(&mut self, joined: Result<(Id, ListenReport), JoinError>) {
+        self.ended += 1;
         match joined {
-            Ok((report, count)) => {
-                self.running = self.running.saturating_sub(count);
+            Ok((id, report)) => {
+                self.running.remove(&id);
                 self.report.add(&report);
             }
-            Err(error) => tracing::error!(%error, "a notification's task ended without an outcome"),
+            Err(error) => {
+                self.running.remove(&error.id());
+                tracing::error!(%error, "a notification's task ended without an outcome");
+            }
         }
-    }
-}
-
-/// A listener that runs in the background, on a task of its own.
-///
-/// Dropping it stops the listener as [`stop`](Self::stop) does; nobody then learns how it ended.
-#[derive(Debug)]
-#[must_use = "dropping it stops the listener"]
-pub struct RunningListener {
-    stop: CancellationToken,
-    ready: Arc<AtomicBool>,
-    end: watch::Receiver<Option<Result<ListenReport, ListenError>>>,
-}
-
-impl RunningListener {
-    /// Begins to stop: nothing more is taken, what runs may finish within the grace. Returns at once.
-    pub fn stop(&self) {
-        self.stop.cancel();
-    }
-
-    /// Waits until the listener has ended, which needs [`stop`](Self::stop), or the transport's close, or a failure. It
-    /// may be called more than once, and then says the same again.
-    ///
-    /// # Errors
-    ///
-    /// [`ListenError::Receive`] if it failed for good, [`ListenError::Cancelled`] if the runtime shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the listener is not touched by it.
-    pub async fn wait(&self) -> Result<ListenReport, ListenError> {
-        let mut end = self.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(Err(ListenError::Cancelled)),
-            Err(_) => Err(ListenError::Cancelled),
-        }
-    }
-
-    /// Whether it is subscribed at the broker, as of at most half a second ago; `false` once it stops.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for RunningListener {
-    fn drop(&mut self) {
-        self.stop.cancel();
     }
 }

@@ -5,4 +5,5 @@ mod bench;
 
 mod batches;
 mod events;
+mod readiness;
 mod single;

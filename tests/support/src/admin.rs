@@ -234,6 +234,16 @@ impl VhostAdmin {
     }
 }
 
+/// The arguments of a queue as its declaration had them: RabbitMQ 4 adds `x-queue-type: classic` where no type is named.
+#[must_use]
+pub fn without_default_type(arguments: &Value) -> Value {
+    let mut arguments = arguments.clone();
+    if arguments["x-queue-type"] == "classic" {
+        arguments.as_object_mut().expect("arguments are an object").remove("x-queue-type");
+    }
+    arguments
+}
+
 /// The text with every run of 32 hexadecimal digits as `H`, so that what carries random ids can be compared.
 #[must_use]
 pub fn without_ids(text: &str) -> String {

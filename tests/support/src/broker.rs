@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::admin::VhostAdmin;
 use crate::builder::BrokerBuilder;
 use crate::control::binary;
+use crate::installation::RabbitVersion;
 use crate::node::{Epmd, Node};
 
 /// A RabbitMQ node that belongs to one test.
@@ -69,6 +70,12 @@ impl Broker {
     #[must_use]
     pub fn tls_port(&self) -> u16 {
         self.node.tls_port().expect("this broker was built without tls()")
+    }
+
+    /// The version of RabbitMQ that it runs.
+    #[must_use]
+    pub fn version(&self) -> RabbitVersion {
+        self.node.version()
     }
 
     /// The Erlang node's name.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::broker::Broker;
+use crate::installation::RabbitVersion;
 use crate::node::Epmd;
 
 /// A server certificate chain, its key and the CA that signs clients, all PEM.
@@ -27,11 +28,19 @@ pub struct BrokerBuilder {
     pub(crate) tls: Option<TlsMaterial>,
     pub(crate) beside: Option<(Arc<Epmd>, String)>,
     pub(crate) schedulers: usize,
+    pub(crate) version: RabbitVersion,
 }
 
 impl Default for BrokerBuilder {
     fn default() -> Self {
-        Self { config: String::new(), plugins: Vec::new(), tls: None, beside: None, schedulers: 1 }
+        Self {
+            config: String::new(),
+            plugins: Vec::new(),
+            tls: None,
+            beside: None,
+            schedulers: 1,
+            version: RabbitVersion::chosen(),
+        }
     }
 }
 
@@ -72,11 +81,18 @@ impl BrokerBuilder {
         self
     }
 
+    /// Runs this version of RabbitMQ. Without this it is [`RabbitVersion::chosen`].
+    #[must_use]
+    pub fn version(mut self, version: RabbitVersion) -> Self {
+        self.version = version;
+        self
+    }
+
     /// Starts the node and waits until it accepts clients, 4 to 8 s.
     ///
     /// # Panics
     ///
-    /// When RabbitMQ is not installed or does not come up within two minutes, showing its log.
+    /// When this version of RabbitMQ is not installed or does not come up within two minutes, showing its log.
     pub async fn start(self) -> Broker {
         Broker::launch(self).await
     }

@@ -15,12 +15,12 @@ use rustix::process::Signal;
 use crate::builder::{BrokerBuilder, TlsMaterial};
 use crate::control::{self, Control};
 use crate::folder::DataFolder;
+use crate::installation::RabbitVersion;
 use crate::ports::PortLease;
-use crate::process::{ProcessTree, User, bound_command, spawn};
+use crate::process::{ProcessTree, User, spawn};
 
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-const DEBIAN_SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// Everything below blocks the calling thread.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Node {
     tls: Option<PortLease>,
     distribution: PortLease,
     pub(crate) cookie: String,
+    version: RabbitVersion,
     user: Option<User>,
     schedulers: usize,
     folder: DataFolder,
@@ -40,9 +41,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn prepare(settings: BrokerBuilder) -> Self {
-        let user = broker_user();
+        let version = settings.version;
+        let user = version.user();
         let folder = DataFolder::create();
-        let (epmd, cookie) = settings.beside.unwrap_or_else(|| (Arc::new(Epmd::start(user)), "oxlotest".to_owned()));
+        let epmd = || Arc::new(Epmd::start(version, user, folder.path()));
+        let (epmd, cookie) = settings.beside.unwrap_or_else(|| (epmd(), "oxlotest".to_owned()));
         let node = Self {
             process: Mutex::new(None),
             control: Control::new(folder.path().join("control")),
@@ -50,6 +53,7 @@ impl Node {
             tls: settings.tls.is_some().then(PortLease::take),
             distribution: PortLease::take(),
             cookie,
+            version,
             user,
             schedulers: settings.schedulers,
             folder,
@@ -158,7 +162,7 @@ impl Node {
     /// A program of RabbitMQ's, aimed at this node.
     pub(crate) fn command(&self, program: &str) -> Command {
         let path = self.folder.path();
-        let mut command = bound_command(&locate(program), self.user);
+        let mut command = self.version.command(program, self.user, path);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("RABBITMQ_") || name.starts_with("ERL_")) {
                 command.env_remove(name);
@@ -180,6 +184,10 @@ impl Node {
             .env("RABBITMQ_CONF_ENV_FILE", path.join("rabbitmq-env.conf"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("enabled_plugins"));
         command
+    }
+
+    pub(crate) fn version(&self) -> RabbitVersion {
+        self.version
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -237,9 +245,9 @@ pub(crate) struct Epmd {
 }
 
 impl Epmd {
-    fn start(user: Option<User>) -> Self {
+    fn start(version: RabbitVersion, user: Option<User>, folder: &Path) -> Self {
         let port = PortLease::take();
-        let mut command = bound_command("epmd", user);
+        let mut command = version.command("epmd", user, folder);
         command.args(["-port", &port.port().to_string(), "-address", "127.0.0.1"]).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = spawn(command).unwrap_or_else(|error| panic!("cannot start setpriv (Debian: util-linux): {error}"));
@@ -256,30 +264,4 @@ impl Epmd {
         }
         Self { _process: process, port }
     }
-}
-
-/// The path of one of RabbitMQ's scripts.
-///
-/// Debian's own wrappers in `/usr/sbin` refuse other users and write to the system's log folder, so the scripts behind them come first.
-fn locate(program: &str) -> String {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::iter::once(PathBuf::from(DEBIAN_SCRIPTS))
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| {
-            panic!("{program} is neither in {DEBIAN_SCRIPTS} nor in PATH: apt-get install rabbitmq-server, or run ./tests/run")
-        })
-        .display()
-        .to_string()
-}
-
-/// User `rabbitmq` when we are root and it exists.
-fn broker_user() -> Option<User> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let fields: Vec<&str> = users.lines().find(|line| line.starts_with("rabbitmq:"))?.split(':').collect();
-    Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
 }

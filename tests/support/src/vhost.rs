@@ -10,16 +10,13 @@ use tokio::sync::OnceCell;
 use crate::admin::VhostAdmin;
 use crate::broker::{Broker, create_vhost};
 use crate::control::{Control, binary};
+use crate::installation::RabbitVersion;
 
-/// The URL of the broker that `tests/run` started, see [`SharedBroker`].
-const URL_VARIABLE: &str = "OXLO_TEST_BROKER";
-/// The path of its control socket.
-const CONTROL_VARIABLE: &str = "OXLO_TEST_BROKER_CONTROL";
-
-/// The broker that tests share when they do it no harm.
+/// The broker of one version that tests share when they do it no harm.
 ///
-/// `tests/run` starts one node for the whole run and names it in the environment (`OXLO_TEST_BROKER`, `OXLO_TEST_BROKER_CONTROL`).
-/// Without these variables the first test of a process that asks starts a node, which ends with the process.
+/// `tests/run` starts one node of each version for the whole run and names it in the environment: `OXLO_TEST_BROKER` and
+/// `OXLO_TEST_BROKER_CONTROL`, `OXLO_TEST_RABBITMQ4` and `OXLO_TEST_RABBITMQ4_CONTROL`. Without these variables the first test of a
+/// process that asks starts a node, which ends with the process.
 /// Tests that kill, freeze or alarm a broker start their own [`Broker`].
 #[derive(Debug)]
 pub struct SharedBroker {
@@ -29,39 +26,56 @@ pub struct SharedBroker {
 }
 
 impl SharedBroker {
-    /// The shared broker.
+    /// The shared broker of [`RabbitVersion::chosen`].
     ///
     /// # Panics
     ///
     /// When the broker named by the environment does not answer, or one cannot be started.
     pub async fn get() -> &'static Self {
-        static SHARED: OnceCell<SharedBroker> = OnceCell::const_new();
-        SHARED.get_or_init(Self::find_or_start).await
+        Self::of(RabbitVersion::chosen()).await
     }
 
-    /// Starts a broker as the shared one is: it speaks AMQP 1.0 beside 0-9-1.
+    /// The shared broker of a version.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    pub async fn of(version: RabbitVersion) -> &'static Self {
+        static SHARED: [OnceCell<SharedBroker>; 2] = [const { OnceCell::const_new() }; 2];
+        let cell = match version {
+            RabbitVersion::V3 => &SHARED[0],
+            RabbitVersion::V4 => &SHARED[1],
+        };
+        cell.get_or_init(|| Self::find_or_start(version)).await
+    }
+
+    /// Starts a broker as the shared one is: it speaks AMQP 1.0 beside 0-9-1, for which version 3 needs a plugin.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
-    pub async fn start() -> Broker {
-        Broker::builder().plugin("rabbitmq_amqp1_0").start().await
+    pub async fn start(version: RabbitVersion) -> Broker {
+        let builder = Broker::builder().version(version);
+        match version {
+            RabbitVersion::V3 => builder.plugin("rabbitmq_amqp1_0").start().await,
+            RabbitVersion::V4 => builder.start().await,
+        }
     }
 
-    async fn find_or_start() -> Self {
-        let (Ok(url), Some(socket)) = (std::env::var(URL_VARIABLE), std::env::var_os(CONTROL_VARIABLE)) else {
-            let own = Self::start().await;
+    async fn find_or_start(version: RabbitVersion) -> Self {
+        let [place, socket] = variables(version);
+        let (Ok(found), Some(socket)) = (std::env::var(place), std::env::var_os(socket)) else {
+            let own = Self::start(version).await;
             return Self { port: own.port(), control: own.control().clone(), _own: Some(own) };
         };
-        let port = url
-            .trim_end_matches('/')
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or_else(|| panic!("{URL_VARIABLE} must be rabbit://guest:guest@127.0.0.1:PORT/ and is {url}"));
+        // The port alone, or the end of a URL.
+        let port = found.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+        let port = port
+            .unwrap_or_else(|| panic!("{place} must be a port or rabbit://guest:guest@127.0.0.1:PORT/ and is {found}"));
         let control = Control::new(PathBuf::from(socket));
         if let Err(error) = control.try_eval("ok.") {
             panic!(
-                "the broker of {URL_VARIABLE}={url} does not answer ({error}): unset the variable, or run the tests by ./tests/run"
+                "the broker of {place}={found} does not answer ({error}): unset the variable, or run the tests by ./tests/run"
             );
         }
         Self { port, control, _own: None }
@@ -70,10 +84,12 @@ impl SharedBroker {
     /// The environment variables that make other processes share `broker`, as `NAME=value`.
     #[must_use]
     pub fn environment(broker: &Broker) -> [String; 2] {
-        [
-            format!("{URL_VARIABLE}={}", broker.url()),
-            format!("{CONTROL_VARIABLE}={}", broker.control().socket().display()),
-        ]
+        let [place, socket] = variables(broker.version());
+        let found = match broker.version() {
+            RabbitVersion::V3 => broker.url(),
+            RabbitVersion::V4 => broker.port().to_string(),
+        };
+        [format!("{place}={found}"), format!("{socket}={}", broker.control().socket().display())]
     }
 
     /// The plain AMQP port on 127.0.0.1.
@@ -89,6 +105,14 @@ impl SharedBroker {
     }
 }
 
+/// Where a shared broker is, and the path of its control socket.
+fn variables(version: RabbitVersion) -> [&'static str; 2] {
+    match version {
+        RabbitVersion::V3 => ["OXLO_TEST_BROKER", "OXLO_TEST_BROKER_CONTROL"],
+        RabbitVersion::V4 => ["OXLO_TEST_RABBITMQ4", "OXLO_TEST_RABBITMQ4_CONTROL"],
+    }
+}
+
 /// A fresh vhost of the [`SharedBroker`] in which user `guest` may do everything. It derefs to its administrator's view.
 ///
 /// Creating one takes about 10 ms. Dropping it deletes it, which closes its connections.
@@ -99,14 +123,23 @@ pub struct TestVhost {
 }
 
 impl TestVhost {
-    /// Creates the vhost.
+    /// Creates the vhost, on the broker of [`RabbitVersion::chosen`].
     ///
     /// # Panics
     ///
     /// As [`SharedBroker::get`].
     pub async fn new() -> Self {
+        Self::on(RabbitVersion::chosen()).await
+    }
+
+    /// Creates the vhost on the shared broker of a version.
+    ///
+    /// # Panics
+    ///
+    /// As [`SharedBroker::get`].
+    pub async fn on(version: RabbitVersion) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let broker = SharedBroker::get().await;
+        let broker = SharedBroker::of(version).await;
         // A pid alone may come back within one run and meet what a killed test left behind.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let name = format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

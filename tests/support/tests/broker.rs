@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use oxlo_test_support::{Authority, Broker, TestVhost, Validity, eventually};
+use oxlo_test_support::{Authority, Broker, RabbitVersion, TestVhost, Validity, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -22,7 +22,16 @@ fn runs(pid: u32) -> bool {
 
 #[tokio::test]
 async fn a_node_survives_kill_stop_and_restart_on_its_port_and_data() {
-    let broker = Broker::start().await;
+    survives_kill_stop_and_restart(RabbitVersion::V3).await;
+}
+
+#[tokio::test]
+async fn a_node_survives_kill_stop_and_restart_on_its_port_and_data_on_version_4() {
+    survives_kill_stop_and_restart(RabbitVersion::V4).await;
+}
+
+async fn survives_kill_stop_and_restart(version: RabbitVersion) {
+    let broker = Broker::builder().version(version).start().await;
     let port = broker.port();
     assert!(accepts(port).await);
     assert!(broker.queues().await.is_empty());
@@ -50,7 +59,16 @@ async fn a_node_survives_kill_stop_and_restart_on_its_port_and_data() {
 
 #[tokio::test]
 async fn a_dropped_node_leaves_no_process_and_no_folder() {
-    let broker = Broker::start().await;
+    leaves_no_process_and_no_folder(RabbitVersion::V3).await;
+}
+
+#[tokio::test]
+async fn a_dropped_node_leaves_no_process_and_no_folder_on_version_4() {
+    leaves_no_process_and_no_folder(RabbitVersion::V4).await;
+}
+
+async fn leaves_no_process_and_no_folder(version: RabbitVersion) {
+    let broker = Broker::builder().version(version).start().await;
     let pid = broker.pid();
     let log = broker.log();
     let folder = log.lines().find_map(|line| line.split("config file(s) : ").nth(1)).map(str::to_owned);
@@ -95,8 +113,17 @@ fn below(root: u32) -> Vec<u32> {
 
 #[tokio::test]
 async fn a_frozen_node_keeps_connections_and_answers_nothing_until_it_thaws() {
+    keeps_connections_while_frozen(RabbitVersion::V3).await;
+}
+
+#[tokio::test]
+async fn a_frozen_node_keeps_connections_and_answers_nothing_until_it_thaws_on_version_4() {
+    keeps_connections_while_frozen(RabbitVersion::V4).await;
+}
+
+async fn keeps_connections_while_frozen(version: RabbitVersion) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let broker = Broker::start().await;
+    let broker = Broker::builder().version(version).start().await;
     broker.freeze();
     let mut client = TcpStream::connect(("127.0.0.1", broker.port())).await.expect("the kernel accepts");
     client.write_all(b"AMQP\x00\x00\x09\x01").await.unwrap();
@@ -109,7 +136,16 @@ async fn a_frozen_node_keeps_connections_and_answers_nothing_until_it_thaws() {
 
 #[tokio::test]
 async fn alarms_rise_and_clear() {
-    let broker = Broker::start().await;
+    raises_and_clears_alarms(RabbitVersion::V3).await;
+}
+
+#[tokio::test]
+async fn alarms_rise_and_clear_on_version_4() {
+    raises_and_clears_alarms(RabbitVersion::V4).await;
+}
+
+async fn raises_and_clears_alarms(version: RabbitVersion) {
+    let broker = Broker::builder().version(version).start().await;
     let alarms = || broker.control().eval::<usize>("length(rabbit_alarm:get_alarms()).");
     assert_eq!(alarms().await, 0);
     broker.set_memory_alarm(true).await;

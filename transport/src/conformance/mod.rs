@@ -52,6 +52,18 @@ macro_rules! cases {
         /// Every case, as `group::case`.
         pub const CASES: &[&str] = &[$($(concat!(stringify!($group), "::", stringify!($case))),+),+];
 
+        /// Runs the cases that `wanted` takes, by their names in [`CASES`], one after the other and each against its
+        /// deadline: for a broker that is started for this alone.
+        pub async fn run(harness: &dyn Harness, wanted: impl Fn(&str) -> bool) {
+            $($(
+                let name = concat!(stringify!($group), "::", stringify!($case));
+                if wanted(name) {
+                    println!("case {name}");
+                    within_deadline(Box::pin($group::$case(harness))).await;
+                }
+            )+)+
+        }
+
         /// Expands to one `#[tokio::test]` per case; see [`conformance`](crate::conformance).
         #[macro_export]
         macro_rules! conformance_suite {
@@ -108,6 +120,7 @@ cases! { ($)
         a_named_exchange_is_used
         exchanges_are_kept_apart_where_promised
         exchanges_share_a_topic_where_they_are_not_kept_apart
+        listeners_are_counted
     }
     settling {
         a_requeued_message_goes_to_another_listener
@@ -121,6 +134,7 @@ cases! { ($)
         an_unsettled_message_goes_back_when_dropped
         a_dropped_listener_gives_back_what_it_held
         prefetch_bounds_what_is_handed_out
+        two_hundred_messages_are_each_handed_out_once
         after_stop_nothing_more_is_taken
         what_was_handed_out_can_be_answered_after_stop
         a_dropped_recv_loses_nothing

@@ -5,13 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::{sleep, timeout};
+
 use super::{
     Harness,
-    bench::{Server, connect, listen, nothing_comes, number_of, patient, request, result, take, topic, value_of},
+    bench::{
+        PATIENCE, Server, connect, listen, nothing_comes, number_of, patient, request, result, take, topic, value_of,
+    },
 };
 use crate::{
     error::TransportError,
     options::{CallOptions, SendOptions},
+    target::Target,
 };
 
 /// How soon nobody listening must be known, when the timeout is much longer.
@@ -226,4 +231,39 @@ pub async fn exchanges_share_a_topic_where_they_are_not_kept_apart(harness: &dyn
     transport.cast(&here.fanout(true), request(10), &SendOptions::new()).await.unwrap();
     near.saw(before + 1).await;
     far.saw(beyond + 1).await;
+}
+
+/// It can be asked how many listen for a topic and for a server: none where nobody ever did, and none again when they
+/// are gone, though their queue may still be there. Who cannot tell says so.
+pub async fn listeners_are_counted(harness: &dyn Harness) {
+    let (transport, other, to) = (connect(harness).await, connect(harness).await, topic());
+    let node = to.clone().server("node-1");
+    let count = async |on: &Target| transport.listeners(on, PATIENCE).await;
+    if !transport.capabilities().counts_listeners {
+        assert!(matches!(count(&to).await, Err(TransportError::Unsupported { .. })));
+        return;
+    }
+    assert_eq!((count(&to).await.unwrap(), count(&node).await.unwrap()), (0, 0));
+    let one = listen(&node, &*other).await;
+    let two = listen(&to.clone().server("node-2"), &*other).await;
+    // A broker may count a consumer a moment after it has answered it.
+    let becomes = async |on: &Target, wanted: u32| {
+        let counted = async {
+            while count(on).await.unwrap() != wanted {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{on} never had {wanted} listeners"));
+    };
+    becomes(&to, 2).await;
+    becomes(&node, 1).await;
+    one.close().await;
+    becomes(&to, 1).await;
+    becomes(&node, 0).await;
+    two.close().await;
+    becomes(&to, 0).await;
+    let refused = transport.listeners(&to.clone().fanout(true), PATIENCE).await;
+    assert!(matches!(refused, Err(TransportError::InvalidTarget { .. })), "{refused:?}");
+    let nowhere = transport.listeners(&Target::new(), PATIENCE).await;
+    assert!(matches!(nowhere, Err(TransportError::InvalidTarget { .. })), "{nowhere:?}");
 }

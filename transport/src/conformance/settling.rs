@@ -1,8 +1,11 @@
 //! What becomes of messages that were taken: acknowledged, requeued, rejected, or left behind.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     Harness,
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     error::TransportError,
-    listener::{Deferral, Delivery, Listener, Settlement},
+    listener::{Deferral, Delivery, Listener, Settle, Settlement},
     message::Request,
     options::{ListenOptions, SendOptions},
     target::Target,
@@ -240,6 +243,40 @@ pub async fn prefetch_bounds_what_is_handed_out(harness: &dyn Harness) {
     second.settle.ack();
     third.settle.ack();
     take(&mut listener).await.settle.ack();
+}
+
+/// Messages that are settled one by one while others come are each handed out once, however they and the credit for them cross.
+pub async fn two_hundred_messages_are_each_handed_out_once(harness: &dyn Harness) {
+    const ALL: usize = 200;
+    let (transport, to) = (connect(harness).await, topic());
+    let options = ListenOptions::new().with_prefetch(16);
+    let mut listener = transport.listen(&to.clone().server("server"), &options).await.unwrap();
+    let casting = async {
+        let mut casts = JoinSet::new();
+        for number in 0..ALL {
+            let (transport, to) = (transport.clone(), to.clone());
+            casts.spawn(async move { cast(&*transport, &to, number..number + 1).await });
+        }
+        casts.join_all().await;
+        // Behind all that would come again.
+        cast(&*transport, &to, ALL..ALL + 1).await;
+    };
+    let taking = async {
+        let (mut numbers, mut held) = (Vec::new(), VecDeque::new());
+        while !numbers.contains(&ALL) || numbers.len() <= ALL {
+            let got = take(&mut listener).await;
+            numbers.push(number(&got));
+            held.push_back(got.settle);
+            if held.len() > 4 {
+                held.pop_front().unwrap().ack();
+            }
+        }
+        held.into_iter().for_each(Settle::ack);
+        numbers
+    };
+    let ((), mut numbers) = tokio::join!(casting, taking);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..=ALL).collect::<Vec<_>>());
 }
 
 /// `stop` ends the subscription: what waited goes back, and `recv` says `Closed`.

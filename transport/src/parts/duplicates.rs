@@ -5,6 +5,7 @@
 //! handed out; it is settled as the first one is, so that one that is still being worked on is not settled too early.
 
 use std::{
+    collections::hash_map::Entry,
     fmt,
     hash::Hash,
     sync::{Mutex, PoisonError},
@@ -62,18 +63,27 @@ impl<S: Settler> Duplicates<S> {
     /// Whether this is the first delivery of the message. If not, it will be settled as the first one is, or is settled.
     pub fn is_first(&self, Name(id): Name, settler: S) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.ids.insert(id, Instant::now()) {
-            seen.unsettled.insert(id, Deliveries { first: settler, again: Vec::new() });
-            return true;
+        if !seen.ids.insert(id, Instant::now()) {
+            match seen.unsettled.get_mut(&id) {
+                Some(deliveries) => deliveries.again.push(settler),
+                None => {
+                    drop(seen);
+                    settler.settle(Settlement::Ack);
+                }
+            }
+            return false;
         }
-        match seen.unsettled.get_mut(&id) {
-            Some(deliveries) => deliveries.again.push(settler),
-            None => {
-                drop(seen);
-                settler.settle(Settlement::Ack);
+        match seen.unsettled.entry(id) {
+            // The filter forgot the id, by age or by number, while the message is still being worked on.
+            Entry::Occupied(deliveries) => {
+                deliveries.into_mut().again.push(settler);
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(Deliveries { first: settler, again: Vec::new() });
+                true
             }
         }
-        false
     }
 
     /// Settles every delivery of a message. One that goes back is no duplicate when it comes again.
@@ -161,5 +171,22 @@ mod tests {
         for queue in ["here", "there"] {
             assert!(duplicates.is_first(duplicates.name((queue, "a")), settler(&told, 1)), "{queue}");
         }
+    }
+
+    #[test]
+    fn a_message_that_outlived_its_id_keeps_its_settler() {
+        let (told, settled) = mpsc::channel();
+        let duplicates = Duplicates::default();
+        let slow = duplicates.name("slow");
+        assert!(duplicates.is_first(slow, settler(&told, 0)));
+        for other in 1..=u32::try_from(Dedup::CAPACITY).unwrap() {
+            let name = duplicates.name(other);
+            assert!(duplicates.is_first(name, settler(&told, other)));
+            duplicates.settle(name, Settlement::Ack);
+        }
+        assert_eq!(settled.try_iter().count(), Dedup::CAPACITY);
+        assert!(!duplicates.is_first(slow, settler(&told, 9_999)), "it is still being worked on");
+        duplicates.settle(slow, Settlement::Ack);
+        assert_eq!(settled.try_iter().collect::<Vec<_>>(), [(0, Settlement::Ack), (9_999, Settlement::Ack)]);
     }
 }

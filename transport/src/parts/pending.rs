@@ -136,6 +136,12 @@ impl PendingCalls {
         }
     }
 
+    /// Whether a call still waits.
+    #[must_use]
+    pub fn is_waiting(&self, message_id: &str) -> bool {
+        parse_id(message_id).is_some_and(|id| lock(&self.0).waiting.contains_key(&id.as_u128()))
+    }
+
     /// Ends one call with an error, for whoever needs to know whether it still waited. Returns `false` if it does not wait any more.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn fail(&self, message_id: &str, error: TransportError) -> bool {

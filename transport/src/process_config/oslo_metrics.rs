@@ -1,6 +1,6 @@
 //! The section `[oslo_messaging_metrics]`.
 
-use super::{ProcessConfig, Value, boolean};
+use super::{BOOLEAN, ProcessConfig, ProcessConfigError, Resolved, boolean};
 use crate::{error::TransportError, registry::TransportBuilder};
 
 const SECTION: &str = "oslo_messaging_metrics";
@@ -15,70 +15,54 @@ const KNOWN: &[&str] = &[
 impl ProcessConfig {
     /// Switches the datagrams of oslo.metrics on, if the section says so.
     pub(super) fn oslo_metrics(&self, builder: TransportBuilder) -> Result<TransportBuilder, TransportError> {
-        for ((section, option), value) in &self.values {
-            if section != SECTION {
-                continue;
-            }
-            if !KNOWN.contains(&option.as_str()) {
-                let near = KNOWN.iter().find(|known| strsim::osa_distance(known, option) <= 3);
-                let near = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
-                return Err(refused(option, value, &format!("no such option{near}; known are: {}", KNOWN.join(", "))));
-            }
-            if option == "metrics_thread_stop_timeout" {
-                let reason = "the thread that sends never keeps the process from ending; remove the option";
-                return Err(refused(option, value, reason));
-            }
+        self.check_known(SECTION, KNOWN)?;
+        if let Some(value) = self.of_metrics("metrics_thread_stop_timeout")? {
+            let reason = "the thread that sends never keeps the process from ending; remove the option";
+            return Err(value.refused("metrics_thread_stop_timeout", reason).into());
         }
-        let Some(enabled) = self.of_metrics("metrics_enabled") else { return Ok(builder) };
+        let Some(enabled) = self.of_metrics("metrics_enabled")? else { return Ok(builder) };
         match boolean(&enabled.text) {
-            Some(true) => self.switch_on(enabled, builder),
+            Some(true) => self.switch_on(&enabled, builder),
             Some(false) => Ok(builder),
-            None => {
-                let wanted = "wanted one of 1, true, yes, on, 0, false, no, off";
-                Err(refused("metrics_enabled", enabled, wanted))
-            }
+            None => Err(enabled.refused("metrics_enabled", BOOLEAN).into()),
         }
     }
 
-    fn of_metrics(&self, option: &str) -> Option<&Value> {
-        self.values.get(&(SECTION.to_owned(), option.to_owned()))
+    fn of_metrics(&self, option: &str) -> Result<Option<Resolved>, ProcessConfigError> {
+        self.resolved(SECTION, option)
     }
 
     #[cfg(feature = "oslo-metrics")]
-    fn switch_on(&self, enabled: &Value, builder: TransportBuilder) -> Result<TransportBuilder, TransportError> {
+    fn switch_on(&self, enabled: &Resolved, builder: TransportBuilder) -> Result<TransportBuilder, TransportError> {
         let mut options = crate::oslo_metrics::OsloMetricsOptions::new();
-        if let Some(value) = self.of_metrics("metrics_buffer_size") {
-            let size = value.text.parse().ok().filter(|size: &usize| (1..=MOST).contains(size));
-            let wanted = || refused("metrics_buffer_size", value, &format!("wanted a whole number from 1 to {MOST}"));
+        if let Some(value) = self.of_metrics("metrics_buffer_size")? {
+            let size = value.text.trim().parse().ok().filter(|size: &usize| (1..=MOST).contains(size));
+            let wanted = || value.refused("metrics_buffer_size", format!("wanted a whole number from 1 to {MOST}"));
             options = options.buffer_size(size.ok_or_else(wanted)?);
         }
-        if let Some(value) = self.of_metrics("metrics_socket_file") {
+        if let Some(value) = self.of_metrics("metrics_socket_file")? {
             options = options.socket(&value.text);
         }
-        if let Some(value) = self.of_metrics("metrics_process_name") {
+        if let Some(value) = self.of_metrics("metrics_process_name")? {
             options = options.process_name(value.text.as_str());
         }
         let metrics = options.start().map_err(|error| {
-            refused("metrics_enabled", enabled, &format!("the system gives no thread to send from: {error}"))
+            enabled.refused("metrics_enabled", format!("cannot start the thread that sends: {error}"))
         })?;
         Ok(builder.oslo_metrics(metrics))
     }
 
     #[cfg(not(feature = "oslo-metrics"))]
     #[allow(clippy::unused_self)]
-    fn switch_on(&self, enabled: &Value, _: TransportBuilder) -> Result<TransportBuilder, TransportError> {
+    fn switch_on(&self, enabled: &Resolved, _: TransportBuilder) -> Result<TransportBuilder, TransportError> {
         let reason = "this program was built without it; enable the cargo feature `oslo-metrics`, or set it to false";
-        Err(refused("metrics_enabled", enabled, reason))
+        Err(enabled.refused("metrics_enabled", reason).into())
     }
 }
 
 /// The queue's room is taken when it is made.
 #[cfg(feature = "oslo-metrics")]
 const MOST: usize = 100_000;
-
-fn refused(option: &str, value: &Value, reason: &str) -> TransportError {
-    TransportError::Config { option: option.to_owned(), reason: format!("{reason} ({})", value.origin) }
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

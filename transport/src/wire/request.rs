@@ -178,8 +178,11 @@ fn not_a_text(raw: &str) -> String {
     format!("{} (not a text)", raw.chars().take(SHOWN).collect::<String>())
 }
 
-/// The id of a call, and its JSON if it is not a text. Python takes an id that counts as false for none.
-fn call_id(raw: &str) -> Result<Option<(String, Option<Box<str>>)>, Poison> {
+/// The id of a call, and its JSON if it is not a text.
+type CallId = (String, Option<Box<str>>);
+
+/// Python takes an id that counts as false for none.
+fn call_id(raw: &str) -> Result<Option<CallId>, Poison> {
     if is_text(raw) {
         return Ok(optional("_msg_id", raw)?.filter(|id| !id.is_empty()).map(|id| (id, None)));
     }

@@ -10,18 +10,30 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::outbound::{PAIR, last_letter};
+use super::{
+    channels::{Channels, Inbound},
+    outbound::{PAIR, last_letter},
+};
 use crate::scan::{For, Malformed, Raw};
 
-/// How much a payload grows when it is wrapped.
-pub(crate) const GROWTH: u32 = 8;
+/// How much a frame grows at most: a payload when it is wrapped, or a detach that is made one that closes.
+pub(crate) const GROWTH: u32 = 16;
 
+/// What a payload is wrapped into.
+const WRAPPING: usize = 8;
 const HEADER: usize = 8;
 const SASL: u8 = 3;
 const SASL_OUTCOME: u64 = 0x44;
 const OPEN: u64 = 0x10;
+const BEGIN: u64 = 0x11;
 const ATTACH: u64 = 0x12;
 const TRANSFER: u64 = 0x14;
+const DETACH: u64 = 0x16;
+const END: u64 = 0x17;
+const CLOSE: u64 = 0x18;
+/// Places in an open and in a begin.
+const CHANNEL_MAX: usize = 3;
+const HANDLE_MAX: usize = 4;
 
 /// Why a peer's bytes are not let through.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,10 +57,18 @@ impl GuardError {
 }
 
 /// What the peer said of itself when it opened the connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) product: Option<String>,
     pub(crate) version: Option<String>,
+    /// The highest channel number that it allows.
+    pub(crate) channel_max: u16,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self { product: None, version: None, channel_max: u16::MAX }
+    }
 }
 
 /// The state of one connection's inbound bytes.
@@ -64,6 +84,10 @@ pub(crate) struct Guard {
     /// Bytes so far of messages whose transfers are not complete, by channel and handle.
     partial: HashMap<(u16, u64), usize>,
     opened: Option<Opened>,
+    /// The highest handle that the peer allows in each session.
+    handle_max: u32,
+    /// Sessions that are to be ended without fe2o3-amqp.
+    to_end: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +110,8 @@ impl Guard {
             message_max,
             partial: HashMap::new(),
             opened: None,
+            handle_max: u32::MAX,
+            to_end: Vec::new(),
         }
     }
 
@@ -104,12 +130,22 @@ impl Guard {
         self.opened.take()
     }
 
+    /// The highest handle that the peer allows in each session.
+    pub(crate) fn handle_max(&self) -> u32 {
+        self.handle_max
+    }
+
+    /// The next session that is to be ended without fe2o3-amqp.
+    pub(super) fn take_to_end(&mut self) -> Option<u16> {
+        self.to_end.pop()
+    }
+
     /// Moves what is complete from the inbox to the outbox.
     ///
     /// # Errors
     ///
     /// [`GuardError`]; nothing must be read any more.
-    pub(crate) fn work(&mut self) -> Result<(), GuardError> {
+    pub(crate) fn work(&mut self, channels: &mut Channels) -> Result<(), GuardError> {
         loop {
             match self.stage {
                 Stage::Header { first } => {
@@ -131,7 +167,7 @@ impl Guard {
                 }
                 Stage::Sasl | Stage::Amqp => {
                     let Some(frame) = self.frame()? else { return Ok(()) };
-                    self.pass(&frame)?;
+                    self.pass(&frame, channels)?;
                 }
             }
         }
@@ -180,7 +216,7 @@ impl Guard {
         Ok(Some(self.inbox.split_to(size).freeze()))
     }
 
-    fn pass(&mut self, frame: &Bytes) -> Result<(), GuardError> {
+    fn pass(&mut self, frame: &Bytes, channels: &mut Channels) -> Result<(), GuardError> {
         let kind = u8::from(self.stage == Stage::Sasl);
         // Nobody extends the header of a frame, and fe2o3-amqp does not expect it.
         if frame[4] != 2 || frame[5] != kind {
@@ -194,6 +230,32 @@ impl Guard {
         let (performative, payload) = Raw::first_for(body, For::SerdeAmqp)?;
         let (code, fields) = self.performative(performative)?;
         let channel = u16::from_be_bytes([frame[6], frame[7]]);
+        if kind == 0 {
+            let inbound = match code {
+                OPEN | CLOSE => Inbound::Pass,
+                BEGIN => {
+                    let handle_max = fields.elements().nth(HANDLE_MAX).and_then(Raw::unsigned);
+                    let handle_max = handle_max.and_then(|most| u32::try_from(most).ok()).unwrap_or(u32::MAX);
+                    self.handle_max = self.handle_max.min(handle_max);
+                    let number = fields.elements().next().and_then(short);
+                    number.map_or(Inbound::Pass, |number| channels.begun(channel, number))
+                }
+                END => channels.ended(channel),
+                _ => channels.inbound(channel),
+            };
+            match inbound {
+                Inbound::Pass => {}
+                Inbound::Begun(inner) => {
+                    self.pass_with(frame, fields.elements().next(), inner);
+                    return Ok(());
+                }
+                Inbound::Swallow => return Ok(()),
+                Inbound::End(number) => {
+                    self.to_end.push(number);
+                    return Ok(());
+                }
+            }
+        }
         match code {
             TRANSFER if kind == 0 => {
                 let payload = self.admitted(channel, fields, payload);
@@ -202,7 +264,20 @@ impl Guard {
             }
             _ if !payload.is_empty() => return Err(GuardError::Frame("bytes follow where none belong")),
             SASL_OUTCOME if kind == 1 => self.stage = Stage::Header { first: false },
-            OPEN => self.opened = Some(opened(fields)),
+            DETACH => {
+                self.pass_closing(frame, fields);
+                return Ok(());
+            }
+            OPEN => {
+                self.opened = Some(opened(fields));
+                // How many sessions there are is seen to where they get their numbers.
+                self.pass_with(
+                    frame,
+                    fields.elements().nth(CHANNEL_MAX).filter(|field| short(*field).is_some()),
+                    u16::MAX,
+                );
+                return Ok(());
+            }
             ATTACH => {
                 let mut fields = fields.elements();
                 let place = last_letter(fields.next(), &[PAIR], frame);
@@ -223,6 +298,38 @@ impl Guard {
         Ok(())
     }
 
+    /// Hands a detach on as one that closes the link. No link is ever resumed, and of one that is only detached fe2o3-amqp
+    /// keeps the messages whose outcome will never come; RabbitMQ 3 says of none that it is closed.
+    fn pass_closing(&mut self, frame: &Bytes, fields: Raw<'_>) {
+        let mut rest = fields.elements();
+        let handle = rest.next().map_or(&[0x43][..], Raw::encoded);
+        if rest.next().and_then(Raw::boolean) == Some(true) {
+            return self.outbox.extend_from_slice(frame);
+        }
+        let error = rest.next().map_or(&[0x40][..], Raw::encoded);
+        let size = handle.len() + 1 + error.len();
+        // Both sizes are near that of the frame, which has at most the agreed size.
+        let narrow = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        self.outbox.put_u32(narrow(HEADER + 12 + size));
+        self.outbox.extend_from_slice(&frame[4..HEADER]);
+        self.outbox.extend_from_slice(&[0, 0x53, 0x16, 0xd0]);
+        self.outbox.put_u32(narrow(4 + size));
+        self.outbox.put_u32(3);
+        self.outbox.extend_from_slice(handle);
+        self.outbox.put_u8(0x41);
+        self.outbox.extend_from_slice(error);
+    }
+
+    /// Hands a frame on with another number in one of its fields.
+    fn pass_with(&mut self, frame: &Bytes, field: Option<Raw<'_>>, number: u16) {
+        let begins = self.outbox.len();
+        self.outbox.extend_from_slice(frame);
+        if let Some(field) = field {
+            let place = field.encoded().as_ptr() as usize - frame.as_ptr() as usize + 1;
+            self.outbox[begins + place..][..2].copy_from_slice(&number.to_be_bytes());
+        }
+    }
+
     fn performative<'a>(&self, value: Raw<'a>) -> Result<(u64, Raw<'a>), GuardError> {
         if let Some(described) = value.described() {
             return Ok(described);
@@ -231,6 +338,10 @@ impl Guard {
         match value.described_by_symbol() {
             Some((b"amqp:transfer:list", fields)) => Ok((TRANSFER, fields)),
             Some((b"amqp:open:list", fields)) => Ok((OPEN, fields)),
+            Some((b"amqp:begin:list", fields)) => Ok((BEGIN, fields)),
+            Some((b"amqp:detach:list", fields)) => Ok((DETACH, fields)),
+            Some((b"amqp:end:list", fields)) => Ok((END, fields)),
+            Some((b"amqp:close:list", fields)) => Ok((CLOSE, fields)),
             Some((_, fields)) => Ok((0, fields)),
             None => Err(GuardError::Frame("it does not begin with a performative")),
         }
@@ -255,7 +366,7 @@ impl Guard {
 
     fn wrap(&mut self, header: &[u8], performative: Raw<'_>, payload: &[u8]) {
         let performative = performative.encoded();
-        let growth = if payload.is_empty() { 0 } else { GROWTH as usize };
+        let growth = if payload.is_empty() { 0 } else { WRAPPING };
         let size = HEADER + performative.len() + growth + payload.len();
         self.outbox.reserve(size);
         // Both numbers are below the agreed frame size.
@@ -270,9 +381,20 @@ impl Guard {
     }
 }
 
-/// The product and version in the properties of an open.
+/// A number of two bytes, which has one encoding only.
+fn short(field: Raw<'_>) -> Option<u16> {
+    match field.encoded() {
+        &[0x60, high, low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
+}
+
+/// What counts of an open: its channel limit, and the product and version in its properties.
 fn opened(fields: Raw<'_>) -> Opened {
     let mut opened = Opened::default();
+    if let Some(channel_max) = fields.elements().nth(CHANNEL_MAX).and_then(short) {
+        opened.channel_max = channel_max;
+    }
     let Some(properties) = fields.elements().nth(9) else { return opened };
     let mut entries = properties.elements();
     while let (Some(key), Some(value)) = (entries.next(), entries.next()) {

@@ -1,5 +1,6 @@
 //! The stream under fe2o3-amqp: dialled by us, with TLS, a guard against what would kill the process, and a kill switch.
 
+pub(crate) mod channels;
 pub(crate) mod guard;
 mod outbound;
 
@@ -11,7 +12,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -21,12 +22,15 @@ use oxlo_driver_net::{
     socket::Socket,
     tls::{self, TlsError},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{Notify, Semaphore},
+};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 pub(crate) use self::guard::{GROWTH, GuardError, Opened};
-pub(crate) use self::outbound::{NO_CREDIT, PAIR_RECEIVER, PAIR_SENDER};
-use self::{guard::Guard, outbound::Outbound};
+pub(crate) use self::outbound::{PAIR_RECEIVER, PAIR_SENDER, SURPLUS};
+use self::{channels::Channels, guard::Guard, outbound::Outbound};
 
 /// What is asked of the socket at a time.
 const CHUNK: usize = 64 * 1024;
@@ -43,6 +47,9 @@ pub(crate) struct GuardedStream {
     socket: Socket,
     guard: Guard,
     outbound: Outbound,
+    channels: Channels,
+    /// How many sessions we use at most.
+    channels_max: u32,
     shared: Arc<Shared>,
 }
 
@@ -72,19 +79,63 @@ impl StreamHandle {
         self.0.opened.get().cloned().unwrap_or_default()
     }
 
+    /// A permit for each session that may still be begun; there are none before the peer opened.
+    pub(crate) fn room(&self) -> &Semaphore {
+        &self.0.room
+    }
+
+    /// How many links each session may have.
+    pub(crate) fn links_max(&self) -> u32 {
+        self.0.handle_max.load(Ordering::Acquire).saturating_add(1)
+    }
+
+    /// Gives up the session that was begun last, if the broker has not begun it: fe2o3-amqp hears nothing of it any more
+    /// once this returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives it up all the same.
+    pub(crate) async fn abandon_session(&self) {
+        let abandoned = self.0.abandoned.notified();
+        self.0.abandon.store(true, Ordering::Release);
+        self.0.reader.wake();
+        abandoned.await;
+    }
+
     /// The first thing that went wrong.
     pub(crate) fn failure(&self) -> Option<Arc<io::Error>> {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     killed: AtomicBool,
+    /// Whether the session that was not begun is to be given up, and when it was.
+    abandon: AtomicBool,
+    abandoned: Notify,
+    room: Semaphore,
+    handle_max: AtomicU32,
     reader: AtomicWaker,
     writer: AtomicWaker,
     opened: OnceLock<Opened>,
     failure: Mutex<Option<Arc<io::Error>>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            killed: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
+            abandoned: Notify::new(),
+            room: Semaphore::new(0),
+            handle_max: AtomicU32::new(u32::MAX),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            opened: OnceLock::new(),
+            failure: Mutex::new(None),
+        }
+    }
 }
 
 impl Shared {
@@ -115,12 +166,15 @@ pub(crate) fn is_permanent(error: &io::Error) -> bool {
 
 impl GuardedStream {
     /// Guards a connection. `frame_max` is the largest frame that the peer may send, of which fe2o3-amqp must be told
-    /// [`GROWTH`] more; `message_max` the largest message that is let through whole.
-    pub(crate) fn new(socket: Socket, frame_max: u32, message_max: usize) -> Self {
+    /// [`GROWTH`] more; `message_max` the largest message that is let through whole; `channel_max` the highest number of a
+    /// session.
+    pub(crate) fn new(socket: Socket, frame_max: u32, message_max: usize, channel_max: u16) -> Self {
         Self {
             socket,
             guard: Guard::new(frame_max, message_max),
             outbound: Outbound::default(),
+            channels: Channels::default(),
+            channels_max: u32::from(channel_max) + 1,
             shared: Arc::default(),
         }
     }
@@ -128,6 +182,22 @@ impl GuardedStream {
     /// A handle that outlives the stream.
     pub(crate) fn handle(&self) -> StreamHandle {
         StreamHandle(self.shared.clone())
+    }
+
+    /// Does what was learnt of sessions and asked about them.
+    fn see_to_sessions(&mut self) {
+        if self.shared.abandon.load(Ordering::Acquire) {
+            self.shared.abandon.store(false, Ordering::Release);
+            self.channels.abandon();
+            self.shared.abandoned.notify_waiters();
+        }
+        while let Some(number) = self.guard.take_to_end() {
+            self.outbound.end(number);
+        }
+        let freed = self.channels.freed();
+        if freed > 0 {
+            self.shared.room.add_permits(freed);
+        }
     }
 
     /// Hands what was written to the socket, all of it.
@@ -165,6 +235,7 @@ impl AsyncRead for GuardedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.shared.alive(&this.shared.reader, cx)?;
+        this.see_to_sessions();
         loop {
             if room.remaining() == 0 || guard::take(this.guard.outbox(), room) {
                 return Poll::Ready(Ok(()));
@@ -182,10 +253,17 @@ impl AsyncRead for GuardedStream {
                     None => Ok(()),
                 });
             }
-            this.guard.work().map_err(|error| this.refused(error))?;
+            let worked = this.guard.work(&mut this.channels);
+            worked.map_err(|error| this.refused(error))?;
             if let Some(opened) = this.guard.opened() {
-                let _ = this.shared.opened.set(opened);
+                let most = (u32::from(opened.channel_max) + 1).min(this.channels_max);
+                if this.shared.opened.set(opened).is_ok() {
+                    this.channels.allow(most);
+                    this.shared.room.add_permits(most as usize);
+                }
             }
+            this.shared.handle_max.store(this.guard.handle_max(), Ordering::Release);
+            this.see_to_sessions();
         }
     }
 }
@@ -197,7 +275,9 @@ impl AsyncWrite for GuardedStream {
         if this.outbound.bytes().len() >= FULL {
             ready!(this.poll_send(cx)).map_err(|error| this.failed(error))?;
         }
-        this.outbound.write(bytes).map_err(|error| this.refused(error))?;
+        this.see_to_sessions();
+        let written = this.outbound.write(bytes, &mut this.channels);
+        written.map_err(|error| this.refused(error))?;
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -2,9 +2,10 @@
 //!
 //! * A message is encoded when fe2o3-amqp gets it, as the bytes of a data section; what goes out is the message alone.
 //! * Its open asks for smaller frames than it accepts, so that a frame still fits when the guard has wrapped its payload.
-//! * A link's credit above [`NO_CREDIT`] is sent as none. fe2o3-amqp counts every delivery against the credit that it last
-//!   sent, and takes those that were on their way when the credit was taken back for an offence; so it is told of a large
-//!   credit, and the broker of none.
+//! * A link's credit goes out without the [`SURPLUS`] in it. fe2o3-amqp counts every delivery against the credit that it last
+//!   sent, and ends a link that gets more. RabbitMQ 3 sends more when credit reaches it while it is sending, and every broker
+//!   may have sent when the credit was taken back; so fe2o3-amqp is told of a credit that is never used up.
+//! * Sessions get their [numbers](super::channels) on the wire.
 //! * RabbitMQ's management wants a sender and a receiver of one name on one session, which AMQP allows and fe2o3-amqp
 //!   refuses; so it is told of two names, and the broker of one.
 
@@ -12,11 +13,15 @@ use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
-use super::guard::{GROWTH, GuardError};
+use super::{
+    channels::Channels,
+    guard::{GROWTH, GuardError},
+};
 use crate::scan::Raw;
 
-/// The credit that takes a link's credit back.
-pub(crate) const NO_CREDIT: u32 = 1 << 30;
+/// What is added to the credit of each link that receives, and is not sent: the deliveries beyond its credit that
+/// fe2o3-amqp puts up with.
+pub(crate) const SURPLUS: u32 = 1 << 30;
 
 /// What fe2o3-amqp calls the sender and the receiver of a pair; they differ in the last letter only.
 pub(crate) const PAIR_SENDER: &str = "openstack.org/om/management/s";
@@ -27,7 +32,12 @@ pub(super) const PAIR: &str = "openstack.org/om/management/p";
 
 const HEADER: usize = 8;
 const OPEN: u64 = 0x10;
+const BEGIN: u8 = 0x11;
 const FLOW: u64 = 0x13;
+const END: u8 = 0x17;
+const CLOSE: u8 = 0x18;
+/// Where a frame says its channel.
+const CHANNEL: Range<usize> = 6..8;
 /// Places of the maximum frame size in an open, of the credit in a flow, of the delivery's id in a transfer.
 const MAX_FRAME_SIZE: usize = 2;
 const DELIVERY_ID: usize = 1;
@@ -47,7 +57,7 @@ impl Outbound {
     /// # Errors
     ///
     /// [`GuardError`] if a frame is not whole, or an open is not written as it always was.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), GuardError> {
+    pub(crate) fn write(&mut self, bytes: &[u8], channels: &mut Channels) -> Result<(), GuardError> {
         self.grown = true;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -55,6 +65,7 @@ impl Outbound {
                 .and_then(|size| rest.split_at_checked(size))
                 .ok_or(GuardError::Frame("our own frame is not written at once"))?;
             rest = after;
+            let Some(channel) = channel(frame, channels)? else { continue };
             let begins = self.bytes.len();
             match changed(frame)? {
                 Some(Change::Without(data)) => {
@@ -72,8 +83,18 @@ impl Outbound {
                 }
                 None => self.bytes.extend_from_slice(frame),
             }
+            if let Channel::Number(number) = channel {
+                self.bytes[begins..][CHANNEL].copy_from_slice(&number.to_be_bytes());
+            }
         }
         Ok(())
+    }
+
+    /// Ends the session of this number, of which fe2o3-amqp knows nothing.
+    pub(super) fn end(&mut self, number: u16) {
+        self.bytes.extend_from_slice(&[0, 0, 0, 12, 2, 0]);
+        self.bytes.put_u16(number);
+        self.bytes.extend_from_slice(&[0, 0x53, END, 0x45]);
     }
 
     /// Whether something was written since this was asked last.
@@ -105,6 +126,26 @@ enum Change {
     Without(Range<usize>),
     Number(usize, u32),
     Letter(usize, u8),
+}
+
+/// On which channel a frame goes out.
+enum Channel {
+    /// As it is written: it belongs to no session.
+    Written,
+    Number(u16),
+}
+
+/// The channel of a frame; nothing if the frame belongs to a session that is over, and is not to be sent.
+fn channel(frame: &[u8], channels: &mut Channels) -> Result<Option<Channel>, GuardError> {
+    let [_, _, _, _, _, 0, high, low, 0, 0x53, code, ..] = frame else { return Ok(Some(Channel::Written)) };
+    let inner = u16::from_be_bytes([*high, *low]);
+    Ok(match *code {
+        BEGIN => Some(channels.begin(inner)?),
+        END => channels.end(inner),
+        code if u64::from(code) == OPEN || code == CLOSE => return Ok(Some(Channel::Written)),
+        _ => channels.outbound(inner),
+    }
+    .map(Channel::Number))
 }
 
 /// The place of the last letter of an attach's name, if it is one of these.
@@ -143,7 +184,7 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
     let place = field.as_ptr() as usize - frame.as_ptr() as usize + 1;
     Ok(match wanted {
         OPEN => Some(Change::Number(place, number.saturating_sub(GROWTH))),
-        _ if number >= NO_CREDIT / 2 => Some(Change::Number(place, 0)),
+        _ if number >= SURPLUS / 2 => Some(Change::Number(place, number.saturating_sub(SURPLUS))),
         _ => None,
     })
 }

@@ -83,9 +83,9 @@ impl StreamHandle {
         &self.shared.ports
     }
 
-    /// The right to send on a channel that lapin has opened, with the `frame_max` that was agreed upon.
-    pub(crate) fn sender(&self, channel: u16, frame_max: u32) -> Sender {
-        Sender::new(self.shared.clone(), channel, frame_max)
+    /// The right to send on a channel that lapin has opened.
+    pub(crate) fn sender(&self, channel: u16) -> Sender {
+        Sender::new(self.shared.clone(), channel, self.shared.outbox.frame_max())
     }
 
     /// How much is under way on it: messages that are neither confirmed nor lost, and deliveries that are not settled.

@@ -42,7 +42,7 @@ impl Inbound {
         let mut withheld = false;
         loop {
             let input = &self.bytes[self.start..self.end];
-            match self.guard.advance(input, |channel| ports.has(channel))? {
+            match self.guard.advance(input, |channel| ports.standing(channel))? {
                 Verdict::Pass(bytes) => {
                     visible.extend_from_slice(&input[..bytes]);
                     self.start += bytes;
@@ -106,6 +106,11 @@ impl Inbound {
         self.end = (self.end + bytes).min(self.bytes.len());
     }
 
+    /// The `frame_max` as far as it is agreed upon.
+    pub(super) fn frame_max(&self) -> u32 {
+        self.guard.frame_max()
+    }
+
     /// What to say of a stream that ended here, if there is more to say than that.
     pub(super) fn ended(&self) -> Option<GuardError> {
         self.guard.ended_with(&self.bytes[self.start..self.end])
@@ -131,7 +136,7 @@ mod tests {
     #[test]
     fn lapin_hears_a_heartbeat_when_only_confirms_come() {
         let (mut inbound, ports) = (Inbound::new(Guard::new(0)), Ports::default());
-        ports.publish(1, &Ledger::new(std::sync::Arc::default()));
+        ports.publish(1, &Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
         given(&mut inbound, &ports, &[wire::start(b""), wire::tune(0, 131_072, 60)].concat());
         let ack = wire::method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(given(&mut inbound, &ports, &ack), b"");

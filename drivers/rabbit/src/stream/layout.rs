@@ -12,8 +12,10 @@ pub(super) type Method = (u16, u16);
 
 pub(super) const CONNECTION_START: Method = (10, 10);
 pub(super) const CONNECTION_TUNE: Method = (10, 30);
+pub(super) const CONNECTION_TUNE_OK: Method = (10, 31);
 pub(super) const CONNECTION_CLOSE: Method = (10, 50);
 pub(super) const CONNECTION_CLOSE_OK: Method = (10, 51);
+pub(super) const CHANNEL_OPEN_OK: Method = (20, 11);
 pub(super) const CHANNEL_CLOSE: Method = (20, 40);
 pub(super) const CHANNEL_CLOSE_OK: Method = (20, 41);
 pub(super) const PUBLISH: Method = (BASIC, 40);

@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -19,7 +19,10 @@ use tokio::sync::Notify;
 use super::{
     frames::Frames,
     handle::Shared,
-    layout::{self, CHANNEL_CLOSE, CHANNEL_CLOSE_OK, CONNECTION_CLOSE, CONNECTION_CLOSE_OK, FRAME_HEAD, Head, METHOD},
+    layout::{
+        self, CHANNEL_CLOSE, CHANNEL_CLOSE_OK, CONNECTION_CLOSE, CONNECTION_CLOSE_OK, CONNECTION_TUNE_OK, FRAME_HEAD,
+        Head, METHOD,
+    },
 };
 
 /// How much may wait before lapin has to: what it sends is small, and what is sent past it is bounded elsewhere.
@@ -38,6 +41,8 @@ const GREETING: usize = 8;
 pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    /// The `frame_max` that the broker asks for, or we if that is less; 0 until it is known.
+    frame_max: AtomicU32,
 }
 
 #[derive(Default)]
@@ -69,9 +74,19 @@ impl Outbox {
             return Poll::Pending;
         }
         waiting.begun.extend_from_slice(bytes);
-        waiting.frames();
+        waiting.frames(self.frame_max.load(Ordering::Relaxed));
         self.tell(&mut waiting);
         Poll::Ready(bytes.len())
+    }
+
+    /// Notes what was agreed upon. lapin knows no `frame_max` below 8192, and a broker that asks for less refuses that.
+    pub(super) fn agree(&self, frame_max: u32) {
+        self.frame_max.store(frame_max, Ordering::Relaxed);
+    }
+
+    /// What was agreed upon.
+    pub(super) fn frame_max(&self) -> u32 {
+        self.frame_max.load(Ordering::Relaxed)
     }
 
     /// Waits until there is something to write.
@@ -145,7 +160,7 @@ impl Outbox {
 
 impl Waiting {
     /// Moves whole frames of lapin's to what is to be written.
-    fn frames(&mut self) {
+    fn frames(&mut self, frame_max: u32) {
         let mut taken = 0;
         if !self.greeted && self.begun.len() >= GREETING {
             self.greeted = true;
@@ -154,6 +169,13 @@ impl Waiting {
         if self.greeted {
             while let Some(frame) = first_frame(&self.begun[taken..]) {
                 let size = frame.len();
+                if frame_max > 0 && tunes(frame) {
+                    // Behind the method and channel-max (2).
+                    let place = taken + FRAME_HEAD + 4 + 2;
+                    self.begun[place..place + 4].copy_from_slice(&frame_max.to_be_bytes());
+                    taken += size;
+                    continue;
+                }
                 match ends(frame) {
                     Some(Ends::Channel(channel)) => {
                         if let Some(open) = self.open.remove(&channel) {
@@ -197,6 +219,13 @@ fn wake_lapin(mut waiting: MutexGuard<'_, Waiting>) {
 
 fn first_frame(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(..Head::of(bytes)?.size())
+}
+
+/// Whether it is `connection.tune-ok`, whole.
+fn tunes(frame: &[u8]) -> bool {
+    let method = || layout::method(&frame[FRAME_HEAD..]);
+    Head::of(frame).is_some_and(|head| head.kind == METHOD && head.payload == 12)
+        && method().is_some_and(|(method, _)| method == CONNECTION_TUNE_OK)
 }
 
 /// What a frame of lapin's ends: behind it a broker takes no other frame.
@@ -345,6 +374,18 @@ mod tests {
         lapin_writes(&shared, &open[5..]);
         assert!(ack(&sender, 2));
         assert_eq!(drained(&shared), [GREETED, &acked(1, 1), &open, &acked(1, 2)].concat());
+    }
+
+    #[tokio::test]
+    async fn lapin_agrees_to_frames_as_small_as_the_broker_asks_for() {
+        let shared = shared().await;
+        shared.outbox().agree(4096);
+        let tune_ok = |frame_max: u32| {
+            wire::method(0, 10, 31, &[&2047_u16.to_be_bytes()[..], &frame_max.to_be_bytes(), &[0, 60]].concat())
+        };
+        let (asked, open) = (tune_ok(8192), wire::method(0, 10, 40, b"\x01/\0\0"));
+        lapin_writes(&shared, &[GREETED, &asked, &open].concat());
+        assert_eq!(drained(&shared), [GREETED, &tune_ok(4096), &open].concat());
     }
 
     #[tokio::test]

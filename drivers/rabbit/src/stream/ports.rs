@@ -10,12 +10,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::guard::{Frame, GuardError, content_header};
-use crate::{confirms::Ledger, received::Received};
+use super::guard::{Frame, GuardError, Standing, content_header};
+use crate::{blame::ChannelClose, confirms::Ledger, received::Received};
 
 /// A message that the broker handed us.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(crate) struct Ports(Mutex<Open>);
 #[derive(Default)]
 pub(super) struct Open {
     channels: HashMap<u16, Port>,
+    /// The channels that the broker has closed, until they are opened again.
+    closed: HashSet<u16>,
     ended: bool,
 }
 
@@ -71,6 +73,11 @@ impl Ports {
         let (inbox, messages) = mpsc::unbounded_channel();
         self.insert(channel, Port::Consuming(Box::new(Consuming { inbox, begun: None })));
         messages
+    }
+
+    /// Whether the broker has closed the channel. lapin may learn of it later.
+    pub(crate) fn is_closed(&self, channel: u16) -> bool {
+        self.lock().closed.contains(&channel)
     }
 
     /// The ledger is not told of anything any more.
@@ -106,18 +113,32 @@ impl Ports {
 }
 
 impl Open {
-    /// Whether there is a port for the channel.
-    pub(super) fn has(&self, channel: u16) -> bool {
-        self.channels.contains_key(&channel)
+    /// Who gets the frames of the channel.
+    pub(super) fn standing(&self, channel: u16) -> Standing {
+        if self.channels.contains_key(&channel) {
+            Standing::HasPort
+        } else if self.closed.contains(&channel) {
+            Standing::Closed
+        } else {
+            Standing::Lapins
+        }
     }
 
     /// Hands a frame to the port of its channel.
     pub(super) fn take(&mut self, channel: u16, frame: Frame<'_>) -> Result<(), GuardError> {
-        if matches!(frame, Frame::ChannelClose) {
-            if let Some(port) = self.channels.remove(&channel) {
-                port.end();
+        match frame {
+            Frame::ChannelClose(arguments) => {
+                self.closed.insert(channel);
+                if let Some(port) = self.channels.remove(&channel) {
+                    port.closed(arguments);
+                }
+                return Ok(());
             }
-            return Ok(());
+            Frame::ChannelOpen => {
+                self.closed.remove(&channel);
+                return Ok(());
+            }
+            _ => {}
         }
         match self.channels.get_mut(&channel) {
             None => Ok(()),
@@ -132,6 +153,13 @@ impl Port {
         // An inbox ends with its sender.
         if let Self::Publishing(ledger) = self {
             ledger.end();
+        }
+    }
+
+    /// The broker has closed the channel, with these arguments of `channel.close`.
+    fn closed(self, arguments: &[u8]) {
+        if let Self::Publishing(ledger) = self {
+            ledger.closed(ChannelClose::of(arguments));
         }
     }
 }

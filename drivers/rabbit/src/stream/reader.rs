@@ -37,6 +37,8 @@ pub(super) async fn read(
                 let mut ports = shared.ports().lock();
                 inbound.judge(&mut ports, &mut visible, &mut changed)
             };
+            // lapin answers it as soon as it sees it.
+            shared.outbox().agree(inbound.frame_max());
             changed.drain(..).for_each(|reason| shared.header_dropped(reason));
             // What is in order before an error is lapin's all the same.
             if !visible.is_empty() && lapin.write_all(&visible).await.is_err() {

@@ -7,13 +7,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_rs::traits::Reactor;
-use async_rs::util::RuntimeParts;
+use async_rs::traits::{Executor, Reactor};
+use async_rs::util::{RuntimeParts, Task};
 use async_rs::{Runtime, Tokio};
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 use super::{GuardedStream, StreamHandle};
 
@@ -68,8 +70,29 @@ impl Reactor for StreamReactor {
     }
 }
 
+/// tokio's tasks, whose log is kept out of every other: what ends a connection is reported there once more, as an error,
+/// beside our own warning that the connection was lost.
+#[derive(Clone, Debug)]
+pub(crate) struct SilentTasks(Tokio);
+
+impl Executor for SilentTasks {
+    type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
+
+    fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
+        self.0.block_on(future)
+    }
+
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(&self, future: F) -> Task<Self::Task<T>> {
+        self.0.spawn(future.with_subscriber(Dispatch::none()))
+    }
+
+    fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(&self, work: F) -> Task<Self::Task<T>> {
+        self.0.spawn_blocking(work)
+    }
+}
+
 /// The runtime kit that lapin runs on.
-pub(crate) type Kit = RuntimeParts<Tokio, StreamReactor>;
+pub(crate) type Kit = RuntimeParts<SilentTasks, StreamReactor>;
 
 /// The kit for a stream and the tokio runtime that this is called in.
 ///
@@ -78,7 +101,7 @@ pub(crate) type Kit = RuntimeParts<Tokio, StreamReactor>;
 /// Outside a tokio runtime.
 fn kit(stream: StreamHandle) -> Kit {
     let tokio = Tokio::current();
-    RuntimeParts::new(tokio.clone(), StreamReactor { tokio, stream })
+    RuntimeParts::new(SilentTasks(tokio.clone()), StreamReactor { tokio, stream })
 }
 
 /// Performs the AMQP handshake over a stream and returns lapin's connection on it.
@@ -131,7 +154,7 @@ pub(crate) async fn open(
 /// say, ourselves.
 fn keep_this_thread_silent() {
     // Never put back: the thread ends with its connection.
-    std::mem::forget(tracing::dispatcher::set_default(&tracing::Dispatch::none()));
+    std::mem::forget(tracing::dispatcher::set_default(&Dispatch::none()));
 }
 
 struct KillOnDrop {

@@ -14,7 +14,7 @@ async fn main() {
     let starting = async {
         let mut brokers = Vec::new();
         for product in Amqp1Product::ALL {
-            brokers.push((product, Amqp1Broker::start(product).await));
+            brokers.push(Amqp1Broker::start(product).await);
         }
         brokers
     };
@@ -24,8 +24,8 @@ async fn main() {
         _ = interrupt.recv() => return,
     };
     let mut out = std::io::stdout();
-    for (product, broker) in &brokers {
-        writeln!(out, "{}={}", product.variable(), broker.port()).expect("cannot print");
+    for line in brokers.iter().flat_map(Amqp1Broker::environment) {
+        writeln!(out, "{line}").expect("cannot print");
     }
     writeln!(out, "ready").and_then(|()| out.flush()).expect("cannot print");
     tokio::select! {

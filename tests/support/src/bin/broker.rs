@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use oxlo_test_support::SharedBroker;
+use oxlo_test_support::{RabbitVersion, SharedBroker};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,7 +12,7 @@ async fn main() {
     let mut terminate = signal(SignalKind::terminate()).expect("cannot listen for SIGTERM");
     let mut interrupt = signal(SignalKind::interrupt()).expect("cannot listen for SIGINT");
     let broker = tokio::select! {
-        broker = SharedBroker::start() => broker,
+        broker = SharedBroker::start(RabbitVersion::V3) => broker,
         _ = terminate.recv() => return,
         _ = interrupt.recv() => return,
     };

@@ -132,7 +132,7 @@ async fn child_receives() {
             .sasl_profile(SaslProfile::Anonymous);
         let mut connection = if std::env::var(GUARDED).unwrap() == "true" {
             let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
-            let stream = GuardedStream::new(connect(&peer, LIMIT).await.unwrap(), 65_536, 1 << 20);
+            let stream = GuardedStream::new(connect(&peer, LIMIT).await.unwrap(), 65_536, 1 << 20, 0);
             builder.open_with_stream(stream).await.unwrap()
         } else {
             let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();

@@ -18,7 +18,7 @@ async fn pair() -> (GuardedStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (theirs, _) = listener.accept().await.unwrap();
-    (GuardedStream::new(Socket::Plain(ours), 65_536, 1 << 20), theirs)
+    (GuardedStream::new(Socket::Plain(ours), 65_536, 1 << 20, 0), theirs)
 }
 
 /// Whether there is something to read.

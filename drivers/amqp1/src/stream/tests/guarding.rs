@@ -2,8 +2,9 @@
 
 use super::wire;
 use crate::stream::{
+    channels::Channels,
     guard::{Guard, GuardError, Opened},
-    outbound::{NO_CREDIT, Outbound, PAIR, PAIR_RECEIVER, PAIR_SENDER},
+    outbound::{Outbound, PAIR, PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
 };
 
 fn guard(message_max: usize) -> Guard {
@@ -13,8 +14,12 @@ fn guard(message_max: usize) -> Guard {
 }
 
 fn passed(guard: &mut Guard, bytes: &[u8]) -> Result<Vec<u8>, GuardError> {
+    passed_on(guard, bytes, &mut Channels::default())
+}
+
+fn passed_on(guard: &mut Guard, bytes: &[u8], channels: &mut Channels) -> Result<Vec<u8>, GuardError> {
     guard.inbox().extend_from_slice(bytes);
-    guard.work()?;
+    guard.work(channels)?;
     Ok(guard.outbox().split().to_vec())
 }
 
@@ -99,30 +104,106 @@ fn the_product_is_read_from_the_open() {
     let fields = [b"\xa1\x01c".as_slice(), &[0x40; 8], properties].concat();
     let mut guard = guard(1);
     passed(&mut guard, &wire::frame(0, &wire::described(0x10, 10, &fields))).unwrap();
-    assert_eq!(guard.opened(), Some(Opened { product: Some("Rabbit".into()), version: None }));
+    let opened = Opened { product: Some("Rabbit".into()), version: None, channel_max: u16::MAX };
+    assert_eq!(guard.opened(), Some(opened));
+}
+
+/// fe2o3-amqp is told of no limit: its numbers are not those on the wire.
+#[test]
+fn the_limit_of_sessions_is_read_from_the_open_and_that_of_links_from_each_begin() {
+    let open = |most: u16| {
+        let fields = [b"\xa1\x01c\x40\x70\x00\x01\x00\x00\x60".as_slice(), &most.to_be_bytes()].concat();
+        wire::frame(0, &wire::described(0x10, 4, &fields))
+    };
+    let mut guard = guard(1);
+    assert_eq!(passed(&mut guard, &open(63)).unwrap(), open(u16::MAX));
+    assert_eq!(guard.opened().map(|opened| opened.channel_max), Some(63));
+    assert_eq!(guard.handle_max(), u32::MAX);
+    passed(&mut guard, &begin(0, 255)).unwrap();
+    assert_eq!(guard.handle_max(), 255);
+}
+
+fn begin(remote_channel: u16, handle_max: u8) -> Vec<u8> {
+    let remote_channel = remote_channel.to_be_bytes();
+    let fields = [&[0x60][..], &remote_channel, &[0x43, 0x43, 0x43, 0x52, handle_max]].concat();
+    wire::frame(0, &wire::described(0x11, 5, &fields))
+}
+
+fn on_channel(channel: u16, mut frame: Vec<u8>) -> Vec<u8> {
+    frame[6..8].copy_from_slice(&channel.to_be_bytes());
+    frame
+}
+
+#[test]
+fn sessions_have_other_numbers_on_the_wire() {
+    let mut channels = Channels::default();
+    channels.allow(100);
+    let (mut outbound, mut guard) = (Outbound::default(), guard(1 << 20));
+    let mut written = |frame: &[u8], channels: &mut Channels| {
+        outbound.write(frame, channels).unwrap();
+        outbound.bytes().split().to_vec()
+    };
+    let ours = wire::frame(0, &wire::described(0x11, 2, &[0x40, 0x43]));
+    let end = wire::frame(0, &wire::described(0x17, 0, &[]));
+    assert_eq!(written(&ours, &mut channels), on_channel(0, ours.clone()));
+    let theirs = on_channel(9, begin(0, 255));
+    assert_eq!(passed_on(&mut guard, &theirs, &mut channels).unwrap(), theirs);
+    assert_eq!(written(&end, &mut channels), on_channel(0, end.clone()));
+    let theirs = on_channel(9, end.clone());
+    assert_eq!(passed_on(&mut guard, &theirs, &mut channels).unwrap(), theirs);
+    // fe2o3-amqp takes the number that was just given up.
+    assert_eq!(written(&ours, &mut channels), on_channel(1, ours.clone()));
+    let message = wire::transfer(0, false, b"text");
+    assert_eq!(written(&message, &mut channels), on_channel(1, message.clone()));
+    let theirs = |number| on_channel(9, begin(number, 255));
+    assert_eq!(passed_on(&mut guard, &theirs(1), &mut channels).unwrap(), theirs(0));
+    // Opening and closing belong to no session.
+    let close = wire::frame(0, &wire::described(0x18, 0, &[]));
+    assert_eq!(written(&close, &mut channels), close);
+    assert!(written(&on_channel(7, message), &mut channels).is_empty(), "its session is over");
+}
+
+#[test]
+fn a_link_that_is_detached_counts_as_closed() {
+    let detach = |count: u8, fields: &[u8]| wire::frame(0, &wire::described(0x16, count, fields));
+    let error = wire::described(0x1d, 1, b"\xa3\x01x");
+    let closed = |error: &[u8]| detach(3, &[b"\x52\x07\x41", error].concat());
+    let passed = |detach: &[u8]| passed(&mut guard(1), detach).unwrap();
+    assert_eq!(passed(&detach(1, b"\x52\x07")), closed(b"\x40"));
+    assert_eq!(passed(&detach(2, b"\x52\x07\x42")), closed(b"\x40"));
+    assert_eq!(passed(&detach(3, &[b"\x52\x07\x40", &error[..]].concat())), closed(&error));
+    assert_eq!(passed(&detach(2, b"\x52\x07\x41")), detach(2, b"\x52\x07\x41"));
+}
+
+/// Channels with a session whose number is the same on both sides.
+fn begun() -> Channels {
+    let mut channels = Channels::default();
+    channels.allow(1);
+    channels.begin(0).unwrap();
+    channels
 }
 
 fn sent(written: &[u8]) -> Vec<u8> {
     let mut outbound = Outbound::default();
-    outbound.write(written).unwrap();
+    outbound.write(written, &mut begun()).unwrap();
     outbound.bytes().to_vec()
 }
 
 #[test]
 fn our_open_asks_for_frames_that_fit_when_wrapped() {
     let open = |size: &[u8]| wire::frame(0, &wire::described(0x10, 3, &[b"\xa1\x01c\x40\x70", size].concat()));
-    let written = [wire::AMQP_HEADER, &open(&[0, 1, 0, 8])].concat();
+    let written = [wire::AMQP_HEADER, &open(&[0, 1, 0, 16])].concat();
     assert_eq!(sent(&written), [wire::AMQP_HEADER, &open(&[0, 1, 0, 0])].concat());
 }
 
 #[test]
-fn a_credit_that_means_none_is_sent_as_none() {
+fn a_credit_is_sent_without_the_surplus_that_is_put_up_with() {
     let flow = |credit: u32| {
         let fields = [&[0x43, 0x52, 9, 0x43, 0x52, 9, 0x43, 0x43, 0x70][..], &credit.to_be_bytes()].concat();
         wire::frame(0, &wire::described(0x13, 7, &fields))
     };
-    let written = [flow(1_000), flow(NO_CREDIT - 7), flow(1_000)].concat();
-    assert_eq!(sent(&written), [flow(1_000), flow(0), flow(1_000)].concat());
+    let written = [flow(1_000), flow(SURPLUS + 100), flow(SURPLUS), flow(SURPLUS - 7)].concat();
+    assert_eq!(sent(&written), [flow(1_000), flow(100), flow(0), flow(0)].concat());
 }
 
 #[test]
@@ -160,11 +241,11 @@ fn a_message_goes_out_without_what_it_was_wrapped_into() {
 fn what_is_written_grows_by_whole_frames_only() {
     let frames =
         [wire::transfer(0, false, &[7; 100]), wire::frame(0, &[]), wire::transfer(1, false, &[8; 50])].concat();
-    let mut outbound = Outbound::default();
-    outbound.write(&frames).unwrap();
-    outbound.write(&frames).unwrap();
+    let (mut outbound, mut channels) = (Outbound::default(), begun());
+    outbound.write(&frames, &mut channels).unwrap();
+    outbound.write(&frames, &mut channels).unwrap();
     assert_eq!(outbound.bytes(), &frames.repeat(2));
     assert!(outbound.is_growing() && !outbound.is_growing());
-    let error = Outbound::default().write(&frames[..frames.len() - 1]).unwrap_err();
+    let error = Outbound::default().write(&frames[..frames.len() - 1], &mut channels).unwrap_err();
     assert!(error.to_string().contains("not written at once"), "{error}");
 }

@@ -14,8 +14,8 @@ pub(crate) mod preface;
 pub(crate) mod table;
 
 use super::layout::{
-    self, ACK, BODY, CHANNEL_CLOSE, CONNECTION_START, CONNECTION_TUNE, DELIVER, FRAME_END, FRAME_HEAD, HEADER,
-    HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK,
+    self, ACK, BODY, CHANNEL_CLOSE, CHANNEL_OPEN_OK, CONNECTION_START, CONNECTION_TUNE, DELIVER, FRAME_END, FRAME_HEAD,
+    HEADER, HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK,
 };
 use content_header::{Inspection, Reason};
 use preface::{Looks, Preface};
@@ -118,17 +118,17 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     /// `basic.ack` or `basic.nack`.
-    Settled {
-        acked: bool,
-        arguments: &'a [u8],
-    },
+    Settled { acked: bool, arguments: &'a [u8] },
     /// `basic.deliver`, its arguments.
     Deliver(&'a [u8]),
     /// A content header.
     Header(&'a [u8]),
     /// A part of a message's body.
     Body(&'a [u8]),
-    ChannelClose,
+    /// `channel.close`, its arguments.
+    ChannelClose(&'a [u8]),
+    /// `channel.open-ok`.
+    ChannelOpen,
     /// A method that says nothing by itself.
     Other,
 }
@@ -145,12 +145,23 @@ impl<'a> Frame<'a> {
                 (ACK, arguments) => Self::Settled { acked: true, arguments },
                 (NACK, arguments) => Self::Settled { acked: false, arguments },
                 (DELIVER, arguments) => Self::Deliver(arguments),
-                (CHANNEL_CLOSE, _) => Self::ChannelClose,
+                (CHANNEL_CLOSE, arguments) => Self::ChannelClose(arguments),
+                (CHANNEL_OPEN_OK, _) => Self::ChannelOpen,
                 _ => Self::Other,
             },
         };
         Some((head.channel, frame))
     }
+}
+
+/// Who gets the frames of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Lapins,
+    HasPort,
+    /// Nobody: the broker has closed it. What follows is at most the answer to a close of ours that crossed the broker's,
+    /// and lapin ends the connection over a frame on a channel that it does not know any more.
+    Closed,
 }
 
 enum Found {
@@ -181,9 +192,9 @@ impl Guard {
         Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)) }
     }
 
-    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before. `has_port` tells
-    /// whether a channel has a port.
-    pub(crate) fn advance(&mut self, input: &[u8], has_port: impl Fn(u16) -> bool) -> Result<Verdict, GuardError> {
+    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before. `standing` tells how
+    /// a channel stands.
+    pub(crate) fn advance(&mut self, input: &[u8], standing: impl Fn(u16) -> Standing) -> Result<Verdict, GuardError> {
         let mut at = 0;
         let stop = loop {
             let rest = &input[at..];
@@ -214,7 +225,7 @@ impl Guard {
                     Preface::Other(looks) => return Err(GuardError::OtherProtocol(looks)),
                 },
                 // An error behind bytes that are in order waits until those are passed.
-                State::Boundary => match self.frame(rest, &has_port) {
+                State::Boundary => match self.frame(rest, &standing) {
                     Err(_) if at > 0 => break Verdict::Pass(at),
                     Err(error) => return Err(error),
                     Ok(Found::Need(bytes)) => break Verdict::Need(bytes),
@@ -232,6 +243,11 @@ impl Guard {
         Ok(if at > 0 { Verdict::Pass(at) } else { stop })
     }
 
+    /// The `frame_max` as far as it is agreed upon.
+    pub(crate) fn frame_max(&self) -> u32 {
+        u32::try_from(self.frame_max).unwrap_or(u32::MAX)
+    }
+
     /// Whether the next byte begins a frame.
     pub(crate) fn is_between_frames(&self) -> bool {
         matches!(self.state, State::Boundary)
@@ -243,7 +259,7 @@ impl Guard {
             .then(|| GuardError::OtherProtocol(preface::looks(rest)))
     }
 
-    fn frame(&mut self, rest: &[u8], has_port: impl Fn(u16) -> bool) -> Result<Found, GuardError> {
+    fn frame(&mut self, rest: &[u8], standing: impl Fn(u16) -> Standing) -> Result<Found, GuardError> {
         let Some(&kind) = rest.first() else { return Ok(Found::Need(1)) };
         let what = match kind {
             METHOD => "method",
@@ -258,9 +274,15 @@ impl Guard {
         if size > limit {
             return Err(GuardError::FrameTooLarge { what, size, limit });
         }
-        let for_port = has_port(head.channel);
+        let standing = standing(head.channel);
+        let for_port = standing == Standing::HasPort;
         match kind {
-            METHOD => self.method(rest, for_port, head),
+            METHOD => self.method(rest, standing, head),
+            HEADER | BODY if standing == Standing::Closed => {
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(Found::ForPort(size, None))
+            }
             HEADER => self.content_header(rest, for_port, head),
             BODY if for_port => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
@@ -290,7 +312,7 @@ impl Guard {
         })
     }
 
-    fn method(&mut self, rest: &[u8], for_port: bool, head: Head) -> Result<Found, GuardError> {
+    fn method(&mut self, rest: &[u8], standing: Standing, head: Head) -> Result<Found, GuardError> {
         let size = head.size();
         if head.payload < 4 {
             return Err(GuardError::CutShort("method"));
@@ -314,11 +336,25 @@ impl Guard {
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 Err(GuardError::ClientMethod { class, method })
             }
-            DELIVER | RETURN | ACK | NACK | SELECT_OK | CHANNEL_CLOSE if for_port => {
+            CHANNEL_OPEN_OK if standing == Standing::Closed => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;
-                let both = ids == CHANNEL_CLOSE;
-                Ok(if both { Found::ForBoth(size) } else { Found::ForPort(size, None) })
+                Ok(Found::ForBoth(size))
+            }
+            _ if standing == Standing::Closed => {
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(Found::ForPort(size, None))
+            }
+            CHANNEL_CLOSE => {
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(Found::ForBoth(size))
+            }
+            DELIVER | RETURN | ACK | NACK | SELECT_OK if standing == Standing::HasPort => {
+                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                frame_end(frame[size - 1])?;
+                Ok(Found::ForPort(size, None))
             }
             _ if delivery::carries_names(class, method) => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };

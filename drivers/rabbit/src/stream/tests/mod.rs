@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod child;
+mod closing;
 mod cost;
 mod deep_headers;
 mod fake_server;

@@ -1,0 +1,74 @@
+//! How many consumers a queue has.
+
+use std::time::Duration;
+
+use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use oxlo_driver_net::patience::Patience;
+use oxlo_transport::TransportError;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use crate::{
+    config::Config,
+    connection::{Link, Session, session, unreachable_after},
+    error,
+    topology::short_string,
+};
+
+/// How long a channel that the broker ended is kept, so that lapin has closed it when it is dropped.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Consumers of a queue; none if there is no such queue. A queue that is there is not touched.
+///
+/// It is asked on the consuming connection, which no alarm of the broker stops.
+///
+/// # Errors
+///
+/// `Unreachable` if the broker did not answer in time, `Topology` if it refuses, `Closed`.
+pub(crate) async fn of_queue(
+    config: &Config,
+    link: &Link,
+    queue: &str,
+    patience: &Patience,
+) -> Result<u32, TransportError> {
+    link.begin();
+    let mut state = link.state();
+    let asked = async {
+        loop {
+            let Some(session) = session(&mut state).await else { return Err(TransportError::Closed) };
+            match session.meanwhile(ask(&session, queue)).await {
+                Ok(count) => return Ok(count),
+                Err(failed) => {
+                    if let Some(refused) = error::topology(&format!("queue `{queue}`"), &failed) {
+                        return Err(refused);
+                    }
+                }
+            }
+            // The connection was lost; its state follows in a moment.
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout_at(patience.deadline, asked).await.unwrap_or_else(|_| Err(unreachable_after(config, patience.begun, None)))
+}
+
+async fn ask(session: &Session, queue: &str) -> lapin::Result<u32> {
+    let name = short_string(queue).unwrap_or_default();
+    let channel = session.channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(name, passive, FieldTable::default()).await {
+        Ok(found) => {
+            let _ = channel.close(200, "OK".into()).await;
+            Ok(found.consumer_count())
+        }
+        Err(failed) => {
+            let _ = timeout(CLOSING, closed(&channel)).await;
+            if error::is_not_found(&failed) { Ok(0) } else { Err(failed) }
+        }
+    }
+}
+
+/// Waits until lapin has answered the broker that ended the channel.
+async fn closed(channel: &Channel) {
+    while channel.status().connected() || channel.status().closing() {
+        sleep(Duration::from_millis(5)).await;
+    }
+}

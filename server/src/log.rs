@@ -1,0 +1,84 @@
+//! What the log says about one request, gathered so that a request that ends well pays nothing for it.
+
+use oxlo_transport::{Context, listener::Caller};
+
+use crate::heartbeat::Heartbeats;
+
+/// Longer request ids are cut in logs: oslo's are `req-` and a UUID, 40 characters.
+const LONGEST: usize = 64;
+
+/// The context's `request_id`, kept where the context is gone, without an allocation.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestId {
+    length: usize,
+    text: [u8; LONGEST],
+}
+
+impl RequestId {
+    pub(crate) fn of(context: &Context) -> Self {
+        let mut id = Self { length: 0, text: [0; LONGEST] };
+        if let Some(text) = context.get_str("request_id") {
+            let mut end = text.len().min(LONGEST);
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            id.text[..end].copy_from_slice(&text.as_bytes()[..end]);
+            id.length = end;
+        }
+        id
+    }
+
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.text[..self.length]).ok().filter(|text| !text.is_empty())
+    }
+}
+
+/// A request, for the log.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) request_id: &'a RequestId,
+    /// Asked only when there is something to log.
+    pub(crate) waiting: &'a Heartbeats,
+}
+
+impl About<'_> {
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.waiting.caller()
+    }
+}
+
+/// Logs an event about a request: topic, method, request id and caller, then what is given.
+macro_rules! tell {
+    ($level:ident, $about:expr, $($rest:tt)*) => {{
+        let about: &$crate::log::About<'_> = &$about;
+        let caller = about.caller();
+        tracing::$level!(
+            topic = about.topic,
+            method = $crate::telemetry::shown(about.method),
+            request_id = about.request_id.as_str(),
+            caller = caller.as_ref().map(|caller| caller.reply_to.as_str()),
+            call = caller.as_ref().map(|caller| caller.message_id.as_str()),
+            $($rest)*
+        );
+    }};
+}
+
+pub(crate) use tell;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_kept_up_to_their_limit() {
+        let kept = |id: &str| RequestId::of(&Context::new().with("request_id", id)).as_str().map(str::to_owned);
+        let id = "req-6b1a5d0e-3b5e-4f9c-9a51-5c1f0a4a8e5b";
+        assert_eq!(kept(id).as_deref(), Some(id));
+        assert_eq!(kept(""), None);
+        assert_eq!(RequestId::of(&Context::new().with("request_id", 7)).as_str(), None);
+        assert_eq!(kept(&"\u{e9}".repeat(40)).as_deref(), Some("\u{e9}".repeat(32).as_str()));
+        assert_eq!(kept(&format!("x{}", "\u{e9}".repeat(40))).map(|id| id.len()), Some(63));
+    }
+}
