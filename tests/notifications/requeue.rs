@@ -143,7 +143,7 @@ mod amqp1 {
     #[tokio::test]
     async fn a_batch_above_the_credit_of_the_url_is_refused() {
         let vhost = TestVhost::new().await;
-        batch_above_the_limit(vhost.amqp1_url() + "?notify_server_credit=5").await;
+        batch_above_the_limit(vhost.amqp1_url() + "&notify_server_credit=5").await;
     }
 }
 
@@ -158,7 +158,7 @@ async fn python_reads_what_was_sent_again() {
     let listener = builder(&transport, "notifications", &runs).requeue_backoff(minute, minute).start().await.unwrap();
     eventually(PATIENCE, "each came twice", async || runs.failed(), |failed| *failed == 10).await;
     end(listener).await;
-    let mut peer: PythonPeer = python("listener.py", &vhost.url(), &[]).await;
+    let mut peer: PythonPeer = python("listener.py", &vhost.url(), &["--topics", "notifications"]).await;
     let all = seen(&mut peer, 5).await;
     assert_eq!(all.len(), 5);
     for it in &all {

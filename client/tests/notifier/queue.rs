@@ -221,7 +221,7 @@ async fn a_payload_without_json_form_is_refused() {
     let notifier = Notifier::builder("p").driver(Noop).build().unwrap();
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let refused = notifier.info(&NO_CTXT(), "e", map).await.unwrap_err();
-    assert_eq!(refused.to_string(), "notification `e`: its payload has no JSON form");
+    assert_eq!(refused.to_string(), "notification `e`: its payload has no JSON form: key must be a string");
     assert_eq!(notifier.stats().accepted, 0);
 }
 

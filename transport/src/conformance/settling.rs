@@ -111,7 +111,7 @@ pub async fn a_deferred_message_goes_behind_the_others(harness: &dyn Harness) {
         came.push((number(&got), got.redeliveries));
         assert_eq!(got.redelivered, got.redeliveries > 0);
         assert_eq!(got.not_before, None);
-        if number(&got) % 2 == 0 && got.redeliveries < 3 {
+        if number(&got).is_multiple_of(2) && got.redeliveries < 3 {
             got.settle.defer(Duration::ZERO);
         } else {
             got.settle.ack();
