@@ -127,7 +127,9 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
         let (request_id, waiting) = (RequestId::of(&context), Heartbeats::Silent(replier));
         return Box::pin(give_up(shared, (&method, &request_id), redeliveries, waiting, settle)).await;
     }
-    let requeue = Requeue { limit: shared.redelivery_limit.unwrap_or(Requeue::REQUESTS.limit), ..Requeue::REQUESTS };
+    // One more than may run: what comes back then is given up above.
+    let limit = shared.redelivery_limit.map_or(Requeue::REQUESTS.limit, |limit| limit.saturating_add(1));
+    let requeue = Requeue { limit, ..Requeue::REQUESTS };
 
     let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
     let method = taken.request.method.clone();

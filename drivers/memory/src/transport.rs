@@ -403,7 +403,7 @@ impl Transport for MemoryTransport {
 
     async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
         on.refuse_fanout()?;
-        let queue = QueueName::Shared(self.route(on)?);
+        let queue = self.queue(&self.route(on)?);
         let (begun, mut state) = (Instant::now(), self.state());
         let up = state.wait_for(|state| !matches!(state, ConnectionState::Disconnected(_)));
         match timeout(within, up).await {
