@@ -80,6 +80,9 @@ pub const SERVER: &str = "under-test";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service that runs on a bus of its own, and a client for it. Dropping it stops the service.
+///
+/// Exchanges share queues by topic, as on RabbitMQ. Where a service is meant for a broker that keeps them apart, start it
+/// on `memory://` itself.
 #[derive(Debug)]
 pub struct TestService {
     running: RunningServer,
@@ -113,8 +116,8 @@ impl TestService {
     ) -> Result<Self, ServeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let bus = MemoryBus::named(&format!("oxlo-testing-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let ours: Arc<dyn Transport> = Arc::new(bus.connect(Some("service"), Settings::default()));
-        let theirs: Arc<dyn Transport> = Arc::new(bus.connect(Some("caller"), Settings::default()));
+        let ours: Arc<dyn Transport> = Arc::new(bus.connect(Some("service"), Settings::default()).sharing_exchanges());
+        let theirs: Arc<dyn Transport> = Arc::new(bus.connect(Some("caller"), Settings::default()).sharing_exchanges());
         let (note, ran) = watch::channel(Vec::new());
         let builder = RPCServer::builder(ours.clone(), Target::topic(TOPIC).server(SERVER));
         let running = build(ours, builder).observe(move |it| note.send_modify(|ran| ran.push(it))).start().await?;

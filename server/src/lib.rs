@@ -59,6 +59,7 @@ pub mod running;
 pub mod server;
 pub mod states;
 
+mod aside;
 mod control;
 mod debug_handler;
 mod dispatch;
@@ -70,6 +71,7 @@ mod oversight;
 mod ping;
 mod process;
 mod refusal;
+mod requeue;
 mod run;
 mod signals;
 mod stall;

@@ -14,7 +14,7 @@ use oxlo_transport::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -29,13 +29,10 @@ use crate::{
     outcome::{self, Answer, HandlerError},
     policy::AckPolicy,
     report::Ran,
+    requeue::Requeue,
     states::States,
     telemetry::{self, Ending, InFlight, Telemetry, shown},
 };
-
-/// How long a request that was refused before is held until it goes back again. The first refusal goes back at once,
-/// because another server may be idle; without a pause a request that nobody wants would spin.
-const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Is told of every request that ended.
 pub(crate) type Observer = Arc<dyn Fn(Ran) + Send + Sync>;
@@ -126,8 +123,13 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     }
 
     if shared.redelivery_limit.is_some_and(|limit| taken.redeliveries > limit) {
-        return Box::pin(give_up(shared, *taken)).await;
+        let Taken { request: Request { method, context, .. }, redeliveries, replier, settle, .. } = *taken;
+        let (request_id, waiting) = (RequestId::of(&context), Heartbeats::Silent(replier));
+        return Box::pin(give_up(shared, (&method, &request_id), redeliveries, waiting, settle)).await;
     }
+    // One more than may run: what comes back then is given up above.
+    let limit = shared.redelivery_limit.map_or(Requeue::REQUESTS.limit, |limit| limit.saturating_add(1));
+    let requeue = Requeue { limit, ..Requeue::REQUESTS };
 
     let (redelivered, redeliveries) = (taken.redelivered, taken.redeliveries);
     let method = taken.request.method.clone();
@@ -186,10 +188,18 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
             return ended;
         }
         Outcome::Requeue | Outcome::Abandoned => {
-            let pause = redelivered && ending == Ending::Requeue;
             if let Some(settle) = settle {
-                drop((heartbeats, slot));
-                Box::pin(give_back(shared, settle, pause)).await;
+                // Nothing is begun any more at the end that would have to be waited for.
+                if ending == Ending::Abandoned || shared.stopping.is_cancelled() {
+                    settle.requeue();
+                } else if requeue.allows(redeliveries) {
+                    drop((heartbeats, slot));
+                    requeue.defer(settle, redeliveries);
+                } else {
+                    drop(slot);
+                    let given_up = give_up(shared, (&method, &request_id), redeliveries, heartbeats, Some(settle));
+                    return Box::pin(given_up).await;
+                }
                 return ended;
             }
             Reply::Failure(Box::new(outcome::abandoned(&method)))
@@ -220,11 +230,14 @@ fn about<'a>(shared: &'a Shared, method: &'a str, request_id: &'a RequestId, wai
 }
 
 /// Ends a request that came back too often: it may be what kills its servers.
-async fn give_up(shared: &Shared, taken: Taken) -> Ended {
-    let Taken { request: Request { ref method, ref context, .. }, redeliveries, replier, settle, .. } = taken;
-    let waiting = Heartbeats::Silent(replier);
-    let request_id = RequestId::of(context);
-    let line = about(shared, method, &request_id, &waiting);
+async fn give_up(
+    shared: &Shared,
+    (method, request_id): (&str, &RequestId),
+    redeliveries: u32,
+    waiting: Heartbeats,
+    settle: Option<Settle>,
+) -> Ended {
+    let line = about(shared, method, request_id, &waiting);
     tell!(error, line, redeliveries, "a request came back too often; it is given up");
     let replier = waiting.end().await;
     shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
@@ -371,16 +384,6 @@ impl Outcome {
             other => other,
         }
     }
-}
-
-async fn give_back(shared: &Shared, settle: Settle, pause: bool) {
-    if pause {
-        tokio::select! {
-            () = sleep(REQUEUE_PAUSE) => {}
-            () = shared.stopping.cancelled() => {}
-        }
-    }
-    settle.requeue();
 }
 
 /// Sends the reply, then settles by what became of it. Returns whether it was delivered.

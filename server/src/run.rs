@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aside::due,
     control::{Bounds, Command},
     name::NameGuard,
     process::{Ended, Shared, Taken},
@@ -250,7 +251,7 @@ impl Run {
                 let subscribed = match self.transport.listen(&self.target, &options).await {
                     Ok(listener) => {
                         self.retire().await;
-                        self.listener = Some(listener);
+                        self.listener = Some(due(listener, &options));
                         self.look();
                         Ok(())
                     }

@@ -18,6 +18,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::{
+    aside::due,
     call::Call,
     control::{Bounds, Command},
     dispatch::Dispatcher,
@@ -228,12 +229,14 @@ impl RPCServer {
         let options = ListenOptions::new()
             .with_prefetch(self.bounds.prefetch(self.prefetch, 0))
             .with_scope(self.scope.clone())
-            .with_count_redeliveries(self.redelivery_limit.is_some());
+            .with_count_redeliveries(self.redelivery_limit.is_some())
+            .with_deferrable(self.policy == AckPolicy::AfterReply);
         let listener = self
             .transport
             .listen(&self.target, &options)
             .await
             .map_err(|source| ServeError::Listen { target: self.target.to_string(), source })?;
+        let listener = due(listener, &options);
         let ready = watch::Sender::new(listener.is_subscribed());
         let shared = Arc::new(Shared {
             dispatcher: self.dispatcher.clone(),
@@ -419,9 +422,10 @@ impl RPCServerBuilder {
 
     /// Sets how often a request may come back before it is given up, which ends a request that kills its servers: its
     /// caller gets a `RuntimeError`, and the broker drops it, or moves it to the dead-letter exchange that its queue has.
-    /// Default: no limit. Needs [`AckPolicy::AfterReply`].
+    /// Default: no limit for what comes back because a server ended. Needs [`AckPolicy::AfterReply`].
     ///
-    /// What a handler gives back by [`Requeue`](crate::HandlerError::Requeue) counts as well. Where the broker does not
+    /// What a handler gives back by [`Requeue`](crate::HandlerError::Requeue) counts as well, and has a limit of 100 without
+    /// this. Where the broker does not
     /// count (RabbitMQ's classic queues), each redelivery costs a message, and puts the request at the end of its queue.
     pub fn redelivery_limit(mut self, redeliveries: u32) -> Self {
         self.redelivery_limit = Some(redeliveries);

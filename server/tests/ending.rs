@@ -10,7 +10,7 @@ use std::{
 
 use fake::{Fake, Script, Sent, target};
 use oxlo_server::{AckPolicy, Endpoint, Failure, HandlerError, RPCServer, RPCServerBuilder, ServeError};
-use oxlo_transport::{Settlement, TransportError};
+use oxlo_transport::{Deferral, Settlement, TransportError};
 use serde_json::json;
 use tokio::{
     sync::Semaphore,
@@ -230,23 +230,32 @@ async fn a_reply_that_nobody_takes_acknowledges_and_one_cut_off_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_requests_go_back_and_repeated_refusals_wait() {
+async fn refused_requests_go_behind_the_others_and_repeated_refusals_wait() {
     let fake = Fake::new();
     let running = server(&fake, AckPolicy::AfterReply).start().await.unwrap();
     let before = Instant::now();
-    assert_eq!(order(&fake.request("not_me", json!({})).monitor(SECOND).send()).await, ["requeue"]);
-    assert_eq!(before.elapsed(), Duration::ZERO);
+    let first = fake.request("not_me", json!({})).monitor(SECOND).send();
+    assert_eq!(order(&first).await, ["defer"]);
+    assert_eq!(first.settled().await, Settlement::Defer(Deferral { delay: Duration::ZERO, counts: true }));
     let again = fake.request("not_me", json!({})).redelivered().send();
-    assert_eq!(again.settled().await, Settlement::Requeue);
-    assert!(before.elapsed() >= Duration::from_millis(250));
-    let held = fake.request("not_me", json!({})).redelivered().send();
-    held.until("released", |story| story.released).await;
-    let before = Instant::now();
+    let Settlement::Defer(Deferral { delay, counts: true }) = again.settled().await else { panic!("{again:?}") };
+    assert!(delay >= Duration::from_millis(125) && delay <= Duration::from_millis(250), "{delay:?}");
+    assert_eq!(before.elapsed(), Duration::ZERO, "nothing waits here");
     running.stop();
     let report = running.wait().await.unwrap();
-    assert_eq!(held.settled().await, Settlement::Requeue);
-    assert_eq!(before.elapsed(), Duration::ZERO, "nothing is held back at the end");
-    assert_eq!((report.requeued, report.handled), (3, 0));
+    assert_eq!((report.requeued, report.handled), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_refused_as_often_as_it_may_be_is_given_up() {
+    let fake = Fake::new();
+    let running = server(&fake, AckPolicy::AfterReply).redelivery_limit(1).start().await.unwrap();
+    let call = fake.request("not_me", json!({})).redelivered().send();
+    let failure = call.failure().await;
+    assert_eq!(failure.class, "RuntimeError");
+    assert_eq!(call.settled().await, Settlement::Reject);
+    running.stop();
+    assert_eq!(running.wait().await.unwrap().requeued, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,4 +6,5 @@ mod bench;
 
 mod events;
 mod from_python;
+mod requeue;
 mod to_python;

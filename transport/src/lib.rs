@@ -53,7 +53,7 @@ pub use crate::{
     deadline::Deadline,
     error::TransportError,
     failure::Failure,
-    listener::{Delivery, Listener, Replier, Settle, Settlement},
+    listener::{Deferral, Delivery, Listener, Replier, Settle, Settlement},
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,

@@ -40,6 +40,12 @@ pub trait Listener<M: Send + 'static>: fmt::Debug + Send {
     fn subscribed(&self) -> watch::Receiver<bool> {
         watch::channel(self.is_subscribed()).1
     }
+
+    /// How many messages of each queue it hands out before the first of them is settled: what was asked for, or less
+    /// where the transport's URL says so. `None` if the driver does not tell.
+    fn prefetch(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// One message that was taken and must be settled.
@@ -59,13 +65,25 @@ pub struct Delivery<M> {
     /// How often it came back before, for whatever reason, as far as that is counted: by the broker (quorum queues,
     /// `memory://`), or with [`count_redeliveries`](crate::ListenOptions::count_redeliveries). Else 1 for any number.
     pub redeliveries: u32,
+    /// When it is to be handled, if it was [deferred](Settle::defer) and came before its time. Whoever takes it then holds
+    /// it back, or defers it again.
+    pub not_before: Option<Instant>,
 }
 
 impl<M> Delivery<M> {
     /// A message that nobody waits for.
     pub fn new(message: M, settle: Settle) -> Self {
-        Self { message, settle, replier: None, deadline: None, redelivered: false, redeliveries: 0 }
+        Self { message, settle, replier: None, deadline: None, redelivered: false, redeliveries: 0, not_before: None }
     }
+}
+
+/// How a message goes behind the others of its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    /// How long until it is due, at most an hour; zero: it is due at once.
+    pub delay: Duration,
+    /// Whether this counts as a redelivery.
+    pub counts: bool,
 }
 
 /// What becomes of a message.
@@ -77,6 +95,8 @@ pub enum Settlement {
     Requeue,
     /// It is of no use to anyone; the broker drops it, or dead-letters it where that is configured.
     Reject,
+    /// It goes to the end of its queue; see [`Settle::defer`].
+    Defer(Deferral),
 }
 
 /// Settles one message, once. Dropping it unsettled puts the message back, so that a panic loses nothing.
@@ -108,6 +128,18 @@ impl Settle {
     /// It is of no use to anyone.
     pub fn reject(self) {
         self.settle(Settlement::Reject);
+    }
+
+    /// It goes to the end of the queue that it came from, for anyone who takes from that queue, is counted as one more
+    /// redelivery, and says that it is due after `delay`. Unlike one that is [requeued](Self::requeue) it does not come
+    /// again before those that wait behind it.
+    ///
+    /// Nothing is lost on the way: where it has to be sent again, the broker has confirmed the copy before it forgets the
+    /// original. If the process dies in between there are two, which a listener that sees both can tell. A queue that
+    /// cannot be sent to by itself (a stream, a topic of ActiveMQ), and a listener without
+    /// [`deferrable`](crate::ListenOptions::deferrable), gives the message back instead, where it can after the delay.
+    pub fn defer(self, delay: Duration) {
+        self.settle(Settlement::Defer(Deferral { delay, counts: true }));
     }
 }
 

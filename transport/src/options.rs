@@ -165,6 +165,9 @@ pub struct ListenOptions {
     /// Whether [`Delivery::redeliveries`](crate::Delivery::redeliveries) is counted also where the broker does not do
     /// it, which costs a message for each redelivery. Default `false`.
     pub count_redeliveries: bool,
+    /// Whether messages may be [deferred](crate::Settle::defer), for which a driver keeps each of them as it came until it is
+    /// settled. Default `false`: a message that is deferred is requeued.
+    pub deferrable: bool,
     /// For notification listeners with a pool: whether the pool's queue goes with its last listener, and what it holds
     /// with it. Default `false`. Without a pool the queues are everyone's, and asking for it is `InvalidTarget`. Drivers
     /// without pools (`Capabilities::notification_pools`) refuse the pool.
@@ -189,7 +192,13 @@ pub enum ListenScope {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { prefetch: 100, scope: ListenScope::default(), count_redeliveries: false, transient: false }
+        Self {
+            prefetch: 100,
+            scope: ListenScope::default(),
+            count_redeliveries: false,
+            deferrable: false,
+            transient: false,
+        }
     }
 }
 
@@ -218,6 +227,13 @@ impl ListenOptions {
     #[must_use]
     pub fn with_count_redeliveries(mut self, count: bool) -> Self {
         self.count_redeliveries = count;
+        self
+    }
+
+    /// Sets whether messages may be deferred.
+    #[must_use]
+    pub fn with_deferrable(mut self, deferrable: bool) -> Self {
+        self.deferrable = deferrable;
         self
     }
 

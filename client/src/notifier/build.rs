@@ -139,7 +139,10 @@ impl NotifierBuilder {
         self
     }
 
-    /// Has every accepted notification that is lost told to `tell`, beside being counted and logged. It must not block.
+    /// Calls `tell` for every accepted notification that is lost, beside counting and logging it. It must not block.
+    ///
+    /// What it logs is not sent as notifications by a [`LogLayer`](super::LogLayer). It may notify; if that loses another
+    /// notification, it is not called for that one.
     pub fn on_lost(mut self, tell: impl Fn(&Notification, &NotifyError) + Send + Sync + 'static) -> Self {
         self.on_lost = Some(Arc::new(tell));
         self
@@ -168,7 +171,7 @@ impl NotifierBuilder {
             on_lost: self.on_lost,
             losses: Losses::default(),
         });
-        runtime.spawn(core.clone().work());
+        runtime.spawn(core.clone().worker());
         let Self { publisher_id, retry, overflow, redaction, grace, non_finite, queue: limit, .. } = self;
         let handle = Handle { core, limit, overflow, redaction, grace, non_finite };
         Ok(Notifier::from_handle(handle, publisher_id, retry))

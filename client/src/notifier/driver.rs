@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use oxlo_transport::{Notification, Retry};
 
-use super::error::DriverError;
+use super::{error::DriverError, quiet::counted};
 
 /// Takes notifications: to a broker, to the log, into a file, or on to other drivers.
 #[async_trait]
@@ -63,7 +63,7 @@ impl Tries {
         };
         if again {
             self.counted.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!("oxlo_notifier_retried_total").increment(1);
+            counted(|| metrics::counter!("oxlo_notifier_retried_total").increment(1));
         }
         again
     }

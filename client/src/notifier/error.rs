@@ -8,7 +8,7 @@ use oxlo_transport::{TransportError, error::Cause};
 ///
 /// | when | variants |
 /// |---|---|
-/// | it was not accepted: the method returns it | `Encode`, `Context`, `InvalidEvent`, `QueueFull`, `Closed` |
+/// | it was not accepted: the method returns it | `Encode`, `Context`, `InvalidEvent`, `QueueFull`, `Closed`, `RuntimeEnded` |
 /// | it was accepted, and is lost: the [`Receipt`](super::Receipt) and the callback say it | `Dropped`, `Failed`, `Abandoned` |
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +53,13 @@ pub enum NotifyError {
         /// The event's type.
         event_type: Arc<str>,
     },
+    /// The runtime that the notifier was built on has ended, and its worker with it. Nothing was sent; build another one
+    /// on a runtime that lives.
+    #[error("notification `{event_type}`: the notifier's runtime has ended; build a notifier on a running one")]
+    RuntimeEnded {
+        /// The event's type.
+        event_type: Arc<str>,
+    },
     /// It had to make room in the full queue for a later one. It was not sent.
     #[error("notification `{event_type}` was dropped: the queue was full, and it was the oldest")]
     Dropped {
@@ -87,6 +94,7 @@ impl NotifyError {
             | Self::InvalidEvent { event_type, .. }
             | Self::QueueFull { event_type, .. }
             | Self::Closed { event_type }
+            | Self::RuntimeEnded { event_type }
             | Self::Dropped { event_type }
             | Self::Failed { event_type, .. }
             | Self::Abandoned { event_type } => event_type,

@@ -9,7 +9,7 @@ use oxlo_transport::{
 use serde::Serialize;
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use uuid::Uuid;
 
@@ -17,11 +17,15 @@ use super::{
     build::{BuildNotifierError, NotifierBuilder},
     error::{NotifyError, Unsent},
     queue::{Overflow, Pushed, Refused},
+    quiet,
     redaction::Redaction,
     stats::NotifierStats,
     timestamp,
     worker::Core,
 };
+
+/// How long the worker may take to give up what is left when the grace is over.
+const OVERDUE: Duration = Duration::from_millis(500);
 
 /// Tells the world what happened: oslo's `Notifier`.
 ///
@@ -95,7 +99,6 @@ impl Receipt {
     ///
     /// Dropping the future changes nothing; the notification stays accepted.
     pub async fn confirmed(self) -> Result<(), NotifyError> {
-        // Without an outcome the worker ended with its runtime.
         self.outcome.await.unwrap_or(Err(NotifyError::Abandoned { event_type: self.event_type }))
     }
 }
@@ -145,7 +148,7 @@ impl Notifier {
     /// # Errors
     ///
     /// [`NotifyError::Encode`] if the payload has no JSON form, `Context` if the context has none, `QueueFull` after the [`Overflow`] policy was followed,
-    /// `Closed`. It was not accepted then, and nothing is sent.
+    /// `Closed`, `RuntimeEnded`. It was not accepted then, and nothing is sent.
     ///
     /// # Cancel safety
     ///
@@ -191,6 +194,8 @@ impl Notifier {
         event_type: Arc<str>,
         payload: &impl Serialize,
     ) -> Result<Notification, NotifyError> {
+        // Payloads and redactions may log; so they do for a layer that reports by this very notifier.
+        let _inside = quiet::enter();
         if let Some(fault) = ctxt.fault() {
             return Err(NotifyError::Context { event_type, reason: fault.into() });
         }
@@ -221,6 +226,7 @@ impl Notifier {
                 Ok(Receipt { event_type, outcome: receiver })
             }
             Err(Refused::Closed) => Err(NotifyError::Closed { event_type }),
+            Err(Refused::Orphaned) => Err(NotifyError::RuntimeEnded { event_type }),
             Err(Refused::Full { waited }) => {
                 core.counts.refused();
                 Err(NotifyError::QueueFull { event_type, limit: self.handle.limit, waited })
@@ -271,10 +277,14 @@ impl Notifier {
     ///
     /// Dropping the future leaves the notifier closing.
     pub async fn close(&self) -> Result<(), Unsent> {
-        let grace = self.handle.grace;
-        self.handle.core.queue.close(later(grace));
-        self.handle.core.queue.flushed().await;
-        match usize::try_from(self.stats().abandoned).unwrap_or(usize::MAX) {
+        let (core, grace) = (&self.handle.core, self.handle.grace);
+        core.queue.close(later(grace));
+        // The worker gives up by itself, unless its runtime does not run it.
+        if timeout_at(later(grace.saturating_add(OVERDUE)), core.queue.flushed()).await.is_err() {
+            core.abandon();
+        }
+        let NotifierStats { abandoned, in_flight, .. } = self.stats();
+        match usize::try_from(abandoned).unwrap_or(usize::MAX).saturating_add(in_flight) {
             0 => Ok(()),
             count => Err(Unsent { count, waited: grace }),
         }

@@ -10,7 +10,7 @@ use tracing::{
 };
 use tracing_subscriber::layer;
 
-use super::handle::Notifier;
+use super::{handle::Notifier, quiet};
 
 /// Crates whose own records are left out: they write them while they send notifications, and each would cause the next.
 const OURS: [&str; 6] = ["oxlo", "lapin", "amq_protocol", "rustls", "fe2o3_amqp", "oslo.messaging.notification"];
@@ -20,7 +20,9 @@ const OURS: [&str; 6] = ["oxlo", "lapin", "amq_protocol", "rustls", "fe2o3_amqp"
 ///
 /// `name` is the record's target, `funcName` its module, `extra` its fields beside the message; `exc_info` is null. Trace
 /// records are left out, as Python has no such priority, and so are those of the crates that carry notifications, because
-/// each would cause another. It never waits: a full queue drops or refuses by the notifier's policy, and counts.
+/// each would cause another. For the same reason a record is left out that is written by code which a notifier calls: its
+/// drivers, [`on_lost`](super::NotifierBuilder::on_lost), the `Debug` of a record's fields. It never waits: a full queue
+/// drops or refuses by the notifier's policy, and counts.
 ///
 /// ```no_run
 /// # fn example(notifier: oxlo_client::notifier::Notifier) {
@@ -49,13 +51,10 @@ impl LogLayer {
 impl<S: Subscriber> layer::Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
         let metadata = event.metadata();
-        let target = metadata.target();
-        let ours = |name: &&str| {
-            target.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
-        };
-        if OURS.iter().any(ours) {
+        if is_ours(metadata.target()) {
             return;
         }
+        let Some(_inside) = quiet::enter_first() else { return };
         let (priority, number, level) = match *metadata.level() {
             Level::ERROR => (Priority::Error, 40, "ERROR"),
             Level::WARN => (Priority::Warn, 30, "WARNING"),
@@ -65,15 +64,20 @@ impl<S: Subscriber> layer::Layer<S> for LogLayer {
         };
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let bridged = Bridged::take(&mut fields.others);
+        let target = bridged.target.as_deref().unwrap_or(metadata.target());
+        if is_ours(target) {
+            return;
+        }
         let record = json!({
             "name": target,
             "levelno": number,
             "levelname": level,
             "exc_info": null,
-            "pathname": metadata.file(),
-            "lineno": metadata.line(),
+            "pathname": bridged.file.as_deref().or(metadata.file()),
+            "lineno": bridged.line.or(metadata.line().map(u64::from)),
             "msg": fields.message,
-            "funcName": metadata.module_path(),
+            "funcName": bridged.module.as_deref().or(metadata.module_path()),
             "thread": thread_number(),
             "processName": self.process_name,
             "process": std::process::id(),
@@ -81,6 +85,38 @@ impl<S: Subscriber> layer::Layer<S> for LogLayer {
         });
         // A record that cannot be sent is counted; saying so in the log would be the next one.
         let _ = self.notifier.try_notify(priority, &Context::new(), "logrecord", record);
+    }
+}
+
+/// Whether a record is written by a crate that carries notifications.
+fn is_ours(target: &str) -> bool {
+    let ours = |name: &&str| {
+        target.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
+    };
+    OURS.iter().any(ours)
+}
+
+/// Where a record of the `log` crate was written. `tracing-log` forwards all of them under one target, and says the rest
+/// in fields.
+#[derive(Default)]
+struct Bridged {
+    target: Option<String>,
+    module: Option<String>,
+    file: Option<String>,
+    line: Option<u64>,
+}
+
+impl Bridged {
+    fn take(fields: &mut Map<String, Value>) -> Self {
+        if !fields.contains_key("log.target") {
+            return Self::default();
+        }
+        let mut text = |name| match fields.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (target, module, file) = (text("log.target"), text("log.module_path"), text("log.file"));
+        Self { target, module, file, line: fields.remove("log.line").as_ref().and_then(Value::as_u64) }
     }
 }
 

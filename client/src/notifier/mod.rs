@@ -28,6 +28,7 @@ mod log_layer;
 mod mask;
 mod messaging;
 mod queue;
+mod quiet;
 mod redaction;
 #[cfg(feature = "routing")]
 mod routing;

@@ -44,8 +44,12 @@ pub(crate) struct Item {
 
 /// Why one was not accepted.
 pub(crate) enum Refused {
-    Full { waited: Duration },
+    Full {
+        waited: Duration,
+    },
     Closed,
+    /// Nobody will ever take anything out of the queue.
+    Orphaned,
 }
 
 #[derive(Debug)]
@@ -68,6 +72,8 @@ struct State {
     next: u64,
     /// When what is left is given up; set when nothing more is accepted.
     closes: Option<Instant>,
+    /// The worker ended without having been told to.
+    orphaned: bool,
 }
 
 impl Queue {
@@ -89,6 +95,9 @@ impl Queue {
     ) -> Result<Pushed, (Box<Notification>, Refused)> {
         let (outcome, receiver) = oneshot::channel();
         let mut state = self.state();
+        if state.orphaned {
+            return Err((Box::new(notification), Refused::Orphaned));
+        }
         if state.closes.is_some() {
             return Err((Box::new(notification), Refused::Closed));
         }
@@ -124,8 +133,8 @@ impl Queue {
             let room = self.room.notified();
             notification = match self.try_push(notification, retry, overflow) {
                 Ok(pushed) => return Ok(pushed),
-                Err((_, Refused::Closed)) => return Err(Refused::Closed),
                 Err((notification, Refused::Full { .. })) => *notification,
+                Err((_, refused)) => return Err(refused),
             };
             match deadline {
                 None => room.await,
@@ -167,6 +176,12 @@ impl Queue {
         state.closes = Some(state.closes.map_or(deadline, |earlier| earlier.min(deadline)));
         drop(state);
         self.work.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// Accepts nothing more, because nobody is left who takes it.
+    pub(crate) fn orphan(&self) {
+        self.state().orphaned = true;
         self.room.notify_waiters();
     }
 

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use super::quiet::counted;
+
 /// What a notifier and its clones have done since it was built. Accepted is the sum of sent, dropped, failed, abandoned,
 /// queued and in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,32 +47,32 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_accepted_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_accepted_total").increment(1));
     }
 
     pub(crate) fn sent(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_sent_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_sent_total").increment(1));
     }
 
     pub(crate) fn dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_dropped_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_dropped_total").increment(1));
     }
 
     pub(crate) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_failed_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_failed_total").increment(1));
     }
 
     pub(crate) fn abandoned(&self) {
         self.abandoned.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_abandoned_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_abandoned_total").increment(1));
     }
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("oxlo_notifier_refused_total").increment(1);
+        counted(|| metrics::counter!("oxlo_notifier_refused_total").increment(1));
     }
 
     pub(crate) fn read(&self, queued: usize, in_flight: usize) -> NotifierStats {

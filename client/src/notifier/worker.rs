@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -18,6 +19,7 @@ use super::{
     driver::{NotificationDriver, Tries},
     error::{DriverError, NotifyError},
     queue::{Item, OnLost, Queue},
+    quiet::{self, Quiet, counted},
     stats::Counts,
 };
 
@@ -35,8 +37,19 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The notifier's worker, to be spawned. Dropped before it is done, as its runtime does when it ends, it reports what
+    /// is left as lost, and nothing more is accepted.
+    pub(crate) fn worker(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+        // Outside of the future, which may never be polled.
+        let end = WorkerEnd(self);
+        Quiet::new(async move {
+            let end = end;
+            end.0.clone().work().await;
+        })
+    }
+
     /// Sends until the queue is closed and empty, or its time is over.
-    pub(crate) async fn work(self: Arc<Self>) {
+    async fn work(self: Arc<Self>) {
         let mut sending = FuturesUnordered::new();
         loop {
             while sending.len() < self.in_flight {
@@ -54,8 +67,12 @@ impl Core {
                 () = until(closes) => break,
             }
         }
-        // Dropping a send reports its notification as abandoned; so is what still waits.
+        // Dropping a send reports its notification as abandoned.
         drop(sending);
+    }
+
+    /// Reports what still waits as abandoned.
+    pub(crate) fn abandon(self: &Arc<Self>) {
         while let Some(item) = self.queue.pop() {
             drop(Accepted { core: self.clone(), item: Some(item) });
         }
@@ -91,8 +108,12 @@ impl Core {
             Err(_) => self.counts.failed(),
         }
         if let Err(lost) = &outcome {
+            // What the callback logs may be meant for this very notifier.
+            let _inside = quiet::enter();
             self.losses.say(lost);
-            if let Some(on_lost) = &self.on_lost {
+            if let Some(on_lost) = &self.on_lost
+                && let Some(_telling) = quiet::tell_first()
+            {
                 // A callback that panics must not silence the others.
                 let told = catch_unwind(AssertUnwindSafe(|| on_lost(&item.notification, lost)));
                 if told.is_err() {
@@ -106,7 +127,7 @@ impl Core {
 
     fn gauge(&self) {
         #[allow(clippy::cast_precision_loss)]
-        metrics::gauge!("oxlo_notifier_queued").set(self.queue.load().0 as f64);
+        counted(|| metrics::gauge!("oxlo_notifier_queued").set(self.queue.load().0 as f64));
     }
 }
 
@@ -118,6 +139,19 @@ impl fmt::Debug for Core {
             .field("queued", &queued)
             .field("in_flight", &in_flight)
             .finish_non_exhaustive()
+    }
+}
+
+/// The end of the worker, by itself or with its runtime.
+struct WorkerEnd(Arc<Core>);
+
+impl Drop for WorkerEnd {
+    fn drop(&mut self) {
+        let Self(core) = self;
+        if core.queue.closes().is_none() {
+            core.queue.orphan();
+        }
+        core.abandon();
     }
 }
 

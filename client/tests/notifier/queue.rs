@@ -9,6 +9,7 @@ use oxlo_client::{
     Context,
     notifier::{BuildNotifierError, Noop, Notifier, NotifyError, Overflow, Recorder},
 };
+use oxlo_transport::Priority;
 use tokio::time::Instant;
 
 use crate::bench::Gated;
@@ -220,6 +221,58 @@ async fn a_payload_without_json_form_is_refused() {
     let notifier = Notifier::builder("p").driver(Noop).build().unwrap();
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let refused = notifier.info(&NO_CTXT(), "e", map).await.unwrap_err();
-    assert_eq!(refused.to_string(), "notification `e`: its payload has no JSON form");
+    assert_eq!(refused.to_string(), "notification `e`: its payload has no JSON form: key must be a string");
     assert_eq!(notifier.stats().accepted, 0);
+}
+
+/// A runtime that is gone takes the notifier's worker with it.
+#[test]
+fn a_notifier_that_outlives_its_runtime_refuses_and_closes() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let lost: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (driver, _handed) = Gated::shut();
+    let notifier = first.block_on(async {
+        let told = lost.clone();
+        let notifier = Notifier::builder("p")
+            .driver(driver)
+            .in_flight(1)
+            .on_lost(move |_, error| told.lock().unwrap().push(error.to_string()))
+            .build()
+            .unwrap();
+        notifier.info(&NO_CTXT(), "in flight", ()).await.unwrap();
+        tokio::task::yield_now().await;
+        notifier.info(&NO_CTXT(), "waiting", ()).await.unwrap();
+        notifier
+    });
+    drop(first);
+    assert_eq!(
+        *lost.lock().unwrap(),
+        ["in flight", "waiting"]
+            .map(|event| format!("notification `{event}` was not confirmed before the notifier closed"))
+    );
+    second.block_on(async {
+        let refused = notifier.info(&NO_CTXT(), "late", ()).await.unwrap_err();
+        assert!(matches!(refused, NotifyError::RuntimeEnded { .. }), "{refused:?}");
+        assert!(notifier.try_notify(Priority::Info, &NO_CTXT(), "late", ()).is_err());
+        let begun = Instant::now();
+        assert_eq!(notifier.close().await.unwrap_err().count, 2);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    });
+}
+
+/// A runtime that is there and is not run sends nothing and gives nothing up.
+#[test]
+fn closing_ends_within_the_grace_although_the_runtime_is_not_run() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (idle, other) = (runtime(), runtime());
+    let grace = Duration::from_secs(3);
+    let notifier = idle.block_on(async { Notifier::builder("p").driver(Noop).grace(grace).build().unwrap() });
+    other.block_on(async {
+        let receipt = notifier.info(&NO_CTXT(), "e", ()).await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(notifier.close().await.unwrap_err().count, 1);
+        assert!(begun.elapsed() < grace + Duration::from_secs(1));
+        assert!(matches!(receipt.confirmed().await, Err(NotifyError::Abandoned { .. })));
+    });
 }

@@ -22,6 +22,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
     error::{Refused, lost},
     management,
     message::Incoming,
+    publish::Publisher,
     receive::{self, Duplicates, Orders, Receiving, Stopping},
     sessions::{FAREWELL, Seat},
 };
@@ -66,6 +68,7 @@ pub(crate) struct Subscriber<M> {
     deliveries: mpsc::UnboundedReceiver<Delivery<M>>,
     commands: mpsc::UnboundedSender<Command>,
     subscribed: watch::Receiver<bool>,
+    prefetch: u16,
     leaving: Arc<AtomicBool>,
 }
 
@@ -85,6 +88,8 @@ pub(crate) struct Order<R> {
     /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// Sends messages to their address again, where they may be deferred.
+    pub(crate) resends: Option<Arc<Publisher>>,
     pub(crate) reader: R,
 }
 
@@ -106,7 +111,7 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, reader } = order;
+        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, resends, reader } = order;
         let leaving = Arc::new(AtomicBool::new(false));
         let receiving = Arc::new(Receiving {
             reader,
@@ -115,13 +120,15 @@ impl<M: Send + 'static> Subscriber<M> {
             message_max,
             counts_deliveries,
             duplicates,
+            resends,
+            resending: TaskTracker::new(),
             leaving: leaving.clone(),
             surplus_told: AtomicBool::new(false),
         });
         let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, failed, stopped: false };
         tokio::spawn(keeper.run(first));
         match timeout(limit, refused).await {
-            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, leaving }),
+            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, prefetch, leaving }),
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) => Err(TransportError::Closed),
             Err(_) => {
@@ -163,6 +170,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
 
     fn subscribed(&self) -> watch::Receiver<bool> {
         self.subscribed.clone()
+    }
+
+    fn prefetch(&self) -> Option<u16> {
+        Some(self.prefetch)
     }
 }
 
@@ -342,6 +353,9 @@ impl<R: Reader> Keeper<R> {
                         let _ = done.send(());
                     }
                     Some(Command::Close(done)) => {
+                        // The end of the session gives back what is not settled, and there would be two of it.
+                        self.receiving.resending.close();
+                        let _ = timeout(FAREWELL, self.receiving.resending.wait()).await;
                         end(live).await;
                         return End::Closed(Some(done));
                     }

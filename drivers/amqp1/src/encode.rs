@@ -72,6 +72,19 @@ pub(crate) fn list(out: &mut Vec<u8>, code: u8, fields: &[Field<'_>]) {
     }
 }
 
+/// Appends a map that `code` describes; keys and values take turns. For the few bytes that we write in one.
+pub(crate) fn map(out: &mut Vec<u8>, code: u8, members: &[Field<'_>]) {
+    out.extend_from_slice(&[0, 0x53, code, 0xd1]);
+    let begins = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&number(members.len()));
+    for member in members {
+        member.write(out);
+    }
+    let size = number(out.len() - begins - 4);
+    out[begins..begins + 4].copy_from_slice(&size);
+}
+
 /// A length as four bytes. Messages are far smaller than what does not fit: [`Settings::max_message_size`] sees to it.
 ///
 /// [`Settings::max_message_size`]: oxlo_transport::Settings::max_message_size

@@ -47,6 +47,7 @@ mod publish;
 mod receive;
 mod reply;
 mod request;
+mod resend;
 mod scan;
 mod sender;
 mod sessions;

@@ -14,7 +14,7 @@ use fe2o3_amqp::{
     },
 };
 use oxlo_driver_net::lateness::stamped_id;
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
 use tokio::time::Instant;
 
 use crate::{
@@ -27,6 +27,7 @@ pub(crate) type Id = MessageId;
 
 const HEADER: u8 = 0x70;
 const PROPERTIES: u8 = 0x73;
+const APPLICATION_PROPERTIES: u8 = 0x74;
 const DATA: u8 = 0x75;
 const VALUE: u8 = 0x77;
 const SECTIONS: std::ops::RangeInclusive<u8> = 0x70..=0x78;
@@ -44,10 +45,18 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// A message without text is sent settled: it is the sign that a method still runs, and another one follows.
     fn new(header: &[Field<'_>], properties: &[Field<'_>], json: Option<&str>) -> Self {
+        Self::with_way(header, properties, None, json)
+    }
+
+    fn with_way(header: &[Field<'_>], properties: &[Field<'_>], way: Option<Way>, json: Option<&str>) -> Self {
         let text = json.map_or(0, str::len);
         let mut encoded = Vec::with_capacity(ROOM + text);
         encode::list(&mut encoded, HEADER, header);
         encode::list(&mut encoded, PROPERTIES, properties);
+        if let Some(Way { redeliveries, round, not_before }) = way {
+            let way = format!("{redeliveries}/{round}/{not_before}/{}", stamped_id().simple());
+            encode::map(&mut encoded, APPLICATION_PROPERTIES, &[Field::Text(WAY), Field::Text(&way)]);
+        }
         encoded.extend_from_slice(&[0, 0x53, VALUE]);
         json.map_or(Field::Null, Field::Text).write(&mut encoded);
         let message = Message::builder().data(Binary::from(encoded)).build();
@@ -81,6 +90,10 @@ impl Outgoing {
     }
 }
 
+/// The application property that says how often a message was sent to its address, when it is due, and by a stamped id when
+/// it was sent there last. A text: brokers give numbers back with other types.
+const WAY: &str = "oxlo_way";
+
 /// What a message has beside its text, as a rule.
 const ROOM: usize = 256;
 /// Where the TTL is in a call.
@@ -91,6 +104,24 @@ pub(crate) fn call(to: &str, json: &str, message_id: &str, reply_to: &str, until
     let properties = [Field::Text(message_id), Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
     let call = Outgoing::new(&passing(Some(Duration::MAX)), &properties, Some(json));
     Outgoing { until: Some(until), ..call }
+}
+
+/// A message that is sent to its address once more, under the id that it has; `until` is when its caller stops waiting, if
+/// it has one who does.
+pub(crate) fn again(
+    to: &str,
+    json: &str,
+    (reply_to, message_id): (Option<&str>, Option<&Id>),
+    until: Option<Instant>,
+    way: Way,
+) -> Outgoing {
+    let id = message_id.map_or(Field::Null, Field::Id);
+    let Some(reply_to) = reply_to.filter(|_| message_id.is_some()) else {
+        return Outgoing::with_way(&[], &[id, Field::Null, Field::Text(to)], Some(way), Some(json));
+    };
+    let properties = [id, Field::Null, Field::Text(to), Field::Null, Field::Text(reply_to)];
+    let again = Outgoing::with_way(&passing(until.map(|_| Duration::MAX)), &properties, Some(way), Some(json));
+    Outgoing { until, ..again }
 }
 
 /// A request that nobody answers, or a notification. Its id is ours: a receiver can tell by it that it has the message already.
@@ -126,6 +157,10 @@ pub(crate) struct Incoming {
     pub(crate) redelivered: bool,
     /// How often it came back, as far as the broker counts that.
     pub(crate) redeliveries: u32,
+    /// What those who sent it again wrote.
+    pub(crate) way: Way,
+    /// The stamp of its last sending, if that was not its first.
+    pub(crate) stamp: Option<uuid::Uuid>,
     pub(crate) message_id: Option<Id>,
     pub(crate) reply_to: Option<String>,
     pub(crate) correlation_id: Option<Id>,
@@ -167,6 +202,7 @@ pub(crate) fn read(bytes: &Bytes) -> Result<Incoming, Poison> {
         match code {
             HEADER => read_header(&mut message, value),
             PROPERTIES => read_properties(&mut message, value),
+            APPLICATION_PROPERTIES => (message.way, message.stamp) = read_way(value).unwrap_or_default(),
             // Of several sections with data nobody could tell where the text ends and begins.
             VALUE | DATA if has_body => {
                 return Err(Poison::Properties { reason: "the message has more than one body".into() });
@@ -237,6 +273,27 @@ fn read_properties(message: &mut Incoming, value: Raw<'_>) {
     message.correlation_id = id(5);
 }
 
+fn read_way(value: Raw<'_>) -> Option<(Way, Option<uuid::Uuid>)> {
+    let mut members = value.elements();
+    while let (Some(key), Some(value)) = (members.next(), members.next()) {
+        if key.text() == Some(WAY) {
+            return value.text().and_then(way);
+        }
+    }
+    None
+}
+
+fn way(text: &str) -> Option<(Way, Option<uuid::Uuid>)> {
+    let mut parts = text.split('/');
+    let (redeliveries, round, not_before) = (parts.next()?, parts.next()?, parts.next()?);
+    let way = Way {
+        redeliveries: redeliveries.parse().ok()?,
+        round: round.parse().ok()?,
+        not_before: not_before.parse().ok()?,
+    };
+    Some((way, parts.next().and_then(|stamp| uuid::Uuid::try_parse(stamp).ok())))
+}
+
 fn id(value: Raw<'_>) -> Option<Id> {
     value
         .text()
@@ -253,6 +310,8 @@ mod tests {
         messaging::{Body, Header, Properties, message::__private::Deserializable},
         primitives::Value,
     };
+
+    use oxlo_driver_net::lateness::Stamp;
 
     use super::*;
 
@@ -303,6 +362,31 @@ mod tests {
         assert_eq!((read.body.as_deref(), read.redelivered), (Some(&b"{}"[..]), false));
         assert!(read.correlation_id.is_none());
         assert_eq!(read.name(false), Some(("/queue/reply_1", &MessageId::String("id-1".into()))));
+    }
+
+    #[test]
+    fn what_is_sent_again_says_how_often_and_is_otherwise_as_it_was() {
+        let way = Way { redeliveries: 3, round: 7, not_before: 1_800_000_000_000 };
+        let id = MessageId::Ulong(7);
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut call = again("a", "{}", (Some("/queue/reply_1"), Some(&id)), Some(until), way);
+        call.expire_in(Duration::from_secs(1));
+        let call = read(&sent(call)).unwrap();
+        let named = Some(("/queue/reply_1", &id));
+        assert_eq!((call.way, call.ttl, call.name(false)), (way, Some(Duration::from_secs(1)), named));
+        assert!(call.stamp.is_some_and(|stamp| Stamp::of(stamp).is_some()), "its age is that of its last sending");
+        assert_eq!((call.body.as_deref(), call.redelivered, call.redeliveries), (Some(&b"{}"[..]), false, 0));
+        let id = MessageId::String(stamped_id().simple().to_string());
+        let cast = again("a", &"x".repeat(300), (None, Some(&id)), None, way);
+        let parsed: Deserializable<Message<Body<Value>>> = serde_amqp::from_slice(&cast.encoded()).unwrap();
+        let properties = parsed.0.application_properties.unwrap();
+        assert!(format!("{:?}", properties.0.get(WAY).unwrap()).starts_with("String(\"3/7/1800000000000/"));
+        let cast = read(&sent(again("a", "{}", (None, Some(&id)), None, way))).unwrap();
+        assert_eq!((cast.way, cast.ttl, cast.name(false)), (way, None, Some(("", &id))));
+        assert_eq!(read(&sent(super::cast("a", "{}"))).unwrap().way, Way::default());
+        for text in ["", "1", "1/2", "1/2/x", "-1/2/3"] {
+            assert_eq!(super::way(text), None, "{text}");
+        }
     }
 
     #[test]

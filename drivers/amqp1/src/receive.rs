@@ -19,12 +19,15 @@ use fe2o3_amqp::{
 };
 use oxlo_transport::{Delivery, Settle, Settlement, parts::duplicates, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::{
     consume::Reader,
     error,
     message::{self, Incoming},
+    publish::Publisher,
+    resend::{self, Kept},
     stream::SURPLUS,
 };
 
@@ -67,6 +70,10 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) message_max: usize,
     pub(crate) counts_deliveries: bool,
     pub(crate) duplicates: Arc<Duplicates>,
+    /// Sends messages to their address again, where they may be deferred.
+    pub(crate) resends: Option<Arc<Publisher>>,
+    /// What is being sent again.
+    pub(crate) resending: TaskTracker,
     /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
     /// send the same messages again.
     pub(crate) leaving: Arc<AtomicBool>,
@@ -248,12 +255,16 @@ impl<R: Reader> LinkTask<R> {
             return self.give_back(info).await;
         }
         let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
-            let again = (incoming.redelivered, incoming.redeliveries);
+            let way = incoming.way;
+            let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
+            let again = (incoming.redelivered || redeliveries > 0, redeliveries, way.due());
             let name = incoming.name(self.place.everyone);
-            let name = name.map(|name| self.shared.duplicates.name((&*self.place.address, name)));
-            self.shared.reader.read(incoming).map(|read| (again, name, read))
+            // What was sent once more is no duplicate of itself.
+            let name = name.map(|name| self.shared.duplicates.name((&*self.place.address, name, way.round)));
+            let kept = self.shared.resends.as_ref().map(|publisher| (publisher.clone(), Kept::of(&incoming)));
+            self.shared.reader.read(incoming).map(|read| (again, name, kept, read))
         });
-        let ((redelivered, redeliveries), name, read) = match redelivered_and_read {
+        let ((redelivered, redeliveries, not_before), name, kept, read) = match redelivered_and_read {
             Ok(read) => read,
             Err(poison) => {
                 warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
@@ -281,7 +292,17 @@ impl<R: Reader> LinkTask<R> {
                 Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
         };
+        let settle = match kept {
+            None => settle,
+            // What is sent to everyone's address would reach others again.
+            Some(_) if self.place.everyone => resend::late(settle),
+            Some((publisher, kept)) => {
+                let tasks = self.shared.resending.clone();
+                kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)
+            }
+        };
         let mut taken = Delivery::new(read.message, settle);
+        taken.not_before = not_before;
         taken.replier = read.replier;
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
@@ -299,7 +320,7 @@ impl<R: Reader> LinkTask<R> {
         for (delivery, settlement) in settled.drain(..) {
             match settlement {
                 Settlement::Ack => accepted.push(delivery),
-                Settlement::Requeue => self.give_back(delivery).await?,
+                Settlement::Requeue | Settlement::Defer(_) => self.give_back(delivery).await?,
                 Settlement::Reject => self.reject(delivery).await?,
             }
         }

@@ -48,10 +48,11 @@ impl Reader for RequestReader {
         let deadline = match &caller {
             Some((reply_to, id)) => incoming.ttl.and_then(|left| {
                 // The broker's time began when it read the message.
-                let sent = match id {
-                    Id::String(id) => Uuid::try_parse(id).ok().and_then(lateness::Stamp::of),
-                    _ => None,
+                let sent = match (incoming.stamp, id) {
+                    (None, Id::String(id)) => Uuid::try_parse(id).ok(),
+                    (stamp, _) => stamp,
                 };
+                let sent = sent.and_then(lateness::Stamp::of);
                 let age = sent.map_or(Duration::ZERO, |sent| self.lateness.age(reply_to, sent, lateness::steady_now()));
                 Instant::now().checked_add(left.saturating_sub(age))
             }),

@@ -118,6 +118,7 @@ impl Amqp1Transport {
         &self,
         places: Vec<Place>,
         prefetch: u16,
+        deferrable: bool,
         reader: R,
     ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
         self.consuming.begin();
@@ -128,6 +129,7 @@ impl Amqp1Transport {
             message_max: self.settings.max_message_size,
             counts_deliveries: !self.addresses.profile.is_rabbitmq(),
             duplicates: self.duplicates.clone(),
+            resends: deferrable.then(|| self.publisher.clone()),
             reader,
         };
         Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
@@ -267,7 +269,7 @@ impl Transport for Amqp1Transport {
             profile: self.addresses.profile,
         };
         let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(places, prefetch, reader).await
+        self.subscribe(places, prefetch, options.deferrable, reader).await
     }
 
     async fn listen_for_notifications(
@@ -291,7 +293,8 @@ impl Transport for Amqp1Transport {
             }
         }
         let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(places, prefetch, NotificationReader { limits: self.limits() }).await
+        let reader = NotificationReader { limits: self.limits() };
+        self.subscribe(places, prefetch, options.deferrable, reader).await
     }
 
     async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {

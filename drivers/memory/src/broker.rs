@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use foldhash::{HashMap, HashMapExt};
-use oxlo_transport::Settlement;
+use oxlo_transport::{Deferral, Settlement, parts::deferral::LONGEST};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::names::{QueueName, Route};
@@ -44,6 +44,8 @@ pub(crate) struct Taken<M> {
     pub(crate) content: M,
     pub(crate) redelivered: bool,
     pub(crate) redeliveries: u32,
+    /// When it is due, if it is not yet.
+    pub(crate) not_before: Option<Instant>,
     /// Tells a second copy of one message in one queue from the copies of it in other queues.
     pub(crate) identity: u128,
 }
@@ -84,6 +86,7 @@ struct Waiting<M> {
     arrival: u64,
     redelivered: bool,
     redeliveries: u32,
+    not_before: Option<Instant>,
     message: Message<M>,
 }
 
@@ -252,7 +255,8 @@ impl<M: Clone> Broker<M> {
         let arrival = self.arrivals;
         self.arrivals += 1;
         if let Some(queue) = self.queues.get_mut(&id) {
-            queue.waiting.push_back(Waiting { arrival, redelivered: false, redeliveries: 0, message });
+            let waiting = Waiting { arrival, redelivered: false, redeliveries: 0, not_before: None, message };
+            queue.waiting.push_back(waiting);
         }
         self.push(id, now);
     }
@@ -306,6 +310,7 @@ impl<M: Clone> Broker<M> {
                 content: held.waiting.message.content.clone(),
                 redelivered: held.waiting.redelivered,
                 redeliveries: held.waiting.redeliveries,
+                not_before: held.waiting.not_before.filter(|due| *due > now),
                 identity: held.identity(),
             }));
         }
@@ -325,8 +330,10 @@ impl<M: Clone> Broker<M> {
             }
             was_full
         });
-        if settlement == Settlement::Requeue {
-            self.give_back(held, now());
+        match settlement {
+            Settlement::Requeue => self.give_back(held, now()),
+            Settlement::Defer(deferral) => self.defer(held, deferral, now()),
+            Settlement::Ack | Settlement::Reject => {}
         }
         if was_full {
             self.push_to(id, now());
@@ -430,6 +437,20 @@ impl<M: Clone> Broker<M> {
         Some(consumer)
     }
 
+    /// Puts a message behind the others, as one that arrives now. The consumer that did is the last to get it.
+    fn defer(&mut self, held: Held<M>, Deferral { delay, counts }: Deferral, now: Instant) {
+        let Some(queue) = self.queues.get_mut(&held.queue) else { return };
+        let mut waiting = held.waiting;
+        waiting.arrival = self.arrivals;
+        self.arrivals += 1;
+        waiting.redelivered = true;
+        waiting.redeliveries += u32::from(counts);
+        waiting.not_before = (!delay.is_zero()).then(|| now + delay.min(LONGEST));
+        queue.waiting.push_back(waiting);
+        queue.make_last(held.consumer);
+        self.push(held.queue, now);
+    }
+
     /// Puts a message back where it stood. Of several consumers the one that gave it back is the last to get it.
     fn give_back(&mut self, held: Held<M>, now: Instant) {
         let Some(queue) = self.queues.get_mut(&held.queue) else { return };
@@ -438,11 +459,7 @@ impl<M: Clone> Broker<M> {
         waiting.redeliveries += u32::from(held.handed_out);
         let place = queue.waiting.partition_point(|other| other.arrival < waiting.arrival);
         queue.waiting.insert(place, waiting);
-        if let Some(turn) = queue.turns.iter().position(|id| *id == held.consumer)
-            && let Some(id) = queue.turns.remove(turn)
-        {
-            queue.turns.push_back(id);
-        }
+        queue.make_last(held.consumer);
         self.push(held.queue, now);
     }
 
@@ -480,6 +497,17 @@ impl<M: Clone> Broker<M> {
 impl Consumer {
     fn may_have_more(&self) -> bool {
         !self.suspended && self.holds < self.prefetch
+    }
+}
+
+impl<M> Queue<M> {
+    /// Of several consumers this one is the last to get the next message.
+    fn make_last(&mut self, consumer: ConsumerId) {
+        if let Some(turn) = self.turns.iter().position(|id| *id == consumer)
+            && let Some(id) = self.turns.remove(turn)
+        {
+            self.turns.push_back(id);
+        }
     }
 }
 

@@ -248,16 +248,15 @@ impl State {
         identity: u128,
         settlement: Settlement,
     ) {
+        let comes_again = matches!(settlement, Settlement::Requeue | Settlement::Defer(_));
         // Before the broker passes it on: the next listener may be one of this connection.
-        if settlement == Settlement::Requeue
-            && let Some(connection) = self.connections.get_mut(&connection)
-        {
+        if comes_again && let Some(connection) = self.connections.get_mut(&connection) {
             connection.seen.forget(identity);
         }
         let held = M::broker(self).settle(tag, settlement, Instant::now);
         // The message came back since, when the connection was lost. Then it is done all the same.
         if !held
-            && settlement != Settlement::Requeue
+            && !comes_again
             && let Some(connection) = self.connections.get_mut(&connection)
         {
             connection.seen.insert(identity, Instant::now());

@@ -36,8 +36,17 @@ impl Driver for MemoryDriver {
         let bus = bus_name(url)?;
         let mut options = url.options();
         let name = options.text("name");
+        let exchanges = options.text("exchanges");
         options.finish().map_err(|error| refused(&error))?;
-        Ok(Arc::new(MemoryBus::named(bus).connect(name, settings)))
+        let transport = MemoryBus::named(bus).connect(name, settings);
+        match exchanges.as_deref() {
+            None | Some("isolated") => Ok(Arc::new(transport)),
+            Some("shared") => Ok(Arc::new(transport.sharing_exchanges())),
+            Some(_) => Err(TransportError::Config {
+                option: "exchanges".to_owned(),
+                reason: "it is `isolated`, or `shared` as on RabbitMQ".to_owned(),
+            }),
+        }
     }
 }
 

@@ -22,16 +22,20 @@
 //!   has a queue of its own, which stays as well.
 //! - A reply to a caller that is gone fails as `Undeliverable`; one that nobody waits for any more is dropped.
 //!
+//! - A message that is [deferred](oxlo_transport::Settle::defer) goes to the end of its queue.
+//!
 //! One thing is stricter: exchanges are namespaces here
 //! ([`isolates_exchanges`](oxlo_transport::Capabilities::isolates_exchanges)), also for fanout and pools, and queues of
-//! different kinds never share a name.
+//! different kinds never share a name. RabbitMQ names queues by topic alone, so that servers of one topic in two exchanges
+//! share its requests. With `exchanges=shared`, or [`MemoryTransport::sharing_exchanges`], it is so here as well.
 //!
 //! `max_message_size` counts the JSON text of arguments, result or payload, and of the context. `max_depth` is for
 //! drivers that read JSON; this one reads none. Connecting never fails, so `connect_retry` has nothing to do.
 //!
 //! # The URL
 //!
-//! `memory://bus?name=alice`: the name of the bus, and optionally one for this transport, by which [`Faults`] finds it.
+//! `memory://bus?name=alice&exchanges=shared`: the name of the bus, and optionally one for this transport, by which
+//! [`Faults`] finds it, and whether exchanges are `isolated` (the default) or `shared`.
 //!
 //! # Faults
 //!

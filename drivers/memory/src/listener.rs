@@ -23,6 +23,7 @@ pub(crate) struct MemoryListener<C: Delivered> {
     link: Arc<Link>,
     consumer: ConsumerId,
     wake: Arc<Notify>,
+    prefetch: u16,
     stopped: bool,
     carries: std::marker::PhantomData<fn() -> C>,
 }
@@ -61,8 +62,8 @@ impl Delivered for Notification {
 }
 
 impl<C: Delivered> MemoryListener<C> {
-    pub(crate) fn new(link: Arc<Link>, consumer: ConsumerId, wake: Arc<Notify>) -> Self {
-        Self { link, consumer, wake, stopped: false, carries: std::marker::PhantomData }
+    pub(crate) fn new(link: Arc<Link>, consumer: ConsumerId, wake: Arc<Notify>, prefetch: u16) -> Self {
+        Self { link, consumer, wake, prefetch, stopped: false, carries: std::marker::PhantomData }
     }
 
     fn unsubscribe(&mut self) {
@@ -73,7 +74,7 @@ impl<C: Delivered> MemoryListener<C> {
     }
 
     fn hand_out(&self, taken: Taken<C>) -> Delivery<C::Message> {
-        let Taken { tag, content, redelivered, redeliveries, identity } = taken;
+        let Taken { tag, content, redelivered, redeliveries, not_before, identity } = taken;
         let link = self.link.clone();
         let settle = Settle::new(move |settlement| {
             link.bus.lock().settle::<C>(link.id, tag, identity, settlement);
@@ -81,6 +82,7 @@ impl<C: Delivered> MemoryListener<C> {
         let mut delivery = content.deliver(&self.link, settle);
         delivery.redelivered = redelivered;
         delivery.redeliveries = redeliveries;
+        delivery.not_before = not_before;
         delivery
     }
 }
@@ -115,6 +117,10 @@ impl<C: Delivered> Listener<C::Message> for MemoryListener<C> {
 
     fn subscribed(&self) -> watch::Receiver<bool> {
         if self.stopped { watch::channel(false).1 } else { self.link.bus.lock().subscribed(self.link.id) }
+    }
+
+    fn prefetch(&self) -> Option<u16> {
+        Some(self.prefetch)
     }
 }
 

@@ -85,7 +85,7 @@ impl MemoryBus {
     pub fn connect(&self, name: Option<&str>, settings: Settings) -> MemoryTransport {
         let pending = PendingCalls::new();
         let (id, state) = self.0.lock().join(name.map(str::to_owned), pending.clone());
-        MemoryTransport { link: Arc::new(Link { bus: self.0.clone(), id, settings, state }), pending }
+        MemoryTransport { link: Arc::new(Link { bus: self.0.clone(), id, settings, state }), pending, shared: false }
     }
 }
 
@@ -104,9 +104,30 @@ type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Sen
 pub struct MemoryTransport {
     link: Arc<Link>,
     pending: PendingCalls,
+    /// Whether queues are named without their exchange.
+    shared: bool,
 }
 
 impl MemoryTransport {
+    /// Names queues by topic, server and pool alone, as RabbitMQ has them: listeners on one topic in two exchanges share
+    /// its queue, and a fanout reaches both. `exchanges=shared` in the URL does the same. All transports that use a bus
+    /// should agree on it.
+    #[must_use]
+    pub fn sharing_exchanges(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// What keeps the names of queues apart: the exchange, or nothing.
+    fn namespace(&self, exchange: &Arc<str>) -> Arc<str> {
+        if self.shared { "".into() } else { exchange.clone() }
+    }
+
+    /// The queue of everyone who takes what is sent to a route.
+    fn queue(&self, route: &Route) -> QueueName {
+        QueueName::Shared(Route { exchange: self.namespace(&route.exchange), key: route.key.clone() })
+    }
+
     fn exchange(&self, target: &Target) -> Arc<str> {
         target.exchange.clone().unwrap_or_else(|| self.link.settings.control_exchange.clone())
     }
@@ -119,7 +140,9 @@ impl MemoryTransport {
             Some(server) => Key::Server(topic, server.clone()),
             None => Key::Topic(topic),
         };
-        Ok(Route { exchange: self.exchange(to), key })
+        let exchange = self.exchange(to);
+        let exchange = if to.fanout { self.namespace(&exchange) } else { exchange };
+        Ok(Route { exchange, key })
     }
 
     /// Name and route of an extra queue.
@@ -127,6 +150,7 @@ impl MemoryTransport {
         let RequestQueue { topic, name, routing_key, .. } = queue.check()?;
         let exchange = self.exchange(&queue.target());
         let route = Route { exchange: exchange.clone(), key: Key::Server(topic.clone(), routing_key.clone()) };
+        let exchange = self.namespace(&exchange);
         Ok((QueueName::Extra { exchange, topic: topic.clone(), name: name.clone() }, route))
     }
 
@@ -204,7 +228,7 @@ impl MemoryTransport {
         self.link.connected().await?;
         let wake = Arc::new(Notify::new());
         let consumer = self.link.bus.lock().subscribe::<C>(self.link.id, options.prefetch, wake.clone(), topology);
-        Ok(MemoryListener::new(self.link.clone(), consumer, wake))
+        Ok(MemoryListener::new(self.link.clone(), consumer, wake, options.prefetch.max(1)))
     }
 }
 
@@ -212,7 +236,7 @@ impl MemoryTransport {
 impl Transport for MemoryTransport {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::FULL;
-        capabilities.isolates_exchanges = true;
+        capabilities.isolates_exchanges = !self.shared;
         capabilities.request_queues = true;
         capabilities.counts_listeners = true;
         capabilities
@@ -269,7 +293,7 @@ impl Transport for MemoryTransport {
         let hand_over = |state: &mut State, _: &_, message| {
             if options.default_queue {
                 // So that nothing is lost before the first listener comes.
-                state.notifications.declare(&QueueName::Shared(route.clone()), &route);
+                state.notifications.declare(&self.queue(&route), &route);
             }
             let routed = state.notifications.publish(&route, message, Instant::now());
             if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
@@ -281,7 +305,7 @@ impl Transport for MemoryTransport {
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
         let exchange = self.exchange(on);
         let route = |key| Route { exchange: exchange.clone(), key };
-        let shared = |route: Route| (QueueName::Shared(route.clone()), route);
+        let shared = |route: Route| (self.queue(&route), route);
         let (topic, server) = match &options.scope {
             ListenScope::Topic => (on.require_topic()?, None),
             ListenScope::Queue(queue) => {
@@ -303,7 +327,8 @@ impl Transport for MemoryTransport {
                 queues.push(shared(route(Key::Server(topic.clone(), server.clone()))));
             }
             if options.scope == ListenScope::Server {
-                queues.push((QueueName::Own(consumer), route(Key::Fanout(topic.clone()))));
+                let to_all = Route { exchange: self.namespace(&exchange), key: Key::Fanout(topic.clone()) };
+                queues.push((QueueName::Own(consumer), to_all));
             }
             queues
         };
@@ -332,8 +357,8 @@ impl Transport for MemoryTransport {
             let exchange = self.exchange(target);
             let route = Route { exchange: exchange.clone(), key: Key::Notifications(topic, *priority) };
             let queue = match pool {
-                Some(pool) => QueueName::Pool { exchange, pool: pool.into() },
-                None => QueueName::Shared(route.clone()),
+                Some(pool) => QueueName::Pool { exchange: self.namespace(&exchange), pool: pool.into() },
+                None => self.queue(&route),
             };
             queues.push((queue, route));
         }
@@ -378,7 +403,7 @@ impl Transport for MemoryTransport {
 
     async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
         on.refuse_fanout()?;
-        let queue = QueueName::Shared(self.route(on)?);
+        let queue = self.queue(&self.route(on)?);
         let (begun, mut state) = (Instant::now(), self.state());
         let up = state.wait_for(|state| !matches!(state, ConnectionState::Disconnected(_)));
         match timeout(within, up).await {

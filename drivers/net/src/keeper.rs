@@ -46,6 +46,13 @@ pub(crate) struct Keeper<D: Dialler> {
     stop: CancellationToken,
 }
 
+/// A keeper that ends without being told to, because its runtime ended, leaves nobody waiting.
+impl<D: Dialler> Drop for Keeper<D> {
+    fn drop(&mut self) {
+        self.state.send_replace(LinkState::Closed);
+    }
+}
+
 impl<D: Dialler> Keeper<D> {
     pub(crate) fn new(
         dialler: D,
@@ -66,7 +73,6 @@ impl<D: Dialler> Keeper<D> {
         if stop.run_until_cancelled(begin.cancelled()).await.is_some() {
             self.keep(&stop).await;
         }
-        self.state.send_replace(LinkState::Closed);
     }
 
     async fn keep(&mut self, stop: &CancellationToken) {

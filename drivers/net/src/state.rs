@@ -45,7 +45,9 @@ where
     for<'a> Side: From<&'a P> + From<&'a C>,
 {
     let (sender, state) = watch::channel(ConnectionState::Connected);
+    let sender = Following(sender);
     tokio::spawn(async move {
+        let Following(sender) = &sender;
         let mut was_up = false;
         loop {
             let publishes = Side::from(&*publishing.borrow_and_update());
@@ -61,9 +63,17 @@ where
                 changed = consuming.changed() => if changed.is_err() { break },
             }
         }
-        sender.send_replace(ConnectionState::Closed);
     });
     state
+}
+
+/// Says that the transport is closed when nobody follows it any more, also because the runtime ended.
+struct Following(watch::Sender<ConnectionState>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.send_replace(ConnectionState::Closed);
+    }
 }
 
 /// The state of the worse connection: a transport is connected when each connection it has used so far is. The text of a

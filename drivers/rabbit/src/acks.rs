@@ -59,7 +59,7 @@ impl AckWindow {
             }
             match settlement {
                 Settlement::Ack => acked.push(tag),
-                Settlement::Requeue => frames.push(Frame::Reject { tag, requeue: true }),
+                Settlement::Requeue | Settlement::Defer(_) => frames.push(Frame::Reject { tag, requeue: true }),
                 Settlement::Reject => frames.push(Frame::Reject { tag, requeue: false }),
             }
         }

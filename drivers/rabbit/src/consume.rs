@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{
     StreamExt,
     stream::{BoxStream, SelectAll},
@@ -11,11 +12,10 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
-    Delivery, Listener, Retry, Settle, Settlement, TransportError,
+    Deferral, Delivery, Listener, Settle, Settlement, TransportError,
     listener::Replier,
-    parts::{backoff::Backoff, duplicates::Settler as _},
+    parts::{backoff::Backoff, deferral::Way, duplicates::Settler as _},
     wire::envelope::Poison,
 };
 use tokio::{
@@ -23,6 +23,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -33,14 +34,15 @@ use crate::{
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
-    properties::{self, Redeliveries},
-    publish::{Outgoing, Publisher},
+    properties::{self, Noted},
+    publish::Publisher,
     received::Received,
+    resend::{self, Resend},
     sabotage,
     self_check::{SelfCheck, is_probe},
     settling::{Duplicates, Settling},
     stream::ports::{Inbox, Incoming},
-    topology::{Subscription, TopologyOptions, short_string},
+    topology::{Subscription, short_string},
 };
 
 /// How long the broker may take to confirm that a consumer is cancelled, a queue deleted, a channel closed.
@@ -48,8 +50,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a listener that runs waits after a limit kept it from subscribing again. Long, because the broker may close the
 /// connection, and with it everybody else's subscriptions, for each try.
 pub(crate) const LIMIT_PAUSE: Duration = Duration::from_secs(15);
-/// How long counting one redelivery may take until it is tried anew.
-const RECOUNT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -66,7 +66,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Poison`] if nobody can make anything of it.
-    fn read(&self, incoming: Incoming) -> Result<Read<Self::Message>, Poison>;
+    fn read(&self, properties: &Received, body: Bytes) -> Result<Read<Self::Message>, Poison>;
 }
 
 /// What a listener asks of its subscription.
@@ -80,6 +80,7 @@ pub(crate) struct Subscriber<M> {
     deliveries: mpsc::UnboundedReceiver<Delivery<M>>,
     commands: mpsc::UnboundedSender<Command>,
     subscribed: watch::Receiver<bool>,
+    prefetch: u16,
 }
 
 /// What a subscription consists of.
@@ -91,8 +92,12 @@ pub(crate) struct Order<R> {
     pub(crate) cancel_on_failover: bool,
     pub(crate) reader: R,
     pub(crate) duplicates: Arc<Duplicates>,
-    /// Counts redeliveries where the broker does not.
-    pub(crate) recount: Option<Arc<Publisher>>,
+    /// Whether redeliveries are counted where the broker does not.
+    pub(crate) recount: bool,
+    /// Whether messages may be deferred.
+    pub(crate) deferrable: bool,
+    /// Sends messages to their queue again.
+    pub(crate) publisher: Arc<Publisher>,
     /// How often it is checked that messages still reach the queues, and what asks the broker.
     pub(crate) self_check: Option<(Duration, Arc<Publisher>)>,
     /// The name of its fanout queue, held as long as it listens.
@@ -116,6 +121,7 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
+        let prefetch = order.prefetch;
         let (failed, failure) = watch::channel(None);
         let keeper = Keeper {
             order,
@@ -127,10 +133,11 @@ impl<M: Send + 'static> Subscriber<M> {
             epoch: 0,
             offset: None,
             label: Uuid::new_v4(),
+            resending: TaskTracker::new(),
         };
         tokio::spawn(keeper.run(first));
         match timeout(limit, refused).await {
-            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed }),
+            Ok(Ok(Ok(()))) => Ok(Self { deliveries, commands, subscribed, prefetch }),
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) => Err(TransportError::Closed),
             Err(_) => {
@@ -173,6 +180,10 @@ impl<M: Send + 'static> Listener<M> for Subscriber<M> {
     fn subscribed(&self) -> watch::Receiver<bool> {
         self.subscribed.clone()
     }
+
+    fn prefetch(&self) -> Option<u16> {
+        Some(self.prefetch)
+    }
 }
 
 impl<M> fmt::Debug for Subscriber<M> {
@@ -195,6 +206,8 @@ struct Keeper<R: Reader> {
     offset: Option<i64>,
     /// Tells what this listener reads from a stream from what others read there.
     label: Uuid,
+    /// What is being sent to its queue again.
+    resending: TaskTracker,
 }
 
 /// A subscription that stands.
@@ -373,36 +386,28 @@ impl<R: Reader> Keeper<R> {
 
     /// Hands a delivery out, or settles it at once if nobody should see it.
     fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) {
-        let place = incoming.consumer.saturating_sub(1);
-        let settler = settling.delivered(incoming.tag);
-        if is_probe(&incoming) {
+        let probe = is_probe(&incoming);
+        let Incoming { tag, consumer, redelivered, properties, body } = incoming;
+        let settler = settling.delivered(tag);
+        if probe {
             settler.settle(Settlement::Ack);
             return;
         }
-        let mut redelivered = incoming.redelivered;
-        let noted = properties::redeliveries(&incoming.properties);
-        let again = match (&self.order.recount, noted) {
-            (Some(publisher), Redeliveries::Noted(before)) if redelivered => Some(Again {
-                publisher: publisher.clone(),
-                queue: self.order.subscription.queues.get(place).cloned().unwrap_or_default(),
-                properties: incoming.properties.clone(),
-                body: incoming.body.clone(),
-                redeliveries: before.saturating_add(1),
-            }),
-            _ => None,
-        };
-        let redeliveries = match noted {
-            Redeliveries::Counted(count) => count.max(u32::from(redelivered)),
-            Redeliveries::Noted(count) => count.saturating_add(u32::from(redelivered)),
-        };
+        let body = Bytes::from(body);
+        let place = consumer.saturating_sub(1);
+        let Noted { counted, way } = properties::way(&properties);
+        let came_back = counted.unwrap_or(0).max(u32::from(redelivered));
+        let redeliveries = way.redeliveries.saturating_add(came_back);
         let stream = self.order.subscription.stream == Some(place);
-        if stream && let Some(offset) = properties::stream_offset(&incoming.properties) {
+        if stream && let Some(offset) = properties::stream_offset(&properties) {
             self.offset = Some(offset);
         }
         if redelivered {
             metrics::counter!("oxlo_redeliveries_total").increment(1);
         }
-        let read = match self.order.reader.read(incoming) {
+        let recount = self.order.recount && redelivered && counted.is_none() && !stream;
+        let kept = (recount || self.order.deferrable && !stream).then(|| (properties.clone(), body.clone()));
+        let read = match self.order.reader.read(&properties, body) {
             Ok(read) => read,
             Err(poison) => {
                 let source = std::error::Error::source(&poison);
@@ -419,14 +424,11 @@ impl<R: Reader> Keeper<R> {
                 let queue = self.order.subscription.queues.get(place).map_or("", String::as_str);
                 // And from a stream every listener reads the same message.
                 let listener = stream.then_some(self.label);
-                let count = match noted {
-                    // What was sent once more to be counted is no duplicate of itself.
-                    Redeliveries::Noted(count) if !stream => count,
-                    _ => 0,
-                };
+                // What was sent once more is no duplicate of itself.
+                let sending = if stream { (0, 0) } else { (way.redeliveries, way.round) };
                 let duplicates = self.order.duplicates.clone();
                 let name = match sabotage::breaks("duplicates") {
-                    false => duplicates.name((queue, listener, count, id)),
+                    false => duplicates.name((queue, listener, sending, id)),
                     true => duplicates.name(Uuid::new_v4()),
                 };
                 if !duplicates.is_first(name, settler) {
@@ -436,16 +438,33 @@ impl<R: Reader> Keeper<R> {
                 Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
         };
-        if let Some(again) = again.filter(|_| !stream) {
-            tokio::spawn(again.send(settle));
-            return;
-        }
-        redelivered |= redeliveries > 0;
+        let settle = match kept {
+            None if self.order.deferrable => resend::late(settle),
+            None => settle,
+            Some((properties, body)) => {
+                let resend = Resend {
+                    publisher: self.order.publisher.clone(),
+                    queue: self.order.subscription.queues.get(place).cloned().unwrap_or_default(),
+                    properties,
+                    body,
+                    way: Way { redeliveries, ..way },
+                    deadline: read.deadline,
+                };
+                if recount {
+                    // It is counted by what it says now.
+                    let delay = way.due().map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
+                    self.resending.spawn(resend.send(settle, Deferral { delay, counts: false }));
+                    return;
+                }
+                resend.deferrable(settle, self.resending.clone())
+            }
+        };
         let mut taken = Delivery::new(read.message, settle);
         taken.redeliveries = redeliveries;
         taken.replier = read.replier;
         taken.deadline = read.deadline;
-        taken.redelivered = redelivered;
+        taken.redelivered = redelivered || redeliveries > 0;
+        taken.not_before = way.due();
         // A listener that is gone gives it back by dropping it.
         let _ = self.outbox.send(taken);
     }
@@ -465,6 +484,9 @@ impl<R: Reader> Keeper<R> {
 
     /// Sends what is settled, deletes what is this listener's alone, and closes the channel.
     async fn close(&mut self, live: Live) {
+        // Closing the channel gives back what is not settled, and there would be two of it.
+        self.resending.close();
+        let _ = timeout(FAREWELL, self.resending.wait()).await;
         live.settling.flush();
         self.clean_up(&live.channel).await;
     }
@@ -510,34 +532,6 @@ impl<R: Reader> Keeper<R> {
                 }
                 Some(Command::Close(done)) => return End::Closed(Some(done)),
                 None => return End::Closed(None),
-            }
-        }
-    }
-}
-
-/// A message that came back, to be sent once more to its queue with a note of how often it did.
-struct Again {
-    publisher: Arc<Publisher>,
-    queue: String,
-    properties: Received,
-    body: Vec<u8>,
-    redeliveries: u32,
-}
-
-impl Again {
-    /// Sends it, and settles what came when the broker has it; else that goes back.
-    async fn send(self, settle: Settle) {
-        let Self { publisher, queue, properties, body, redeliveries } = self;
-        let id = Uuid::now_v7();
-        let again = Some(Box::new(properties::noted(&properties, id, redeliveries)));
-        let route = Arc::new(TopologyOptions::reply_route(&queue));
-        let outgoing = Outgoing { route: &route, body, mandatory: true, expires: false, again };
-        match publisher.publish_confirmed(outgoing, &Patience::new(RECOUNT_LIMIT, Retry::Forever)).await {
-            Ok(()) => settle.ack(),
-            Err(error) => {
-                warn!(%error, %queue, "a redelivery could not be counted");
-                sleep(Duration::from_millis(250)).await;
-                settle.requeue();
             }
         }
     }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use amq_protocol::protocol::basic::parse_properties;
 use bytes::Bytes;
 use lapin::BasicProperties;
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
     confirms::Ledger,
-    properties::{self, Packing, Redeliveries},
+    properties::{self, Noted, Packing},
     received::Received,
     stream::{
         guard::{
@@ -84,7 +84,7 @@ pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<St
 ///
 /// As for any message.
 pub fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
-    properties::body(&received(properties), data, limit)
+    properties::body(&received(properties), data.into(), limit)
 }
 
 /// The properties of a message that we send, and its body: as it is, packed by zlib, or by bzip2.
@@ -105,16 +105,15 @@ pub fn expiration(properties: &BasicProperties) -> Option<Duration> {
 /// How often a message came back, and whether that is the broker's count.
 #[must_use]
 pub fn redeliveries(properties: &BasicProperties) -> (u32, bool) {
-    match properties::redeliveries(&received(properties)) {
-        Redeliveries::Counted(count) => (count, true),
-        Redeliveries::Noted(count) => (count, false),
-    }
+    let Noted { counted, way } = properties::way(&received(properties));
+    (counted.unwrap_or(way.redeliveries), counted.is_some())
 }
 
-/// The properties of a message that came back once more.
+/// The properties of a message that is sent to its queue once more.
 #[must_use]
 pub fn noted(properties: &BasicProperties, id: u128, redeliveries: u32) -> BasicProperties {
-    properties::noted(&received(properties), Uuid::from_u128(id), redeliveries)
+    let way = Way { redeliveries, ..Way::default() };
+    properties::again(&received(properties), Uuid::from_u128(id), way, None)
 }
 
 /// The id under which we published a message.

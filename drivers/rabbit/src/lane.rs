@@ -195,11 +195,12 @@ impl Lane {
 /// Keeps the gate: opens channels on every incarnation of the connection, closes it while the broker blocks.
 pub(crate) async fn keep(
     mut link: watch::Receiver<LinkState>,
-    gate: watch::Sender<Gate>,
+    gate: ClosedWhenDropped,
     mut paused: watch::Receiver<bool>,
     refused: Arc<Notify>,
     wrecks: Wrecks,
 ) {
+    let ClosedWhenDropped(gate) = &gate;
     let mut backoff = Backoff::default();
     loop {
         let state = link.borrow_and_update().clone();
@@ -217,7 +218,7 @@ pub(crate) async fn keep(
         match session.meanwhile(Lane::open(session.clone(), &wrecks)).await {
             Ok(lane) => {
                 let opened = Instant::now();
-                hold_open(&gate, Arc::new(lane), &mut paused, &refused, &wrecks).await;
+                hold_open(gate, Arc::new(lane), &mut paused, &refused, &wrecks).await;
                 if opened.elapsed() > Duration::from_secs(1) {
                     backoff.reset();
                     continue;
@@ -241,7 +242,15 @@ pub(crate) async fn keep(
             _ = link.changed() => {}
         }
     }
-    gate.send_replace(Gate::Closed);
+}
+
+/// The gate, which closes with its keeper, also when that ends with its runtime.
+pub(crate) struct ClosedWhenDropped(pub(crate) watch::Sender<Gate>);
+
+impl Drop for ClosedWhenDropped {
+    fn drop(&mut self) {
+        self.0.send_replace(Gate::Closed);
+    }
 }
 
 async fn hold_open(

@@ -38,6 +38,7 @@ mod publish;
 mod received;
 mod reply_queue;
 mod request;
+mod resend;
 mod routes;
 mod sabotage;
 mod salvage;

@@ -1,5 +1,6 @@
 //! Notifications that come in.
 
+use bytes::Bytes;
 use oxlo_transport::{
     Notification,
     wire::{envelope::Poison, json::Limits, notification},
@@ -8,7 +9,7 @@ use oxlo_transport::{
 use crate::{
     consume::{Read, Reader},
     properties,
-    stream::ports::Incoming,
+    received::Received,
 };
 
 /// Reads notifications.
@@ -20,8 +21,8 @@ pub(crate) struct NotificationReader {
 impl Reader for NotificationReader {
     type Message = Notification;
 
-    fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
-        let body = properties::body(&incoming.properties, incoming.body, self.limits.max_bytes)?;
+    fn read(&self, properties: &Received, body: Bytes) -> Result<Read<Notification>, Poison> {
+        let body = properties::body(properties, body, self.limits.max_bytes)?;
         let inbound = notification::decode(&body, self.limits)?;
         Ok(Read { message: inbound.notification, unique_id: inbound.unique_id, replier: None, deadline: None })
     }

@@ -13,10 +13,11 @@ use flate2::{
 };
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 use oxlo_transport::{
     TransportError,
+    parts::deferral::Way,
     wire::{charset::to_utf8, envelope::Poison},
 };
 use uuid::Uuid;
@@ -116,7 +117,7 @@ pub(crate) fn compress(body: &[u8], packing: Packing) -> Vec<u8> {
 /// # Errors
 ///
 /// [`Poison`] if its properties say that it is something else, or it exceeds `limit` bytes, packed or unpacked.
-pub(crate) fn body(properties: &Received, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
+pub(crate) fn body(properties: &Received, data: Bytes, limit: usize) -> Result<Bytes, Poison> {
     let content_type = properties.content_type();
     if content_type != Some(JSON) {
         let found = content_type.map_or_else(|| "none".to_owned(), |found| format!("`{}`", clipped(found)));
@@ -128,10 +129,10 @@ pub(crate) fn body(properties: &Received, data: Vec<u8>, limit: usize) -> Result
     match compression(properties) {
         None => match to_utf8(&data, properties.content_encoding()) {
             Cow::Owned(text) => Ok(text.into()),
-            Cow::Borrowed(_) => Ok(data.into()),
+            Cow::Borrowed(_) => Ok(data),
         },
-        Some(kind) if kind == KOMBU_GZIP => unpack(ZlibDecoder::new(data.as_slice()), "zlib", data.len(), limit),
-        Some(kind) if kind == KOMBU_BZIP2 => unpack(BzDecoder::new(data.as_slice()), "bzip2", data.len(), limit),
+        Some(kind) if kind == KOMBU_GZIP => unpack(ZlibDecoder::new(data.as_ref()), "zlib", data.len(), limit),
+        Some(kind) if kind == KOMBU_BZIP2 => unpack(BzDecoder::new(data.as_ref()), "bzip2", data.len(), limit),
         Some(kind) => Err(Poison::Properties { reason: format!("compression `{}` is not supported", clipped(&kind)) }),
     }
 }
@@ -177,43 +178,58 @@ pub(crate) fn stream_offset(properties: &Received) -> Option<i64> {
 const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Our own, where the broker does not count.
 const REDELIVERIES: &str = "x-oxlo-redeliveries";
+/// How often we sent the message to its queue again.
+const ROUND: &str = "x-oxlo-round";
+/// When it is due, in milliseconds since 1970.
+const NOT_BEFORE: &str = "x-oxlo-not-before";
 
-/// How often a message came back before.
+/// What a message says of its way through its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Redeliveries {
-    /// The broker counts.
-    Counted(u32),
-    /// We count, by sending the message once more each time; this is what it says.
-    Noted(u32),
+pub(crate) struct Noted {
+    /// How often the broker says that it came back since it was sent; `None` if the broker does not count.
+    pub(crate) counted: Option<u32>,
+    /// What those who sent it again wrote.
+    pub(crate) way: Way,
 }
 
-/// How often a message came back before, as far as it says.
-pub(crate) fn redeliveries(properties: &Received) -> Redeliveries {
+/// What a message says of its way through its queue.
+pub(crate) fn way(properties: &Received) -> Noted {
     let headers = properties.headers();
-    let number = |name: &str| {
-        let value = headers.as_ref()?.inner().get(name)?;
-        let number = match value {
-            AMQPValue::LongLongInt(number) => *number,
-            AMQPValue::LongInt(number) => i64::from(*number),
-            AMQPValue::LongUInt(number) => i64::from(*number),
-            AMQPValue::ShortInt(number) => i64::from(*number),
-            AMQPValue::ShortShortInt(number) => i64::from(*number),
-            AMQPValue::ShortShortUInt(number) => i64::from(*number),
-            _ => return None,
-        };
-        u32::try_from(number).ok()
+    let number = |name: &str| match headers.as_ref()?.inner().get(name)? {
+        AMQPValue::LongLongInt(number) => Some(*number),
+        AMQPValue::LongInt(number) => Some(i64::from(*number)),
+        AMQPValue::LongUInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortShortInt(number) => Some(i64::from(*number)),
+        AMQPValue::ShortShortUInt(number) => Some(i64::from(*number)),
+        _ => None,
     };
-    match number(DELIVERY_COUNT) {
-        Some(count) => Redeliveries::Counted(count),
-        None => Redeliveries::Noted(number(REDELIVERIES).unwrap_or(0)),
-    }
+    let count = |name| number(name).and_then(|number| u32::try_from(number).ok());
+    let way = Way {
+        redeliveries: count(REDELIVERIES).unwrap_or(0),
+        round: count(ROUND).unwrap_or(0),
+        not_before: number(NOT_BEFORE).unwrap_or(0),
+    };
+    Noted { counted: count(DELIVERY_COUNT), way }
 }
 
-/// The properties of a message that came back once more, under a new id.
-pub(crate) fn noted(properties: &Received, id: Uuid, redeliveries: u32) -> BasicProperties {
-    let mut headers = properties.headers().unwrap_or_default();
-    headers.insert(REDELIVERIES.into(), AMQPValue::LongUInt(redeliveries));
-    properties.all().with_headers(headers).with_message_id(ShortString::from(id.simple().to_string()))
+/// The properties of a message that is sent to its queue once more, under a new id; `left` is what is left of its time.
+pub(crate) fn again(properties: &Received, id: Uuid, way: Way, left: Option<Duration>) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in properties.headers().unwrap_or_default().inner() {
+        // The broker begins to count anew.
+        if name.as_str() != DELIVERY_COUNT {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    headers.insert(REDELIVERIES.into(), AMQPValue::LongUInt(way.redeliveries));
+    headers.insert(ROUND.into(), AMQPValue::LongUInt(way.round));
+    headers.insert(NOT_BEFORE.into(), AMQPValue::LongLongInt(way.not_before));
+    let all = properties.all().with_headers(headers).with_message_id(ShortString::from(id.simple().to_string()));
+    match left {
+        Some(left) => all.with_expiration(left.as_millis().max(1).to_string().into()),
+        None => all,
+    }
 }
 
 /// The id under which we published it, if we did.
@@ -225,7 +241,7 @@ pub(crate) fn message_id(properties: &Received) -> Option<Uuid> {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use amq_protocol::protocol::basic::parse_properties;
-    use lapin::types::{AMQPType, FieldTable};
+    use lapin::types::AMQPType;
 
     use super::*;
 
@@ -282,22 +298,26 @@ mod tests {
                 "content type `application/octet-stream` is not application/json",
             ),
         ] {
-            assert_eq!(body(&received(&properties), b"{}".to_vec(), LIMIT).unwrap_err().to_string(), wanted);
+            assert_eq!(body(&received(&properties), b"{}".as_slice().into(), LIMIT).unwrap_err().to_string(), wanted);
         }
         for encoding in ["utf-8", "binary"] {
             assert!(
-                body(&received(&json_properties().with_content_encoding(encoding.into())), b"{}".to_vec(), LIMIT)
-                    .is_ok()
+                body(
+                    &received(&json_properties().with_content_encoding(encoding.into())),
+                    b"{}".as_slice().into(),
+                    LIMIT
+                )
+                .is_ok()
             );
         }
-        assert!(body(&received(&json_properties()), b"{}".to_vec(), LIMIT).is_ok());
+        assert!(body(&received(&json_properties()), b"{}".as_slice().into(), LIMIT).is_ok());
     }
 
     #[test]
     fn kombus_gzip_is_zlib_both_ways() {
         let packed = compress(b"{\"a\": 1}", Packing::Zlib);
         assert_eq!(packed[0], 0x78, "RFC 1950, not RFC 1952");
-        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed, LIMIT).unwrap();
+        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed.into(), LIMIT).unwrap();
         assert_eq!(read, "{\"a\": 1}");
     }
 
@@ -305,10 +325,10 @@ mod tests {
     fn bzip2_goes_both_ways() {
         let packed = compress(b"{\"a\": 1}", Packing::Bzip2);
         assert_eq!(&packed[..3], b"BZh");
-        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), packed, LIMIT).unwrap();
+        let read = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), packed.into(), LIMIT).unwrap();
         assert_eq!(read, "{\"a\": 1}");
         let bomb = compress(&vec![b'['; 8 << 20], Packing::Bzip2);
-        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), bomb, LIMIT).unwrap_err();
+        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Bzip2)), bomb.into(), LIMIT).unwrap_err();
         assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
     }
 
@@ -316,7 +336,7 @@ mod tests {
     fn a_body_that_unpacks_beyond_the_limit_is_stopped_there() {
         let packed = compress(&vec![b'['; 8 << 20], Packing::Zlib);
         assert!(packed.len() < LIMIT);
-        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed, LIMIT).unwrap_err();
+        let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed.into(), LIMIT).unwrap_err();
         assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
     }
 
@@ -325,9 +345,10 @@ mod tests {
         let mut headers = FieldTable::default();
         headers.insert("compression".into(), AMQPValue::LongString("application/x-lzma".into()));
         assert_eq!(headers.inner()["compression"].get_type(), AMQPType::LongString);
-        let refused = body(&received(&json_properties().with_headers(headers)), b"BZh9".to_vec(), LIMIT).unwrap_err();
+        let refused =
+            body(&received(&json_properties().with_headers(headers)), b"BZh9".as_slice().into(), LIMIT).unwrap_err();
         assert_eq!(refused.to_string(), "compression `application/x-lzma` is not supported");
-        let torn = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), b"{}".to_vec(), LIMIT).unwrap_err();
+        let torn = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), b"{}".as_slice().into(), LIMIT).unwrap_err();
         assert_eq!(torn.to_string(), "the body is no zlib stream, though its header says so");
     }
 }

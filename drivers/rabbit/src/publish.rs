@@ -18,7 +18,7 @@ use crate::{
     connection::{Down, Link, unreachable_after},
     declare::DeclareError,
     error,
-    lane::{Gate, Lane, keep},
+    lane::{ClosedWhenDropped, Gate, Lane, keep},
     lateness, properties, salvage,
     topology::{Declare, Route, fits},
 };
@@ -70,7 +70,7 @@ impl Publisher {
         let (wrecks, wrecked) = mpsc::unbounded_channel();
         let way = Way { config, gate };
         tokio::spawn(salvage::run(wrecked, way.clone()));
-        tokio::spawn(keep(link.state(), sender, paused.subscribe(), refused.clone(), wrecks));
+        tokio::spawn(keep(link.state(), ClosedWhenDropped(sender), paused.subscribe(), refused.clone(), wrecks));
         Self { way, paused, refused, room: Room::default(), _link: link }
     }
 

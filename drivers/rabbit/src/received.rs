@@ -1,17 +1,18 @@
 //! The properties of a message that came. They are read where they lie: of most messages few are looked at.
 
 use amq_protocol::{protocol::basic::parse_properties, types::parsing::parse_field_table};
+use bytes::Bytes;
 use lapin::{BasicProperties, types::FieldTable};
 
 use crate::stream::guard::content_header::{self, CONTENT_ENCODING, CONTENT_TYPE, EXPIRATION, HEADERS, MESSAGE_ID};
 
 /// Properties as they are on the wire, flags first. What is not as the protocol has it counts as absent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Received(Vec<u8>);
+pub(crate) struct Received(Bytes);
 
 impl Received {
     pub(crate) fn new(properties: &[u8]) -> Self {
-        Self(properties.to_vec())
+        Self(Bytes::copy_from_slice(properties))
     }
 
     pub(crate) fn content_type(&self) -> Option<&str> {
@@ -41,7 +42,7 @@ impl Received {
 
     /// All of them.
     pub(crate) fn all(&self) -> BasicProperties {
-        parse_properties(self.0.as_slice()).map(|(_, properties)| properties).unwrap_or_default()
+        parse_properties(self.0.as_ref()).map(|(_, properties)| properties).unwrap_or_default()
     }
 
     fn text(&self, place: usize) -> Option<&str> {

@@ -281,7 +281,7 @@ impl Keeper {
     /// of no use in the queue either.
     fn take(&self, reply: Incoming) {
         let again = reply.redelivered;
-        let read = properties::body(&reply.properties, reply.body, self.limits.max_bytes)
+        let read = properties::body(&reply.properties, reply.body.into(), self.limits.max_bytes)
             .and_then(|body| reply::decode(&body, self.limits));
         let inbound = match read {
             Ok(inbound) => inbound,

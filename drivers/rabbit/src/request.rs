@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use oxlo_driver_net::patience::Patience;
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError,
@@ -27,7 +28,7 @@ use crate::{
     lateness::{self, Lateness},
     properties,
     publish::{Outgoing, Publisher},
-    stream::ports::Incoming,
+    received::Received,
     topology::TopologyOptions,
 };
 
@@ -63,12 +64,11 @@ pub(crate) struct ReplyRules {
 impl Reader for RequestReader {
     type Message = Request;
 
-    fn read(&self, incoming: Incoming) -> Result<Read<Request>, Poison> {
-        let Incoming { properties, body, .. } = incoming;
-        let body = properties::body(&properties, body, self.limits.max_bytes)?;
+    fn read(&self, properties: &Received, body: Bytes) -> Result<Read<Request>, Poison> {
+        let body = properties::body(properties, body, self.limits.max_bytes)?;
         let inbound = request::decode(&body, self.limits)?;
-        let deadline = properties::expiration(&properties).and_then(|left| {
-            let sent = properties::message_id(&properties).and_then(lateness::Stamp::of);
+        let deadline = properties::expiration(properties).and_then(|left| {
+            let sent = properties::message_id(properties).and_then(lateness::Stamp::of);
             let age = match (sent, &inbound.caller) {
                 (Some(sent), Some(caller)) => self.lateness.age(&caller.reply_queue, sent, lateness::steady_now()),
                 _ => Duration::ZERO,

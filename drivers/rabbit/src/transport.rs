@@ -197,7 +197,9 @@ impl RabbitTransport {
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),
-            recount: options.count_redeliveries.then(|| self.publisher.clone()),
+            recount: options.count_redeliveries,
+            deferrable: options.deferrable,
+            publisher: self.publisher.clone(),
             self_check: self.config.self_check.map(|every| (every, self.publisher.clone())),
             _name: name,
         };

@@ -3,7 +3,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use oxlo_transport::{Delivery, Notification, Priority};
+use oxlo_transport::{Delivery, Notification, Priority, Settle};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -14,14 +14,15 @@ use super::{
     handler::{BatchEnded, Ended},
     handling::Handling,
     report::{ListenReport, Outcome},
-    run::{Process, Work, give_back},
+    run::{Process, Work},
 };
-use crate::telemetry::shown;
+use crate::{requeue::Requeue, telemetry::shown};
 
 /// Gives each notification to its handlers, one after the other.
 pub(crate) struct Single {
     pub(crate) endpoints: Vec<NotificationEndpoint>,
-    pub(crate) allow_requeue: bool,
+    /// `None`: nothing comes again.
+    pub(crate) requeue: Option<Requeue>,
 }
 
 impl Single {
@@ -40,7 +41,7 @@ impl Single {
                 match caught(&incoming.notification, running).await {
                     None => return Outcome::Failed,
                     Some(Ended::With(Handling::Handled)) => outcome = Outcome::Handled,
-                    Some(Ended::With(Handling::Requeue)) if self.allow_requeue => return Outcome::Requeued,
+                    Some(Ended::With(Handling::Requeue)) if self.requeue.is_some() => return Outcome::Requeued,
                     // As in oslo it goes no further, and is done all the same.
                     Some(Ended::With(Handling::Requeue)) => return Outcome::Handled,
                     Some(Ended::Failed(failure)) => {
@@ -70,26 +71,13 @@ impl Process for Arc<Single> {
         let this = self.clone();
         Box::pin(async move {
             let mut report = ListenReport::default();
-            let mut back = Vec::new();
-            let mut again = false;
             for delivery in unit {
-                let Delivery { message: notification, settle, redelivered, .. } = delivery;
-                let outcome = this.dispatch(&Incoming { notification, redelivered }).await;
-                report.count(outcome);
-                match outcome {
-                    Outcome::Requeued => {
-                        again |= redelivered;
-                        back.push(settle);
-                    }
-                    Outcome::Failed if this.allow_requeue => {
-                        again |= redelivered;
-                        back.push(settle);
-                    }
-                    _ => settle.ack(),
-                }
+                let Delivery { message: notification, settle, redelivered, redeliveries, .. } = delivery;
+                let incoming = Incoming { notification, redelivered };
+                let outcome = this.dispatch(&incoming).await;
+                report.count(settled(this.requeue, outcome, &incoming.notification, redeliveries, settle, &stopping));
             }
             drop(slot);
-            give_back(back, again, &stopping).await;
             report
         })
     }
@@ -98,7 +86,8 @@ impl Process for Arc<Single> {
 /// Gives the notifications of a batch to their handlers, each priority by itself.
 pub(crate) struct Batches {
     pub(crate) endpoints: Vec<BatchEndpoint>,
-    pub(crate) allow_requeue: bool,
+    /// `None`: nothing comes again.
+    pub(crate) requeue: Option<Requeue>,
 }
 
 impl Batches {
@@ -116,23 +105,33 @@ impl Batches {
                 let Some(BatchEnded { ended, misfits }) = caught(example, running).await else {
                     return vec![Outcome::Failed; batch.len()];
                 };
-                for misfit in &misfits {
-                    say_misfit(example, misfit);
-                }
-                let outcome = match ended {
-                    None => Outcome::Malformed,
-                    Some(Ended::With(Handling::Requeue)) if self.allow_requeue => {
-                        // As in oslo: all of this priority, also those that the filter kept from it.
-                        return vec![Outcome::Requeued; batch.len()];
+                for (place, misfit) in &misfits {
+                    let at = wanted[*place];
+                    say_misfit(&batch[at].notification, misfit);
+                    // Another handler may have taken it.
+                    if outcomes[at] == Outcome::Unwanted {
+                        outcomes[at] = Outcome::Malformed;
                     }
-                    Some(Ended::With(Handling::Requeue)) => return vec![Outcome::Handled; batch.len()],
+                }
+                let fits = |at: &usize| !misfits.iter().any(|(place, _)| wanted[*place] == *at);
+                // As in oslo: all of this priority, also those that the filter kept from it.
+                let everything = 0..batch.len();
+                let (ends, outcome, whose) = match ended {
+                    None => continue,
+                    Some(Ended::With(Handling::Requeue)) if self.requeue.is_some() => {
+                        (true, Outcome::Requeued, everything)
+                    }
+                    Some(Ended::With(Handling::Requeue)) => (true, Outcome::Handled, everything),
                     Some(Ended::Failed(failure)) => {
                         say_failed(example, &*failure);
-                        return vec![Outcome::Failed; batch.len()];
+                        (true, Outcome::Failed, everything)
                     }
-                    Some(Ended::With(_) | Ended::Misfit(_)) => Outcome::Handled,
+                    Some(Ended::With(_) | Ended::Misfit(_)) => (false, Outcome::Handled, 0..0),
                 };
-                wanted.into_iter().for_each(|at| outcomes[at] = outcome);
+                whose.chain(wanted.iter().copied()).filter(fits).for_each(|at| outcomes[at] = outcome);
+                if ends {
+                    return outcomes;
+                }
             }
         }
         outcomes
@@ -151,33 +150,57 @@ impl Process for Arc<Batches> {
             // By name, as oslo sorts them; the order within one stays.
             unit.sort_by_key(|delivery| delivery.message.priority.as_str());
             let mut report = ListenReport::default();
-            let mut back = Vec::new();
-            let mut again = false;
             while let Some(first) = unit.first() {
                 let priority = first.message.priority;
                 let end = unit.iter().position(|delivery| delivery.message.priority != priority).unwrap_or(unit.len());
                 let (mut batch, mut settles) = (Vec::new(), Vec::new());
-                for Delivery { message: notification, settle, redelivered, .. } in unit.drain(..end) {
+                for delivery in unit.drain(..end) {
+                    let Delivery { message: notification, settle, redelivered, redeliveries, .. } = delivery;
                     batch.push(Incoming { notification, redelivered });
-                    settles.push(settle);
+                    settles.push((settle, redeliveries));
                 }
                 let outcomes = this.dispatch(priority, &batch).await;
-                for ((outcome, settle), incoming) in outcomes.into_iter().zip(settles).zip(&batch) {
-                    report.count(outcome);
-                    let goes_back = outcome == Outcome::Requeued || (outcome == Outcome::Failed && this.allow_requeue);
-                    if goes_back {
-                        again |= incoming.redelivered;
-                        back.push(settle);
-                    } else {
-                        settle.ack();
-                    }
+                for ((outcome, (settle, redeliveries)), it) in outcomes.into_iter().zip(settles).zip(&batch) {
+                    report.count(settled(this.requeue, outcome, &it.notification, redeliveries, settle, &stopping));
                 }
             }
             drop(slot);
-            give_back(back, again, &stopping).await;
             report
         })
     }
+}
+
+/// Settles a notification by what became of it, and says what that comes to.
+fn settled(
+    requeue: Option<Requeue>,
+    outcome: Outcome,
+    notification: &Notification,
+    redeliveries: u32,
+    settle: Settle,
+    stopping: &CancellationToken,
+) -> Outcome {
+    match requeue.filter(|_| matches!(outcome, Outcome::Requeued | Outcome::Failed)) {
+        None => settle.ack(),
+        // Nothing is begun any more that would have to be waited for.
+        Some(_) if stopping.is_cancelled() => settle.requeue(),
+        Some(requeue) if requeue.allows(redeliveries) => requeue.defer(settle, redeliveries),
+        Some(_) => {
+            reject(notification, redeliveries, settle);
+            return Outcome::Rejected;
+        }
+    }
+    outcome
+}
+
+/// Gives a notification up that came again as often as it may.
+pub(crate) fn reject(notification: &Notification, redeliveries: u32, settle: Settle) {
+    tracing::error!(
+        event_type = shown(&notification.event_type),
+        message_id = shown(&notification.message_id),
+        redeliveries,
+        "a notification was not handled however often it came, and is rejected"
+    );
+    settle.reject();
 }
 
 fn passes(filter: Option<&Filter>, incoming: &Incoming) -> bool {

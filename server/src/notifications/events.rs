@@ -8,12 +8,12 @@ use oxlo_transport::{
     events::{self, Reach},
     parts::backoff::Backoff,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    dispatch::{caught, say_failed, say_misfit},
+    dispatch::{caught, reject, say_failed, say_misfit},
     extract::Incoming,
     handler::{Ended, ErasedHandler, NotificationHandler, erase},
     handling::Handling,
@@ -21,7 +21,7 @@ use super::{
     run::{Plan, Process, Work},
     running::RunningListener,
 };
-use crate::{signals, telemetry::shown};
+use crate::{requeue::Requeue, signals};
 
 const DEFAULT_CONCURRENCY: usize = 64;
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -32,15 +32,15 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 pub enum OnError {
     /// It is done. The failure is logged and counted. The default, as in nameko.
     Drop,
-    /// The handler gets it again, at most `times` more, after pauses drawn from zero up to `first` and doubling to
-    /// `most`. After that it is rejected: the broker drops it, or dead-letters it where that is configured. The broker
-    /// keeps it meanwhile: if this process dies, another instance gets it, and counts from the start.
+    /// It goes to the end of its queue and comes again, at most `times` more, to any instance that takes from there: at once
+    /// for the first time, then after pauses of up to `first` that double up to `most`. After that it is rejected: the
+    /// broker drops it, or dead-letters it where that is configured. The broker keeps it, and the count with it.
     Retry {
         /// How often after the first time.
         times: u32,
-        /// What the first pause is at most.
+        /// What the pause before the second time is at most. More than zero.
         first: Duration,
-        /// What any pause is at most.
+        /// What any pause is at most; up to an hour.
         most: Duration,
     },
 }
@@ -215,8 +215,7 @@ impl EventListenerBuilder {
         self
     }
 
-    /// Sets how many events of each subscription are handled at the same time. Default 64; at least 1. One that waits to
-    /// be tried again counts.
+    /// Sets how many events of each subscription are handled at the same time. Default 64; at least 1.
     pub fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = events;
         self
@@ -266,6 +265,7 @@ impl EventListenerBuilder {
                 on: vec![(target, Priority::Info)],
                 pool: Some(pool.into()),
                 transient,
+                requeues: subscription.on_error != OnError::Drop,
                 prefetch: u16::try_from(self.concurrency * 2).unwrap_or(u16::MAX),
                 concurrency: self.concurrency,
                 batch_size: 1,
@@ -433,35 +433,32 @@ impl Events {
         }
     }
 
-    async fn handle(&self, incoming: Incoming, settle: Settle, stopping: &CancellationToken) -> Outcome {
-        let (mut outcome, mut again) = self.once(&incoming).await;
-        let OnError::Retry { times, first, most } = self.on_error else {
-            settle.ack();
-            return if outcome == Outcome::Requeued { Outcome::Handled } else { outcome };
-        };
-        let mut backoff = Backoff::new(first, most);
-        let mut made = 0;
-        while again && made < times {
-            let pause = backoff.next(&mut rand::rng());
-            tokio::select! {
-                () = sleep(pause) => {}
-                // Another instance shall have it rather than wait here.
-                () = stopping.cancelled() => {
-                    settle.requeue();
-                    return Outcome::Requeued;
-                }
+    async fn handle(
+        &self,
+        incoming: Incoming,
+        redeliveries: u32,
+        settle: Settle,
+        stopping: &CancellationToken,
+    ) -> Outcome {
+        let (outcome, again) = self.once(&incoming).await;
+        match self.on_error {
+            OnError::Drop => {
+                settle.ack();
+                return if outcome == Outcome::Requeued { Outcome::Handled } else { outcome };
             }
-            made += 1;
-            metrics::counter!("oxlo_events_retried_total").increment(1);
-            (outcome, again) = self.once(&incoming).await;
+            OnError::Retry { .. } if !again => settle.ack(),
+            // Another instance can have it rather than wait here.
+            OnError::Retry { .. } if stopping.is_cancelled() => settle.requeue(),
+            OnError::Retry { times: limit, first, most } => {
+                let requeue = Requeue { first, most, limit };
+                if !requeue.allows(redeliveries) {
+                    reject(&incoming.notification, redeliveries, settle);
+                    return Outcome::Rejected;
+                }
+                metrics::counter!("oxlo_events_retried_total").increment(1);
+                requeue.defer(settle, redeliveries);
+            }
         }
-        if again {
-            let event_type = shown(&incoming.notification.event_type);
-            tracing::error!(event_type, times, "an event is given up, it failed each time");
-            settle.reject();
-            return Outcome::Failed;
-        }
-        settle.ack();
         outcome
     }
 }
@@ -476,8 +473,9 @@ impl Process for Arc<Events> {
         let this = self.clone();
         Box::pin(async move {
             let mut report = ListenReport::default();
-            for Delivery { message: notification, settle, redelivered, .. } in unit {
-                let outcome = this.handle(Incoming { notification, redelivered }, settle, &stopping).await;
+            for Delivery { message: notification, settle, redelivered, redeliveries, .. } in unit {
+                let incoming = Incoming { notification, redelivered };
+                let outcome = this.handle(incoming, redeliveries, settle, &stopping).await;
                 report.count(outcome);
             }
             drop(slot);

@@ -87,7 +87,8 @@ pub(crate) fn erase<A: 'static, H: NotificationHandler<A>>(handler: H) -> Erased
 /// What became of a batch that one handler saw.
 pub(crate) struct BatchEnded {
     pub(crate) ended: Option<Ended>,
-    pub(crate) misfits: Vec<Misfit>,
+    /// What did not fit, with its place in the batch, in ascending order.
+    pub(crate) misfits: Vec<(usize, Misfit)>,
 }
 
 type BatchRunning = Pin<Box<dyn Future<Output = BatchEnded> + Send>>;
@@ -105,10 +106,10 @@ where
 {
     Arc::new(move |batch| {
         let (mut fitting, mut misfits) = (Vec::with_capacity(batch.len()), Vec::new());
-        for incoming in batch {
+        for (at, incoming) in batch.iter().enumerate() {
             match Received::from_notification(incoming) {
                 Ok(received) => fitting.push(received),
-                Err(misfit) => misfits.push(misfit),
+                Err(misfit) => misfits.push((at, misfit)),
             }
         }
         let running = if fitting.is_empty() { None } else { Some(handler(fitting)) };

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use oxlo_transport::{Priority, Target, Transport};
+use oxlo_transport::{Priority, Target, Transport, parts::deferral::LONGEST};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     run::{Plan, Process},
     running::RunningListener,
 };
+use crate::requeue::Requeue;
 
 const DEFAULT_CONCURRENCY: usize = 64;
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -73,6 +74,7 @@ struct Common {
     targets: Vec<Target>,
     pool: Option<Arc<str>>,
     allow_requeue: bool,
+    requeue: Requeue,
     concurrency: usize,
     prefetch: Option<u16>,
     grace: Duration,
@@ -85,10 +87,16 @@ impl Common {
             targets: Vec::new(),
             pool: None,
             allow_requeue: false,
+            requeue: Requeue::NOTIFICATIONS,
             concurrency: DEFAULT_CONCURRENCY,
             prefetch: None,
             grace: DEFAULT_GRACE,
         }
+    }
+
+    /// What comes again, if anything does.
+    fn requeue(&self) -> Option<Requeue> {
+        self.allow_requeue.then_some(self.requeue)
     }
 
     fn plan(
@@ -116,6 +124,11 @@ impl Common {
                 return Err(ListenError::Option { option, reason });
             }
         }
+        let Requeue { first, most, .. } = self.requeue;
+        if first.is_zero() || first > most || most > LONGEST {
+            let reason = format!("{first:?} to {most:?} is out of range; more than zero, rising, at most {LONGEST:?}");
+            return Err(ListenError::Option { option: "requeue_backoff", reason });
+        }
         let most = u16::try_from(self.concurrency.saturating_mul(batch_size).saturating_mul(2)).unwrap_or(u16::MAX);
         let prefetch = self.prefetch.unwrap_or(most);
         if usize::from(prefetch) < batch_size {
@@ -127,6 +140,7 @@ impl Common {
             on,
             pool: self.pool,
             transient: false,
+            requeues: self.allow_requeue,
             prefetch,
             concurrency: self.concurrency,
             batch_size,
@@ -161,15 +175,38 @@ macro_rules! common {
                 self
             }
 
-            /// Sets whether a notification goes back when a handler asks for it or fails. Default `false`, as in oslo:
-            /// it is done either way. One that goes back for the second time does so after a quarter of a second.
+            /// Sets whether a notification comes again when a handler asks for it or fails. Default `false`, as in oslo:
+            /// it is done either way.
+            ///
+            /// It goes to the end of its queue, counted, and anyone who listens there may get it: at once for the first
+            /// time, then after [pauses that grow](Self::requeue_backoff), up to a [limit](Self::requeue_limit). Others
+            /// are handled meanwhile.
             pub fn allow_requeue(mut self, allow: bool) -> Self {
                 self.common.allow_requeue = allow;
                 self
             }
 
+            /// Sets how often a notification comes again. Default 20, about ten minutes with the default pauses. Then
+            /// it is rejected: the broker drops it, or moves it to the dead-letter exchange that its queue has. It is
+            /// counted by [`ListenReport::rejected`], and logged as an error.
+            pub fn requeue_limit(mut self, times: u32) -> Self {
+                self.common.requeue.limit = times;
+                self
+            }
+
+            /// Sets for how long a notification is held back that comes again: from the second time on for `first`,
+            /// doubling up to `most`, each shortened at random by up to a half. Default 250 ms and 60 s; at most an hour.
+            ///
+            /// It is held by whichever listener gets it, by the wall clock: the clocks of those who share a queue should
+            /// agree. Python's listeners do not hold it, and get it as soon as it is their turn.
+            pub fn requeue_backoff(mut self, first: Duration, most: Duration) -> Self {
+                self.common.requeue.first = first;
+                self.common.requeue.most = most;
+                self
+            }
+
             /// Sets how many notifications the broker hands out before the first of them is settled. Default twice what
-            /// can be handled at the same time.
+            /// can be handled at the same time. A limit in the transport's URL holds as well.
             pub fn prefetch(mut self, notifications: u16) -> Self {
                 self.common.prefetch = Some(notifications);
                 self
@@ -255,7 +292,7 @@ impl NotificationListenerBuilder {
             .iter()
             .flat_map(|endpoint| endpoint.handlers.iter().map(|(priority, _)| *priority))
             .collect();
-        let single = Single { endpoints: self.endpoints, allow_requeue: self.common.allow_requeue };
+        let single = Single { endpoints: self.endpoints, requeue: self.common.requeue() };
         self.common.plan(&priorities, Arc::new(Arc::new(single)), 1, Duration::ZERO)
     }
 }
@@ -290,7 +327,7 @@ impl BatchListenerBuilder {
             .iter()
             .flat_map(|endpoint| endpoint.handlers.iter().map(|(priority, _)| *priority))
             .collect();
-        let batches = Batches { endpoints: self.endpoints, allow_requeue: self.common.allow_requeue };
+        let batches = Batches { endpoints: self.endpoints, requeue: self.common.requeue() };
         self.common.plan(&priorities, Arc::new(Arc::new(batches)), self.size, self.timeout)
     }
 }

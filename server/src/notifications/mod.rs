@@ -11,7 +11,7 @@
 //! delivered again. Handlers take [extractors](FromNotification) and return an [outcome](IntoHandling).
 //!
 //! Metrics, by the `metrics` facade: `oxlo_notifications_total` with the label `outcome` (`handled`, `requeued`,
-//! `failed`, `malformed`, `unwanted`, as [`ListenReport`] says), and `oxlo_events_retried_total`.
+//! `failed`, `rejected`, `malformed`, `unwanted`, as [`ListenReport`] says), and `oxlo_events_retried_total`.
 
 mod dispatch;
 mod endpoint;

@@ -4,16 +4,18 @@ use std::{error::Error, fmt, io, sync::Arc};
 
 use oxlo_transport::TransportError;
 
-/// What a listener did until it ended. Each notification counts once.
+/// What a listener did until it ended. Each notification counts once for each time that it was handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenReport {
     /// Notifications that handlers took.
     pub handled: u64,
-    /// Those that went back, because a handler asked for it.
+    /// Those that were put back, because a handler asked for it.
     pub requeued: u64,
-    /// Those that a handler failed on; they went back where that is allowed, and are done otherwise.
+    /// Those that a handler failed on; they were put back where that is allowed, and are done otherwise.
     pub failed: u64,
+    /// Those that a handler did not take although they had come again as often as they may; they were rejected.
+    pub rejected: u64,
     /// Those that fitted no handler that wanted them; they are done.
     pub malformed: u64,
     /// Those that no endpoint wanted, by priority or filter; they are done, as in oslo.
@@ -28,6 +30,7 @@ pub(crate) enum Outcome {
     Handled,
     Requeued,
     Failed,
+    Rejected,
     Malformed,
     Unwanted,
 }
@@ -38,6 +41,7 @@ impl Outcome {
             Self::Handled => "handled",
             Self::Requeued => "requeued",
             Self::Failed => "failed",
+            Self::Rejected => "rejected",
             Self::Malformed => "malformed",
             Self::Unwanted => "unwanted",
         }
@@ -51,6 +55,7 @@ impl ListenReport {
             Outcome::Handled => &mut self.handled,
             Outcome::Requeued => &mut self.requeued,
             Outcome::Failed => &mut self.failed,
+            Outcome::Rejected => &mut self.rejected,
             Outcome::Malformed => &mut self.malformed,
             Outcome::Unwanted => &mut self.unwanted,
         };
@@ -61,6 +66,7 @@ impl ListenReport {
         self.handled += other.handled;
         self.requeued += other.requeued;
         self.failed += other.failed;
+        self.rejected += other.rejected;
         self.malformed += other.malformed;
         self.unwanted += other.unwanted;
         self.abandoned += other.abandoned;

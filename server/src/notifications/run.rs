@@ -8,9 +8,7 @@ use std::{
 };
 
 use foldhash::HashMap;
-use oxlo_transport::{
-    Delivery, ListenOptions, Listener, Notification, Priority, Settle, Target, Transport, TransportError,
-};
+use oxlo_transport::{Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{Id, JoinError, JoinSet},
@@ -23,7 +21,7 @@ use super::{
     report::{ListenError, ListenReport},
     running::RunningListener,
 };
-use crate::{oversight::Oversight, signals, stall::Stall, telemetry::shown};
+use crate::{aside::due, oversight::Oversight, signals, stall::Stall, telemetry::shown};
 
 /// How long settlements may take to leave when all handlers have ended.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -33,10 +31,6 @@ const FORCED_FLUSH: Duration = Duration::from_millis(200);
 
 /// The pause after an error of the listener that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a notification that went back before is held until it goes back again. Without a pause one that nobody can
-/// handle would spin.
-const REQUEUE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often readiness is looked at where the driver does not report changes, and stalled handlers always.
 const LOOK: Duration = Duration::from_millis(500);
@@ -61,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) on: Vec<(Target, Priority)>,
     pub(crate) pool: Option<Arc<str>>,
     pub(crate) transient: bool,
+    /// Whether notifications may come again.
+    pub(crate) requeues: bool,
     pub(crate) prefetch: u16,
     pub(crate) concurrency: usize,
     pub(crate) batch_size: usize,
@@ -84,11 +80,26 @@ impl Plan {
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Listener<Notification>>, ListenError> {
-        let options = ListenOptions::new().with_prefetch(self.prefetch).with_transient(self.transient);
-        self.transport
+        let options = ListenOptions::new()
+            .with_prefetch(self.prefetch)
+            .with_transient(self.transient)
+            .with_deferrable(self.requeues);
+        let mut listener = self
+            .transport
             .listen_for_notifications(&self.on, self.pool.as_deref(), &options)
             .await
-            .map_err(|source| ListenError::Listen { on: self.described(), source })
+            .map_err(|source| ListenError::Listen { on: self.described(), source })?;
+        if let Some(prefetch) = listener.prefetch().filter(|most| usize::from(*most) < self.batch_size) {
+            listener.stop().await;
+            listener.close().await;
+            let reason = format!(
+                "the transport holds {prefetch} of each queue at most, less than a batch of {}, which could never become \
+                 full; raise the limit in its URL, or make the batch smaller",
+                self.batch_size
+            );
+            return Err(ListenError::Option { option: "prefetch", reason });
+        }
+        Ok(due(listener, &options))
     }
 
     /// Subscribes, and runs on a task of its own.
@@ -321,17 +332,6 @@ impl<'a> Readiness<'a> {
             self.ready.send_replace(now);
         }
     }
-}
-
-/// Puts notifications back; at once, or after a pause if one was back before.
-pub(crate) async fn give_back(settles: Vec<Settle>, pause: bool, stopping: &CancellationToken) {
-    if pause {
-        tokio::select! {
-            () = sleep(REQUEUE_PAUSE) => {}
-            () = stopping.cancelled() => {}
-        }
-    }
-    settles.into_iter().for_each(Settle::requeue);
 }
 
 /// What runs, and what became of what ended.

@@ -143,6 +143,7 @@ impl Sending<'_> {
                     Settlement::Ack => "ack",
                     Settlement::Requeue => "requeue",
                     Settlement::Reject => "reject",
+                    Settlement::Defer(_) => "defer",
                 });
             });
         });
@@ -151,6 +152,7 @@ impl Sending<'_> {
         delivery.replier = self.caller.then(|| Replier::new(Box::new(sink), self.monitor));
         delivery.deadline = self.deadline;
         delivery.redelivered = self.redelivered;
+        delivery.redeliveries = u32::from(self.redelivered);
         self.fake.feed.lock().unwrap().as_ref().expect("nobody listens").send(Ok(delivery)).unwrap();
         sent
     }

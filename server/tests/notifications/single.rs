@@ -88,7 +88,7 @@ async fn endpoints_run_in_order_and_a_requeue_ends_the_round() {
     }
     let wanted = [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", 3), ("second", 3), ("third", 1)];
     assert_eq!(all, wanted);
-    assert!(begun.elapsed() >= Duration::from_millis(250), "the second requeue was held back");
+    assert!(begun.elapsed() >= Duration::from_millis(125), "the second requeue was held back");
     listener.stop();
     let report = listener.wait().await.unwrap();
     assert_eq!((report.requeued, report.handled, bus.load().waiting), (2, 1, 0));
@@ -214,4 +214,90 @@ async fn what_cannot_be_listened_with_is_named() {
     transport.close().await;
     let closed = NotificationListener::builder(transport).endpoint(endpoint()).start().await.unwrap_err();
     assert_eq!(closed.to_string(), "listening for notifications on notifications failed");
+}
+
+/// What fails comes again for ever here; everything else is handled as if it were alone.
+#[tokio::test(start_paused = true)]
+async fn notifications_that_fail_keep_no_others_from_being_handled() {
+    for (concurrency, failing, others) in [(64, 200, 400), (2, 20, 100), (1, 300, 30)] {
+        let (transport, _bus) = bus().await;
+        for number in 0..failing + others {
+            notify(&*transport, "evt", Priority::Info, json!(number < failing)).await;
+        }
+        let (handled, failed) = (Runs::default(), Runs::default());
+        let (good, bad) = (handled.clone(), failed.clone());
+        let listener = NotificationListener::builder(transport.clone())
+            .allow_requeue(true)
+            .requeue_limit(u32::MAX)
+            .concurrency(concurrency)
+            .endpoint(NotificationEndpoint::new().info(move |Body(fails): Body<bool>| {
+                if fails {
+                    bad.next()
+                } else {
+                    good.next()
+                };
+                async move { if fails { Err("not now") } else { Ok(()) } }
+            }))
+            .start()
+            .await
+            .unwrap();
+        let begun = Instant::now();
+        while handled.count() < others {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(begun.elapsed() < Duration::from_secs(2), "{} of {others} were handled", handled.count());
+        }
+        assert!(failed.count() >= failing);
+        // In the first minute each of them has some ten pauses.
+        tokio::time::sleep(Duration::from_secs(60).saturating_sub(begun.elapsed())).await;
+        let most = 12 * failing;
+        assert!(failed.count() > 4 * failing && failed.count() < most, "{} runs of {failing}", failed.count());
+        // What comes later is handled at once.
+        let before = Instant::now();
+        notify(&*transport, "evt", Priority::Info, json!(false)).await;
+        while handled.count() <= others {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+        listener.stop();
+        listener.wait().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_as_often_as_it_may_is_rejected() {
+    let (transport, bus) = bus().await;
+    let runs = Runs::default();
+    let counting = runs.clone();
+    let listener = NotificationListener::builder(transport.clone())
+        .allow_requeue(true)
+        .requeue_limit(2)
+        .requeue_backoff(Duration::from_secs(10), Duration::from_secs(10))
+        .endpoint(NotificationEndpoint::new().info(move || {
+            counting.next();
+            async { Err::<(), _>("on purpose") }
+        }))
+        .start()
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    notify(&*transport, "evt", Priority::Info, json!(1)).await;
+    while runs.count() < 3 || bus.load().unsettled + bus.load().waiting > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(5) && begun.elapsed() <= Duration::from_secs(11));
+    listener.stop();
+    let report = listener.wait().await.unwrap();
+    assert_eq!((report.failed, report.rejected, runs.count()), (2, 1, 3));
+}
+
+#[tokio::test]
+async fn a_backoff_that_cannot_be_is_refused() {
+    let (transport, _) = bus().await;
+    let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+    for (first, most) in [(Duration::ZERO, second), (second, second / 2), (second, day)] {
+        let endpoint = NotificationEndpoint::new().info(async || {});
+        let builder = NotificationListener::builder(transport.clone()).endpoint(endpoint).allow_requeue(true);
+        let refused = builder.requeue_backoff(first, most).start().await.unwrap_err();
+        assert!(refused.to_string().starts_with("option `requeue_backoff`: "), "{refused}");
+    }
 }

@@ -156,3 +156,51 @@ pub async fn closing_one_transport_spares_the_others(harness: &dyn Harness) {
     got.replier.expect("a call is to be answered").reply(result("alive")).await.unwrap();
     assert_eq!(value_of::<String>(call.await), "alive");
 }
+
+/// When the runtime has ended that a transport was made on, what needs that runtime is refused as `Closed`, at once, and
+/// nothing waits for it.
+pub async fn a_transport_that_outlives_its_runtime_keeps_nobody_waiting(harness: &dyn Harness) {
+    let to = topic();
+    let on = to.clone().server("server");
+    let transport = std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let transport = runtime.block_on(async {
+                let transport = connect(harness).await;
+                // Both of its connections are in use.
+                let listener = listen(&on, &*transport).await;
+                transport.cast(&to, request(1), &SendOptions::new()).await.unwrap();
+                listener.close().await;
+                transport
+            });
+            drop(runtime);
+            transport
+        });
+        connecting.join().unwrap()
+    });
+    let is_closed = |error: Option<TransportError>| match error {
+        // Whoever needs no runtime goes on.
+        None | Some(TransportError::Closed | TransportError::Undeliverable { .. }) => {}
+        Some(other) => panic!("{other:?}"),
+    };
+    let soon = Duration::from_secs(2);
+    let (listen, send, call) = (ListenOptions::new(), SendOptions::new(), patient());
+    let listening = transport.listen(&on, &listen);
+    is_closed(timeout(soon, listening).await.unwrap_or_else(at_once("listening")).err());
+    let notified = [(to.clone(), Priority::Info)];
+    let listening = transport.listen_for_notifications(&notified, None, &listen);
+    is_closed(timeout(soon, listening).await.unwrap_or_else(at_once("listening for notifications")).err());
+    let casting = transport.cast(&to, request(1), &send);
+    is_closed(timeout(soon, casting).await.unwrap_or_else(at_once("casting")).err());
+    let notifying = transport.notify(&to, notification(1, Priority::Info), &send);
+    is_closed(timeout(soon, notifying).await.unwrap_or_else(at_once("notifying")).err());
+    let nobody = topic();
+    let calling = transport.start(&nobody, request(1), &call);
+    is_closed(timeout(soon, calling).await.unwrap_or_else(at_once("calling")).err());
+    timeout(PATIENCE, transport.close()).await.unwrap_or_else(at_once("closing"));
+    assert_eq!(*transport.state().borrow(), ConnectionState::Closed);
+}
+
+fn at_once<T>(what: &'static str) -> impl FnOnce(tokio::time::error::Elapsed) -> T {
+    move |_| panic!("{what} waits for a runtime that has ended")
+}

@@ -119,12 +119,16 @@ cases! { ($)
         messages_wait_for_the_next_server
         a_named_exchange_is_used
         exchanges_are_kept_apart_where_promised
+        exchanges_share_a_topic_where_they_are_not_kept_apart
         listeners_are_counted
     }
     settling {
         a_requeued_message_goes_to_another_listener
         a_requeued_message_is_no_duplicate
         redeliveries_are_counted
+        a_deferred_message_goes_behind_the_others
+        a_deferred_message_says_when_it_is_due
+        a_deferred_call_can_be_answered
         a_rejected_message_is_never_seen_again
         an_acknowledged_message_is_never_seen_again
         an_unsettled_message_goes_back_when_dropped
@@ -155,6 +159,7 @@ cases! { ($)
         closing_twice_is_harmless
         closing_gives_back_what_was_not_settled
         closing_one_transport_spares_the_others
+        a_transport_that_outlives_its_runtime_keeps_nobody_waiting
     }
     queues {
         a_request_queue_is_reached_by_its_key
@@ -178,6 +183,7 @@ cases! { ($)
         a_pool_shares
         pools_and_the_rest_each_get_everything
         a_requeued_notification_comes_back
+        a_deferred_notification_comes_back_to_its_own_queue
     }
 }
 

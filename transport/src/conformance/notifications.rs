@@ -176,3 +176,29 @@ pub async fn a_requeued_notification_comes_back(harness: &dyn Harness) {
     assert_eq!((payload_of(&again.message), again.redelivered), (0, true));
     again.settle.ack();
 }
+
+/// A deferred notification comes again to the queue that it came from, behind the others there, and to no other queue.
+pub async fn a_deferred_notification_comes_back_to_its_own_queue(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let pool = format!("{}-pool", to.topic.as_deref().unwrap());
+    let pooled = transport.capabilities().notification_pools;
+    let options = ListenOptions::new().with_deferrable(true).with_prefetch(1);
+    let on = [(to.clone(), Priority::Info)];
+    let pool = pooled.then_some(&*pool);
+    let mut deferring = transport.listen_for_notifications(&on, pool, &options).await.unwrap();
+    notify(&*transport, &to, 0..3, Priority::Info).await;
+    let mut came = Vec::new();
+    for _ in 0..6 {
+        let got = take(&mut deferring).await;
+        came.push((payload_of(&got.message), got.redeliveries));
+        if got.redeliveries == 0 { got.settle.defer(std::time::Duration::ZERO) } else { got.settle.ack() }
+    }
+    assert_eq!(came, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]);
+    nothing_comes(&mut deferring).await;
+    if pooled {
+        // The queue without a pool has each of them once.
+        let mut plain = listen(&*transport, &[(&to, Priority::Info)], None).await;
+        assert_eq!(numbers(&mut plain, 3).await, [0, 1, 2]);
+        nothing_comes(&mut plain).await;
+    }
+}

@@ -213,6 +213,26 @@ pub async fn exchanges_are_kept_apart_where_promised(harness: &dyn Harness) {
     assert_eq!(far.count(), 0);
 }
 
+/// Where exchanges are not kept apart, servers of one topic in two of them share its requests, and a fanout reaches both.
+pub async fn exchanges_share_a_topic_where_they_are_not_kept_apart(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    if transport.capabilities().isolates_exchanges {
+        return;
+    }
+    let (here, there) = (to.clone().exchange("here"), to.exchange("there"));
+    let mut near = Server::named(&*transport, &here, "near").await;
+    let mut far = Server::named(&*transport, &there, "far").await;
+    let mut answers = std::collections::BTreeSet::new();
+    for number in 0..10 {
+        answers.insert(value_of::<String>(transport.call(&here, request(number), &patient()).await));
+    }
+    assert_eq!(answers.into_iter().collect::<Vec<_>>(), ["far", "near"]);
+    let (before, beyond) = (near.count(), far.count());
+    transport.cast(&here.fanout(true), request(10), &SendOptions::new()).await.unwrap();
+    near.saw(before + 1).await;
+    far.saw(beyond + 1).await;
+}
+
 /// It can be asked how many listen for a topic and for a server: none where nobody ever did, and none again when they
 /// are gone, though their queue may still be there. Who cannot tell says so.
 pub async fn listeners_are_counted(harness: &dyn Harness) {

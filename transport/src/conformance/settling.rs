@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::TransportError,
-    listener::{Delivery, Listener, Settle, Settlement},
+    listener::{Deferral, Delivery, Listener, Settle, Settlement},
     message::Request,
     options::{ListenOptions, SendOptions},
     target::Target,
@@ -93,6 +93,75 @@ pub async fn redeliveries_are_counted(harness: &dyn Harness) {
     }
     take(&mut listener).await.settle.ack();
     nothing_comes(&mut listener).await;
+}
+
+async fn listen_deferrable(on: &Target, transport: &dyn Transport) -> Box<dyn Listener<Request>> {
+    transport.listen(on, &ListenOptions::new().with_deferrable(true)).await.unwrap()
+}
+
+/// A deferred message comes after those that waited behind it, counted, however often, and is no duplicate of itself.
+pub async fn a_deferred_message_goes_behind_the_others(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let options = ListenOptions::new().with_deferrable(true).with_prefetch(1);
+    let mut listener = transport.listen(&to.clone().server("server"), &options).await.unwrap();
+    cast(&*transport, &to, 0..4).await;
+    let mut came = Vec::new();
+    for _ in 0..9 {
+        let got = take(&mut listener).await;
+        came.push((number(&got), got.redeliveries));
+        assert_eq!(got.redelivered, got.redeliveries > 0);
+        assert_eq!(got.not_before, None);
+        if number(&got).is_multiple_of(2) && got.redeliveries < 3 {
+            got.settle.defer(Duration::ZERO);
+        } else {
+            got.settle.ack();
+        }
+    }
+    assert_eq!(came[0], (0, 0));
+    let place = |wanted| came.iter().position(|it| *it == wanted).unwrap_or_else(|| panic!("{wanted:?} in {came:?}"));
+    assert!(place((1, 0)) < place((0, 1)) && place((0, 1)) < place((0, 2)), "{came:?}");
+    assert_eq!((came.iter().filter(|it| it.0 == 1).count(), came.iter().filter(|it| it.0 == 3).count()), (1, 1));
+    take(&mut listener).await.settle.ack();
+    nothing_comes(&mut listener).await;
+    listener.close().await;
+}
+
+/// A deferred message says when it is due, to whoever takes it, and is given back as it was.
+pub async fn a_deferred_message_says_when_it_is_due(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener = listen_deferrable(&to.clone().server("server"), &*transport).await;
+    cast(&*transport, &to, 0..1).await;
+    take(&mut listener).await.settle.defer(Duration::from_secs(60));
+    for _ in 0..2 {
+        let early = take(&mut listener).await;
+        let left = early.not_before.expect("it is not due").saturating_duration_since(Instant::now());
+        assert!(left <= Duration::from_secs(61) && left > Duration::from_secs(30), "{left:?}");
+        assert_eq!(early.redeliveries, 1);
+        // Goes round once more, which does not count.
+        early.settle.settle(Settlement::Defer(Deferral { delay: left, counts: false }));
+    }
+    take(&mut listener).await.settle.ack();
+    nothing_comes(&mut listener).await;
+}
+
+/// A call that was deferred is answered, and its deadline stays.
+pub async fn a_deferred_call_can_be_answered(harness: &dyn Harness) {
+    let (transport, to) = (connect(harness).await, topic());
+    let mut listener = listen_deferrable(&to.clone().server("server"), &*transport).await;
+    let call = transport.start(&to, request(1), &patient()).await.unwrap();
+    for _ in 0..2 {
+        let got = take(&mut listener).await;
+        assert!(got.replier.is_some());
+        got.settle.defer(Duration::ZERO);
+    }
+    let got = take(&mut listener).await;
+    if transport.capabilities().expires_requests {
+        let left = got.deadline.expect("a call has a deadline").saturating_duration_since(Instant::now());
+        assert!(left <= PATIENCE, "{left:?}");
+    }
+    got.replier.expect("a call is to be answered").reply(result("at last")).await.unwrap();
+    got.settle.ack();
+    assert_eq!(value_of::<String>(call.await), "at last");
 }
 
 /// A rejected message is dropped: no other listener gets it, and none of a later day.

@@ -90,7 +90,7 @@ impl<S: Settler> Duplicates<S> {
     pub fn settle(&self, Name(id): Name, settlement: Settlement) {
         let deliveries = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if settlement == Settlement::Requeue {
+            if matches!(settlement, Settlement::Requeue | Settlement::Defer(_)) {
                 seen.ids.forget(id);
             }
             seen.unsettled.remove(&id)

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod dedup;
+pub mod deferral;
 pub mod duplicates;
 #[cfg(test)]
 mod model;

@@ -20,6 +20,7 @@ use super::{
 /// The file is YAML as oslo's: groups, in each of them drivers by name, and for each driver what it accepts. Both lists
 /// must have a pattern that matches; a missing list matches everything. A driver that several groups name gets a
 /// notification once, if one of them accepts it. Patterns are those of Python's `fnmatch`: `*`, `?`, `[abc]`, `[!abc]`.
+/// Anchors, aliases and merge keys (`<<`) are read as Python reads them.
 ///
 /// ```yaml
 /// billing:

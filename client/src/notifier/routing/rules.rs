@@ -5,6 +5,9 @@ use strsim::jaro_winkler;
 
 use super::{RoutingProblem, pattern::Pattern};
 
+/// YAML's merge key, which Python's reader understands.
+const MERGE: &str = "<<";
+
 /// What a driver accepts in one group.
 #[derive(Debug)]
 struct Rule {
@@ -85,14 +88,43 @@ impl Reader<'_> {
                 return Vec::new();
             }
         };
-        let mut members = Vec::new();
+        let mut members: Vec<(String, &MarkedYaml<'_>, &MarkedYaml<'_>)> = Vec::new();
+        let mut merged = Vec::new();
         for (key, value) in mapping {
             match text(key) {
+                Some(name) if name == MERGE => merged.extend(self.merged(value, what)),
                 Some(name) => members.push((name, key, value)),
                 None => self.at(key, "this name must be a text"),
             }
         }
+        // What is written out wins, and of several mappings the first.
+        for member in merged {
+            if members.iter().all(|(name, ..)| *name != member.0) {
+                members.push(member);
+            }
+        }
         members
+    }
+
+    /// The members that a merge key brings in: those of one mapping, or of each in a list.
+    fn merged<'n, 'y>(
+        &mut self,
+        source: &'n MarkedYaml<'y>,
+        what: &str,
+    ) -> Vec<(String, &'n MarkedYaml<'y>, &'n MarkedYaml<'y>)> {
+        match &source.data {
+            YamlData::Mapping(_) => self.members(source, what),
+            YamlData::Sequence(sources) if sources.iter().all(|source| source.data.is_mapping()) => {
+                sources.iter().flat_map(|source| self.members(source, what)).collect()
+            }
+            _ => {
+                self.at(
+                    source,
+                    format!("`{MERGE}` merges a mapping or a list of mappings into {what}, and this is neither"),
+                );
+                Vec::new()
+            }
+        }
     }
 
     fn groups(&mut self, document: &MarkedYaml<'_>) {
@@ -196,6 +228,30 @@ mod tests {
         let rules = read("a: {log: {accepted_events: [a]}}\nb: {log: {accepted_events: [b]}}", &KNOWN).unwrap();
         assert!(rules.accepts("log", "a", "info") && rules.accepts("log", "b", "info"));
         assert!(!rules.accepts("log", "c", "info"));
+    }
+
+    #[test]
+    fn merge_keys_bring_in_what_is_not_written_out() {
+        let rules = read(
+            "a: &a\n  log: &log {accepted_events: ['compute.*'], accepted_priorities: [info]}\n\
+             b:\n  messaging: {<<: *log, accepted_priorities: [error]}\n\
+             c:\n  <<: [*a, {messagingv2: }]\n",
+            &KNOWN,
+        )
+        .unwrap();
+        for (driver, event, priority, wanted) in [
+            ("log", "compute.x", "info", true),
+            ("messaging", "compute.x", "error", true),
+            ("messaging", "compute.x", "info", false),
+            ("messaging", "network.x", "error", false),
+            ("messagingv2", "anything", "info", true),
+        ] {
+            assert_eq!(rules.accepts(driver, event, priority), wanted, "{driver} {event} {priority}");
+        }
+        assert_eq!(
+            problems("a:\n  <<: log\n"),
+            ["2:7 `<<` merges a mapping or a list of mappings into group `a`, and this is neither"]
+        );
     }
 
     #[test]
