@@ -1,6 +1,8 @@
 //! A layer that sends log records never reports what its own notifier causes. In a program of its own, because only a
 //! global subscriber is called again from within.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fmt,
     sync::{

@@ -117,7 +117,7 @@ probes! {
 impl<T: RemoteError> fails::Probe<T> {
     /// Found first.
     #[must_use]
-    pub const fn able(&self) -> Declared {
+    pub const fn oxlo_able(&self) -> Declared {
         Declared
     }
 }

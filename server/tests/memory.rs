@@ -214,7 +214,7 @@ async fn closing_the_transport_ends_its_servers() {
     shared.close().await;
     assert_eq!(running.wait().await.unwrap().handled, 0);
     let refused = server(&shared, "t", &ran, "a").start().await.unwrap_err();
-    assert_eq!(refused.to_string(), "listening on t.a failed");
+    assert_eq!(refused.to_string(), "listening on t.a failed: the transport is closed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ impl Driver for MemoryDriver {
         let exchanges = options.text("exchanges");
         options.finish().map_err(|error| refused(&error))?;
         let transport = MemoryBus::named(bus).connect(name, settings);
-        match exchanges.as_deref() {
+        match exchanges {
             None | Some("isolated") => Ok(Arc::new(transport)),
             Some("shared") => Ok(Arc::new(transport.sharing_exchanges())),
             Some(_) => Err(TransportError::Config {

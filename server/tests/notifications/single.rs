@@ -213,7 +213,7 @@ async fn what_cannot_be_listened_with_is_named() {
     assert!(zero.unwrap_err().to_string().starts_with("option `concurrency`: 0 is out of range"));
     transport.close().await;
     let closed = NotificationListener::builder(transport).endpoint(endpoint()).start().await.unwrap_err();
-    assert_eq!(closed.to_string(), "listening for notifications on notifications failed");
+    assert_eq!(closed.to_string(), "listening for notifications on notifications failed: the transport is closed");
 }
 
 /// What fails comes again for ever here; everything else is handled as if it were alone.
