@@ -76,12 +76,16 @@ class Broker(MessagingHandler):
         self.consumers[address].append(link)
 
     def on_message(self, event):
+        if getattr(event.link, "detached", False):
+            # A broker says nothing more on such a link: the peer would end the session for it.
+            return
         address, message = event.link.target.address, event.message
         if "picky" in address and len(message.body) > 1000:
             event.link.condition = proton.Condition("amqp:link:message-size-exceeded", "no more than 1000 bytes here")
             # Closing writes the condition, detaching does not.
             event.link._update_cond()
             event.link.detach()
+            event.link.detached = True
             return
         self.accept(event.delivery)
         event.link.flow(1)
