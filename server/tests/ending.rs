@@ -249,7 +249,7 @@ async fn refused_requests_go_behind_the_others_and_repeated_refusals_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_refused_as_often_as_it_may_be_is_given_up() {
     let fake = Fake::new();
-    let running = server(&fake, AckPolicy::AfterReply).redelivery_limit(1).start().await.unwrap();
+    let running = server(&fake, AckPolicy::AfterReply).redelivery_limit(0).start().await.unwrap();
     let call = fake.request("not_me", json!({})).redelivered().send();
     let failure = call.failure().await;
     assert_eq!(failure.class, "RuntimeError");

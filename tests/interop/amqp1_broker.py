@@ -135,6 +135,9 @@ class Broker(MessagingHandler):
     def on_link_closing(self, event):
         self.gone(lambda link: link == event.link)
 
+    def on_link_error(self, event):
+        """The peer detaches with our condition; Proton alone would close the connection for it."""
+
     def on_session_closing(self, event):
         self.gone(lambda link: link.session == event.session)
 

@@ -73,7 +73,9 @@ pub fn shown(id: &str) -> String {
 /// A call as it is sent.
 #[must_use]
 pub fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Vec<u8> {
-    message::call(to, json, message_id, reply_to, tokio::time::Instant::now() + ttl).encoded()
+    let mut call = message::call(to, json, message_id, reply_to, tokio::time::Instant::now());
+    call.expire_in(ttl);
+    call.encoded()
 }
 
 /// A reply as it is sent, or without text the sign that the method still runs.

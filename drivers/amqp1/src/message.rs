@@ -77,7 +77,7 @@ impl Outgoing {
     }
 
     /// Writes the TTL of a call: an attach may have taken its time since the message was made.
-    fn expire_in(&mut self, left: Duration) {
+    pub(crate) fn expire_in(&mut self, left: Duration) {
         if let Some(ttl) = self.sendable.message.body.0.get_mut(CALL_TTL) {
             ttl.copy_from_slice(&millis(left).to_be_bytes());
         }
