@@ -92,7 +92,7 @@ impl Outgoing {
 
 /// The application property that says how often a message was sent to its address, when it is due, and by a stamped id when
 /// it was sent there last. A text: brokers give numbers back with other types.
-const WAY: &str = "oxlo_way";
+const WAY: &str = "oxlo-way";
 
 /// What a message has beside its text, as a rule.
 const ROOM: usize = 256;
