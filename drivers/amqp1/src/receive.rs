@@ -27,7 +27,7 @@ use crate::{
     error,
     message::{self, Incoming},
     publish::Publisher,
-    resend::{self, Kept},
+    resend::Kept,
     stream::SURPLUS,
 };
 
@@ -295,7 +295,7 @@ impl<R: Reader> LinkTask<R> {
         let settle = match kept {
             None => settle,
             // What is sent to everyone's address would reach others again.
-            Some(_) if self.place.everyone => resend::late(settle),
+            Some(_) if self.place.everyone => oxlo_driver_net::delayed::late(settle),
             Some((publisher, kept)) => {
                 let tasks = self.shared.resending.clone();
                 kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)

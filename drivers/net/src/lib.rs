@@ -3,6 +3,7 @@
 //!
 //! It knows no protocol and no broker. Only drivers use it.
 
+pub mod delayed;
 pub mod dial;
 mod keeper;
 pub mod lateness;

@@ -37,7 +37,7 @@ use crate::{
     properties::{self, Noted},
     publish::Publisher,
     received::Received,
-    resend::{self, Resend},
+    resend::Resend,
     sabotage,
     self_check::{SelfCheck, is_probe},
     settling::{Duplicates, Settling},
@@ -439,7 +439,7 @@ impl<R: Reader> Keeper<R> {
             }
         };
         let settle = match kept {
-            None if self.order.deferrable => resend::late(settle),
+            None if self.order.deferrable => oxlo_driver_net::delayed::late(settle),
             None => settle,
             Some((properties, body)) => {
                 let resend = Resend {

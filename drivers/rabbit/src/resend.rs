@@ -77,17 +77,3 @@ impl Resend {
         }
     }
 }
-
-/// Settles a message that cannot be sent again: it goes back after its delay, to where it stood.
-pub(crate) fn late(settle: Settle) -> Settle {
-    Settle::new(move |settlement| match (settlement, Handle::try_current()) {
-        (Settlement::Defer(Deferral { delay, .. }), Ok(runtime)) => {
-            runtime.spawn(async move {
-                sleep(delay.max(PAUSE)).await;
-                settle.requeue();
-            });
-        }
-        (Settlement::Defer(_), Err(_)) => settle.requeue(),
-        (settlement, _) => settle.settle(settlement),
-    })
-}
