@@ -78,6 +78,8 @@ impl Stage {
     /// As [`close`](Self::close), by other rules. The machine's lag is added to them.
     pub async fn close_by(self, rules: Rules) -> Summary {
         let Self { history, caller, client, servers, lag, server, released: _, watched, before, _alone } = self;
+        // A server that stops leaves in the queue what it was not sent yet. What never comes violates the invariant that says so.
+        settled(SOON, async || history.casts_to_run(), |left| *left == 0).await;
         history.left("pending calls", 0, pending_calls(&client));
         let rules = Rules { lag: rules.lag + lag.longest(), ..rules };
         drop((caller, lag));

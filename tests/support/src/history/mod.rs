@@ -8,6 +8,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -160,6 +161,23 @@ impl History {
     #[must_use]
     pub fn runs(&self) -> usize {
         self.lock().iter().filter(|record| matches!(record.event, Event::Executed { .. })).count()
+    }
+
+    /// How many casts were confirmed and did not run so far.
+    #[must_use]
+    pub fn casts_to_run(&self) -> usize {
+        let records = self.lock();
+        let confirmed = |record: &Record| match &record.event {
+            Event::Confirmed { id } => Some(id.clone()),
+            _ => None,
+        };
+        let mut left: HashSet<String> = records.iter().filter_map(confirmed).collect();
+        for record in records.iter() {
+            if let Event::Executed { id } = &record.event {
+                left.remove(id);
+            }
+        }
+        left.len()
     }
 
     /// What was recorded so far.
