@@ -191,6 +191,15 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
     }
 }
 
+/// The end of a link over which the broker was asked for something: some refuse by ending it, or its session.
+pub(crate) fn link_refused(state: &LinkStateError) -> Refused {
+    match state {
+        LinkStateError::RemoteDetachedWithError(error) | LinkStateError::RemoteClosedWithError(error) => refused(error),
+        LinkStateError::SessionStopped(reason) => stopped(reason),
+        state => Refused::Lost(state.to_string()),
+    }
+}
+
 /// Why nobody learns what became of a message.
 #[derive(Debug)]
 pub(crate) enum Unknown {

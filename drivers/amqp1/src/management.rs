@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver, Sendable, Sender,
-    link::receiver::CreditMode,
+    link::{RecvError, SendError, receiver::CreditMode},
     types::{
         definitions::{Fields, SenderSettleMode},
         messaging::{Body, Message, MessageId, Properties, Source, Target},
@@ -163,7 +163,6 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>
 
 /// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
 async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
-    let lost = |error: &dyn std::fmt::Display| Failed::Lost(error.to_string());
     let refused = |refusal| match refusal {
         Refused::Missing(reason) | Refused::Gone(reason) | Refused::Denied(reason) => {
             let advice = "; address_profile=rabbitmq does without the management that RabbitMQ 4 has";
@@ -207,8 +206,16 @@ async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Fa
             ..Properties::default()
         };
         let message = Message::builder().properties(properties).value(request.body).build();
-        sender.send(Sendable::builder().message(message).settled(true).build()).await.map_err(|error| lost(&error))?;
-        let delivery = receiver.recv::<Body<Value>>().await.map_err(|error| lost(&error))?;
+        // A broker that refuses a request may end the link or the session instead of answering.
+        let sent = sender.send(Sendable::builder().message(message).settled(true).build()).await;
+        sent.map_err(|error| match error {
+            SendError::LinkStateError(state) => Failed::of(&request.object, error::link_refused(&state)),
+            error => Failed::Lost(error.to_string()),
+        })?;
+        let delivery = receiver.recv::<Body<Value>>().await.map_err(|error| match error {
+            RecvError::LinkStateError(state) => Failed::of(&request.object, error::link_refused(&state)),
+            error => Failed::Lost(error.to_string()),
+        })?;
         let answered = receive::bytes(delivery.into_body());
         match message::answer(&answered) {
             Some((200..300, _)) => last = Some(answered),

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_amqp1::Amqp1Driver;
-use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease, PythonPeer, eventually};
+use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease, PythonPeer, RabbitVersion, eventually};
 use oxlo_transport::{
     CallOptions, ConnectionState, ListenOptions, Payload, Registry, Reply, Request, SendOptions, Target, Transport,
     TransportError, error::Refusal,
@@ -192,6 +192,50 @@ async fn a_reply_that_rabbitmq_refuses_fails_its_call_alone() {
     assert!(failure.message.contains("the reply was refused"), "{failure:?}");
     client.close().await;
     server.close().await;
+}
+
+/// What a user sends where it may not write, and a listener where it may not read, are refused in the broker's words.
+async fn without_permission(broker: &Broker, configure: &str, write: &str, may_write: &[&str]) {
+    broker.add_user("limited", "limited", &["/"]).await;
+    let limit = format!(
+        "ok = rabbit_auth_backend_internal:set_permissions(<<\"limited\">>, <<\"/\">>, <<\"{configure}\">>, <<\"{write}\">>, \
+         <<\"^(?!.*forbidden).*\">>, <<\"oxlo\">>), <<\"ok\">>."
+    );
+    broker.control().eval::<String>(&limit).await;
+    let client = connect(&format!("amqp://limited:limited@127.0.0.1:{}/", broker.port())).await.unwrap();
+    let owner = connect(&format!("amqp://guest:guest@127.0.0.1:{}/", broker.port())).await.unwrap();
+    let mut listeners = Vec::new();
+    for topic in ["forbidden", "allowed"] {
+        listeners.push(owner.listen(&Target::topic(topic).server("one"), &ListenOptions::new()).await.unwrap());
+    }
+    let options = SendOptions::new().with_timeout(SOON);
+    let begun = Instant::now();
+    let (forbidden, allowed) = (Target::topic("forbidden"), Target::topic("allowed"));
+    let (refused, beside) =
+        tokio::join!(client.cast(&forbidden, request(), &options), client.cast(&allowed, request(), &options));
+    let refused = refused.unwrap_err();
+    assert!(!refused.may_have_run() && !refused.is_retryable(), "{refused:?}");
+    assert!(format!("{refused:?}").contains("refused for user 'limited'"), "{refused:?}");
+    assert_eq!(beside.is_ok(), may_write.contains(&"allowed"), "{beside:?}");
+    let refused = client.listen(&forbidden.server("two"), &ListenOptions::new()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("refused for user 'limited'"), "{refused:?}");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    client.close().await;
+    owner.close().await;
+}
+
+/// Whoever sends to a queue declares it.
+#[tokio::test]
+async fn without_permission_on_rabbitmq_3() {
+    let broker = Broker::builder().plugin("rabbitmq_amqp1_0").start().await;
+    without_permission(&broker, "^(?!.*forbidden).*", ".*", &["allowed"]).await;
+}
+
+/// Permissions to write are those of the default exchange, for all queues.
+#[tokio::test]
+async fn without_permission_on_rabbitmq_4() {
+    let broker = Broker::builder().version(RabbitVersion::V4).start().await;
+    without_permission(&broker, ".*", "^reply.*", &[]).await;
 }
 
 #[tokio::test]
