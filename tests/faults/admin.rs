@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxlo::{CallError, Target};
+use oxlo::{CallError, Endpoint, Failure, RPCServer, Target};
 use oxlo_faults_kit::rows::{admin, network::SETTLED};
 use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, ran};
 use oxlo_test_support::{Event, TestVhost, eventually};
@@ -86,6 +86,41 @@ async fn row_08_queue_deleted_under_its_consumer() {
     let stage = stage_on(&vhost, &vhost.url()).await;
     let queues = [TOPIC.to_owned(), format!("{TOPIC}.one")];
     admin::queues_deleted(stage, queues, SECOND, async |queue| assert!(vhost.delete_queue(&queue).await)).await;
+}
+
+/// Lets the user whose name is that of the virtual host read from the queues that `read` matches.
+async fn permit_reading(vhost: &TestVhost, read: &str) {
+    let expression = format!(
+        "rabbit_auth_backend_internal:set_permissions(<<\"{0}\">>, <<\"{0}\">>, <<\".*\">>, <<\".*\">>, <<\"{read}\">>, <<\"oxlo\">>), ok.",
+        vhost.name()
+    );
+    vhost.control().eval::<String>(&expression).await;
+}
+
+/// A listener whose queue was deleted and who may not subscribe again still deletes what nobody else uses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_08_a_listener_that_cannot_subscribe_again_leaves_nothing() {
+    let vhost = TestVhost::new().await;
+    let name = vhost.name();
+    let add = format!("rabbit_auth_backend_internal:add_user(<<\"{name}\">>, <<\"pw\">>, <<\"oxlo\">>), ok.");
+    vhost.control().eval::<String>(&add).await;
+    permit_reading(&vhost, ".*").await;
+    let transport = oxlo::connect(vhost.url().replace("guest:guest", &format!("{name}:pw"))).await.unwrap();
+    let ping = Endpoint::new("1.0").method("ping", async || Ok::<_, Failure>(()));
+    let target = Target::topic(TOPIC).server("one");
+    let server = RPCServer::builder(transport.clone(), target).endpoint(ping).start().await.unwrap();
+    let fanout_queues = async || vhost.queues().await.iter().filter(|queue| queue.name.contains("_fanout_")).count();
+    assert_eq!(fanout_queues().await, 1);
+    permit_reading(&vhost, "^$").await;
+    assert!(vhost.delete_queue(TOPIC).await);
+    let mut ready = server.ready();
+    tokio::time::timeout(SOON, ready.wait_for(|ready| !ready)).await.expect("the loss goes unnoticed").unwrap();
+    server.stop();
+    server.wait().await.unwrap();
+    eventually(SOON, "the fanout queue is deleted", fanout_queues, |left| *left == 0).await;
+    transport.close().await;
+    let forget = format!("rabbit_auth_backend_internal:delete_user(<<\"{name}\">>, <<\"oxlo\">>), ok.");
+    vhost.control().eval::<String>(&forget).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -242,11 +242,12 @@ impl<R: Reader> Keeper<R> {
                     Some(session) => session,
                     None => return,
                 },
-                end = self.idle() => return farewell(end),
+                end = self.idle() => return self.leave(end).await,
                 () = gone(&mut first) => return,
             };
             if self.stopped {
-                return self.leave().await;
+                let end = self.idle().await;
+                return self.leave(end).await;
             }
             let mut limited = false;
             match session.clone().meanwhile(self.subscribe(&session)).await {
@@ -285,8 +286,8 @@ impl<R: Reader> Keeper<R> {
             let pause = if limited { LIMIT_PAUSE } else { backoff.next(&mut rand::rng()) };
             tokio::select! {
                 () = sleep(pause) => {}
-                end = self.idle() => return farewell(end),
-                () = gone(&mut first) => return,
+                end = self.idle() => return self.leave(end).await,
+                () = gone(&mut first) => return self.leave(End::Closed(None)).await,
             }
         }
     }
@@ -491,10 +492,9 @@ impl<R: Reader> Keeper<R> {
         self.clean_up(&live.channel).await;
     }
 
-    /// Waits for a stopped listener without a subscription to be done, and deletes what is its alone if the broker can be
-    /// reached then. Else that expires.
-    async fn leave(mut self) {
-        let end = self.idle().await;
+    /// Ends without a subscription: deletes what belongs to this listener alone if the broker can be reached. Otherwise the
+    /// broker lets it expire.
+    async fn leave(self, end: End) {
         let session = match &*self.order.link.state().borrow() {
             LinkState::Up(session) => Some(session.clone()),
             LinkState::Down(_) | LinkState::Closed => None,
