@@ -21,7 +21,7 @@ ci:
 
 # Serve and call on memory://, or on the broker at `url`.
 quickstart url="memory://quickstart":
-    cargo run --example quickstart -- {{ url }}
+    cargo run --package quickstart --features rabbit -- {{ url }}
 
 # Open the documentation with the guide.
 doc:

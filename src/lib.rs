@@ -174,3 +174,8 @@ pub fn configured(config: &ProcessConfig) -> Result<TransportBuilder, TransportE
 pub fn builder(url: impl Into<String>) -> TransportBuilder {
     registry().transport(url)
 }
+
+/// Compiles the page of code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

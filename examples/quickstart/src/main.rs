@@ -1,8 +1,8 @@
 //! A service and its callers in one program: versions, fan-out, remote errors, and what refusals look like.
 //!
 //! ```text
-//! cargo run --example quickstart
-//! cargo run --example quickstart -- rabbit://guest:guest@localhost:5672/
+//! cargo run -p quickstart
+//! cargo run -p quickstart --features rabbit -- rabbit://guest:guest@localhost:5672/
 //! ```
 
 use std::{error::Error, fmt, process::ExitCode, sync::Arc, time::Duration};
