@@ -48,6 +48,11 @@ impl Publisher {
         Self { config, link, senders, room: Room::default() }
     }
 
+    /// Whether there is a connection.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(&*self.link.state().borrow(), LinkState::Up(_))
+    }
+
     /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
     ///
     /// # Errors
