@@ -24,6 +24,7 @@ use crate::{
     connection::{Down, LinkState, Session},
     consume::LIMIT_PAUSE,
     declare::{DeclareError, declare_all, delete_unused},
+    error,
     topology::{Declare, Route},
 };
 
@@ -234,7 +235,7 @@ pub(crate) async fn keep(
                     let _ = timeout(LIMIT_PAUSE, closed).await;
                     continue;
                 }
-                None => debug!(%error, "no channel to publish on"),
+                None => debug!(error = error::text(&error), "no channel to publish on"),
             },
         }
         // The connection may live on when the broker ended a channel; then this does not spin.
@@ -280,7 +281,7 @@ async fn hold_open(
             gone = lane.broken() => match lane.mended(gone, wrecks).await {
                 Ok(mended) => lane = Arc::new(mended),
                 Err(error) => {
-                    debug!(%error, "no channel to publish on in place of one that is gone");
+                    debug!(error = error::text(&error), "no channel to publish on in place of one that is gone");
                     break;
                 }
             },

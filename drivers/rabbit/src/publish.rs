@@ -307,7 +307,7 @@ impl Way {
             Ok(Ok(())) => Ok(true),
             Ok(Err(DeclareError::Refused(error))) => Err(error),
             Ok(Err(DeclareError::Lost(error))) => {
-                debug!(%error, "the channel for declarations was lost");
+                debug!(error = error::text(&error), "the channel for declarations was lost");
                 // The keeper notices a lost connection by itself; this only keeps the loop from spinning until then.
                 let _ = timeout(PAUSE, lane.session().ended()).await;
                 Ok(false)
