@@ -5,7 +5,7 @@ use std::{any::type_name, borrow::Cow, sync::Arc, time::Duration};
 use oxlo_transport::{
     TransportError,
     error::{Cause, Refusal},
-    text::folded,
+    text::{folded, line},
     wire::json::JsonError,
 };
 
@@ -55,7 +55,7 @@ pub enum CallError {
     // -- nothing was sent ------------------------------------------------------------------------------------------
     /// The target cannot be used for this: it names no topic, its version is none, or a call has `fanout`. Nothing was
     /// sent.
-    #[error("{}: the target cannot be used: {reason}", .site.without_version())]
+    #[error("{}: the target cannot be used: {}", .site.without_version(), line(.reason))]
     InvalidTarget {
         /// What was asked of whom.
         site: CallSite,
@@ -74,7 +74,7 @@ pub enum CallError {
         cap: Arc<str>,
     },
     /// The arguments are not a JSON object, or have no JSON form, as a float that is not finite. Nothing was sent.
-    #[error("{site}: the arguments {reason}")]
+    #[error("{site}: the arguments {}", line(.reason))]
     Encode {
         /// What was asked of whom.
         site: CallSite,
@@ -82,7 +82,7 @@ pub enum CallError {
         reason: Box<str>,
     },
     /// An option has a value that cannot be used. Nothing was sent.
-    #[error("{site}: option `{option}`: {reason}")]
+    #[error("{site}: option `{}`: {}", line(.option), line(.reason))]
     Config {
         /// What was asked of whom.
         site: CallSite,
@@ -108,7 +108,7 @@ pub enum CallError {
         limit: usize,
     },
     /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
-    #[error("{site}: {broker} refused {}: {reason}", .refusal.object())]
+    #[error("{site}: {} refused {}: {}", line(.broker), .refusal.object(), line(.reason))]
     Refused {
         /// What was asked of whom.
         site: CallSite,
@@ -120,7 +120,7 @@ pub enum CallError {
         reason: Box<str>,
     },
     /// No broker could be reached in time. Nothing was sent.
-    #[error("{site}: no connection to {broker} within {waited:?}")]
+    #[error("{site}: no connection to {} within {waited:?}", line(.broker))]
     Unreachable {
         /// What was asked of whom.
         site: CallSite,
@@ -132,7 +132,7 @@ pub enum CallError {
         source: Option<Cause>,
     },
     /// The broker takes no messages at the moment (memory or disk alarm), and did not recover in time. Nothing was sent.
-    #[error("{site}: the broker accepted no messages for {waited:?}: {reason}")]
+    #[error("{site}: the broker accepted no messages for {waited:?}: {}", line(.reason))]
     Blocked {
         /// What was asked of whom.
         site: CallSite,
@@ -144,7 +144,7 @@ pub enum CallError {
 
     // -- the broker did not take it --------------------------------------------------------------------------------
     /// Nobody listens there: the broker handed the message back. It did not run.
-    #[error("{site}: nobody listens on {routing_key} (exchange `{exchange}`)")]
+    #[error("{site}: nobody listens on {} (exchange `{}`)", line(.routing_key), line(.exchange))]
     Undeliverable {
         /// What was asked of whom.
         site: CallSite,
@@ -155,7 +155,7 @@ pub enum CallError {
     },
     /// The broker refused to answer for the message, for example because the queue is full. It may have run all the same:
     /// RabbitMQ says so, too, of what a node had stored that then died, and that runs when the node is back.
-    #[error("{site}: the broker did not accept the message for {routing_key}: {reason}")]
+    #[error("{site}: the broker did not accept the message for {}: {}", line(.routing_key), line(.reason))]
     Rejected {
         /// What was asked of whom.
         site: CallSite,
@@ -166,7 +166,7 @@ pub enum CallError {
     },
     /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
     /// exist, the message is larger than the broker's own limit. It did not run.
-    #[error("{site}: the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    #[error("{site}: the broker refused the message for {} (exchange `{}`): {}", line(.routing_key), line(.exchange), line(.reason))]
     MessageRefused {
         /// What was asked of whom.
         site: CallSite,
@@ -182,7 +182,7 @@ pub enum CallError {
         may_pass: bool,
     },
     /// A queue or an exchange that the call needs cannot be declared. It did not run.
-    #[error("{site}: {object}: {reason}")]
+    #[error("{site}: {}: {}", line(.object), line(.reason))]
     Topology {
         /// What was asked of whom.
         site: CallSite,
@@ -228,7 +228,7 @@ pub enum CallError {
         source: Option<Cause>,
     },
     /// The queue that the reply was to come to is gone. It may have run.
-    #[error("{site}: the reply queue {queue} is gone, and with it the reply")]
+    #[error("{site}: the reply queue {} is gone, and with it the reply", line(.queue))]
     ReplyLost {
         /// What was asked of whom.
         site: CallSite,
@@ -253,7 +253,7 @@ pub enum CallError {
     /// The method failed with an error of a module that the transport does not allow, or the server refused to run it.
     ///
     /// After the method and the target the text is oslo's, without the traceback: `Remote error: <exc_type> <value>`.
-    #[error("{site}: Remote error: {exc_type}{}", prefixed(" ", &headline(.value)))]
+    #[error("{site}: Remote error: {}{}", line(.exc_type), prefixed(" ", &headline(.value)))]
     RemoteError {
         /// What was asked of whom.
         site: CallSite,
@@ -271,7 +271,7 @@ pub enum CallError {
 
     // -- it ran, and what came back is something else --------------------------------------------------------------
     /// The result is not of the type that was asked for. The method ran.
-    #[error("{site}: cannot decode the result as `{expected}`{}: {reason}", at(.path))]
+    #[error("{site}: cannot decode the result as `{expected}`{}: {}", at(.path), line(.reason))]
     Decode {
         /// What was asked of whom.
         site: CallSite,
@@ -283,7 +283,7 @@ pub enum CallError {
         reason: Box<str>,
     },
     /// Something answered, but not with a reply. The method ran.
-    #[error("{site}: the reply cannot be read: {reason}")]
+    #[error("{site}: the reply cannot be read: {}", line(.reason))]
     MalformedReply {
         /// What was asked of whom.
         site: CallSite,
@@ -381,7 +381,7 @@ fn over_cap(version: Option<&str>, cap: &str) -> String {
 }
 
 fn at(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(" at `{path}`") }
+    if path.is_empty() { String::new() } else { format!(" at `{}`", line(path)) }
 }
 
 /// Many exceptions have no text; a line then ends with the class.

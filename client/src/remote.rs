@@ -6,6 +6,7 @@ use oxlo_transport::{
     Failure,
     failure::REMOTE_SUFFIX,
     settings::{KnownError, RemoteError},
+    text::line,
 };
 use serde_json::{Map, Value};
 
@@ -88,7 +89,7 @@ impl Remote {
 
     /// Class and message in one line.
     pub(crate) fn summary(&self) -> String {
-        format!("{}{}", self.class(), prefixed(": ", &headline(self.message())))
+        format!("{}{}", line(self.class()), prefixed(": ", &headline(self.message())))
     }
 
     /// What was asked of whom.

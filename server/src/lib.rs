@@ -39,7 +39,7 @@
 //! | `oxlo_server_request_duration_seconds` | `method` | how long handlers ran |
 //! | `oxlo_server_requests_in_flight` | | handlers that run at the moment |
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
-//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered |
+//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that wait for their queue |
 
 #[doc(hidden)]
 pub mod able;

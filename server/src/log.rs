@@ -1,6 +1,11 @@
 //! What the log says about one request, gathered so that a request that ends well pays nothing for it.
 
-use oxlo_transport::{Context, listener::Caller};
+use std::borrow::Cow;
+
+use oxlo_transport::{
+    Context,
+    text::{FOREIGN_NAME, name, printable},
+};
 
 use crate::heartbeat::Heartbeats;
 
@@ -28,8 +33,13 @@ impl RequestId {
         id
     }
 
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.text[..self.length]).ok().filter(|text| !text.is_empty())
+    }
+
+    /// As it may stand in a log.
+    pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
+        self.as_str().map(name)
     }
 }
 
@@ -44,23 +54,31 @@ pub(crate) struct About<'a> {
 }
 
 impl About<'_> {
-    pub(crate) fn caller(&self) -> Option<Caller> {
-        self.waiting.caller()
+    /// Where the reply goes.
+    pub(crate) fn reply_to(&self) -> Option<String> {
+        self.waiting.caller().map(|caller| printable(&caller.reply_to, FOREIGN_NAME * 2).into_owned())
+    }
+
+    /// The call's id.
+    pub(crate) fn call(&self) -> Option<String> {
+        self.waiting.caller().map(|caller| name(&caller.message_id).into_owned())
     }
 }
 
-/// Logs an event about a request: topic, method, request id and caller, then what is given.
+/// Logs an event about a request: topic, method, request id and caller, then what is given. What is not for debugging is
+/// bounded, because callers cause it.
 macro_rules! tell {
-    ($level:ident, $about:expr, $($rest:tt)*) => {{
+    ($level:ident, $about:expr, $message:literal $(, $($fields:tt)+)?) => {{
         let about: &$crate::log::About<'_> = &$about;
-        let caller = about.caller();
-        tracing::$level!(
+        oxlo_transport::limited!(
+            $level,
+            $message,
             topic = about.topic,
-            method = $crate::telemetry::shown(about.method),
-            request_id = about.request_id.as_str(),
-            caller = caller.as_ref().map(|caller| caller.reply_to.as_str()),
-            call = caller.as_ref().map(|caller| caller.message_id.as_str()),
-            $($rest)*
+            method = &*$crate::telemetry::shown(about.method),
+            request_id = about.request_id.shown().as_deref(),
+            caller = about.reply_to().as_deref(),
+            call = about.call().as_deref()
+            $(, $($fields)+)?
         );
     }};
 }

@@ -3,12 +3,10 @@
 use oxlo_transport::{
     Failure, Payload,
     settings::{FromFailure, NonFinite},
-    text::one_line,
+    text::{FOREIGN_NAME, folded, one_line},
     wire::json::{JsonError, JsonErrorKind},
 };
 use serde::Serialize;
-
-use crate::telemetry::shown;
 
 /// What a handler gives, its result serialised.
 pub type Answer = Result<Payload, HandlerError>;
@@ -140,7 +138,7 @@ pub(crate) fn wrong_arguments(method: &str, args: &Payload, error: &JsonError) -
 fn string_at(json: &Payload, offset: usize) -> Option<String> {
     let rest = json.as_bytes().get(offset..)?;
     let name: String = serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?;
-    Some(one_line(shown(&name)).into_owned())
+    Some(folded(&name, FOREIGN_NAME).into_owned())
 }
 
 pub(crate) fn panicked(method: &str) -> Failure {

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 use oxlo_transport::{
-    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, settings::NonFinite,
+    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, limited, settings::NonFinite,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -113,11 +113,12 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
     if taken.deadline.is_some_and(|deadline| deadline <= started) {
         ack(taken.settle);
         shared.telemetry.expired.increment(1);
-        tracing::debug!(
+        limited!(
+            warn,
+            "requests are dropped whose callers had given up",
             topic = &*shared.topic,
-            method = shown(&taken.request.method),
-            request_id = taken.request.context.get_str("request_id"),
-            "the caller had given up; the request is dropped"
+            method = &*shown(&taken.request.method),
+            request_id = RequestId::of(&taken.request.context).shown().as_deref()
         );
         return Ended { ending: None, reply_lost: false };
     }
@@ -238,7 +239,7 @@ async fn give_up(
     settle: Option<Settle>,
 ) -> Ended {
     let line = about(shared, method, request_id, &waiting);
-    tell!(error, line, redeliveries, "a request came back too often; it is given up");
+    tell!(error, line, "a request came back too often; it is given up", redeliveries);
     let replier = waiting.end().await;
     shared.telemetry.of(None).ended(Ending::Failure, Duration::ZERO, None);
     let mut ended = Ended { ending: Some(Ending::Failure), reply_lost: false };
@@ -319,19 +320,20 @@ fn ended(
     match answer {
         Ok(Ok(result)) if result.len() > shared.max_message_size => {
             let failure = outcome::result_too_large(&route.name, result.len(), shared.max_message_size);
-            tell!(warn, about, size = result.len(), "the result is too large to be sent");
+            tell!(warn, about, "the result is too large to be sent", size = result.len());
             Outcome::Failure(Box::new(failure))
         }
         Ok(Ok(result)) => Outcome::Result(result),
         Ok(Err(HandlerError::Failure(failure))) if route.expects(&failure.class) => expected(*failure, about),
         Ok(Err(HandlerError::Expected(failure))) => expected(*failure, about),
         Ok(Err(HandlerError::Failure(failure))) => {
-            tell!(warn, about, module = failure.module, class = failure.class, "the method failed");
+            let (module, class) = (shown(&failure.module), shown(&failure.class));
+            tell!(warn, about, "the method failed", module = &*module, class = &*class);
             // It ran, even if what it passes on is the refusal of another server.
             Outcome::Failure(Box::new(failure.with_refused(false).without_remote_suffix()))
         }
         Ok(Err(HandlerError::Refused(failure))) => {
-            tell!(warn, about, reason = %failure, "the request was refused");
+            tell!(warn, about, "the request was refused", reason = %failure);
             Outcome::Failure(Box::new(failure.with_refused(true)))
         }
         Ok(Err(HandlerError::Requeue)) => Outcome::Requeue,
@@ -349,7 +351,8 @@ fn panicked(route: &Route, about: About<'_>) -> Outcome {
 /// A failure that is part of what the method may say: the caller gets it as any other, the log is spared.
 fn expected(failure: Failure, about: About<'_>) -> Outcome {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        tell!(debug, about, module = failure.module, class = failure.class, "the method failed as expected");
+        let (module, class) = (shown(&failure.module), shown(&failure.class));
+        tell!(debug, about, "the method failed as expected", module = &*module, class = &*class);
     }
     Outcome::Expected(Box::new(failure.with_refused(false).without_remote_suffix()))
 }
@@ -402,12 +405,13 @@ async fn send(
         }
         Err(error) => {
             shared.telemetry.replies_lost.increment(1);
-            tracing::warn!(
+            limited!(
+                warn,
+                "the reply could not be delivered",
                 topic = &*shared.topic,
-                method = shown(method),
-                request_id = request_id.as_str(),
-                %error,
-                "the reply could not be delivered"
+                method = &*shown(method),
+                request_id = request_id.shown().as_deref(),
+                %error
             );
             match settle {
                 // Running it again would end in the same way.
@@ -452,7 +456,7 @@ fn refused(
         }
         Refusal::NoSuchMethod { .. } => tell!(warn, about, "no endpoint has this method"),
         Refusal::UnsupportedVersion { version, .. } => {
-            tell!(warn, about, version = shown(version), "no endpoint offers this namespace and version");
+            tell!(warn, about, "no endpoint offers this namespace and version", version = &*shown(version));
         }
     }
     Box::new(dispatcher.explain(refusal, namespace, version))

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 
 use oxlo_transport::{
     Failure,
-    text::{nearest, one_line},
+    text::{FOREIGN_NAME, folded, nearest},
 };
 
-use crate::{
-    dispatch::{Dispatcher, Refusal, Scope},
-    telemetry::shown,
-};
+use crate::dispatch::{Dispatcher, Refusal, Scope};
 
 /// So many methods or endpoints are listed.
 const LISTED: usize = 8;
@@ -55,7 +52,7 @@ impl Dispatcher {
         };
         let known = self.own_scopes().flat_map(|scope| scope.namespaces.iter().flatten().map(|it| &**it));
         let near = nearest(namespace, known).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
-        format!("no endpoint has the namespace {}{near}; offered: {all}", one_line(shown(namespace)))
+        format!("no endpoint has the namespace {}{near}; offered: {all}", folded(namespace, FOREIGN_NAME))
     }
 }
 

@@ -24,7 +24,8 @@ pub struct ServeReport {
     pub ignored: u64,
     /// Requests that did not run because their caller had given up before.
     pub dropped_expired: u64,
-    /// Replies that could not be delivered.
+    /// Replies that could not be delivered. One whose queue is missing does not count: its driver holds it aside, and counts it
+    /// if the queue does not come back.
     pub replies_lost: u64,
     /// Methods that did not finish within the grace, or whose reply did not leave in the 5 s after it. Under
     /// `BeforeDispatch` their callers were told so if the reply could be sent, under `AfterReply` their requests went

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use oxlo_transport::{Delivery, ListenOptions, Listener, Request, Target, Transport, TransportError};
+use oxlo_transport::{Delivery, ListenOptions, Listener, Request, Target, Transport, TransportError, limited};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at},
@@ -283,7 +283,7 @@ impl Run {
         let method = running.first().map(|oldest| shown(&oldest.method));
         tracing::warn!(
             topic = &*self.shared.topic,
-            method,
+            method = method.as_deref(),
             "all {} places of {} are taken and no request has ended for {stalled:?}, so nothing more is taken; {}: a \
              method that calls its own server waits for a place as well, so raise concurrency(), or give methods a \
              timeout",
@@ -365,7 +365,7 @@ impl Tasks {
 
 fn count(report: &mut ServeReport, running: Running, ended: Option<Ended>) {
     let Some(ended) = ended else {
-        tracing::error!(method = shown(&running.method), "a request's task ended without an outcome");
+        limited!(error, "a request's task ended without an outcome", method = &*shown(&running.method));
         report.failed += 1;
         report.handled += 1;
         return;

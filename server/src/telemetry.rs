@@ -167,13 +167,13 @@ pub(crate) fn record(span: &Span, route: &Route, answer: &Result<Result<Payload,
         Ok(Err(HandlerError::Failure(failure))) if !route.expects(&failure.class) => &*failure.class,
         // Part of what the method may say: its caller may see an error in it, the server does not.
         Ok(Err(HandlerError::Failure(failure) | HandlerError::Expected(failure))) => {
-            span.record("error.type", &*failure.class);
+            span.record("error.type", &*shown(&failure.class));
             return;
         }
         Err(_) => "panic",
         Ok(_) => return,
     };
-    span.record("error.type", class);
+    span.record("error.type", &*shown(class));
     span.record("otel.status_code", "ERROR");
 }
 
@@ -193,11 +193,5 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// The beginning of a text that came from a peer, for logs.
-pub(crate) fn shown(text: &str) -> &str {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => &text[..end],
-        None => text,
-    }
-}
+/// A name that came from a peer, for logs.
+pub(crate) use oxlo_transport::text::name as shown;

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::scene::{connections, reply_queue, stage_on};
 
 /// As Python's kombu labels what it sends.
-const JSON: &str = "[{content_type, <<\"application/json\">>}, {content_encoding, <<\"utf-8\">>}]";
+pub(crate) const JSON: &str = "[{content_type, <<\"application/json\">>}, {content_encoding, <<\"utf-8\">>}]";
 
-fn erlang(text: &[u8]) -> String {
+pub(crate) fn erlang(text: &[u8]) -> String {
     let bytes: Vec<String> = text.iter().map(ToString::to_string).collect();
     format!("<<{}>>", bytes.join(","))
 }
@@ -32,7 +32,7 @@ fn enveloped(inner: &str) -> Vec<u8> {
 }
 
 /// oslo's envelope around a request.
-fn envelope(inner: &Value) -> Vec<u8> {
+pub(crate) fn envelope(inner: &Value) -> Vec<u8> {
     enveloped(&inner.to_string())
 }
 

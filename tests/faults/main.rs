@@ -15,6 +15,7 @@ mod mismatch;
 mod network;
 mod process;
 mod refused;
+mod replies;
 mod sabotage;
 mod scene;
 mod surroundings;

@@ -1,7 +1,8 @@
 """A small broker on Proton, for what ActiveMQ cannot do: it lets in who says no SASL, it knows nothing of expiry times, and with
 --product qpid-dispatch-router it is what the routable addresses are for. Queues in memory; broadcast and multicast addresses go
 to all; an address with "nocredit" in it gets no credit, the attach of one with "silent" in it no answer, and one with "picky"
-in it detaches the link, without closing it, when a message is long. With --lose-session N the Nth session of each connection
+in it detaches the link, without closing it, when a message is long. Replies to what is sent to an address with "astray" in it go
+to one without credit. With --lose-session N the Nth session of each connection
 is never begun. It is ready when its port takes connections, and ends with its standard input.
 """
 
@@ -87,6 +88,8 @@ class Broker(MessagingHandler):
             event.link.detach()
             event.link.detached = True
             return
+        if "astray" in address and message.reply_to:
+            message.reply_to = "nocredit"
         self.accept(event.delivery)
         event.link.flow(1)
         entry = (message, time.monotonic() + message.ttl if message.ttl else None)

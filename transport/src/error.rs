@@ -2,7 +2,10 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use crate::url::{OptionError, UrlError};
+use crate::{
+    text::line,
+    url::{OptionError, UrlError},
+};
 
 /// The cause of a failure, shared because one lost connection ends many calls.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -66,7 +69,7 @@ impl Refusal {
 #[non_exhaustive]
 pub enum TransportError {
     /// The target cannot be used for this. Nothing was sent.
-    #[error("the target cannot be used: {reason}")]
+    #[error("the target cannot be used: {}", line(.reason))]
     InvalidTarget {
         /// What is wrong, and what to do.
         reason: String,
@@ -75,7 +78,7 @@ pub enum TransportError {
     #[error(transparent)]
     InvalidUrl(#[from] UrlError),
     /// No driver is there for the URL's scheme. Nothing was sent.
-    #[error("no driver for scheme `{scheme}`: {hint}")]
+    #[error("no driver for scheme `{}`: {}", line(.scheme), line(.hint))]
     UnknownScheme {
         /// The scheme.
         scheme: String,
@@ -86,7 +89,7 @@ pub enum TransportError {
     #[error(transparent)]
     InvalidOption(#[from] OptionError),
     /// An option has a value that cannot be used here, or that contradicts another. Nothing was sent.
-    #[error("option `{option}`: {reason}")]
+    #[error("option `{}`: {}", line(.option), line(.reason))]
     Config {
         /// Name of the option.
         option: String,
@@ -94,13 +97,13 @@ pub enum TransportError {
         reason: String,
     },
     /// The driver cannot do this. Nothing was sent.
-    #[error("this driver does not support it: {what}")]
+    #[error("this driver does not support it: {}", line(.what))]
     Unsupported {
         /// What was asked for.
         what: String,
     },
     /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
-    #[error("{broker} refused {}: {reason}", .refusal.object())]
+    #[error("{} refused {}: {}", line(.broker), .refusal.object(), line(.reason))]
     Refused {
         /// Why.
         refusal: Refusal,
@@ -110,7 +113,7 @@ pub enum TransportError {
         reason: String,
     },
     /// No broker could be reached in time. Nothing was sent.
-    #[error("no connection to {broker} within {waited:?}")]
+    #[error("no connection to {} within {waited:?}", line(.broker))]
     Unreachable {
         /// The hosts that were tried.
         broker: String,
@@ -121,7 +124,7 @@ pub enum TransportError {
         source: Option<Cause>,
     },
     /// The broker takes no messages at the moment (memory or disk alarm), and did not recover in time. Nothing was sent.
-    #[error("the broker accepted no messages for {waited:?}: {reason}")]
+    #[error("the broker accepted no messages for {waited:?}: {}", line(.reason))]
     Blocked {
         /// The broker's reason.
         reason: String,
@@ -143,7 +146,7 @@ pub enum TransportError {
     #[error("the transport was closed before the reply came")]
     ClosedWaiting,
     /// Nobody listens there: the broker handed the message back. It did not run.
-    #[error("nobody listens on {routing_key} (exchange `{exchange}`)")]
+    #[error("nobody listens on {} (exchange `{}`)", line(.routing_key), line(.exchange))]
     Undeliverable {
         /// The exchange it was sent to; empty for the default exchange.
         exchange: String,
@@ -152,7 +155,7 @@ pub enum TransportError {
     },
     /// The broker refused to answer for the message, for example because the queue is full. It may have run all the same:
     /// RabbitMQ says so, too, of what a node had stored that then died, and that runs when the node is back.
-    #[error("the broker did not accept the message for {routing_key}: {reason}")]
+    #[error("the broker did not accept the message for {}: {}", line(.routing_key), line(.reason))]
     Rejected {
         /// The routing key.
         routing_key: String,
@@ -161,7 +164,7 @@ pub enum TransportError {
     },
     /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
     /// exist, the message is larger than the broker's own limit. It did not run, and no other message is affected.
-    #[error("the broker refused the message for {routing_key} (exchange `{exchange}`): {reason}")]
+    #[error("the broker refused the message for {} (exchange `{}`): {}", line(.routing_key), line(.exchange), line(.reason))]
     MessageRefused {
         /// The exchange it was sent to; empty for the default exchange.
         exchange: Box<str>,
@@ -175,7 +178,7 @@ pub enum TransportError {
         may_pass: bool,
     },
     /// A queue or an exchange cannot be declared or consumed.
-    #[error("{object}: {reason}")]
+    #[error("{}: {}", line(.object), line(.reason))]
     Topology {
         /// Which queue or exchange.
         object: String,
@@ -208,13 +211,13 @@ pub enum TransportError {
         source: Option<Cause>,
     },
     /// The queue that the reply was to come to is gone. It may have run.
-    #[error("the reply queue {queue} is gone, and with it the reply")]
+    #[error("the reply queue {} is gone, and with it the reply", line(.queue))]
     ReplyLost {
         /// Name of the queue.
         queue: String,
     },
     /// Something answered, but not with a reply. It ran.
-    #[error("the reply cannot be read: {reason}")]
+    #[error("the reply cannot be read: {}", line(.reason))]
     MalformedReply {
         /// What is wrong with it.
         reason: String,

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{settings::python3_module, text::folded};
+use crate::{
+    settings::python3_module,
+    text::{folded, name},
+};
 
 /// So many characters of the message are shown on the one line of `Display`.
 const SHOWN: usize = 2000;
@@ -184,7 +187,7 @@ pub fn is_timed_out(module: &str, class: &str) -> bool {
 impl fmt::Display for Failure {
     /// One line; the message itself may have more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}: {}", self.module, self.class, folded(&self.message, SHOWN))
+        write!(f, "{}.{}: {}", name(&self.module), name(&self.class), folded(&self.message, SHOWN))
     }
 }
 
@@ -231,5 +234,6 @@ mod tests {
     #[test]
     fn the_line_has_no_line_breaks() {
         assert_eq!(Failure::builtin("ValueError", "two\nlines").to_string(), "builtins.ValueError: two lines");
+        assert_eq!(Failure::new("a\n", "b\u{1b}", "c").to_string(), r"a\n.b\u{1b}: c");
     }
 }

@@ -22,6 +22,7 @@ pub mod deadline;
 pub mod error;
 pub mod events;
 pub mod failure;
+pub mod limit;
 pub mod listener;
 pub mod message;
 pub mod options;

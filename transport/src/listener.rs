@@ -172,11 +172,12 @@ pub trait ReplySink: Send + Sync {
         None
     }
 
-    /// Sends the reply, tries again while the caller can still be waiting, and returns when the broker has it.
+    /// Sends the reply and returns when the broker has it. One that its reply queue alone does not take may be held aside and
+    /// tried again while the caller can still be waiting; this returns at once then, because its server has others to answer.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if it could not be delivered in that time.
+    /// [`TransportError`] if it could not be delivered, and is not held.
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError>;
 }
 

@@ -3,6 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use tracing;
+
 pub use crate::{failure::Failure, settings::RemoteError};
 
 /// The module of a failure, as Python 3 calls it.

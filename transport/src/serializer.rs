@@ -11,11 +11,13 @@ use crate::{
     context::Context,
     error::TransportError,
     failure::Failure,
+    limited,
     listener::{Caller, Delivery, Listener, Replier, ReplySink},
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
     payload::Payload,
     target::Target,
+    text::chain,
     transport::{PendingReply, Transport},
     wrap::{Wrap, wrap},
 };
@@ -218,7 +220,8 @@ impl<M: Readable> Listener<M> for Reading<M> {
                     return Ok(delivery);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a message was refused that the serializer cannot read");
+                    let reason = chain(&*error).to_string();
+                    limited!(warn, "a message was refused that the serializer cannot read", error = reason);
                     delivery.settle.reject();
                     if let Some(replier) = delivery.replier {
                         let failure = Failure::builtin("ValueError", format!("the serializer cannot read it: {error}"));

@@ -1,4 +1,8 @@
-//! What error messages are made of: foreign text on one line, a chain of causes, the nearest known name.
+//! What error messages and logs are made of: foreign text on one line, a chain of causes, the nearest known name.
+//!
+//! Text of a broker or a peer may hold line breaks, escape sequences of terminals and characters that reorder what is shown,
+//! and forge lines of a log. Prose goes through [`one_line`], names go through [`name`], and errors pass whatever was given
+//! to them through [`line`] when they are shown.
 
 use std::{borrow::Cow, error::Error, fmt};
 
@@ -7,6 +11,59 @@ pub const FOREIGN_TEXT: usize = 500;
 
 /// So many characters of one error in a [`chain`].
 const LINK: usize = 4000;
+
+/// So many characters of a foreign [`name`].
+pub const FOREIGN_NAME: usize = 80;
+
+/// Whether a character may stand in a log as it is: no control character, none that hides or reorders text, and of white
+/// space the space alone.
+fn is_plain(c: char) -> bool {
+    if c.is_ascii() {
+        return (' '..='~').contains(&c);
+    }
+    let invisible = matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    !(invisible || c.is_whitespace() || c.is_control())
+}
+
+/// Foreign text with what must not stand in a log escaped as in Rust (`\n`, `\u{1b}`), and cut after `longest` characters.
+///
+/// ```
+/// use oxlo_transport::text::printable;
+///
+/// assert_eq!(printable("echo\n2026 ERROR \u{1b}[31m", 80), r"echo\n2026 ERROR \u{1b}[31m");
+/// assert_eq!(printable("echo", 2), "ec..");
+/// ```
+#[must_use]
+pub fn printable(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len().min(longest) + 16);
+    for (at, c) in text.chars().enumerate() {
+        if at == longest {
+            line.push_str("..");
+            break;
+        }
+        if is_plain(c) {
+            line.push(c);
+        } else {
+            line.extend(c.escape_default());
+        }
+    }
+    Cow::Owned(line)
+}
+
+/// A name that a peer chose (of a method, a namespace, a queue), as [`printable`] text of at most 80 characters.
+#[must_use]
+pub fn name(text: &str) -> Cow<'_, str> {
+    printable(text, FOREIGN_NAME)
+}
+
+/// What an error was given to show, as [`printable`] text of at most 4000 characters.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    printable(text, LINK)
+}
 
 /// Foreign text (of a broker, a peer, an operating system) on one line: runs of white space and control characters
 /// become one space, and what is longer than 500 characters is cut.
@@ -31,7 +88,7 @@ pub fn folded(text: &str, longest: usize) -> Cow<'_, str> {
         let plain = text.chars().all(|c| {
             let double = c == ' ' && before == ' ';
             before = c;
-            !double && (c == ' ' || !(c.is_whitespace() || c.is_control()))
+            !double && is_plain(c)
         });
         plain && !text.ends_with(' ')
     };
@@ -39,7 +96,7 @@ pub fn folded(text: &str, longest: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len().min(4 * longest));
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text.split(|c: char| c == ' ' || !is_plain(c)).filter(|word| !word.is_empty());
     let mut left = longest;
     for word in words {
         if !line.is_empty() {
@@ -148,10 +205,51 @@ mod tests {
             ("a  b", "a b"),
             ("tail ", "tail"),
             ("\u{2028}separated\u{85}", "separated"),
+            ("\u{202e}desrever\u{2066}", "desrever"),
         ] {
             assert_eq!(one_line(text), line, "{text:?}");
         }
         assert!(matches!(one_line("plain text"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn names_are_escaped_and_cut() {
+        for (text, shown) in [
+            ("", ""),
+            ("plain \u{e9}\u{6f22} \u{1f600}", "plain \u{e9}\u{6f22} \u{1f600}"),
+            ("a\r\nb\t", r"a\r\nb\t"),
+            ("\u{1b}]0;x\u{7}\u{9b}31m", r"\u{1b}]0;x\u{7}\u{9b}31m"),
+            ("\u{202e}x\u{2028}y\u{feff}", r"\u{202e}x\u{2028}y\u{feff}"),
+        ] {
+            assert_eq!(name(text), shown, "{text:?}");
+        }
+        assert!(matches!(name("echo"), Cow::Borrowed(_)));
+        assert_eq!(name(&"\n".repeat(1_000_000)).len(), FOREIGN_NAME * 2 + 2);
+        assert_eq!(line(&"\u{1b}".repeat(1_000_000)).len(), LINK * 6 + 2);
+    }
+
+    #[test]
+    fn no_error_shows_a_control_character() {
+        let foreign = || "forged\n2026 ERROR \u{1b}[31m \u{202e}".to_owned();
+        let errors: [TransportError; 6] = [
+            TransportError::InvalidTarget { reason: foreign() },
+            TransportError::Rejected { routing_key: foreign(), reason: foreign() },
+            TransportError::MessageRefused {
+                exchange: foreign().into(),
+                routing_key: foreign().into(),
+                code: foreign().into(),
+                reason: foreign().into(),
+                may_pass: false,
+            },
+            TransportError::ReplyLost { queue: foreign() },
+            TransportError::MalformedReply { reason: foreign() },
+            TransportError::Topology { object: foreign(), reason: foreign() },
+        ];
+        for error in errors {
+            for shown in [error.to_string(), format!("{error:?}")] {
+                assert!(shown.contains("forged") && shown.chars().all(is_plain), "{shown:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@
 use tracing::Span;
 
 use crate::context::Context;
+#[cfg(feature = "opentelemetry")]
+use crate::text::one_line;
 
 /// The entry of a context that names trace and span.
 pub const TRACEPARENT: &str = "traceparent";
@@ -50,7 +52,7 @@ pub fn adopt(span: &Span, context: &Context) {
     if let Some(remote) = context.get_str(TRACEPARENT).and_then(|text| parse(text, context.get_str(TRACESTATE))) {
         let parent = opentelemetry::Context::new().with_remote_span_context(remote);
         if let Err(error) = span.set_parent(parent) {
-            tracing::debug!(%error, "the caller's trace cannot be continued");
+            tracing::debug!(error = %one_line(&error.to_string()), "the caller's trace cannot be continued");
         }
     }
 }

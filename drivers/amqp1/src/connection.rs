@@ -23,9 +23,10 @@ pub(crate) use oxlo_driver_net::link::{Role, connected};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
     socket::{Peer, connect},
+    text::keep_secret,
     tls::Tls,
 };
-use oxlo_transport::{TransportError, parts::supervisor::Failover};
+use oxlo_transport::{TransportError, limited, parts::supervisor::Failover, text};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
     time::{Instant, timeout},
@@ -185,7 +186,7 @@ impl Connected {
         if self.ended.is_cancelled() {
             debug!(%address, %cause, "a link or session was lost with its connection; retrying");
         } else {
-            warn!(%address, %cause, "a link or session failed; retrying");
+            limited!(warn, "a link or session failed; retrying", %address, %cause);
         }
     }
 
@@ -261,6 +262,7 @@ impl Dialler for Fe2o3 {
         let guard = KillOnDrop(Some(stream.handle()));
         let profile = match &host.login {
             Some(login) => {
+                keep_secret(&login.user, login.password.expose());
                 SaslProfile::Plain { username: login.user.clone(), password: login.password.expose().to_owned() }
             }
             None => SaslProfile::Anonymous,
@@ -300,7 +302,7 @@ impl Dialler for Fe2o3 {
             pool: Pool::default(),
             managers: Semaphore::new(MANAGERS),
         });
-        debug!(broker = %host.place(), product = connected.product(), "opened");
+        debug!(broker = %host.place(), product = connected.product().map(text::name).as_deref(), "opened");
         guard.defuse();
         Ok((connected, Open { handle: connection, stream: handle, orders }))
     }

@@ -12,25 +12,19 @@ use fe2o3_amqp::{
         primitives::Symbol,
     },
 };
-use oxlo_driver_net::link::AttemptError;
-use oxlo_transport::{TransportError, error::Refusal, text::one_line};
+use oxlo_driver_net::{link::AttemptError, text};
+use oxlo_transport::{TransportError, error::Refusal};
 
 use crate::{config::Host, stream};
 
-/// What fe2o3-amqp or the broker said, as one sentence.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Said(pub(crate) String);
-
-impl Said {
-    fn of(error: &impl std::fmt::Display) -> Self {
-        Self(one_line(&error.to_string()).into_owned())
-    }
+/// What fe2o3-amqp says, which may quote the broker.
+pub(crate) fn shown(error: &impl std::fmt::Display) -> String {
+    text::said(&error.to_string())
 }
 
 /// A link, a session or a connection that went, for whoever waits for what it was needed for.
 pub(crate) fn lost(cause: String) -> TransportError {
-    TransportError::ConnectionLost { source: Some(Arc::new(Said(cause))) }
+    TransportError::ConnectionLost { source: Some(Arc::new(text::Said::of(&cause))) }
 }
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
@@ -68,7 +62,7 @@ pub(crate) fn from_open(
             format!("the broker answers with the protocol header {}", header.escape_ascii()),
         ),
         OpenError::RemoteClosedWithError(error) => closed(host, hostname, waited, error),
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said::of(error)))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&error.to_string())))),
     }
 }
 
@@ -79,7 +73,7 @@ pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, 
         BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
             closed(host, hostname, waited, error)
         }
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(Said::of(error)))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&error.to_string())))),
     }
 }
 
@@ -101,7 +95,7 @@ fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definit
                 None => format!("the virtual host is not open to us: {}", said(error)),
             },
         ),
-        _ => AttemptError::passing(host.place(), waited, Some(Arc::new(Said(said(error))))),
+        _ => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&said(error))))),
     }
 }
 
@@ -124,11 +118,11 @@ fn passing(error: &definitions::Error) -> Option<(Refusal, &'static str)> {
 pub(crate) fn said(error: &definitions::Error) -> String {
     let condition = match &error.condition {
         ErrorCondition::AmqpError(condition) => format!("{condition:?}"),
-        ErrorCondition::Custom(symbol) => one_line(&symbol.to_string()).into_owned(),
+        ErrorCondition::Custom(symbol) => text::said(&symbol.to_string()),
         other => format!("{other:?}"),
     };
     match &error.description {
-        Some(text) => format!("{condition}: {}", one_line(text)),
+        Some(told) => format!("{condition}: {}", text::said(told)),
         None => condition,
     }
 }
@@ -153,7 +147,7 @@ pub(crate) fn begin_refused(error: &BeginError) -> Refused {
             Refused::Missing(reason) | Refused::Gone(reason) => Refused::Denied(reason),
             refused => refused,
         },
-        error => Refused::Lost(error.to_string()),
+        error => Refused::Lost(shown(error)),
     }
 }
 
@@ -168,7 +162,7 @@ fn refused(error: &definitions::Error) -> Refused {
 fn stopped(reason: &SessionStopReason) -> Refused {
     match reason {
         SessionStopReason::RemoteEndedWithError(error) => refused(error),
-        reason => Refused::Lost(format!("{reason:?}")),
+        reason => Refused::Lost(shown(&format_args!("{reason:?}"))),
     }
 }
 
@@ -178,7 +172,7 @@ pub(crate) fn sender_refused(error: &SenderAttachError) -> Refused {
         SenderAttachError::SessionStopped(reason) => stopped(reason),
         // How a broker refuses with fe2o3-amqp not finding the reason: an attach without target, then a detach.
         SenderAttachError::IncomingTargetIsNone => Refused::Gone("the broker attached no target".to_owned()),
-        error => Refused::Lost(error.to_string()),
+        error => Refused::Lost(shown(error)),
     }
 }
 
@@ -187,7 +181,7 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
         ReceiverAttachError::RemoteClosedWithError(error) => refused(error),
         ReceiverAttachError::SessionStopped(reason) => stopped(reason),
         ReceiverAttachError::IncomingSourceIsNone => Refused::Denied("the broker attached no source".to_owned()),
-        error => Refused::Lost(error.to_string()),
+        error => Refused::Lost(shown(error)),
     }
 }
 
@@ -212,7 +206,7 @@ pub(crate) enum Unknown {
 
 /// What the end of a link means for a message on its way.
 pub(crate) fn unknown(error: &SendError) -> Unknown {
-    let SendError::LinkStateError(state) = error else { return Unknown::Lost(error.to_string()) };
+    let SendError::LinkStateError(state) = error else { return Unknown::Lost(shown(error)) };
     let (LinkStateError::RemoteDetachedWithError(told)
     | LinkStateError::RemoteClosedWithError(told)
     | LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(told))) = state
@@ -252,7 +246,7 @@ pub(crate) fn link_end(error: &LinkStateError) -> String {
     match error {
         LinkStateError::RemoteDetachedWithError(error) | LinkStateError::RemoteClosedWithError(error) => said(error),
         LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(error)) => said(error),
-        error => error.to_string(),
+        error => shown(error),
     }
 }
 

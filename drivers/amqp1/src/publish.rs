@@ -6,23 +6,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{patience::Patience, room::Room};
+use oxlo_driver_net::{patience::Patience, room::Room, text::Said};
 use oxlo_transport::{
     TransportError,
     error::Cause,
+    limited,
     parts::{
         backoff::Backoff,
         telemetry::{Destination, publishing},
     },
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     config::Config,
     connection::{Connected, Link, LinkState, unreachable_after},
     consume::Failed,
-    error::{self, Said, Unknown},
+    error::{self, Unknown},
     management::{self, Need},
     message::Outgoing,
     sender::{Awaited, Senders, Unsent},
@@ -46,6 +47,11 @@ impl Publisher {
     pub(crate) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
         let senders = Senders::new(config.sender_idle);
         Self { config, link, senders, room: Room::default() }
+    }
+
+    /// Whether there is a connection.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(&*self.link.state().borrow(), LinkState::Up(_))
     }
 
     /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
@@ -109,7 +115,7 @@ impl Publisher {
                         Ok(outcome) if error::outcome(address, &outcome)? => return Ok(()),
                         Ok(_) => return undeliverable(),
                         Err(Unknown::Refused { code, reason }) if alone => {
-                            warn!(%address, %reason, "the broker refused a message");
+                            limited!(warn, "the broker refused a message", %address, %reason);
                             return Err(error::message_refused(address, code, reason));
                         }
                         Err(Unknown::Refused { reason, .. }) => {
@@ -118,7 +124,7 @@ impl Publisher {
                             continue;
                         }
                         Err(Unknown::Lost(cause)) => {
-                            let source: Option<Cause> = Some(Arc::new(Said(cause)));
+                            let source: Option<Cause> = Some(Arc::new(Said::of(&cause)));
                             return Err(TransportError::ConnectionLost { source });
                         }
                     }
@@ -153,7 +159,7 @@ impl Publisher {
             let cause = match timeout_at(patience.deadline, management::make(&connected, needs)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => {
-                    warn!(%error, "the broker refused to declare what a message needs");
+                    limited!(warn, "the broker refused to declare what a message needs", %error);
                     return Err(error);
                 }
                 Ok(Err(Failed::Lost(cause))) => cause,

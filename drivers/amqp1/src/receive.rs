@@ -17,7 +17,7 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
-use oxlo_transport::{Delivery, Settle, Settlement, parts::duplicates, wire::envelope::Poison};
+use oxlo_transport::{Delivery, Settle, Settlement, limited, parts::duplicates, text, wire::envelope::Poison};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -267,7 +267,8 @@ impl<R: Reader> LinkTask<R> {
         let ((redelivered, redeliveries, not_before), name, kept, read) = match redelivered_and_read {
             Ok(read) => read,
             Err(poison) => {
-                warn!(%poison, cause = std::error::Error::source(&poison), "a message was rejected that cannot be read");
+                let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());
+                limited!(warn, "a message was rejected that cannot be read", %poison, cause);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
                 self.reject(info).await?;
                 return self.top_up().await;

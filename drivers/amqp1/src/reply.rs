@@ -16,11 +16,12 @@ use fe2o3_amqp::{
 use futures_util::FutureExt;
 use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
-    TransportError,
+    TransportError, limited,
     parts::{
         backoff::Backoff,
         pending::{PendingCalls, ReplyPart},
     },
+    text,
     wire::{amqp1, json::Limits},
 };
 use tokio::{
@@ -258,7 +259,7 @@ impl Keeper {
     async fn serve(&self, up: &Connected, receiver: &mut Receiver) -> Option<String> {
         let ended = |error| match error {
             RecvError::LinkStateError(state) => error::link_end(&state),
-            error => error.to_string(),
+            error => error::shown(&error),
         };
         let mut left = self.credit;
         let mut taken = Vec::new();
@@ -281,7 +282,7 @@ impl Keeper {
                 next = (left > self.credit / 2).then(|| receiver.recv().now_or_never()).flatten();
             }
             if let Err(error) = receiver.accept_all(taken.drain(..)).await {
-                return Some(error.to_string());
+                return Some(error::shown(&error));
             }
             if left <= self.credit / 2 {
                 left = self.credit;
@@ -298,13 +299,13 @@ impl Keeper {
         let incoming = match receive::read(body, self.limits.max_bytes) {
             Ok(incoming) => incoming,
             Err(poison) => {
-                warn!(%poison, "a reply was dropped that cannot be read");
+                limited!(warn, "a reply was dropped that cannot be read", %poison);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
                 return;
             }
         };
         let Some(Id::String(message_id)) = incoming.correlation_id else {
-            warn!("a reply was dropped that does not say which call it is for");
+            limited!(warn, "a reply was dropped that does not say which call it is for");
             metrics::counter!("oxlo_poison_total", "kind" => "missing_key").increment(1);
             return;
         };
@@ -314,7 +315,7 @@ impl Keeper {
             Some(Err(reason)) => self.pending.fail(&message_id, TransportError::MalformedReply { reason }),
         };
         if !awaited {
-            debug!(%message_id, "a reply came that nobody waits for");
+            debug!(message_id = %text::name(&message_id), "a reply came that nobody waits for");
             metrics::counter!("oxlo_late_replies_total").increment(1);
         }
     }

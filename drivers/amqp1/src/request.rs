@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use oxlo_driver_net::{
+    held::{HeldReplies, HeldReply, Kind, Standing},
     lateness::{self, Lateness},
     patience::Patience,
 };
@@ -13,6 +14,7 @@ use oxlo_transport::{
     wire::{amqp1, envelope::Poison, json::Limits},
 };
 use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +28,10 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long a reply is tried whose caller did not say how long it waits: oslo's `default_reply_timeout`.
 const REPLY_LIMIT: Duration = Duration::from_secs(30);
+/// How long one address may keep a reply from its server's other callers: it may give no credit, or never answer.
+const FIRST_TRY: Duration = Duration::from_secs(1);
+/// How long an address is tried that took a reply before.
+pub(crate) const HELD_FOR: Duration = Duration::from_secs(60);
 /// The longest address that is answered to.
 const LONGEST: usize = 1024;
 
@@ -33,6 +39,7 @@ const LONGEST: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct RequestReader {
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) held: Arc<HeldReplies<Unsent>>,
     pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) max_size: usize,
@@ -66,6 +73,7 @@ impl Reader for RequestReader {
                 let interval = inbound.heartbeat_interval;
                 let answer = Answer {
                     publisher: self.publisher.clone(),
+                    held: self.held.clone(),
                     address,
                     message_id,
                     interval,
@@ -89,6 +97,7 @@ fn is_reply_address(address: &str, profile: Profile) -> bool {
 /// Answers one call.
 struct Answer {
     publisher: Arc<Publisher>,
+    held: Arc<HeldReplies<Unsent>>,
     address: String,
     message_id: Id,
     interval: Option<Duration>,
@@ -114,42 +123,112 @@ impl ReplySink for Answer {
         self.publisher.send_heartbeat(&self.address, &mut beat, &Patience::new(interval, Retry::Forever)).await
     }
 
+    /// Sends the reply once, and again only while the connection itself is lost: what its address alone does not take is
+    /// held aside and costs nobody else anything.
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
-        let unwritable = |error: serde_json::Error| TransportError::MalformedReply {
-            reason: format!("it cannot be written: {error}"),
-        };
-        let mut json = amqp1::encode_reply(&reply).map_err(unwritable)?;
+        let mut json = amqp1::encode_reply(&reply).map_err(|error| unwritable(&error))?;
         if json.len() > self.max_size {
             let reason = format!("the reply has {} bytes, the limit is {}", json.len(), self.max_size);
-            let failure = Reply::Failure(Box::new(Failure::builtin("OverflowError", reason)));
-            json = amqp1::encode_reply(&failure).map_err(unwritable)?;
+            json = refusal("OverflowError", reason)?;
+        }
+        match self.held.standing(&self.address) {
+            Standing::Open => {}
+            Standing::Waiting => return self.hold(json, Kind::Stranger),
+            Standing::Gone => return Err(self.undeliverable()),
         }
         let begun = Instant::now();
         let give_up = self.deadline.unwrap_or(begun + REPLY_LIMIT).max(begun + AGAIN);
-        let patience = Patience { begun, deadline: give_up, retry: Retry::Forever };
         let mut message = message::reply(&self.address, Some(&json), &self.message_id, None);
-        let mut told = false;
+        let (mut told, mut kind) = (false, Kind::Stranger);
         loop {
-            match self.publisher.send(&self.address, &mut message, true, &patience).await {
-                // A reply that comes twice finds nobody waiting the second time.
-                Err(TransportError::ConnectionLost { .. } | TransportError::Rejected { .. })
-                    if Instant::now() + AGAIN < give_up =>
+            let now = Instant::now();
+            let patience = Patience { begun, deadline: give_up.min(now + FIRST_TRY), retry: Retry::Forever };
+            let failed = match self.publisher.send(&self.address, &mut message, true, &patience).await {
+                Ok(()) => {
+                    self.held.arrived(&self.address);
+                    return Ok(());
+                }
+                Err(failed) => failed,
+            };
+            match failed {
+                TransportError::Undeliverable { .. } => return Err(self.undeliverable()),
+                // It was sent. A router tells the outcome when the caller has settled, which may be never.
+                TransportError::Unconfirmed { .. } => {
+                    debug!(address = %self.address, %failed, "nothing says yet that a reply arrived");
+                    return Ok(());
+                }
+                TransportError::ConnectionLost { .. } | TransportError::Unreachable { .. }
+                    if !self.publisher.is_up() && Instant::now() + AGAIN < give_up =>
                 {
+                    // A reply that comes twice finds nobody waiting the second time.
+                    kind = Kind::Known;
                     sleep_until(Instant::now() + AGAIN).await;
                 }
-                Err(undeliverable @ TransportError::Undeliverable { .. }) => {
-                    metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
-                    return Err(undeliverable);
+                TransportError::ConnectionLost { .. }
+                | TransportError::Unreachable { .. }
+                | TransportError::Rejected { .. }
+                | TransportError::Blocked { .. } => {
+                    debug!(address = %self.address, %failed, "an address does not take a reply, which is tried again");
+                    return self.hold(json, kind);
                 }
                 // The caller learns why at once, if only its own reply is what the broker refuses.
-                Err(refused @ (TransportError::MessageRefused { .. } | TransportError::Topology { .. })) if !told => {
+                TransportError::MessageRefused { .. } | TransportError::Topology { .. } if !told => {
                     told = true;
-                    let failure = Failure::builtin("RuntimeError", format!("the reply was refused: {refused}"));
-                    let json = amqp1::encode_reply(&Reply::Failure(Box::new(failure))).map_err(unwritable)?;
+                    json = refusal("RuntimeError", format!("the reply was refused: {failed}"))?;
                     message = message::reply(&self.address, Some(&json), &self.message_id, None);
                 }
-                outcome => return outcome,
+                failed => return Err(failed),
             }
+        }
+    }
+}
+
+impl Answer {
+    /// Leaves a reply to those that wait for their address.
+    #[allow(clippy::unnecessary_wraps, reason = "it ends as a reply does that is delivered")]
+    fn hold(&self, json: String, kind: Kind) -> Result<(), TransportError> {
+        let (publisher, message_id) = (self.publisher.clone(), self.message_id.clone());
+        let unsent = Unsent { publisher, address: self.address.as_str().into(), message_id, json };
+        self.held.hold(&self.address, unsent, self.deadline, kind);
+        Ok(())
+    }
+
+    fn undeliverable(&self) -> TransportError {
+        metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
+        TransportError::Undeliverable { exchange: String::new(), routing_key: self.address.clone() }
+    }
+}
+
+/// The failure in place of a reply that cannot be sent.
+fn refusal(class: &str, reason: String) -> Result<String, TransportError> {
+    let failure = Reply::Failure(Box::new(Failure::builtin(class, reason)));
+    amqp1::encode_reply(&failure).map_err(|error| unwritable(&error))
+}
+
+fn unwritable(error: &serde_json::Error) -> TransportError {
+    TransportError::MalformedReply { reason: format!("it cannot be written: {error}") }
+}
+
+/// A reply that waits for its address.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    publisher: Arc<Publisher>,
+    address: Box<str>,
+    message_id: Id,
+    json: String,
+}
+
+impl HeldReply for Unsent {
+    fn size(&self) -> usize {
+        self.json.len() + self.address.len()
+    }
+
+    async fn send(&self, patience: &Patience) -> Result<(), TransportError> {
+        let mut message = message::reply(&self.address, Some(&self.json), &self.message_id, None);
+        match self.publisher.send(&self.address, &mut message, true, patience).await {
+            // It was sent, and sent again it would only take more room.
+            Err(TransportError::Unconfirmed { .. }) => Ok(()),
+            sent => sent,
         }
     }
 }

@@ -8,13 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oxlo_driver_net::patience::Patience;
-use oxlo_transport::{Deferral, Retry, Settle, Settlement, parts::deferral::Way};
+use oxlo_transport::{Deferral, Retry, Settle, Settlement, limited, parts::deferral::Way};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
 };
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 use crate::{
     message::{self, Id, Incoming},
@@ -80,7 +79,7 @@ impl Kept {
         match publisher.send(address, &mut copy, true, &Patience::new(LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {
-                warn!(%error, %address, "a message could not be sent behind the others at its address, and goes back");
+                limited!(warn, "a message could not be sent behind the others at its address, and goes back", %error, %address);
                 sleep(PAUSE).await;
                 settle.requeue();
             }

@@ -14,14 +14,14 @@ use fe2o3_amqp::{
     link::{SendError, delivery::DeliveryFut},
     types::messaging::Outcome,
 };
-use oxlo_transport::TransportError;
+use oxlo_transport::{TransportError, limited};
 use tokio::{
     runtime::Handle,
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, trace, warn};
+use tracing::{debug, trace};
 
 use crate::{
     connection::Connected,
@@ -195,7 +195,7 @@ impl ToAddress {
                 }
                 Err(error) if is_new => return Err(Unsent::Passing(cause(&error))),
                 // It ended since it was used last.
-                Err(error) => debug!(address = %self.address, %error, "a link that sends has ended"),
+                Err(error) => debug!(address = %self.address, error = cause(&error), "a link that sends has ended"),
             }
         }
     }
@@ -249,7 +249,7 @@ impl ToAddress {
                 Unsent::Refused(TransportError::Undeliverable { exchange, routing_key })
             }
             Refused::Denied(reason) => {
-                warn!(%address, %reason, "the broker refused a link that sends");
+                limited!(warn, "the broker refused a link that sends", %address, %reason);
                 Unsent::Refused(TransportError::Topology { object: format!("address `{address}`"), reason })
             }
             Refused::Lost(cause) => Unsent::Passing(cause),
@@ -360,7 +360,7 @@ impl<M: Future + Send + Unpin + 'static> Drop for Awaited<M> {
 fn cause(error: &SendError) -> String {
     match error {
         SendError::LinkStateError(state) => error::link_end(state),
-        error => error.to_string(),
+        error => error::shown(error),
     }
 }
 

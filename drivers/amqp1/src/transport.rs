@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use oxlo_driver_net::{
+    held::HeldReplies,
     lateness::{Lateness, stamped_id},
     link::close,
     options::load,
@@ -31,7 +32,7 @@ use crate::{
     publish::Publisher,
     receive::Duplicates,
     reply::ReplyLink,
-    request::{NotificationReader, RequestReader},
+    request::{HELD_FOR, NotificationReader, RequestReader, Unsent},
 };
 
 /// The driver for `amqp://` and `amqps://` (TLS).
@@ -61,6 +62,7 @@ struct Amqp1Transport {
     pending: PendingCalls,
     reply_link: OnceLock<ReplyLink>,
     duplicates: Arc<Duplicates>,
+    held: Arc<HeldReplies<Unsent>>,
     lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
 }
@@ -89,6 +91,7 @@ impl Amqp1Transport {
             pending: PendingCalls::new(),
             reply_link: OnceLock::new(),
             duplicates: Arc::default(),
+            held: Arc::new(HeldReplies::new(HELD_FOR)),
             lateness: Arc::default(),
             state,
         })
@@ -263,6 +266,7 @@ impl Transport for Amqp1Transport {
         let places = self.addresses.rpc_server(on, &options.scope)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
+            held: self.held.clone(),
             lateness: self.lateness.clone(),
             limits: self.limits(),
             max_size: self.settings.max_message_size,
@@ -308,6 +312,7 @@ impl Transport for Amqp1Transport {
 
     async fn close(&self) {
         self.pending.close();
+        self.held.close().await;
         self.publisher.flush().await;
         if let Some(reply_link) = self.reply_link.get() {
             reply_link.close().await;

@@ -87,6 +87,31 @@ async fn proton(arguments: &[&str]) -> (PythonPeer, Arc<dyn Transport>) {
     (broker, connected.unwrap())
 }
 
+/// Row 61: replies to an address without credit hold up a server for a moment, and no stop waits for them.
+#[tokio::test]
+async fn replies_that_nobody_takes_hold_up_no_server() {
+    const CALLS: usize = 20;
+    let (_broker, client) = proton(&[]).await;
+    let on = Target::topic("astray").server("one");
+    let mut listener = client.listen(&on, &ListenOptions::new()).await.unwrap();
+    let options = CallOptions::new().with_timeout(Duration::from_secs(600));
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        calls.push(client.start(&on, request(), &options).await.unwrap());
+    }
+    let begun = Instant::now();
+    for _ in 0..CALLS {
+        let delivery = listener.recv().await.unwrap();
+        delivery.settle.ack();
+        delivery.replier.unwrap().reply(Reply::Result(delivery.message.args)).await.unwrap();
+    }
+    assert!(begun.elapsed() < SOON, "{CALLS} replies held up their server for {:?}", begun.elapsed());
+    let begun = Instant::now();
+    listener.close().await;
+    client.close().await;
+    assert!(begun.elapsed() < SOON, "closing took {:?}", begun.elapsed());
+}
+
 /// An attach without answer ends in time, and says so; who sends elsewhere does not notice.
 #[tokio::test]
 async fn an_attach_that_is_not_answered_ends_at_the_deadline() {

@@ -10,7 +10,6 @@ use oxlo_transport::{
         supervisor::{Next, Start, Supervisor},
         telemetry::connecting,
     },
-    text::one_line,
 };
 use tokio::{
     sync::watch,
@@ -22,6 +21,7 @@ use tracing::{debug, info, warn};
 use crate::{
     link::{ATTEMPT_LIMIT, AttemptError, Dialler, Down, LinkState, Plan},
     outage::Outage,
+    text::{chain, said},
 };
 
 /// How long a broker that refused us for good is left alone.
@@ -123,10 +123,11 @@ impl<D: Dialler> Keeper<D> {
                         self.dialler.farewell(&session, custody).await;
                         break;
                     };
+                    let cause = said(&cause);
                     warn!(broker, role, cause, "connection lost");
                     metrics::counter!("oxlo_connections_lost_total", "role" => role).increment(1);
                     self.dialler.abandon(&session, custody);
-                    let cause = LostBecause(one_line(&cause).into_owned());
+                    let cause = LostBecause(cause);
                     let cause = TransportError::ConnectionLost { source: Some(Arc::new(cause)) };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
                     news.mark_unchanged();
@@ -137,7 +138,7 @@ impl<D: Dialler> Keeper<D> {
                 Err(failed) => {
                     attempts += 1;
                     let cause = failed.error;
-                    debug!(broker, role, %cause, source = ?std::error::Error::source(&cause), "no connection");
+                    debug!(broker, role, reason = chain(&cause), "no connection");
                     outage.failed(&broker, &cause);
                     unreachable = !failed.permanent;
                     next = if failed.nobody {

@@ -1,6 +1,12 @@
-//! Errors as one line of text, for states and logs.
+//! Errors and what brokers say as one line of text, for states and logs.
 
-use std::{error::Error, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    error::Error,
+    fmt::Write as _,
+    sync::{PoisonError, RwLock},
+};
 
 use oxlo_transport::text::one_line;
 
@@ -16,6 +22,53 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     one_line(&text).into_owned()
 }
 
+/// How many passwords are known at most.
+const SECRETS_MOST: usize = 64;
+/// A shorter one would be found in any text.
+const SECRET_LEAST: usize = 4;
+
+static SECRETS: RwLock<VecDeque<Box<str>>> = RwLock::new(VecDeque::new());
+
+/// From now on [`said`] leaves out a password, unless it is the name of its user, which is no secret.
+pub fn keep_secret(user: &str, password: &str) {
+    let known = |secrets: &VecDeque<Box<str>>| secrets.iter().any(|secret| **secret == *password);
+    if password.len() < SECRET_LEAST
+        || password == user
+        || known(&SECRETS.read().unwrap_or_else(PoisonError::into_inner))
+    {
+        return;
+    }
+    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    if secrets.len() >= SECRETS_MOST {
+        secrets.pop_front();
+    }
+    secrets.push_back(password.into());
+}
+
+/// What a broker says, on one line, without the passwords that it was sent.
+#[must_use]
+pub fn said(text: &str) -> String {
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut told = Cow::Borrowed(text);
+    for secret in secrets.iter().filter(|secret| text.contains(&***secret)) {
+        told = told.replace(&**secret, "***").into();
+    }
+    one_line(&told).into_owned()
+}
+
+/// What a broker said, as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl Said {
+    /// The text, as [`said`] shows it.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(said(text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{io, sync::Arc, time::Duration};
@@ -23,6 +76,18 @@ mod tests {
     use oxlo_transport::TransportError;
 
     use super::*;
+
+    #[test]
+    fn a_broker_does_not_make_us_print_our_password() {
+        keep_secret("nova", "tooth/fairy");
+        keep_secret("guest", "guest");
+        keep_secret("x", "abc");
+        let told = said("no user nova with\npassword tooth/fairy, tooth/fairy! guest abc\u{1b}[0m");
+        assert_eq!(told, "no user nova with password ***, ***! guest abc [0m");
+        assert_eq!(Said::of("tooth/fairy").to_string(), "***");
+        (0..1000).for_each(|number| keep_secret("x", &format!("password-{number}")));
+        assert_eq!(SECRETS.read().unwrap_or_else(PoisonError::into_inner).len(), SECRETS_MOST);
+    }
 
     #[test]
     fn causes_follow_on_one_line() {

@@ -14,14 +14,14 @@ pub(crate) use oxlo_driver_net::link::{Down, Role, connected as session};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
     socket::{Peer, connect},
+    text::{keep_secret, said},
     tls::Tls,
 };
-use oxlo_transport::{TransportError, parts::telemetry::BlockedTime, text::one_line};
+use oxlo_transport::{TransportError, limited, parts::telemetry::BlockedTime};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
-use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -145,6 +145,7 @@ impl Dialler for Lapin {
         let Some(host) = self.config.hosts.get(host) else {
             return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
         };
+        keep_secret(&host.user, host.password.expose());
         let peer = Peer {
             host: host.name.clone(),
             port: host.port,
@@ -238,17 +239,17 @@ async fn watch_over(
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
-                    let reason = one_line(&reason).into_owned();
-                    warn!(reason, "the broker takes no messages");
+                    let reason = said(&reason);
+                    limited!(warn, "the broker takes no messages", reason);
                     blocked.send_replace(Some(reason.into()));
                     blocked_time.begin();
                 }
                 Some(Event::ConnectionUnblocked) => {
-                    info!("the broker takes messages again");
+                    limited!(info, "the broker takes messages again");
                     blocked.send_replace(None);
                     blocked_time.end();
                 }
-                Some(Event::Error(error)) => broker_said = Some(one_line(&error.to_string()).into_owned()),
+                Some(Event::Error(error)) => broker_said = Some(said(&error.to_string())),
                 Some(_) => {}
                 None => return broker_said.unwrap_or_else(|| "the connection ended".to_owned()),
             },

@@ -13,9 +13,10 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use oxlo_transport::{
-    Deferral, Delivery, Listener, Settle, Settlement, TransportError,
+    Deferral, Delivery, Listener, Settle, Settlement, TransportError, limited,
     listener::Replier,
     parts::{backoff::Backoff, deferral::Way, duplicates::Settler as _},
+    text,
     wire::envelope::Poison,
 };
 use tokio::{
@@ -411,8 +412,8 @@ impl<R: Reader> Keeper<R> {
         let read = match self.order.reader.read(&properties, body) {
             Ok(read) => read,
             Err(poison) => {
-                let source = std::error::Error::source(&poison);
-                warn!(%poison, cause = source, "a message was rejected that cannot be read");
+                let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());
+                limited!(warn, "a message was rejected that cannot be read", %poison, cause);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
                 settler.settle(Settlement::Reject);
                 return;

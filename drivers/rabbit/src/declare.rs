@@ -6,8 +6,7 @@ use lapin::{
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use oxlo_transport::{Removal, TransportError};
-use tracing::warn;
+use oxlo_transport::{Removal, TransportError, limited};
 
 use crate::{
     channels::OpenChannel,
@@ -70,7 +69,12 @@ pub(crate) async fn declare_all(
                 && declare.mismatch().is_some_and(|mismatch| mismatch.adopt(&declare.describe()))
             {
                 adopted_now += 1;
-                warn!(object = %declare.describe(), broker = %error::text(&failed), "it is there with other properties, and used as it is");
+                limited!(
+                    warn,
+                    "it is there with other properties, and used as it is",
+                    object = %declare.describe(),
+                    broker = error::text(&failed)
+                );
                 continue 'again;
             }
             return Err(match error::topology(&declare.describe(), &failed) {

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
-use oxlo_driver_net::link::AttemptError;
-use oxlo_transport::{TransportError, error::Refusal, text::one_line};
+use oxlo_driver_net::{
+    link::AttemptError,
+    text::{Said, said},
+};
+use oxlo_transport::{
+    TransportError,
+    error::{Cause, Refusal},
+};
 
 use crate::{
     config::Host,
@@ -45,22 +51,22 @@ pub(crate) fn is_not_found(error: &Error) -> bool {
 }
 
 /// A connection that the broker closes before it is open, other than for credentials: why, and whether that may pass.
-fn refusal(host: &Host, virtual_host: &str, code: u16, said: &str) -> Option<(Refusal, String)> {
+fn refusal(host: &Host, virtual_host: &str, code: u16, told: &str) -> Option<(Refusal, String)> {
     match code {
-        NOT_ALLOWED if said.contains("limit") && said.contains("reached") => Some((
+        NOT_ALLOWED if told.contains("limit") && told.contains("reached") => Some((
             Refusal::ConnectionLimit,
-            format!("too many connections are open; close some, or raise the limit ({said})"),
+            format!("too many connections are open; close some, or raise the limit ({told})"),
         )),
         NOT_ALLOWED => Some((
             Refusal::VirtualHost,
-            format!("virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({said})", host.user),
+            format!("virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({told})", host.user),
         )),
-        INTERNAL_ERROR if said.contains("is down") => {
-            Some((Refusal::Unavailable, format!("virtual host `{virtual_host}` is down; restart it ({said})")))
+        INTERNAL_ERROR if told.contains("is down") => {
+            Some((Refusal::Unavailable, format!("virtual host `{virtual_host}` is down; restart it ({told})")))
         }
-        CONNECTION_FORCED => Some((Refusal::Unavailable, format!("the node is being stopped or drained ({said})"))),
-        RESOURCE_ERROR => Some((Refusal::ConnectionLimit, format!("the broker lacks a resource ({said})"))),
-        INTERNAL_ERROR => Some((Refusal::Unavailable, format!("the broker failed ({said})"))),
+        CONNECTION_FORCED => Some((Refusal::Unavailable, format!("the node is being stopped or drained ({told})"))),
+        RESOURCE_ERROR => Some((Refusal::ConnectionLimit, format!("the broker lacks a resource ({told})"))),
+        INTERNAL_ERROR => Some((Refusal::Unavailable, format!("the broker failed ({told})"))),
         _ => None,
     }
 }
@@ -88,7 +94,7 @@ pub(crate) fn is_limit(error: &TransportError) -> bool {
 
 /// A channel or a connection that went, for whoever waits for what it was needed for.
 pub(crate) fn lost(error: Error) -> TransportError {
-    TransportError::ConnectionLost { source: Some(Arc::new(error)) }
+    TransportError::ConnectionLost { source: Some(cause(error)) }
 }
 
 /// A stream, but no AMQP connection on it. `end` is how the stream ended, which is nearer to the cause.
@@ -112,7 +118,7 @@ pub(crate) fn from_handshake(
                 AttemptError::refused(host.place(), Refusal::Protocol, error.to_string())
             }
             Some(StreamEnd::Failed(cause)) => AttemptError::passing(host.place(), waited, Some(cause)),
-            _ => AttemptError::passing(host.place(), waited, Some(Arc::new(error))),
+            _ => AttemptError::passing(host.place(), waited, Some(cause(error))),
         },
     }
 }
@@ -153,8 +159,16 @@ pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
 /// What the broker said, on one line.
 pub(crate) fn text(error: &Error) -> String {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => one_line(&error.get_message().to_string()).into_owned(),
-        _ => one_line(&error.to_string()).into_owned(),
+        ErrorKind::ProtocolError(error) => said(error.get_message().as_str()),
+        _ => said(&error.to_string()),
+    }
+}
+
+/// An error as the source of another one: what the broker said only as it may be shown.
+fn cause(error: Error) -> Cause {
+    match error.kind() {
+        ErrorKind::ProtocolError(told) => Arc::new(Said::of(&told.to_string())),
+        _ => Arc::new(error),
     }
 }
 
@@ -239,6 +253,30 @@ mod tests {
     fn what_the_broker_says_stays_on_one_line() {
         let told = closed_by_broker(AMQPSoftError::PRECONDITIONFAILED.into(), "PRECONDITION_FAILED -\r\n  x\u{7}");
         assert_eq!(topology("queue `T`", &told).unwrap().to_string(), "queue `T`: PRECONDITION_FAILED - x");
+    }
+
+    #[test]
+    fn the_broker_does_not_make_us_print_our_password() {
+        oxlo_driver_net::text::keep_secret("nova", "tooth-fairy");
+        let told = || closed_by_broker(AMQPHardError::NOTALLOWED.into(), "NOT_ALLOWED - nova:tooth-fairy\n\u{1b}[31m");
+        let errors = [
+            topology("queue `T`", &told()).unwrap(),
+            lost(told()),
+            from_handshake(&host(), "/", Duration::ZERO, told(), None).error,
+            from_handshake(
+                &host(),
+                "/",
+                Duration::ZERO,
+                closed_by_broker(AMQPHardError::FRAMEERROR.into(), "tooth-fairy\n\u{1b}[31m"),
+                None,
+            )
+            .error,
+        ];
+        for error in errors {
+            let shown = format!("{error} {error:?} {}", oxlo_driver_net::text::chain(&error));
+            assert!(shown.contains("***") && !shown.contains("tooth-fairy"), "{shown}");
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ use crate::{
     connection::{Down, LinkState, Session},
     consume::LIMIT_PAUSE,
     declare::{DeclareError, declare_all, delete_unused},
+    error,
     topology::{Declare, Route},
 };
 
@@ -200,7 +201,7 @@ pub(crate) async fn keep(
     refused: Arc<Notify>,
     wrecks: Wrecks,
 ) {
-    let ClosedWhenDropped(gate) = &gate;
+    let ClosedWhenDropped { gate, incarnations } = &gate;
     let mut backoff = Backoff::default();
     loop {
         let state = link.borrow_and_update().clone();
@@ -218,6 +219,7 @@ pub(crate) async fn keep(
         match session.meanwhile(Lane::open(session.clone(), &wrecks)).await {
             Ok(lane) => {
                 let opened = Instant::now();
+                incarnations.fetch_add(1, Ordering::Relaxed);
                 hold_open(gate, Arc::new(lane), &mut paused, &refused, &wrecks).await;
                 if opened.elapsed() > Duration::from_secs(1) {
                     backoff.reset();
@@ -233,7 +235,7 @@ pub(crate) async fn keep(
                     let _ = timeout(LIMIT_PAUSE, closed).await;
                     continue;
                 }
-                None => debug!(%error, "no channel to publish on"),
+                None => debug!(error = error::text(&error), "no channel to publish on"),
             },
         }
         // The connection may live on when the broker ended a channel; then this does not spin.
@@ -245,11 +247,15 @@ pub(crate) async fn keep(
 }
 
 /// The gate, which closes with its keeper, also when that ends with its runtime.
-pub(crate) struct ClosedWhenDropped(pub(crate) watch::Sender<Gate>);
+pub(crate) struct ClosedWhenDropped {
+    pub(crate) gate: watch::Sender<Gate>,
+    /// How often it was opened by a new connection.
+    pub(crate) incarnations: Arc<AtomicU32>,
+}
 
 impl Drop for ClosedWhenDropped {
     fn drop(&mut self) {
-        self.0.send_replace(Gate::Closed);
+        self.gate.send_replace(Gate::Closed);
     }
 }
 
@@ -275,7 +281,7 @@ async fn hold_open(
             gone = lane.broken() => match lane.mended(gone, wrecks).await {
                 Ok(mended) => lane = Arc::new(mended),
                 Err(error) => {
-                    debug!(%error, "no channel to publish on in place of one that is gone");
+                    debug!(error = error::text(&error), "no channel to publish on in place of one that is gone");
                     break;
                 }
             },

@@ -1,6 +1,12 @@
 //! Publishing: what waits until the broker takes messages, and bounded room for what is on its way.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use lapin::BasicProperties;
 use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
@@ -57,6 +63,8 @@ pub(crate) struct Publisher {
     paused: watch::Sender<bool>,
     /// The broker answered a message with `basic.nack`.
     refused: Arc<Notify>,
+    /// How often the gate was opened by a new connection.
+    incarnations: Arc<AtomicU32>,
     // Held, so that replies can be sent after the handle of the transport was dropped.
     _link: Arc<Link>,
 }
@@ -70,13 +78,20 @@ impl Publisher {
         let (wrecks, wrecked) = mpsc::unbounded_channel();
         let way = Way { config, gate };
         tokio::spawn(salvage::run(wrecked, way.clone()));
-        tokio::spawn(keep(link.state(), ClosedWhenDropped(sender), paused.subscribe(), refused.clone(), wrecks));
-        Self { way, paused, refused, room: Room::default(), _link: link }
+        let incarnations = Arc::new(AtomicU32::new(0));
+        let gate = ClosedWhenDropped { gate: sender, incarnations: incarnations.clone() };
+        tokio::spawn(keep(link.state(), gate, paused.subscribe(), refused.clone(), wrecks));
+        Self { way, paused, refused, incarnations, room: Room::default(), _link: link }
     }
 
     /// Whether the broker takes messages, and every change of that.
     pub(crate) fn gate(&self) -> watch::Receiver<Gate> {
         self.way.gate.clone()
+    }
+
+    /// The number of the connection, counted from 1.
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.incarnations.load(Ordering::Relaxed)
     }
 
     /// Sends nothing, or goes on.
@@ -292,7 +307,7 @@ impl Way {
             Ok(Ok(())) => Ok(true),
             Ok(Err(DeclareError::Refused(error))) => Err(error),
             Ok(Err(DeclareError::Lost(error))) => {
-                debug!(%error, "the channel for declarations was lost");
+                debug!(error = error::text(&error), "the channel for declarations was lost");
                 // The keeper notices a lost connection by itself; this only keeps the loop from spinning until then.
                 let _ = timeout(PAUSE, lane.session().ended()).await;
                 Ok(false)

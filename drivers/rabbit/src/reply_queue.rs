@@ -14,8 +14,9 @@ use lapin::{
 };
 use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
-    TransportError,
+    TransportError, limited,
     parts::{backoff::Backoff, pending::PendingCalls},
+    text,
     wire::{json::Limits, reply},
 };
 use tokio::{
@@ -286,7 +287,7 @@ impl Keeper {
         let inbound = match read {
             Ok(inbound) => inbound,
             Err(poison) => {
-                warn!(%poison, "a reply was dropped that cannot be read");
+                limited!(warn, "a reply was dropped that cannot be read", %poison);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
                 return;
             }
@@ -296,7 +297,7 @@ impl Keeper {
             Err(reason) => self.pending.fail(&inbound.message_id, TransportError::MalformedReply { reason }),
         };
         if !awaited {
-            debug!(message_id = %inbound.message_id, again, "a reply came that nobody waits for");
+            debug!(message_id = %text::name(&inbound.message_id), again, "a reply came that nobody waits for");
             // What comes again may have been in time.
             if !again {
                 metrics::counter!("oxlo_late_replies_total").increment(1);

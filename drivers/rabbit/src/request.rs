@@ -1,16 +1,15 @@
 //! Requests that come in, and the replies that go out.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{
+    held::{HeldReplies, HeldReply, Kind, Standing},
+    patience::Patience,
+};
 use oxlo_transport::{
-    Failure, Replier, Reply, Request, Retry, TransportError,
+    Failure, Replier, Reply, Request, Retry, TransportError, limited,
     listener::{self, ReplySink},
     wire::{
         envelope::Poison,
@@ -20,7 +19,7 @@ use oxlo_transport::{
     },
 };
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
@@ -32,11 +31,8 @@ use crate::{
     topology::TopologyOptions,
 };
 
-/// How long until a reply to a queue that does not exist is tried again. oslo's pause.
+/// How long until a reply is tried again. oslo's pause.
 const AGAIN: Duration = Duration::from_millis(250);
-/// How long a queue that did not come back is not tried at all, and how many of those are remembered. oslo's numbers.
-const VANISHED_FOR: Duration = Duration::from_secs(60);
-const VANISHED_MOST: usize = 200;
 
 /// The broker's code for a message that it does not take as it is.
 const TOO_LARGE: &str = "406";
@@ -45,7 +41,7 @@ const TOO_LARGE: &str = "406";
 #[derive(Debug)]
 pub(crate) struct RequestReader {
     pub(crate) publisher: Arc<Publisher>,
-    pub(crate) vanished: Arc<Vanished>,
+    pub(crate) held: Arc<HeldReplies<Unsent>>,
     pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) replies: ReplyRules,
@@ -88,9 +84,10 @@ impl RequestReader {
         let interval = caller.heartbeat_interval;
         let answer = Answer {
             publisher: self.publisher.clone(),
-            vanished: self.vanished.clone(),
+            held: self.held.clone(),
             caller,
             deadline,
+            incarnation: self.publisher.incarnation(),
             rules: self.replies,
         };
         Ok(Replier::new(Box::new(answer), interval))
@@ -107,9 +104,11 @@ fn is_reply_queue(name: &str) -> bool {
 /// Answers one call.
 struct Answer {
     publisher: Arc<Publisher>,
-    vanished: Arc<Vanished>,
+    held: Arc<HeldReplies<Unsent>>,
     caller: Caller,
     deadline: Option<Instant>,
+    /// Of the connection that publishes, when the request came.
+    incarnation: u32,
     rules: ReplyRules,
 }
 
@@ -127,6 +126,8 @@ impl ReplySink for Answer {
         self.publish(body, &Patience::new(interval, Retry::Forever)).await
     }
 
+    /// Sends the reply once, and again only while the connection itself is lost: what its queue alone does not take is
+    /// held aside and costs nobody else anything.
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError> {
         let id = Uuid::now_v7();
         let unique_id = id.simple().to_string();
@@ -136,92 +137,135 @@ impl ReplySink for Answer {
             let reason = format!("the reply has {} bytes, the limit is {}", body.len(), self.rules.max_size);
             body = self.encode(&unique_id, shrunk.insert(overflow(reason)))?;
         }
+        match self.held.standing(&self.caller.reply_queue) {
+            Standing::Open => {}
+            Standing::Waiting => return self.hold(body, false),
+            Standing::Gone => {
+                metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
+                return Err(undeliverable(&self.caller.reply_queue));
+            }
+        }
         let begun = Instant::now();
         let give_up = begun + self.rules.missing_queue_retry;
         let give_up = self.deadline.map_or(give_up, |deadline| give_up.min(deadline));
         let patience = Patience { begun, deadline: give_up.max(begun + AGAIN), retry: Retry::Forever };
-        match self.send(body, &patience).await {
+        match self.publish(body, &patience).await {
             Ok(()) => Ok(()),
             // Boxed, because every layer around a future moves and stores it once more, and trying again is rare.
             Err(failed) => {
-                let unsent = Unsent { unique_id, is_shrunk: shrunk.is_some(), reply: shrunk.unwrap_or(reply) };
-                Box::pin(self.again(failed, unsent, give_up, &patience)).await
+                let sent = Sent { unique_id, is_shrunk: shrunk.is_some(), reply: shrunk.unwrap_or(reply) };
+                Box::pin(self.again(failed, sent, give_up, &patience)).await
             }
         }
     }
 }
 
 impl Answer {
-    /// Sends a reply again and again while that may help and its caller can still be waiting.
+    /// What becomes of a reply that was sent and did not arrive.
     async fn again(
         &self,
         mut failed: TransportError,
-        mut unsent: Unsent,
+        mut sent: Sent,
         give_up: Instant,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let queue = &self.caller.reply_queue;
+        let mut was_lost = false;
         loop {
-            if self.vanished.contains(queue) {
-                return Err(failed);
-            }
             let again = Instant::now() + AGAIN;
             match failed {
-                // Its caller's connection may be lost as well, and its queue declared again in a moment.
-                TransportError::Undeliverable { .. } if again > give_up => {
-                    self.vanished.insert(queue);
-                    return Err(undeliverable(queue));
-                }
-                TransportError::Undeliverable { .. } => {
-                    debug!(%queue, "the reply queue is not there; the reply is tried again");
-                    sleep_until(again).await;
+                TransportError::Undeliverable { .. } | TransportError::Rejected { .. }
+                    if self.rules.missing_queue_retry >= AGAIN =>
+                {
+                    let queue = &self.caller.reply_queue;
+                    debug!(%queue, %failed, "the reply queue does not take a reply, which is tried again");
+                    return self.hold(self.encode(&sent.unique_id, &sent.reply)?, was_lost);
                 }
                 // A reply that comes twice finds nobody waiting the second time.
-                TransportError::ConnectionLost { .. } | TransportError::Rejected { .. } if again < give_up => {
+                TransportError::ConnectionLost { .. } if again < give_up => {
+                    was_lost = true;
                     sleep_until(again).await;
                 }
                 // The broker takes other replies: the caller learns why not this one.
                 TransportError::MessageRefused { ref code, ref reason, .. }
-                    if **code == *TOO_LARGE && !unsent.is_shrunk =>
+                    if **code == *TOO_LARGE && !sent.is_shrunk =>
                 {
-                    warn!(%failed, "the broker refused a reply; its caller gets a failure instead");
-                    unsent.reply = overflow(format!("the broker refused the reply: {reason}"));
-                    unsent.is_shrunk = true;
+                    limited!(warn, "the broker refused a reply; its caller gets a failure instead", %failed);
+                    sent.reply = overflow(format!("the broker refused the reply: {reason}"));
+                    sent.is_shrunk = true;
                 }
                 failed => return Err(failed),
             }
-            match self.send(self.encode(&unsent.unique_id, &unsent.reply)?, patience).await {
+            match self.publish(self.encode(&sent.unique_id, &sent.reply)?, patience).await {
                 Ok(()) => return Ok(()),
                 Err(error) => failed = error,
             }
         }
     }
 
+    /// Leaves a reply to those that wait for their queue.
+    #[allow(clippy::unnecessary_wraps, reason = "it ends as a reply does that is delivered")]
+    fn hold(&self, body: Vec<u8>, was_lost: bool) -> Result<(), TransportError> {
+        let queue = &self.caller.reply_queue;
+        // Its caller may have lost the same broker, and declare its queue again in a while.
+        let was_lost = was_lost || self.incarnation != self.publisher.incarnation();
+        let kind = if was_lost { Kind::Known } else { Kind::Stranger };
+        let (publisher, mandatory) = (self.publisher.clone(), self.rules.mandatory);
+        let unsent = Unsent { publisher, queue: queue.as_str().into(), body, mandatory };
+        self.held.hold(queue, unsent, self.deadline, kind);
+        Ok(())
+    }
+
     fn encode(&self, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, TransportError> {
         reply::encode_to(&self.caller, unique_id, reply).map_err(|error| unwritable(&error))
     }
 
-    /// Sends a reply, unless its queue did not come back for another.
-    async fn send(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
-        if self.vanished.contains(&self.caller.reply_queue) {
-            return Err(undeliverable(&self.caller.reply_queue));
-        }
-        self.publish(body, patience).await
-    }
-
     async fn publish(&self, body: Vec<u8>, patience: &Patience) -> Result<(), TransportError> {
-        let route = Arc::new(TopologyOptions::reply_route(&self.caller.reply_queue));
-        let outgoing = Outgoing { route: &route, body, mandatory: self.rules.mandatory, expires: false, again: None };
-        self.publisher.publish_confirmed(outgoing, patience).await
+        let queue = &self.caller.reply_queue;
+        publish(&self.publisher, queue, body, self.rules.mandatory, patience).await?;
+        if self.rules.mandatory {
+            self.held.arrived(queue);
+        }
+        Ok(())
     }
 }
 
-/// A reply that could not be sent.
-struct Unsent {
+async fn publish(
+    publisher: &Publisher,
+    queue: &str,
+    body: Vec<u8>,
+    mandatory: bool,
+    patience: &Patience,
+) -> Result<(), TransportError> {
+    let route = Arc::new(TopologyOptions::reply_route(queue));
+    let outgoing = Outgoing { route: &route, body, mandatory, expires: false, again: None };
+    publisher.publish_confirmed(outgoing, patience).await
+}
+
+/// A reply that was sent and did not arrive.
+struct Sent {
     unique_id: String,
     reply: Reply,
     /// It stands in for one that is too large.
     is_shrunk: bool,
+}
+
+/// A reply that waits for its queue.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    publisher: Arc<Publisher>,
+    queue: Box<str>,
+    body: Vec<u8>,
+    mandatory: bool,
+}
+
+impl HeldReply for Unsent {
+    fn size(&self) -> usize {
+        self.body.len() + self.queue.len()
+    }
+
+    async fn send(&self, patience: &Patience) -> Result<(), TransportError> {
+        publish(&self.publisher, &self.queue, self.body.clone(), self.mandatory, patience).await
+    }
 }
 
 /// The failure in place of a reply that is too large.
@@ -237,26 +281,6 @@ fn unwritable(error: &serde_json::Error) -> TransportError {
     TransportError::MalformedReply { reason: format!("it cannot be written: {error}") }
 }
 
-/// Reply queues that did not come back in time, so that the next reply to one of them does not wait again.
-#[derive(Debug, Default)]
-pub(crate) struct Vanished(Mutex<HashMap<String, Instant>>);
-
-impl Vanished {
-    fn contains(&self, queue: &str) -> bool {
-        let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.get(queue).is_some_and(|since| since.elapsed() < VANISHED_FOR)
-    }
-
-    fn insert(&self, queue: &str) {
-        metrics::counter!("oxlo_replies_undeliverable_total").increment(1);
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|_, since| since.elapsed() < VANISHED_FOR);
-        if queues.len() < VANISHED_MOST {
-            queues.insert(queue.to_owned(), Instant::now());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,21 +294,5 @@ mod tests {
         for name in ["", "reply_", "calculator", "reply_a b", "reply_\u{e9}", "amq.gen-x", long.as_str()] {
             assert!(!is_reply_queue(name), "{name}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_vanished_queue_is_remembered_for_a_minute() {
-        let vanished = Vanished::default();
-        vanished.insert("reply_a");
-        assert!(vanished.contains("reply_a") && !vanished.contains("reply_b"));
-        tokio::time::advance(VANISHED_FOR).await;
-        assert!(!vanished.contains("reply_a"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn memory_of_vanished_queues_is_bounded() {
-        let vanished = Vanished::default();
-        (0..1000).for_each(|number| vanished.insert(&format!("reply_{number}")));
-        assert_eq!(vanished.0.lock().unwrap_or_else(PoisonError::into_inner).len(), VANISHED_MOST);
     }
 }

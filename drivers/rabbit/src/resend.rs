@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oxlo_driver_net::{lateness::stamped_id, patience::Patience};
-use oxlo_transport::{Deferral, Retry, Settle, Settlement, TransportError, parts::deferral::Way};
+use oxlo_transport::{Deferral, Retry, Settle, Settlement, TransportError, limited, parts::deferral::Way};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     properties,
@@ -69,7 +69,7 @@ impl Resend {
                     debug!(%queue, "a message is sent to its queue again; the connection was lost");
                 }
                 Err(error) => {
-                    warn!(%error, %queue, "a message could not be sent behind the others in its queue, and goes back");
+                    limited!(warn, "a message could not be sent behind the others in its queue, and goes back", %error, %queue);
                     sleep(PAUSE).await;
                     return settle.requeue();
                 }

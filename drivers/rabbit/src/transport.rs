@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use oxlo_driver_net::{
+    held::HeldReplies,
     link::close,
     options::load,
     patience::Patience,
@@ -39,7 +40,7 @@ use crate::{
     notification::NotificationReader,
     publish::{Outgoing, Publisher},
     reply_queue::ReplyQueue,
-    request::{ReplyRules, RequestReader, Vanished},
+    request::{ReplyRules, RequestReader, Unsent},
     routes::Routes,
     settling::Duplicates,
     topology::{Route, Subscription},
@@ -76,7 +77,7 @@ struct RabbitTransport {
     reply_queue: OnceLock<ReplyQueue>,
     duplicates: Arc<Duplicates>,
     routes: Routes,
-    vanished: Arc<Vanished>,
+    held: Arc<HeldReplies<Unsent>>,
     lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
 }
@@ -93,6 +94,7 @@ impl RabbitTransport {
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
         publisher.opened().await?;
         let state = joined(publisher.gate(), consuming.state());
+        let held = Arc::new(HeldReplies::new(config.missing_queue_retry));
         Ok(Self {
             config,
             settings,
@@ -103,7 +105,7 @@ impl RabbitTransport {
             reply_queue: OnceLock::new(),
             duplicates: Arc::default(),
             routes: Routes::default(),
-            vanished: Arc::default(),
+            held,
             lateness: Arc::default(),
             state,
         })
@@ -282,7 +284,7 @@ impl Transport for RabbitTransport {
             self.config.topology.rpc_server(on, &options.scope, &self.settings.control_exchange, &name)?;
         let reader = RequestReader {
             publisher: self.publisher.clone(),
-            vanished: self.vanished.clone(),
+            held: self.held.clone(),
             lateness: self.lateness.clone(),
             limits: self.limits(),
             replies: ReplyRules {
@@ -331,6 +333,7 @@ impl Transport for RabbitTransport {
 
     async fn close(&self) {
         self.pending.close();
+        self.held.close().await;
         self.publisher.flush().await;
         if let Some(reply_queue) = self.reply_queue.get() {
             reply_queue.close().await;

@@ -3,7 +3,10 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use oxlo_transport::{Delivery, Notification, Priority, Settle};
+use oxlo_transport::{
+    Delivery, Notification, Priority, Settle, limited,
+    text::{chain, line},
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -194,11 +197,12 @@ fn settled(
 
 /// Gives a notification up that came again as often as it may.
 pub(crate) fn reject(notification: &Notification, redeliveries: u32, settle: Settle) {
-    tracing::error!(
-        event_type = shown(&notification.event_type),
-        message_id = shown(&notification.message_id),
-        redeliveries,
-        "a notification was not handled however often it came, and is rejected"
+    limited!(
+        error,
+        "a notification was not handled however often it came, and is rejected",
+        event_type = &*shown(&notification.event_type),
+        message_id = &*shown(&notification.message_id),
+        redeliveries
     );
     settle.reject();
 }
@@ -212,26 +216,28 @@ pub(crate) async fn caught<T>(notification: &Notification, running: impl Future<
     let caught = AssertUnwindSafe(running).catch_unwind().await;
     if caught.is_err() {
         // What the panic says may quote the payload; the panic hook has said it to whom it concerns.
-        tracing::error!(event_type = shown(&notification.event_type), "a notification's handler panicked");
+        limited!(error, "a notification's handler panicked", event_type = &*shown(&notification.event_type));
     }
     caught.ok()
 }
 
 pub(crate) fn say_failed(notification: &Notification, failure: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(
-        event_type = shown(&notification.event_type),
-        message_id = shown(&notification.message_id),
-        error = failure,
-        "a notification's handler failed"
+    limited!(
+        warn,
+        "a notification's handler failed",
+        event_type = &*shown(&notification.event_type),
+        message_id = &*shown(&notification.message_id),
+        error = %chain(failure)
     );
 }
 
 pub(crate) fn say_misfit(notification: &Notification, misfit: &Misfit) {
-    let why = std::error::Error::source(misfit).map(ToString::to_string);
-    tracing::warn!(
-        event_type = shown(&notification.event_type),
-        publisher_id = shown(&notification.publisher_id),
-        why,
-        "a notification does not fit its handler"
+    let why = std::error::Error::source(misfit).map(|why| line(&why.to_string()).into_owned());
+    limited!(
+        warn,
+        "a notification does not fit its handler",
+        event_type = &*shown(&notification.event_type),
+        publisher_id = &*shown(&notification.publisher_id),
+        why
     );
 }

@@ -287,7 +287,7 @@ impl Plan {
     fn report_stall(&self, stalled: Duration, tasks: &Tasks) {
         let Some(oldest) = tasks.oldest() else { return };
         tracing::warn!(
-            event_type = shown(&oldest.event_type),
+            event_type = &*shown(&oldest.event_type),
             "{}: all {} places are taken and no handler has ended for {stalled:?}, so nothing more is taken; the              handler of `{}` has run for {:?}: give it a timeout, or raise concurrency()",
             self.name(),
             self.concurrency,

@@ -2,6 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod captured;
+#[path = "../fake/mod.rs"]
+mod fake;
+mod foreign;
 mod listeners;
 mod servers;
 mod silence;

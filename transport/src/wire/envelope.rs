@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::json::{self, JsonError, Limits};
+use crate::text::{line, name};
 
 /// Why a message is of no use to anyone. It is rejected without requeue and counted; the listener goes on.
 #[derive(thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum Poison {
         at: usize,
     },
     /// The envelope is of a version that we do not know.
-    #[error("envelope version {version} is unknown, 2.0 is known")]
+    #[error("envelope version {} is unknown, 2.0 is known", name(.version))]
     UnknownEnvelope {
         /// The version found.
         version: String,
@@ -55,7 +56,7 @@ pub enum Poison {
         key: &'static str,
     },
     /// A property of the message says that the body is something else, or packed in a way that cannot be undone.
-    #[error("{reason}")]
+    #[error("{}", line(.reason))]
     Properties {
         /// What is wrong.
         reason: String,
