@@ -22,8 +22,14 @@ pub(crate) fn check(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
     let decoded = reply::decode(&body, Limits::default());
     agrees_with_reference(data, &decoded);
-    if let Ok(Inbound { message_id, part: Ok(ReplyPart::Final(Some(found))) }) = &decoded {
-        reads_back(message_id, found);
+    if let Ok(inbound) = &decoded
+        && let Ok(ReplyPart::Final(Some(found))) = read(&inbound.part)
+    {
+        reads_back(&inbound.message_id, &found);
+    }
+    // What is dropped by the id at its end alone is never a reply to another call.
+    if let (Some(id), Ok(inbound)) = (reply::id_at_end(&body), &decoded) {
+        assert_eq!(id, inbound.message_id);
     }
     if let Ok(found) = amqp1::decode_reply(&body, Limits::default()) {
         reads_back("", &found);
@@ -33,7 +39,7 @@ pub(crate) fn check(data: &[u8]) {
     let message_id = pieces.text();
     reads_back(&message_id, &Reply::Result(pieces.payload()));
     let beat = reply::decode(&reply::encode_heartbeat(&message_id, "u").unwrap().into(), Limits::default()).unwrap();
-    assert_eq!((beat.message_id, beat.part), (message_id, Ok(ReplyPart::Heartbeat)));
+    assert_eq!((beat.message_id, beat.part), (message_id, ReplyPart::Heartbeat));
 }
 
 /// The text is that of a failure, and stands as text or as itself in replies.
@@ -72,10 +78,10 @@ fn failure_in(raw: &str) -> Result<Failure, String> {
     let body = format!(r#"{{"result": null, "failure": {raw}, "ending": true, "_msg_id": "m"}}"#);
     let rabbit = reply::decode(&body.into(), Limits::default());
     let amqp1 = amqp1::decode_reply(&format!(r#"{{"failure": {raw}}}"#).into(), Limits::default());
-    let rabbit = match rabbit {
-        Ok(Inbound { part: Ok(ReplyPart::Final(Some(Reply::Failure(failure)))), .. }) => Ok(*failure),
-        Ok(Inbound { part: Ok(other), .. }) => panic!("a failure is read as {other:?}"),
-        Ok(Inbound { part: Err(error), .. }) => Err(error),
+    let rabbit = match rabbit.map(|inbound| read(&inbound.part)) {
+        Ok(Ok(ReplyPart::Final(Some(Reply::Failure(failure))))) => Ok(*failure),
+        Ok(Ok(other)) => panic!("a failure is read as {other:?}"),
+        Ok(Err(error)) => Err(error),
         Err(poison) => Err(poison.to_string()),
     };
     match (&rabbit, amqp1) {
@@ -122,7 +128,7 @@ fn reads_back(message_id: &str, found: &Reply) {
         Reply::Failure(failure) if !is_shallow(failure) => return,
         _ => Some(found.clone()),
     };
-    assert_eq!(again.part, Ok(ReplyPart::Final(wanted)));
+    assert_eq!(read(&again.part), Ok(ReplyPart::Final(wanted)));
     if matches!(found, Reply::Result(result) if !pieces::is_shallow(result, &oxlo_transport::Context::new())) {
         return;
     }
@@ -143,27 +149,36 @@ fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
     });
 }
 
+/// What the caller gets of it.
+fn read(part: &ReplyPart) -> Result<ReplyPart, String> {
+    match part {
+        ReplyPart::Unread(unread) => unread.read().map(|reply| ReplyPart::Final(Some(reply))),
+        part => Ok(part.clone()),
+    }
+}
+
 fn part_agrees(inbound: &Inbound, object: &Map<String, Value>) {
+    let part = &read(&inbound.part);
     let ending = object.get("ending") == Some(&Value::Bool(true));
     let result = object.get("result").filter(|result| !result.is_null());
     match object.get("failure").filter(|failure| !failure.is_null()) {
         // That target knows what may be refused of these.
-        Some(Value::Object(_) | Value::String(_)) if inbound.part.is_err() => {}
-        Some(Value::Object(failure)) => match (reference(failure), &inbound.part) {
+        Some(Value::Object(_) | Value::String(_)) if part.is_err() => {}
+        Some(Value::Object(failure)) => match (reference(failure), part) {
             (Some(wanted), part) => assert_eq!(part, &Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(wanted)))))),
             (None, part) => assert!(part.is_err()),
         },
         Some(Value::String(text)) => match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(failure)) => match (reference(&failure), &inbound.part) {
+            Ok(Value::Object(failure)) => match (reference(&failure), part) {
                 (Some(wanted), part) => assert_eq!(part, &Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(wanted)))))),
                 (None, part) => assert!(part.is_err()),
             },
-            Ok(_) => assert!(inbound.part.is_err()),
+            Ok(_) => assert!(part.is_err()),
             // Strict JSON is not the last word on it.
             Err(_) => {}
         },
-        Some(_) => assert!(inbound.part.is_err()),
-        None => match (&inbound.part, result, ending) {
+        Some(_) => assert!(part.is_err()),
+        None => match (part, result, ending) {
             (Ok(ReplyPart::Final(Some(Reply::Result(found)))), Some(wanted), true)
             | (Ok(ReplyPart::Partial(found)), Some(wanted), false) => assert_eq!(&value(found), wanted),
             (Ok(ReplyPart::Final(None)), None, true) | (Ok(ReplyPart::Heartbeat), None, false) => {}

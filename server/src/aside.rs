@@ -1,13 +1,13 @@
 //! Messages that came before they are due: held aside, so that those behind them are handled meanwhile.
 //!
 //! What failed goes to the end of its queue and says when it is due. It may reach the front again before that. As many as
-//! half of what the listener may hold wait here; others go round through the queue once more, so that there is always room
+//! half of what the listener may hold wait here, in messages and as long as its memory is not used up; others go round through the queue once more, so that there is always room
 //! for messages that are due.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_transport::{Deferral, Delivery, ListenOptions, Listener, Settlement, TransportError};
+use oxlo_transport::{Deferral, Delivery, ListenOptions, Listener, Settlement, TransportError, parts::budget::Permit};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -163,8 +163,10 @@ impl<M> Aside<M> {
             return Some(delivery);
         }
         self.number += 1;
+        // What is due must not wait for the memory of what is not.
+        let full = delivery.permit.as_ref().is_some_and(Permit::is_last);
         self.held.insert((due, self.number), delivery);
-        if self.held.len() > self.capacity
+        if (full || self.held.len() > self.capacity)
             && let Some(((due, _), last)) = self.held.pop_last()
         {
             // Those that are due first stay.
@@ -191,7 +193,7 @@ impl<M> Aside<M> {
 mod tests {
     use std::sync::mpsc;
 
-    use oxlo_transport::Settle;
+    use oxlo_transport::{Settle, parts::budget::Budget};
 
     use super::*;
 
@@ -230,6 +232,21 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!((due(&mut aside), due(&mut aside), due(&mut aside)), (Some(2), Some(3), None));
         assert!(matches!(aside.next(Instant::now), Next::Nothing));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_due_does_not_keep_the_memory() {
+        let (settle, settled) = mpsc::channel();
+        let (mut aside, budget) = (Aside::new(8), Budget::new(100));
+        let at = |seconds| Some(Instant::now() + Duration::from_secs(seconds));
+        for (number, seconds) in [(1, 3), (2, 4), (3, 2)] {
+            let mut early = delivery(number, at(seconds), &settle);
+            early.permit = Some(budget.charge(60));
+            assert!(aside.offer(early).is_none());
+            assert!(budget.is_open(), "{number}");
+        }
+        let round = |delay| Settlement::Defer(Deferral { delay: Duration::from_secs(delay), counts: false });
+        assert_eq!(settled.try_iter().collect::<Vec<_>>(), [(2, round(4)), (1, round(3))]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,8 @@ use std::{
 
 use futures_util::FutureExt;
 use oxlo_transport::{
-    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, limited, settings::NonFinite,
+    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, limited,
+    parts::budget::Permit, settings::NonFinite,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -85,6 +86,8 @@ pub(crate) struct Taken {
     deadline: Option<Instant>,
     redelivered: bool,
     redeliveries: u32,
+    /// Its share of the memory of its listener, until its handler has ended.
+    permit: Option<Permit>,
 }
 
 impl Taken {
@@ -92,7 +95,7 @@ impl Taken {
     ///
     /// In a box, because it is moved on its way into its task, with the room that the task needs for it.
     pub(crate) fn new(delivery: Delivery<Request>, policy: AckPolicy) -> Box<Self> {
-        let Delivery { message: request, settle, replier, deadline, redelivered, redeliveries, .. } = delivery;
+        let Delivery { message: request, settle, replier, deadline, redelivered, redeliveries, permit, .. } = delivery;
         let settle = match policy {
             AckPolicy::BeforeDispatch => {
                 settle.ack();
@@ -100,7 +103,7 @@ impl Taken {
             }
             AckPolicy::AfterReply => Some(settle),
         };
-        Box::new(Self { request, settle, replier, deadline, redelivered, redeliveries })
+        Box::new(Self { request, settle, replier, deadline, redelivered, redeliveries, permit })
     }
 }
 
@@ -170,6 +173,7 @@ pub(crate) async fn process(shared: &Shared, mut taken: Box<Taken>, slot: OwnedS
             (Outcome::Failure(refused(&shared.dispatcher, refusal, (namespace, version), about)), heartbeats)
         }
     };
+    drop(taken.permit);
     let settle = taken.settle;
     let took = started.elapsed();
     metrics.ran(took);

@@ -1,26 +1,35 @@
 //! The request context that travels with every message.
 
+mod entry;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 use serde_json::Value;
 
-use crate::wire::json::finite;
+use self::entry::Entry;
+use crate::wire::json::{self, JsonError, Limits, finite};
 
 /// The request context (oslo's `ctxt`): string keys to JSON values, in the order they were put in.
 ///
 /// It is the first argument of every call and of every handler. On the wire each entry travels as `_context_<key>`.
+///
+/// An entry that came in a message stays the JSON text that it is, as a [`Payload`](crate::Payload) does: it shares the
+/// memory of its message, [`get`](Self::get) reads it the first time it is asked for, and a context that is passed on is
+/// sent as it came. What a peer may put into one is bounded when the message comes, see
+/// [`Limits::max_context_values`].
 ///
 /// ```
 /// use oxlo_transport::Context;
 /// let ctxt = Context::new().with("user", "alice").with("roles", vec!["admin"]);
 /// assert_eq!(ctxt.get("user").and_then(|v| v.as_str()), Some("alice"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
-    entries: IndexMap<String, Value>,
+    entries: IndexMap<String, Entry>,
     /// Entries that have no JSON form, and why not; they are told when the context is to be sent.
-    #[serde(skip)]
     faults: Vec<(String, Box<str>)>,
 }
 
@@ -28,8 +37,16 @@ impl Serialize for Context {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.fault() {
             Some(fault) => Err(S::Error::custom(fault)),
-            None => self.entries.serialize(serializer),
+            None => serializer.collect_map(self.iter()),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = IndexMap::<String, Value>::deserialize(deserializer)?;
+        let entries = values.into_iter().map(|(key, value)| (key, Entry::Value(value))).collect();
+        Ok(Self { entries, faults: Vec::new() })
     }
 }
 
@@ -50,13 +67,14 @@ impl Context {
         serde_json::from_value(finite::to_value(&value)?)
     }
 
-    /// Reads the whole context as a type of the caller's; keys it does not name are left out.
+    /// Reads the whole context as a type of the caller's; keys it does not name are left out. No `serde_json::Value` is
+    /// built on the way.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if an entry is missing or of another type.
-    pub fn to_typed<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_value(Value::Object(self.entries.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))
+    /// [`JsonError`] if an entry is missing or of another type; it says which.
+    pub fn to_typed<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
+        json::from_slice_with(self.to_json().unwrap_or_default().as_bytes(), Limits::CHECKED)
     }
 
     /// Adds an entry, replacing one of the same key. See [`insert`](Self::insert).
@@ -82,11 +100,18 @@ impl Context {
         }
     }
 
-    /// As [`insert`](Self::insert), for a value as it was read.
-    pub(crate) fn insert_value(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
-        let key = key.into();
+    fn insert_value(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
+        self.insert_entry(key.into(), Entry::Value(value)).map(Entry::into_value)
+    }
+
+    /// As [`insert`](Self::insert), for text that is known to be one JSON value, as a decoder cut it out of a message.
+    pub(crate) fn insert_text(&mut self, key: &str, json: Bytes) {
+        self.insert_entry(key.to_owned(), Entry::from_text(json));
+    }
+
+    fn insert_entry(&mut self, key: String, entry: Entry) -> Option<Entry> {
         self.faults.retain(|(faulty, _)| *faulty != key);
-        self.entries.insert(key, value)
+        self.entries.insert(key, entry)
     }
 
     /// Why the context cannot be sent, if it cannot: the first entry that has no JSON form, and what is wrong with it.
@@ -98,25 +123,66 @@ impl Context {
     /// Takes an entry out, keeping the order of the others.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.faults.retain(|(faulty, _)| faulty != key);
-        self.entries.shift_remove(key)
+        self.entries.shift_remove(key).map(Entry::into_value)
     }
 
     /// The value of `key`.
+    ///
+    /// An entry that came in a message is read the first time; what Python writes and JSON forbids is read as
+    /// [`wire::json`](crate::wire::json) says.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries.get(key)
+        self.entries.get(key).map(Entry::value)
     }
 
-    /// The value of `key` if it is a string.
+    /// The value of `key` if it is a string. Cheaper than [`get`](Self::get): nothing but a string with escapes is read
+    /// for it.
     #[must_use]
     pub fn get_str(&self, key: &str) -> Option<&str> {
-        self.get(key).and_then(Value::as_str)
+        self.entries.get(key).and_then(Entry::as_str)
     }
 
-    /// Every entry, in order.
+    /// Every entry, in order; reads those that nobody has asked for yet.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+        self.entries.iter().map(|(key, entry)| (key.as_str(), entry.value()))
+    }
+
+    /// Every entry as JSON text, in order. What came in a message is not read.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
+        self.entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.json()?)))
+    }
+
+    /// All of it as the text of one object, as `serde_json` would write it.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] if a key cannot be written, which a string always can.
+    fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut object = String::from("{");
+        for entry in self.texts() {
+            let (key, value) = entry?;
+            if object.len() > 1 {
+                object.push(',');
+            }
+            object.push_str(&serde_json::to_string(key)?);
+            object.push(':');
+            object.push_str(&value);
+        }
+        object.push('}');
+        Ok(object)
+    }
+
+    /// As [`to_json`](Self::to_json), to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] if an entry has no JSON form.
+    pub(crate) fn to_wire(&self) -> Result<String, serde_json::Error> {
+        match self.fault() {
+            Some(fault) => Err(serde::ser::Error::custom(fault)),
+            None => self.to_json(),
+        }
     }
 
     /// How many entries there are.
@@ -165,6 +231,54 @@ mod tests {
         ctxt.remove("load");
         assert_eq!(ctxt, Context::new().with("user", "u"));
         assert!([("a", f64::NAN)].into_iter().collect::<Context>().fault().is_some());
+    }
+
+    fn came(entries: &[(&str, &'static str)]) -> Context {
+        let mut ctxt = Context::new();
+        entries.iter().for_each(|(key, json)| ctxt.insert_text(key, Bytes::from_static(json.as_bytes())));
+        ctxt
+    }
+
+    #[test]
+    fn what_came_as_text_reads_as_what_was_put_in() {
+        let ctxt =
+            came(&[("user", r#""u""#), ("name", r#""\u00e9""#), ("roles", r#"["a", {"n": 1}]"#), ("load", "NaN")]);
+        assert_eq!((ctxt.get_str("user"), ctxt.get_str("name")), (Some("u"), Some("\u{e9}")));
+        assert_eq!((ctxt.get_str("roles"), ctxt.get_str("load"), ctxt.get_str("none")), (None, None, None));
+        let built = Context::new()
+            .with("user", "u")
+            .with("name", "\u{e9}")
+            .with("roles", serde_json::json!(["a", {"n": 1}]))
+            .with("load", Value::Null);
+        assert_eq!(ctxt, built);
+        assert_eq!(format!("{ctxt:?}"), format!("{built:?}"));
+        assert_eq!(serde_json::to_string(&ctxt).unwrap(), serde_json::to_string(&built).unwrap());
+        assert_eq!(ctxt.clone().remove("roles"), built.get("roles").cloned());
+        assert_ne!(ctxt, built.with("more", 1));
+        assert_ne!(came(&[("a", "1")]), came(&[("a", "2")]));
+        assert_eq!(came(&[("a", "[1,2]")]), came(&[("a", "[1, 2]")]));
+    }
+
+    #[test]
+    fn a_type_of_the_users_reads_what_came_and_what_was_put_in() {
+        #[derive(Debug, Deserialize)]
+        struct Mine {
+            user: String,
+            load: f64,
+            depth: u8,
+        }
+        let mine: Mine = came(&[("user", r#""u""#), ("load", "NaN"), ("x", "[]")]).with("depth", 3).to_typed().unwrap();
+        assert_eq!((&*mine.user, mine.load.is_nan(), mine.depth), ("u", true, 3));
+        let misfit = came(&[("user", "7"), ("load", "1"), ("depth", "1")]).to_typed::<Mine>().unwrap_err();
+        assert_eq!(misfit.path(), "user");
+    }
+
+    /// As many as would take hundreds of MiB as values.
+    #[test]
+    fn a_text_is_not_read_for_a_string_that_it_is_not() {
+        let ctxt = came(&[("request_id", r#"{"a": [0]}"#)]);
+        assert_eq!(ctxt.get_str("request_id"), None);
+        assert!(matches!(&ctxt.entries["request_id"], Entry::Text(text) if !text.is_read()));
     }
 
     #[test]

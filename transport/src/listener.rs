@@ -5,7 +5,7 @@ use std::{fmt, future::Future, time::Duration};
 use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{error::TransportError, message::Reply};
+use crate::{error::TransportError, message::Reply, parts::budget::Permit};
 
 /// A subscription that yields messages until it is closed. Lost connections and cancelled consumers are subscribed
 /// again behind it.
@@ -68,12 +68,24 @@ pub struct Delivery<M> {
     /// When it is to be handled, if it was [deferred](Settle::defer) and came before its time. Whoever takes it then holds
     /// it back, or defers it again.
     pub not_before: Option<Instant>,
+    /// Its share of what the listener may [hold in memory](crate::Settings::max_in_flight_bytes), where the driver counts
+    /// that: to be kept as long as the message is worked on.
+    pub permit: Option<Permit>,
 }
 
 impl<M> Delivery<M> {
     /// A message that nobody waits for.
     pub fn new(message: M, settle: Settle) -> Self {
-        Self { message, settle, replier: None, deadline: None, redelivered: false, redeliveries: 0, not_before: None }
+        Self {
+            message,
+            settle,
+            replier: None,
+            deadline: None,
+            redelivered: false,
+            redeliveries: 0,
+            not_before: None,
+            permit: None,
+        }
     }
 }
 

@@ -158,7 +158,8 @@ impl CallOptions {
 #[non_exhaustive]
 pub struct ListenOptions {
     /// How many messages may be taken and not settled, of each queue that is listened on. Default 100; 0 counts as 1. It
-    /// bounds memory; a server sets it from its concurrency.
+    /// bounds the messages that wait; a server sets it from its concurrency.
+    /// [`Settings::max_in_flight_bytes`](crate::Settings::max_in_flight_bytes) says what memory that comes to.
     pub prefetch: u16,
     /// Which of a service's requests are taken. Default [`ListenScope::Server`].
     pub scope: ListenScope,

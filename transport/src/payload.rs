@@ -82,8 +82,7 @@ impl Payload {
     ///
     /// [`JsonError`] if it is not a `T`; the error says where, and never quotes the content.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
-        // Length and depth were checked when the message came in; here only the stack needs a limit.
-        json::from_slice_with(&self.0, Limits { max_depth: Limits::DEEPEST, max_bytes: usize::MAX })
+        json::from_slice_with(&self.0, Limits::CHECKED)
     }
 
     /// The JSON text.

@@ -203,6 +203,14 @@ impl TransportBuilder {
         self
     }
 
+    /// Sets how many bytes of messages each listener may hold that are unpacked and whose handlers have not ended. Default
+    /// 64 MiB; see [`Settings::max_in_flight_bytes`], which says what that comes to.
+    #[must_use]
+    pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_in_flight_bytes = bytes;
+        self
+    }
+
     /// Sets the deepest nesting of JSON that is accepted. Default 128.
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {

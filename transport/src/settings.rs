@@ -22,6 +22,32 @@ pub struct Settings {
     pub max_message_size: usize,
     /// Deepest nesting of JSON that is accepted. Default 128.
     pub max_depth: usize,
+    /// How many bytes of messages each listener may hold that are unpacked and whose handlers have not ended. Default
+    /// 64 MiB. Beyond it messages wait as they came from the broker until others are done; a message of any accepted size is
+    /// taken when nothing else is held. It is logged once, at WARN, when a message has to wait for this. A handler that
+    /// calls its own server while it holds large arguments waits for memory as it waits for a place. `memory://` unpacks
+    /// nothing and does not count.
+    ///
+    /// # Memory of a listener
+    ///
+    /// What peers send takes at most
+    ///
+    /// ```text
+    /// prefetch × queues × size as sent + 2 × (max_in_flight_bytes + 3 × max_message_size) + concurrency × handler
+    /// ```
+    ///
+    /// - **prefetch × queues × size as sent**: messages that wait, packed if they were sent packed. A server takes from
+    ///   three queues, and its `prefetch` is twice its `concurrency`, 128 by default. A peer has to send each of these bytes.
+    /// - **max_in_flight_bytes**, 64 MiB, and **max_message_size**, 16 MiB, by which it may be exceeded. Of the message that
+    ///   is being read there are two more copies: its envelope, and its names and ids. The factor of two is for what an
+    ///   allocator keeps beside what is asked of it. With the defaults that is 224 MiB.
+    /// - **handler**: what a handler makes of its arguments. A `serde_json::Value` takes up to a hundred times its text. A
+    ///   context takes 4 MiB beside its text at most, however it is read.
+    ///
+    /// A client holds as many replies as calls wait, each of `max_message_size` at most, and 40 MiB more for a failure.
+    ///
+    /// A packed message that unpacks to more than 1 MiB and to more than 200 times its size is rejected.
+    pub max_in_flight_bytes: usize,
     /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
     /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case; a limit that is
     /// reached, a virtual host that is down and a node that is drained are tried again like a broker that is down.
@@ -42,6 +68,7 @@ impl Default for Settings {
             remote_errors: RemoteErrors::default(),
             max_message_size: 16 * 1024 * 1024,
             max_depth: 128,
+            max_in_flight_bytes: 64 * 1024 * 1024,
             connect_retry: Retry::Times(0),
             non_finite: NonFinite::Refuse,
             #[cfg(feature = "oslo-metrics")]

@@ -15,7 +15,10 @@ use std::{
 use async_trait::async_trait;
 use fe2o3_amqp::Receiver;
 use oxlo_transport::{
-    Delivery, Listener, TransportError, listener::Replier, parts::backoff::Backoff, wire::envelope::Poison,
+    Delivery, Listener, TransportError,
+    listener::Replier,
+    parts::{backoff::Backoff, budget::Budget},
+    wire::envelope::Poison,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -45,6 +48,8 @@ pub(crate) struct Read<M> {
     pub(crate) message: M,
     pub(crate) replier: Option<Replier>,
     pub(crate) deadline: Option<Instant>,
+    /// What it takes of the listener's budget.
+    pub(crate) bytes: usize,
 }
 
 /// Makes messages of deliveries.
@@ -84,6 +89,8 @@ pub(crate) struct Order<R> {
     pub(crate) link: Arc<Link>,
     pub(crate) places: Vec<Place>,
     pub(crate) prefetch: u16,
+    /// What may be read and not finished with.
+    pub(crate) budget: Budget,
     pub(crate) message_max: usize,
     /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
@@ -111,12 +118,14 @@ impl<M: Send + 'static> Subscriber<M> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (sender, subscribed) = watch::channel(false);
         let (first, refused) = oneshot::channel();
-        let Order { link, places, prefetch, message_max, counts_deliveries, duplicates, resends, reader } = order;
+        let Order { link, places, prefetch, budget, message_max, counts_deliveries, duplicates, resends, reader } =
+            order;
         let leaving = Arc::new(AtomicBool::new(false));
         let receiving = Arc::new(Receiving {
             reader,
             outbox,
             prefetch: u32::from(prefetch),
+            budget,
             message_max,
             counts_deliveries,
             duplicates,
@@ -124,6 +133,7 @@ impl<M: Send + 'static> Subscriber<M> {
             resending: TaskTracker::new(),
             leaving: leaving.clone(),
             surplus_told: AtomicBool::new(false),
+            full_told: AtomicBool::new(false),
         });
         let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, failed, stopped: false };
         tokio::spawn(keeper.run(first));

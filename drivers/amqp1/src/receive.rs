@@ -17,8 +17,16 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
-use oxlo_transport::{Delivery, Settle, Settlement, limited, parts::duplicates, text, wire::envelope::Poison};
-use tokio::sync::{Semaphore, mpsc, watch};
+use oxlo_transport::{
+    Delivery, Settle, Settlement, limited,
+    parts::{budget::Budget, duplicates},
+    text,
+    wire::envelope::Poison,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::yield_now,
+};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -67,6 +75,8 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
     /// How many messages of a link may be unsettled.
     pub(crate) prefetch: u32,
+    /// What may be read and not finished with, over all links.
+    pub(crate) budget: Budget,
     pub(crate) message_max: usize,
     pub(crate) counts_deliveries: bool,
     pub(crate) duplicates: Arc<Duplicates>,
@@ -79,6 +89,8 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) leaving: Arc<AtomicBool>,
     /// Whether it was logged that the broker sends more than it may.
     pub(crate) surplus_told: AtomicBool,
+    /// Whether it was logged that the budget is used up.
+    pub(crate) full_told: AtomicBool,
 }
 
 /// Where a link takes messages from.
@@ -134,6 +146,9 @@ pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Po
 
 type Settled = (DeliveryInfo, Settlement);
 
+/// How many bytes are read before other tasks of the runtime get a turn.
+pub(crate) const TURN: usize = 256 << 10;
+
 /// How many settlements are looked at together.
 const BATCH: usize = 256;
 
@@ -150,6 +165,8 @@ struct LinkTask<R: Reader> {
     /// Deliveries beyond the credit, until others are settled.
     surplus: VecDeque<(DeliveryInfo, Body<Value>)>,
     taking: bool,
+    /// Bytes that were read since other tasks had a turn.
+    read: usize,
 }
 
 /// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
@@ -161,7 +178,8 @@ pub(crate) async fn run<R: Reader>(
 ) -> Result<Receiver, String> {
     let (settle, settled) = mpsc::unbounded_channel();
     let (credit, surplus) = (shared.prefetch, VecDeque::new());
-    let task = LinkTask { receiver, place, shared, settle, settled, credit, unsettled: 0, surplus, taking: true };
+    let (unsettled, taking, read) = (0, true, 0);
+    let task = LinkTask { receiver, place, shared, settle, settled, credit, unsettled, surplus, taking, read };
     task.run(orders).await
 }
 
@@ -174,6 +192,14 @@ impl<R: Reader> LinkTask<R> {
                 && let Some(drained) = draining.take()
             {
                 drained.add_permits(1);
+            }
+            if self.read >= TURN {
+                self.read = 0;
+                yield_now().await;
+            }
+            let room = self.has_room();
+            if room {
+                self.take_surplus().await?;
             }
             tokio::select! {
                 // What is settled goes first: it makes room.
@@ -207,7 +233,9 @@ impl<R: Reader> LinkTask<R> {
                         }
                     }
                 }
-                delivery = self.receiver.recv::<Body<Value>>() => match delivery {
+                // Until then messages wait as they came.
+                () = self.shared.budget.opened(), if !room => {}
+                delivery = self.receiver.recv::<Body<Value>>(), if room => match delivery {
                     Ok(delivery) => {
                         let (info, message) = delivery.into_parts();
                         match self.credit.checked_sub(1) {
@@ -223,6 +251,19 @@ impl<R: Reader> LinkTask<R> {
                 },
             }
         }
+    }
+
+    /// Whether another message may be taken; tells once of one that has to wait.
+    fn has_room(&self) -> bool {
+        let room = !self.taking || self.shared.budget.is_open();
+        if !room && !self.shared.full_told.swap(true, Ordering::Relaxed) {
+            let address = &self.place.address;
+            warn!(
+                %address,
+                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
+            );
+        }
+        room
     }
 
     /// Keeps a delivery beyond the credit until there is room for it; beyond as many as were wanted it goes back. RabbitMQ 3
@@ -242,6 +283,7 @@ impl<R: Reader> LinkTask<R> {
     /// Hands out what waits, as far as there is room.
     async fn take_surplus(&mut self) -> Result<(), String> {
         while self.unsettled < self.shared.prefetch
+            && self.shared.budget.is_open()
             && let Some((info, body)) = self.surplus.pop_front()
         {
             self.take(info, body).await?;
@@ -270,10 +312,13 @@ impl<R: Reader> LinkTask<R> {
                 let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());
                 limited!(warn, "a message was rejected that cannot be read", %poison, cause);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
+                // As if it were a large one: nothing says how far it was read.
+                self.read += TURN;
                 self.reject(info).await?;
                 return self.top_up().await;
             }
         };
+        self.read += read.bytes;
         if redelivered {
             metrics::counter!("oxlo_redeliveries_total").increment(1);
         }
@@ -308,6 +353,7 @@ impl<R: Reader> LinkTask<R> {
         taken.deadline = read.deadline;
         taken.redelivered = redelivered;
         taken.redeliveries = redeliveries;
+        taken.permit = Some(self.shared.budget.charge(read.bytes));
         // A listener that is gone gives it back by dropping it.
         let _ = self.shared.outbox.send(taken);
         Ok(())

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver,
     link::RecvError,
@@ -22,10 +23,11 @@ use oxlo_transport::{
         pending::{PendingCalls, ReplyPart},
     },
     text,
-    wire::{amqp1, json::Limits},
+    wire::{json::Limits, unread::UnreadReply},
 };
 use tokio::{
     sync::{oneshot, watch},
+    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -39,7 +41,7 @@ use crate::{
     error,
     management::{self, Need},
     message::Id,
-    receive,
+    receive::{self, TURN},
     sessions::{FAREWELL, Seat},
 };
 
@@ -262,8 +264,12 @@ impl Keeper {
             error => error::shown(&error),
         };
         let mut left = self.credit;
-        let mut taken = Vec::new();
+        let (mut taken, mut read) = (Vec::new(), 0);
         loop {
+            if read >= TURN {
+                read = 0;
+                yield_now().await;
+            }
             let delivery = tokio::select! {
                 delivery = receiver.recv::<Body<Value>>() => delivery,
                 () = up.ended() => return Some("the connection was lost".to_owned()),
@@ -276,10 +282,10 @@ impl Keeper {
                     Ok(delivery) => delivery.into_parts(),
                     Err(error) => return Some(ended(error)),
                 };
-                self.take(message.body);
+                read += self.take(message.body);
                 taken.push(info);
                 left = left.saturating_sub(1);
-                next = (left > self.credit / 2).then(|| receiver.recv().now_or_never()).flatten();
+                next = (left > self.credit / 2 && read < TURN).then(|| receiver.recv().now_or_never()).flatten();
             }
             if let Err(error) = receiver.accept_all(taken.drain(..)).await {
                 return Some(error::shown(&error));
@@ -294,29 +300,31 @@ impl Keeper {
     }
 
     /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
-    /// of no use at the broker either.
-    fn take(&self, body: Body<Value>) {
+    /// of no use at the broker either. Returns how many bytes it has.
+    fn take(&self, body: Body<Value>) -> usize {
         let incoming = match receive::read(body, self.limits.max_bytes) {
             Ok(incoming) => incoming,
             Err(poison) => {
                 limited!(warn, "a reply was dropped that cannot be read", %poison);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                return;
+                return TURN;
             }
         };
         let Some(Id::String(message_id)) = incoming.correlation_id else {
             limited!(warn, "a reply was dropped that does not say which call it is for");
             metrics::counter!("oxlo_poison_total", "kind" => "missing_key").increment(1);
-            return;
+            return TURN;
         };
-        let awaited = match incoming.body.map(|body| amqp1::decode_reply(&body, self.limits)) {
-            None => self.pending.deliver(&message_id, ReplyPart::Heartbeat),
-            Some(Ok(reply)) => self.pending.deliver(&message_id, ReplyPart::Final(Some(reply))),
-            Some(Err(reason)) => self.pending.fail(&message_id, TransportError::MalformedReply { reason }),
+        let bytes = incoming.body.as_ref().map_or(0, Bytes::len);
+        let part = match incoming.body {
+            None => ReplyPart::Heartbeat,
+            Some(body) => ReplyPart::Unread(Box::new(UnreadReply::amqp1(body, self.limits))),
         };
+        let awaited = self.pending.deliver(&message_id, part);
         if !awaited {
             debug!(message_id = %text::name(&message_id), "a reply came that nobody waits for");
             metrics::counter!("oxlo_late_replies_total").increment(1);
         }
+        bytes
     }
 }

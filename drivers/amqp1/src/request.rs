@@ -11,6 +11,7 @@ use oxlo_driver_net::{
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
     listener::{Caller, ReplySink},
+    parts::budget::weight,
     wire::{amqp1, envelope::Poison, json::Limits},
 };
 use tokio::time::{Instant, sleep_until};
@@ -50,7 +51,9 @@ impl Reader for RequestReader {
     type Message = Request;
 
     fn read(&self, incoming: Incoming) -> Result<Read<Request>, Poison> {
-        let inbound = amqp1::decode_request(&incoming.body.unwrap_or_default(), self.limits)?;
+        let body = incoming.body.unwrap_or_default();
+        let inbound = amqp1::decode_request(&body, self.limits)?;
+        let bytes = weight(body.len(), &inbound.request.context);
         let caller = incoming.reply_to.zip(incoming.message_id);
         let deadline = match &caller {
             Some((reply_to, id)) => incoming.ttl.and_then(|left| {
@@ -83,7 +86,7 @@ impl Reader for RequestReader {
                 Ok(Replier::new(Box::new(answer), interval))
             })
             .transpose()?;
-        Ok(Read { message: inbound.request, replier, deadline })
+        Ok(Read { message: inbound.request, replier, deadline, bytes })
     }
 }
 
@@ -243,8 +246,10 @@ impl Reader for NotificationReader {
     type Message = Notification;
 
     fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
-        let message = amqp1::decode_notification(&incoming.body.unwrap_or_default(), self.limits)?;
-        Ok(Read { message, replier: None, deadline: None })
+        let body = incoming.body.unwrap_or_default();
+        let message = amqp1::decode_notification(&body, self.limits)?;
+        let bytes = weight(body.len(), &message.context);
+        Ok(Read { message, replier: None, deadline: None, bytes })
     }
 }
 

@@ -18,7 +18,7 @@ use oxlo_driver_net::{
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
-    parts::pending::PendingCalls,
+    parts::{budget::Budget, pending::PendingCalls},
     wire::{amqp1, json::Limits},
 };
 use tokio::{sync::watch, time::timeout};
@@ -129,6 +129,7 @@ impl Amqp1Transport {
             link: self.consuming.clone(),
             places,
             prefetch: prefetch.clamp(1, MOST_PREFETCH),
+            budget: Budget::new(self.settings.max_in_flight_bytes),
             message_max: self.settings.max_message_size,
             counts_deliveries: !self.addresses.profile.is_rabbitmq(),
             duplicates: self.duplicates.clone(),

@@ -23,6 +23,7 @@ use crate::{
     blame::{ChannelClose, Letter},
     channels::OpenChannel,
     connection::Session,
+    properties::Packing,
     sabotage,
     stream::{Sender, StreamHandle},
     topology::Route,
@@ -57,6 +58,7 @@ pub(crate) struct Flight {
     pub(crate) route: Arc<Route>,
     /// As it is on the wire.
     pub(crate) body: Vec<u8>,
+    pub(crate) packing: Option<Packing>,
     pub(crate) mandatory: bool,
     /// Whether the broker drops it when the deadline is over.
     pub(crate) expires: bool,
@@ -390,6 +392,7 @@ mod tests {
         let flight = Flight {
             route: route(),
             body: b"{}".to_vec(),
+            packing: None,
             mandatory: false,
             expires: false,
             again: None,

@@ -15,13 +15,13 @@ use lapin::{
 use oxlo_transport::{
     Deferral, Delivery, Listener, Settle, Settlement, TransportError, limited,
     listener::Replier,
-    parts::{backoff::Backoff, deferral::Way, duplicates::Settler as _},
+    parts::{backoff::Backoff, budget::Budget, deferral::Way, duplicates::Settler as _},
     text,
     wire::envelope::Poison,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
@@ -51,6 +51,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a listener that runs waits after a limit kept it from subscribing again. Long, because the broker may close the
 /// connection, and with it everybody else's subscriptions, for each try.
 pub(crate) const LIMIT_PAUSE: Duration = Duration::from_secs(15);
+/// How many bytes are unpacked before other tasks of the runtime get a turn.
+pub(crate) const TURN: usize = 256 << 10;
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -58,6 +60,8 @@ pub(crate) struct Read<M> {
     pub(crate) unique_id: Option<String>,
     pub(crate) replier: Option<Replier>,
     pub(crate) deadline: Option<Instant>,
+    /// What it takes of the listener's budget.
+    pub(crate) bytes: usize,
 }
 
 /// Makes messages of deliveries.
@@ -90,6 +94,8 @@ pub(crate) struct Order<R> {
     pub(crate) link: Arc<Link>,
     pub(crate) subscription: Subscription,
     pub(crate) prefetch: u16,
+    /// What may be unpacked and not finished with.
+    pub(crate) budget: Budget,
     pub(crate) cancel_on_failover: bool,
     pub(crate) reader: R,
     pub(crate) duplicates: Arc<Duplicates>,
@@ -132,6 +138,7 @@ impl<M: Send + 'static> Subscriber<M> {
             failed,
             stopped: false,
             epoch: 0,
+            full: false,
             offset: None,
             label: Uuid::new_v4(),
             resending: TaskTracker::new(),
@@ -203,6 +210,8 @@ struct Keeper<R: Reader> {
     /// The listener takes nothing more: it is never subscribed again.
     stopped: bool,
     epoch: u64,
+    /// Whether it was logged that the budget is used up.
+    full: bool,
     /// Where in the stream the last message stood that was handed out.
     offset: Option<i64>,
     /// Tells what this listener reads from a stream from what others read there.
@@ -348,13 +357,17 @@ impl<R: Reader> Keeper<R> {
 
     async fn serve(&mut self, mut live: Live) -> End {
         let mut abandoned = false;
+        let mut unpacked = 0;
         loop {
+            let room = self.has_room();
             tokio::select! {
-                incoming = live.inbox.recv(), if !self.stopped => match incoming {
-                    Some(incoming) => self.take(&live.settling, incoming),
+                incoming = live.inbox.recv(), if !self.stopped && room => match incoming {
+                    Some(incoming) => unpacked += self.take(&live.settling, incoming),
                     // The channel is gone.
                     None => return End::Lost,
                 },
+                // Until then messages wait as they came.
+                () = self.order.budget.opened(), if !self.stopped && !room => {}
                 // The broker cancelled a consumer.
                 _ = live.consumers.next(), if !self.stopped => return End::Lost,
                 // What was handed out before the listener was dropped can still be settled; then nothing is left to do.
@@ -379,21 +392,40 @@ impl<R: Reader> Keeper<R> {
                 () = live.session.ended() => return if abandoned { End::Closed(None) } else { End::Lost },
             }
             while !self.stopped
+                && unpacked < TURN
+                && self.order.budget.is_open()
                 && let Ok(incoming) = live.inbox.try_recv()
             {
-                self.take(&live.settling, incoming);
+                unpacked += self.take(&live.settling, incoming);
+            }
+            if unpacked >= TURN {
+                unpacked = 0;
+                yield_now().await;
             }
         }
     }
 
-    /// Hands a delivery out, or settles it at once if nobody should see it.
-    fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) {
+    /// Whether another message may be unpacked; tells once of one that has to wait.
+    fn has_room(&mut self) -> bool {
+        let room = self.order.budget.is_open();
+        if !room && !std::mem::replace(&mut self.full, true) {
+            let queues = &self.order.subscription.queues;
+            warn!(
+                ?queues,
+                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
+            );
+        }
+        room
+    }
+
+    /// Hands a delivery out, or settles it at once if nobody should see it; returns how many bytes that took to unpack.
+    fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) -> usize {
         let probe = is_probe(&incoming);
         let Incoming { tag, consumer, redelivered, properties, body } = incoming;
         let settler = settling.delivered(tag);
         if probe {
             settler.settle(Settlement::Ack);
-            return;
+            return 0;
         }
         let body = Bytes::from(body);
         let place = consumer.saturating_sub(1);
@@ -416,9 +448,11 @@ impl<R: Reader> Keeper<R> {
                 limited!(warn, "a message was rejected that cannot be read", %poison, cause);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
                 settler.settle(Settlement::Reject);
-                return;
+                // As if it were a large one: nothing says how far it was read.
+                return TURN;
             }
         };
+        let bytes = read.bytes;
         let settle = match read.unique_id {
             None => Settle::new(move |settlement| settler.settle(settlement)),
             Some(id) => {
@@ -435,7 +469,7 @@ impl<R: Reader> Keeper<R> {
                 };
                 if !duplicates.is_first(name, settler) {
                     metrics::counter!("oxlo_duplicates_total").increment(1);
-                    return;
+                    return bytes;
                 }
                 Settle::new(move |settlement| duplicates.settle(name, settlement))
             }
@@ -456,7 +490,7 @@ impl<R: Reader> Keeper<R> {
                     // It is counted by what it says now.
                     let delay = way.due().map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
                     self.resending.spawn(resend.send(settle, Deferral { delay, counts: false }));
-                    return;
+                    return bytes;
                 }
                 resend.deferrable(settle, self.resending.clone())
             }
@@ -467,8 +501,10 @@ impl<R: Reader> Keeper<R> {
         taken.deadline = read.deadline;
         taken.redelivered = redelivered || redeliveries > 0;
         taken.not_before = way.due();
+        taken.permit = Some(self.order.budget.charge(bytes));
         // A listener that is gone gives it back by dropping it.
         let _ = self.outbox.send(taken);
+        bytes
     }
 
     /// Cancels the consumers and gives back what had come and was not handed out.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use oxlo_transport::{
     Notification,
+    parts::budget::weight,
     wire::{envelope::Poison, json::Limits, notification},
 };
 
@@ -24,6 +25,7 @@ impl Reader for NotificationReader {
     fn read(&self, properties: &Received, body: Bytes) -> Result<Read<Notification>, Poison> {
         let body = properties::body(properties, body, self.limits.max_bytes)?;
         let inbound = notification::decode(&body, self.limits)?;
-        Ok(Read { message: inbound.notification, unique_id: inbound.unique_id, replier: None, deadline: None })
+        let bytes = weight(body.len(), &inbound.notification.context);
+        Ok(Read { message: inbound.notification, unique_id: inbound.unique_id, replier: None, deadline: None, bytes })
     }
 }

@@ -101,6 +101,23 @@ pub(crate) fn as_they_came(properties: &BasicProperties) -> Result<Vec<u8>, Tran
         .map_err(|error| TransportError::InvalidTarget { reason: format!("its properties cannot be written: {error}") })
 }
 
+/// How many times its own size a body may unpack to. JSON of records that differ packs to a hundredth at most.
+const RATIO: usize = 200;
+/// As much may be unpacked whatever the ratio, in bytes.
+const UNCHECKED: usize = 1 << 20;
+
+/// How many bytes a body of `packed` bytes may unpack to.
+fn most_unpacked(packed: usize) -> usize {
+    packed.saturating_mul(RATIO).max(UNCHECKED)
+}
+
+/// A body as it is to be sent, and how it is packed: not at all where receivers of our kind would refuse it for its ratio.
+pub(crate) fn packed(body: Vec<u8>, packing: Option<Packing>) -> (Vec<u8>, Option<Packing>) {
+    let Some(packing) = packing else { return (body, None) };
+    let packed = compress(&body, packing);
+    if body.len() > most_unpacked(packed.len()) { (body, None) } else { (packed, Some(packing)) }
+}
+
 /// Packs a body as kombu does.
 pub(crate) fn compress(body: &[u8], packing: Packing) -> Vec<u8> {
     let mut packed = Vec::with_capacity(body.len() / 2);
@@ -116,7 +133,8 @@ pub(crate) fn compress(body: &[u8], packing: Packing) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`Poison`] if its properties say that it is something else, or it exceeds `limit` bytes, packed or unpacked.
+/// [`Poison`] if its properties say that it is something else, if it exceeds `limit` bytes, packed or unpacked, or if it
+/// unpacks to more than 1 MiB and more than 200 times its size.
 pub(crate) fn body(properties: &Received, data: Bytes, limit: usize) -> Result<Bytes, Poison> {
     let content_type = properties.content_type();
     if content_type != Some(JSON) {
@@ -146,10 +164,12 @@ fn compression(properties: &Received) -> Option<String> {
 }
 
 fn unpack(packed: impl Read, kind: &str, size: usize, limit: usize) -> Result<Bytes, Poison> {
-    let mut text = Vec::with_capacity(size.saturating_mul(3).min(limit));
+    let most = most_unpacked(size).min(limit);
+    let mut text = Vec::with_capacity(size.saturating_mul(3).min(most));
     // One byte beyond the limit tells a body that is too large from one that just fits.
-    match packed.take(limit as u64 + 1).read_to_end(&mut text) {
-        Ok(size) if size > limit => Err(Poison::TooLarge { size, limit }),
+    match packed.take(most as u64 + 1).read_to_end(&mut text) {
+        Ok(unpacked) if unpacked > limit => Err(Poison::TooLarge { size: unpacked, limit }),
+        Ok(unpacked) if unpacked > most => Err(Poison::Inflates { packed: size, limit: most }),
         Ok(_) => Ok(text.into()),
         Err(_) => {
             Err(Poison::Properties { reason: format!("the body is no {kind} stream, though its header says so") })
@@ -338,6 +358,33 @@ mod tests {
         assert!(packed.len() < LIMIT);
         let refused = body(&outgoing(Uuid::nil(), None, Some(Packing::Zlib)), packed.into(), LIMIT).unwrap_err();
         assert!(matches!(refused, Poison::TooLarge { .. }), "{refused}");
+    }
+
+    /// Of the same tightness, one on either side of what is always unpacked; and a large one that is packed as usual.
+    #[test]
+    fn a_body_that_is_packed_too_tightly_is_stopped_early() {
+        const MOST: usize = 16 << 20;
+        for packing in [Packing::Zlib, Packing::Bzip2] {
+            let read =
+                |text: &[u8]| body(&outgoing(Uuid::nil(), None, Some(packing)), compress(text, packing).into(), MOST);
+            assert_eq!(read(&vec![b'0'; UNCHECKED]).unwrap().len(), UNCHECKED);
+            let refused = read(&vec![b'0'; 8 << 20]).unwrap_err();
+            assert!(matches!(refused, Poison::Inflates { limit, .. } if limit < 2 * UNCHECKED), "{refused}");
+            let records: String =
+                (0..100_000).map(|n| format!(r#"{{"id": {n}, "state": "ACTIVE", "host": null}}, "#)).collect();
+            assert_eq!(read(records.as_bytes()).unwrap().len(), records.len());
+        }
+    }
+
+    #[test]
+    fn what_would_be_refused_packed_is_sent_as_it_is() {
+        for packing in [Packing::Zlib, Packing::Bzip2] {
+            let tight = vec![b'0'; 8 << 20];
+            assert_eq!(packed(tight.clone(), Some(packing)), (tight, None));
+            let usual = vec![b'0'; UNCHECKED];
+            assert_eq!(packed(usual.clone(), Some(packing)), (compress(&usual, packing), Some(packing)));
+            assert_eq!(packed(usual.clone(), None), (usual, None));
+        }
     }
 
     #[test]

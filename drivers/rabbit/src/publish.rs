@@ -157,14 +157,13 @@ impl Publisher {
         let Outgoing { route, body, mandatory, expires, again } = outgoing;
         fits(&route.exchange)?;
         fits(&route.routing_key)?;
-        let body = match self.way.config.compress {
-            Some(packing) if again.is_none() => properties::compress(&body, packing),
-            _ => body,
-        };
+        let packing = self.way.config.compress.filter(|_| again.is_none());
+        let (body, packing) = properties::packed(body, packing);
         let weight = self.room.try_enter(body.len());
         let flight = Flight {
             route: route.clone(),
             body,
+            packing,
             mandatory,
             expires,
             again,
@@ -343,7 +342,7 @@ impl Way {
                 let properties = as_it_came.as_ref().clone();
                 properties::as_they_came(&properties.with_message_id(id.simple().to_string().into()))?
             }
-            None => properties::outgoing(id, flight.expires.then_some(left), self.config.compress),
+            None => properties::outgoing(id, flight.expires.then_some(left), flight.packing),
         };
         Ok((id, properties))
     }

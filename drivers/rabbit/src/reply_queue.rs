@@ -17,10 +17,14 @@ use oxlo_transport::{
     TransportError, limited,
     parts::{backoff::Backoff, pending::PendingCalls},
     text,
-    wire::{json::Limits, reply},
+    wire::{
+        json::Limits,
+        reply::{self, Inbound},
+    },
 };
 use tokio::{
     sync::{oneshot, watch},
+    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,7 +35,7 @@ use crate::{
     channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
-    consume::LIMIT_PAUSE,
+    consume::{LIMIT_PAUSE, TURN},
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
@@ -45,6 +49,8 @@ use crate::{
 
 /// Replies that wait here to be handed to their callers, at most.
 const PREFETCH: u16 = 1000;
+/// Replies above this size are first asked which call they are for, in bytes.
+const WORTH_A_LOOK: usize = 16 << 10;
 /// How long the broker may take to delete the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -268,41 +274,55 @@ impl Keeper {
             };
             let Some(reply) = reply else { return false };
             let (mut newest, mut count) = (reply.tag, 1);
-            self.take(reply);
-            while let Ok(reply) = inbox.try_recv() {
+            let mut unpacked = self.take(reply);
+            while unpacked < TURN
+                && let Ok(reply) = inbox.try_recv()
+            {
                 newest = reply.tag;
                 count += 1;
-                self.take(reply);
+                unpacked += self.take(reply);
             }
             acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
+            if unpacked >= TURN {
+                yield_now().await;
+            }
         }
     }
 
     /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
-    /// of no use in the queue either.
-    fn take(&self, reply: Incoming) {
+    /// of no use in the queue either. Returns how many bytes that took to unpack.
+    fn take(&self, reply: Incoming) -> usize {
         let again = reply.redelivered;
-        let read = properties::body(&reply.properties, reply.body.into(), self.limits.max_bytes)
-            .and_then(|body| reply::decode(&body, self.limits));
-        let inbound = match read {
-            Ok(inbound) => inbound,
+        let read = properties::body(&reply.properties, reply.body.into(), self.limits.max_bytes).and_then(|body| {
+            // One that is worth a look is not read for nobody.
+            let unawaited =
+                reply::id_at_end(&body).filter(|id| body.len() > WORTH_A_LOOK && !self.pending.is_waiting(id));
+            match unawaited {
+                Some(id) => Ok((body.len(), Err(id.to_owned()))),
+                None => reply::decode(&body, self.limits).map(|inbound| (body.len(), Ok(inbound))),
+            }
+        });
+        let (unpacked, inbound) = match read {
+            Ok(read) => read,
             Err(poison) => {
                 limited!(warn, "a reply was dropped that cannot be read", %poison);
                 metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                return;
+                // As if it were a large one: nothing says how far it was read.
+                return TURN;
             }
         };
-        let awaited = match inbound.part {
-            Ok(part) => self.pending.deliver(&inbound.message_id, part),
-            Err(reason) => self.pending.fail(&inbound.message_id, TransportError::MalformedReply { reason }),
+        let (awaited, message_id) = match inbound {
+            Ok(Inbound { message_id, part }) => (self.pending.deliver(&message_id, part), message_id),
+            Err(message_id) => (false, message_id),
         };
         if !awaited {
-            debug!(message_id = %text::name(&inbound.message_id), again, "a reply came that nobody waits for");
+            debug!(message_id = %text::name(&message_id), again, "a reply came that nobody waits for");
             // What comes again may have been in time.
             if !again {
                 metrics::counter!("oxlo_late_replies_total").increment(1);
             }
         }
+        unpacked
     }
 
     async fn delete(&self, channel: &Channel) {

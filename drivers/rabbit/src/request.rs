@@ -11,6 +11,7 @@ use oxlo_driver_net::{
 use oxlo_transport::{
     Failure, Replier, Reply, Request, Retry, TransportError, limited,
     listener::{self, ReplySink},
+    parts::budget::weight,
     wire::{
         envelope::Poison,
         json::Limits,
@@ -72,7 +73,8 @@ impl Reader for RequestReader {
             Instant::now().checked_add(left.saturating_sub(age))
         });
         let replier = inbound.caller.map(|caller| self.replier(caller, deadline)).transpose()?;
-        Ok(Read { message: inbound.request, unique_id: inbound.unique_id, replier, deadline })
+        let bytes = weight(body.len(), &inbound.request.context);
+        Ok(Read { message: inbound.request, unique_id: inbound.unique_id, replier, deadline, bytes })
     }
 }
 

@@ -18,7 +18,7 @@ use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
     TransportUrl,
-    parts::{pending::PendingCalls, telemetry::publishing},
+    parts::{budget::Budget, pending::PendingCalls, telemetry::publishing},
     wire::{
         json::Limits,
         notification,
@@ -196,6 +196,7 @@ impl RabbitTransport {
             link: self.consuming.clone(),
             subscription,
             prefetch: self.config.prefetch.map_or(options.prefetch, |most| most.min(options.prefetch)).max(1),
+            budget: Budget::new(self.settings.max_in_flight_bytes),
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),

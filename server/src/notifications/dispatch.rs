@@ -158,12 +158,12 @@ impl Process for Arc<Batches> {
                 let end = unit.iter().position(|delivery| delivery.message.priority != priority).unwrap_or(unit.len());
                 let (mut batch, mut settles) = (Vec::new(), Vec::new());
                 for delivery in unit.drain(..end) {
-                    let Delivery { message: notification, settle, redelivered, redeliveries, .. } = delivery;
+                    let Delivery { message: notification, settle, redelivered, redeliveries, permit, .. } = delivery;
                     batch.push(Incoming { notification, redelivered });
-                    settles.push((settle, redeliveries));
+                    settles.push((settle, redeliveries, permit));
                 }
                 let outcomes = this.dispatch(priority, &batch).await;
-                for ((outcome, (settle, redeliveries)), it) in outcomes.into_iter().zip(settles).zip(&batch) {
+                for ((outcome, (settle, redeliveries, _permit)), it) in outcomes.into_iter().zip(settles).zip(&batch) {
                     report.count(settled(this.requeue, outcome, &it.notification, redeliveries, settle, &stopping));
                 }
             }

@@ -1,14 +1,16 @@
 //! One run of a listener: take notifications, one by one or in batches, and end in order.
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use foldhash::HashMap;
-use oxlo_transport::{Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError};
+use oxlo_transport::{
+    Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError, parts::budget::Permit,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{Id, JoinError, JoinSet},
@@ -258,7 +260,8 @@ impl Plan {
         }
     }
 
-    /// Takes a batch: as many as it may have, or what came within its time after the first.
+    /// Takes a batch: as many as it may have, or what came within its time after the first, or all that the listener has
+    /// if it may hold no more.
     async fn collect(
         &self,
         listener: &mut dyn Listener<Notification>,
@@ -267,6 +270,7 @@ impl Plan {
     ) -> Result<(), TransportError> {
         let mut deadline = None;
         while unit.len() < self.batch_size {
+            let full = unit.last().and_then(|last| last.permit.as_ref()).is_some_and(Permit::is_last);
             tokio::select! {
                 biased;
                 received = listener.recv() => {
@@ -277,6 +281,7 @@ impl Plan {
                         deadline = Some(Instant::now() + self.batch_timeout);
                     }
                 }
+                () = ready(()), if full => break,
                 () = until(deadline) => break,
                 () = readiness.due() => readiness.look(listener),
             }

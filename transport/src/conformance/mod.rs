@@ -134,6 +134,7 @@ cases! { ($)
         an_unsettled_message_goes_back_when_dropped
         a_dropped_listener_gives_back_what_it_held
         prefetch_bounds_what_is_handed_out
+        memory_bounds_what_is_handed_out
         two_hundred_messages_are_each_handed_out_once
         after_stop_nothing_more_is_taken
         what_was_handed_out_can_be_answered_after_stop

@@ -10,7 +10,8 @@ use tokio::{
 use super::{
     Harness,
     bench::{
-        GLANCE, PATIENCE, connect, listen, nothing_comes, number_of, patient, request, result, take, topic, value_of,
+        GLANCE, PATIENCE, connect, listen, nothing_comes, number_of, patient, payload, request, result, take, topic,
+        value_of,
     },
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     listener::{Deferral, Delivery, Listener, Settle, Settlement},
     message::Request,
     options::{ListenOptions, SendOptions},
+    settings::Settings,
     target::Target,
     transport::Transport,
 };
@@ -243,6 +245,38 @@ pub async fn prefetch_bounds_what_is_handed_out(harness: &dyn Harness) {
     second.settle.ack();
     third.settle.ack();
     take(&mut listener).await.settle.ack();
+}
+
+/// A listener hands out no more than its memory is for, and one message: what is acknowledged counts until it is done.
+pub async fn memory_bounds_what_is_handed_out(harness: &dyn Harness) {
+    const ALL: usize = 6;
+    let settings = Settings { max_in_flight_bytes: 10_000, ..Settings::default() };
+    let (transport, to) = (harness.connect(settings).await, topic());
+    let mut listener = listen(&to.clone().server("server"), &*transport).await;
+    for number in 0..ALL {
+        let args = payload(&serde_json::json!({"number": number, "text": "x".repeat(6_000)}));
+        transport.cast(&to, Request::new("method", args), &SendOptions::new()).await.unwrap();
+    }
+    let first = take(&mut listener).await;
+    // Where nothing is unpacked there is nothing to count.
+    if first.permit.is_none() {
+        return;
+    }
+    let second = take(&mut listener).await;
+    let mut numbers = vec![number(&first), number(&second)];
+    nothing_comes(&mut listener).await;
+    first.settle.ack();
+    nothing_comes(&mut listener).await;
+    drop(first.permit);
+    let mut held = second;
+    while numbers.len() < ALL {
+        let next = take(&mut listener).await;
+        numbers.push(number(&next));
+        std::mem::replace(&mut held, next).settle.ack();
+    }
+    held.settle.ack();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..ALL).collect::<Vec<_>>());
 }
 
 /// Messages that are settled one by one while others come are each handed out once, however they and the credit for them cross.

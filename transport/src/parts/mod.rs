@@ -1,6 +1,7 @@
 //! What drivers share: pure decisions and small state, without I/O; and how they tell of it.
 
 pub mod backoff;
+pub mod budget;
 pub mod dedup;
 pub mod deferral;
 pub mod duplicates;

@@ -18,9 +18,26 @@ use std::{
 use uuid::Uuid;
 
 use super::sync::{Instant, Mutex, MutexGuard, Sleep, oneshot, sleep_until};
-use crate::{error::TransportError, message::Reply, parts::numbers::Numbered, payload::Payload};
+use crate::{
+    error::TransportError, message::Reply, parts::numbers::Numbered, payload::Payload, wire::unread::UnreadReply,
+};
 
 type Outcome = Result<Reply, TransportError>;
+
+/// What the task that waits for a call is given.
+enum Ending {
+    Read(Reply),
+    Unread(Box<UnreadReply>),
+}
+
+impl Ending {
+    fn read(self) -> Outcome {
+        match self {
+            Self::Read(reply) => Ok(reply),
+            Self::Unread(unread) => unread.read().map_err(|reason| TransportError::MalformedReply { reason }),
+        }
+    }
+}
 
 /// One message that came for a waiting call.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +48,9 @@ pub enum ReplyPart {
     Partial(Payload),
     /// The end of the call. `None` where the result came before, as a [`Partial`](Self::Partial).
     Final(Option<Reply>),
+    /// The end of the call as it came. The task that waits for it reads it, and one that cannot be read ends the call as
+    /// [`TransportError::MalformedReply`].
+    Unread(Box<UnreadReply>),
 }
 
 /// The calls of one transport that wait for their reply. Cloning shares them.
@@ -44,7 +64,7 @@ struct Calls {
 }
 
 struct Waiting {
-    done: oneshot::Sender<Outcome>,
+    done: oneshot::Sender<Result<Ending, TransportError>>,
     heard: Option<Arc<Mutex<Instant>>>,
     partial: Option<Payload>,
 }
@@ -130,7 +150,13 @@ impl PendingCalls {
                 drop(calls);
                 let reply = reply.unwrap_or_else(|| Reply::Result(waiting.partial.unwrap_or_else(Payload::null)));
                 // A caller that is being dropped at this moment no longer wants it.
-                let _ = waiting.done.send(Ok(reply));
+                let _ = waiting.done.send(Ok(Ending::Read(reply)));
+                true
+            }
+            ReplyPart::Unread(unread) => {
+                let Some(waiting) = calls.waiting.remove(&id) else { return false };
+                drop(calls);
+                let _ = waiting.done.send(Ok(Ending::Unread(unread)));
                 true
             }
         }
@@ -197,7 +223,7 @@ impl fmt::Debug for PendingCalls {
 pub struct PendingReply {
     // Declared first: the entry is gone before the receiver is, so a reply never finds a call that nobody holds.
     entry: Entry,
-    reply: oneshot::Receiver<Outcome>,
+    reply: oneshot::Receiver<Result<Ending, TransportError>>,
     started: Instant,
     deadline: Instant,
     monitor: Option<Monitor>,
@@ -292,7 +318,7 @@ impl Future for PendingReply {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
         if let Poll::Ready(outcome) = Pin::new(&mut this.reply).poll(cx) {
-            let outcome = outcome.unwrap_or(Err(TransportError::ClosedWaiting));
+            let outcome = outcome.unwrap_or(Err(TransportError::ClosedWaiting)).and_then(Ending::read);
             return Poll::Ready(match this.change.take() {
                 Some(change) => outcome.and_then(change),
                 None => outcome,

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
+    context::ContextReader,
     envelope::{self, Poison},
     json::{self, Limits},
     reply::read_failure,
@@ -36,7 +37,7 @@ pub fn encode_request(request: &Request, monitor_timeout: Option<u64>) -> Result
     }
     let mut object = ObjectWriter::with_capacity(request.args.len() + 256);
     object.raw("request", inner.finish()?.as_bytes());
-    object.raw("context", &serde_json::to_vec(&request.context)?);
+    object.raw("context", request.context.to_wire()?.as_bytes());
     if let Some(seconds) = monitor_timeout {
         object.raw("call_monitor_timeout", seconds.to_string().as_bytes());
     }
@@ -91,7 +92,7 @@ fn outer(body: &Bytes, limits: Limits) -> Result<(Bytes, Context, Option<Duratio
     envelope::members(body, limits, |key, raw| {
         match key {
             "request" => once(&mut inner, "request", body.slice_ref(raw.as_bytes()))?,
-            "context" if raw != "null" => once(&mut context, "context", read_context(raw)?)?,
+            "context" if raw != "null" => once(&mut context, "context", read_context(body, raw, limits)?)?,
             "call_monitor_timeout" => interval = heartbeat_interval(raw),
             _ => {}
         }
@@ -100,8 +101,13 @@ fn outer(body: &Bytes, limits: Limits) -> Result<(Bytes, Context, Option<Duratio
     Ok((inner.ok_or(Poison::Missing { key: "request" })?, context.unwrap_or_default(), interval))
 }
 
-fn read_context(raw: &str) -> Result<Context, Poison> {
-    json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key: "context", wanted: "object" })
+fn read_context(body: &Bytes, raw: &str, limits: Limits) -> Result<Context, Poison> {
+    if !json::is_object(raw.as_bytes()) {
+        return Err(Poison::WrongType { key: "context", wanted: "object" });
+    }
+    let mut context = ContextReader::new(body, limits);
+    envelope::members(raw.as_bytes(), limits, |key, raw| context.take(key, raw))?;
+    context.finish()
 }
 
 /// Writes a reply.
@@ -139,7 +145,7 @@ pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
         match key {
             "response" => response = Some(Payload::from_raw(body.slice_ref(raw.as_bytes()))),
             // As in Python, a failure that counts as false is none.
-            "failure" => failure = (!matches!(raw, "null" | "\"\"" | "false")).then(|| read_failure(raw)),
+            "failure" => failure = (!matches!(raw, "null" | "\"\"" | "false")).then(|| read_failure(raw, limits)),
             _ => {}
         }
         Ok(())
@@ -173,7 +179,7 @@ pub fn encode_notification(notification: &Notification) -> Result<String, serde_
         NotificationFormat::V1 => object.raw("request", inner.as_bytes()),
         NotificationFormat::V2 => object.raw("request", &envelope::seal(&inner)),
     }
-    object.raw("context", &serde_json::to_vec(&notification.context)?);
+    object.raw("context", notification.context.to_wire()?.as_bytes());
     object.finish()
 }
 
@@ -299,6 +305,24 @@ mod tests {
             assert_eq!((read.format, read.priority, &read.payload), (format, sent.priority, &sent.payload));
             assert_eq!((&read.context, &read.message_id), (&sent.context, &sent.message_id));
         }
+    }
+
+    #[test]
+    fn a_context_beyond_the_limits_is_poison() {
+        let zeros = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(10_000));
+        let keys: Vec<String> = (0..1_001).map(|key| format!(r#""{key}": 0"#)).collect();
+        for (context, kind) in [(zeros, "context_values"), (format!("{{{}}}", keys.join(",")), "context_keys")] {
+            let request = format!(r#"{{"request": {{"priority": "info"}}, "context": {context}}}"#);
+            assert_eq!(decode_request(&bytes(&request), Limits::default()).unwrap_err().kind(), kind);
+            assert_eq!(decode_notification(&bytes(&request), Limits::default()).unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_context_that_came_goes_on_as_it_came() {
+        let text = r#"{"request": {"method": "m", "args": {}}, "context": {"a":[1,  NaN],"b":"\u00e9"}}"#;
+        let request = decode_request(&bytes(text), Limits::default()).unwrap().request;
+        assert_eq!(encode_request(&request, None).unwrap(), text);
     }
 
     #[test]

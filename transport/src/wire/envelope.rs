@@ -55,6 +55,26 @@ pub enum Poison {
         /// The key.
         key: &'static str,
     },
+    /// The context has more keys than the [limit](Limits::max_context_keys).
+    #[error("the context has more than {limit} keys")]
+    ContextKeys {
+        /// The limit.
+        limit: usize,
+    },
+    /// The context has more values than the [limit](Limits::max_context_values).
+    #[error("the context has more than {limit} values")]
+    ContextValues {
+        /// The limit.
+        limit: usize,
+    },
+    /// The body is packed so tightly that nobody who means well would have sent it.
+    #[error("the body of {packed} bytes unpacks to more than {limit}")]
+    Inflates {
+        /// Bytes as they came.
+        packed: usize,
+        /// As many as it may have unpacked.
+        limit: usize,
+    },
     /// A property of the message says that the body is something else, or packed in a way that cannot be undone.
     #[error("{}", line(.reason))]
     Properties {
@@ -77,6 +97,9 @@ impl Poison {
             Self::DuplicateKey { .. } => "duplicate_key",
             Self::WrongType { .. } => "wrong_type",
             Self::Missing { .. } => "missing_key",
+            Self::ContextKeys { .. } => "context_keys",
+            Self::ContextValues { .. } => "context_values",
+            Self::Inflates { .. } => "inflates",
             Self::Properties { .. } => "properties",
         }
     }
@@ -130,6 +153,11 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
         return Err(Poison::UnknownEnvelope { version: version.chars().take(20).collect() });
     }
     Ok(Bytes::from(message.into_owned()))
+}
+
+/// Whether a body begins as Python and oxlo write envelopes.
+pub(super) fn is_usual(body: &[u8]) -> bool {
+    body.starts_with(HEAD)
 }
 
 /// The inner text of an envelope that is written as usual; anything else is left to those who read all JSON.

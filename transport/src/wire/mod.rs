@@ -5,8 +5,10 @@
 
 pub mod amqp1;
 pub mod charset;
+mod context;
 pub mod envelope;
 pub mod json;
 pub mod notification;
 pub mod reply;
 pub mod request;
+pub mod unread;

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
+    context::ContextReader,
     envelope::{self, Poison},
-    json::{self, Limits},
+    json::Limits,
     request::{ObjectWriter, lenient, text},
 };
 use crate::{
-    context::Context,
     message::{Notification, NotificationFormat},
     payload::Payload,
 };
@@ -57,7 +56,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let format = if inner.as_ptr() == body.as_ptr() { NotificationFormat::V1 } else { NotificationFormat::V2 };
     let (mut message_id, mut publisher_id, mut event_type) = (None, None, None);
     let (mut priority, mut payload, mut timestamp, mut unique_id) = (None, None, None, None);
-    let mut context = Context::new();
+    let mut context = ContextReader::new(&inner, limits);
     envelope::members(&inner, limits, |key, raw| {
         match key {
             "message_id" => message_id = lenient("message_id", raw)?,
@@ -69,7 +68,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
             "_unique_id" => unique_id = lenient("_unique_id", raw)?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
-                    context.insert_value(name, json::from_slice::<Value>(raw.as_bytes())?);
+                    context.take(name, raw)?;
                 }
             }
         }
@@ -78,7 +77,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let priority = priority.ok_or(Poison::Missing { key: "priority" })?;
     let shared = |text: Option<String>| text.map_or_else(|| Arc::from(""), Arc::from);
     let notification = Notification {
-        context,
+        context: context.finish()?,
         message_id: shared(message_id),
         publisher_id: shared(publisher_id),
         event_type: shared(event_type),

@@ -8,6 +8,7 @@ use super::{
     envelope::{self, Poison},
     json::{self, Limits},
     request::{Caller, ObjectWriter, once, text},
+    unread::UnreadReply,
 };
 use crate::{failure::Failure, message::Reply, parts::pending::ReplyPart, payload::Payload};
 
@@ -98,11 +99,11 @@ fn write(
 pub struct Inbound {
     /// The call it is for.
     pub message_id: String,
-    /// What it says; or, for the caller, why it cannot be read.
-    pub part: Result<ReplyPart, String>,
+    /// What it says. A failure is not read yet.
+    pub part: ReplyPart,
 }
 
-/// Reads the body of a reply.
+/// Reads the body of a reply, but not the result or the failure in it.
 ///
 /// # Errors
 ///
@@ -114,7 +115,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         match key {
             "_msg_id" => once(&mut message_id, "_msg_id", text("_msg_id", raw)?)?,
             "result" => result = Some(Payload::from_raw(inner.slice_ref(raw.as_bytes()))),
-            "failure" => failure = (raw != "null").then(|| read_failure(raw)),
+            "failure" => failure = (raw != "null").then_some(raw),
             "ending" => ending = raw == "true",
             _ => {}
         }
@@ -123,22 +124,52 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let message_id = message_id.ok_or(Poison::Missing { key: "_msg_id" })?;
     let result = result.filter(|result| ending || result.as_bytes() != "null");
     let part = match (failure, result, ending) {
-        (Some(failure), _, _) => failure.map(|failure| ReplyPart::Final(Some(Reply::Failure(Box::new(failure))))),
+        (Some(failure), _, _) => {
+            ReplyPart::Unread(Box::new(UnreadReply::failure(inner.slice_ref(failure.as_bytes()), limits)))
+        }
         // After a partial result Python ends with a null one.
-        (None, Some(result), true) if result.as_bytes() == "null" => Ok(ReplyPart::Final(None)),
-        (None, Some(result), true) => Ok(ReplyPart::Final(Some(Reply::Result(result)))),
-        (None, None, true) => Ok(ReplyPart::Final(None)),
-        (None, Some(result), false) => Ok(ReplyPart::Partial(result)),
-        (None, None, false) => Ok(ReplyPart::Heartbeat),
+        (None, Some(result), true) if result.as_bytes() == "null" => ReplyPart::Final(None),
+        (None, Some(result), true) => ReplyPart::Final(Some(Reply::Result(result))),
+        (None, None, true) => ReplyPart::Final(None),
+        (None, Some(result), false) => ReplyPart::Partial(result),
+        (None, None, false) => ReplyPart::Heartbeat,
     };
     Ok(Inbound { message_id, part })
 }
 
+/// The id at the end of a body that is written as Python and oxlo write replies, without a look at what stands before it:
+/// [`decode`] finds the same id, or refuses the body.
+///
+/// A large reply that nobody waits for need not be read. `None` if the body is written in another way.
+#[must_use]
+pub fn id_at_end(body: &[u8]) -> Option<&str> {
+    const ID: &[u8] = br#", \"_msg_id\": \""#;
+    const UNIQUE: &[u8] = br#"\", \"_unique_id\": \""#;
+    const TAIL: &[u8] = br#"\"}"}"#;
+    let is_plain = |text: &[u8]| text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    if !envelope::is_usual(body) {
+        return None;
+    }
+    let rest = body.strip_suffix(TAIL)?;
+    let (rest, unique) = split_at_last(rest, UNIQUE)?;
+    let (_, id) = split_at_last(rest, ID)?;
+    // Without quote and backslash both are strings, and what stands before them is a member of the same object.
+    (is_plain(unique) && is_plain(id)).then(|| str::from_utf8(id).ok())?
+}
+
+/// What stands before and after the last `separator`, which is looked for where an id would stand.
+fn split_at_last<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    const LONGEST: usize = 64;
+    let from = text.len().saturating_sub(separator.len() + LONGEST);
+    let at = from + text.get(from..)?.windows(separator.len()).rposition(|window| window == separator)?;
+    Some((&text[..at], &text[at + separator.len()..]))
+}
+
 /// Reads a failure from the text that holds it, or from itself, as old peers put it there.
-pub(super) fn read_failure(raw: &str) -> Result<Failure, String> {
+pub(super) fn read_failure(raw: &str, limits: Limits) -> Result<Failure, String> {
     let unreadable = |error: json::JsonError| format!("its failure is none: {error}");
     let text: Cow<'_, str> = if raw.starts_with('"') {
-        Cow::Owned(json::from_slice(raw.as_bytes()).map_err(unreadable)?)
+        Cow::Owned(json::from_slice_with(raw.as_bytes(), Limits::CHECKED).map_err(unreadable)?)
     } else {
         Cow::Borrowed(raw)
     };
@@ -146,7 +177,10 @@ pub(super) fn read_failure(raw: &str) -> Result<Failure, String> {
     if !json::is_object(text.as_bytes()) {
         return Err("its failure is none: it is no JSON object".to_owned());
     }
-    json::from_slice(text.as_bytes()).map_err(unreadable)
+    if json::has_more_values(&text, limits.max_failure_values) {
+        return Err(format!("its failure has more than {} values", limits.max_failure_values));
+    }
+    json::from_slice_with(text.as_bytes(), limits).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -156,8 +190,16 @@ mod tests {
 
     use super::*;
 
-    fn read(inner: &str) -> Inbound {
-        decode(&Bytes::from(inner.to_owned()), Limits::default()).unwrap()
+    /// The part of a reply, with what its caller reads.
+    fn read(inner: &str) -> Result<ReplyPart, String> {
+        part(&Bytes::from(inner.to_owned()))
+    }
+
+    fn part(body: &Bytes) -> Result<ReplyPart, String> {
+        match decode(body, Limits::default()).unwrap().part {
+            ReplyPart::Unread(unread) => unread.read().map(|reply| ReplyPart::Final(Some(reply))),
+            part => Ok(part),
+        }
     }
 
     fn result(text: &'static str) -> ReplyPart {
@@ -207,8 +249,8 @@ mod tests {
             6,
             "class, module, message, tb, args, kwargs"
         );
-        let read = decode(&body.into(), Limits::default()).unwrap();
-        assert_eq!(read.part, Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(failure))))));
+        let read = part(&body.into());
+        assert_eq!(read, Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(failure))))));
     }
 
     #[test]
@@ -216,43 +258,77 @@ mod tests {
         for text in ["0", "\"\"", "[]", "{}", "false"] {
             let inner = format!(r#"{{"result": {text}, "failure": null, "ending": true, "_msg_id": "m"}}"#);
             let expected = ReplyPart::Final(Some(Reply::Result(Payload::from_raw(Bytes::from(text.to_owned())))));
-            assert_eq!(read(&inner).part, Ok(expected), "{text}");
+            assert_eq!(read(&inner), Ok(expected), "{text}");
         }
-        assert_eq!(read(r#"{"result": null, "ending": true, "_msg_id": "m"}"#).part, Ok(ReplyPart::Final(None)));
+        assert_eq!(read(r#"{"result": null, "ending": true, "_msg_id": "m"}"#), Ok(ReplyPart::Final(None)));
     }
 
     #[test]
     fn the_variants_that_python_peers_send_are_understood() {
-        assert_eq!(read(r#"{"ending": true, "_msg_id": "m"}"#).part, Ok(ReplyPart::Final(None)));
-        assert_eq!(read(r#"{"result": 1, "ending": true, "_msg_id": "m", "log": []}"#).part, Ok(result("1")));
+        assert_eq!(read(r#"{"ending": true, "_msg_id": "m"}"#), Ok(ReplyPart::Final(None)));
+        assert_eq!(read(r#"{"result": 1, "ending": true, "_msg_id": "m", "log": []}"#), Ok(result("1")));
         assert_eq!(
-            read(r#"{"result": 1, "failure": null, "ending": false, "_msg_id": "m"}"#).part,
+            read(r#"{"result": 1, "failure": null, "ending": false, "_msg_id": "m"}"#),
             Ok(ReplyPart::Partial(Payload::from_raw("1".into())))
         );
         assert_eq!(
-            read(r#"{"result": null, "failure": null, "ending": false, "_msg_id": "m"}"#).part,
+            read(r#"{"result": null, "failure": null, "ending": false, "_msg_id": "m"}"#),
             Ok(ReplyPart::Heartbeat)
         );
         let minimal = read(
             r#"{"result": null, "ending": true, "_msg_id": "m", "failure": "{\"class\": \"E\", \"module\": \"x\", \"message\": \"no\"}"}"#,
         );
-        assert!(
-            matches!(minimal.part, Ok(ReplyPart::Final(Some(Reply::Failure(failure)))) if failure.traceback.is_empty())
-        );
+        assert!(matches!(minimal, Ok(ReplyPart::Final(Some(Reply::Failure(failure)))) if failure.traceback.is_empty()));
     }
 
     #[test]
     fn a_failure_that_is_none_reaches_the_caller_as_such() {
         let unreadable = read(r#"{"failure": "oops", "ending": true, "_msg_id": "m"}"#);
-        assert!(unreadable.part.unwrap_err().starts_with("its failure is none"));
+        assert!(unreadable.unwrap_err().starts_with("its failure is none"));
         let list = read(r#"{"failure": ["Error", "x", "no"], "ending": true, "_msg_id": "m"}"#);
-        assert!(list.part.unwrap_err().starts_with("its failure is none"));
+        assert!(list.unwrap_err().starts_with("its failure is none"));
     }
 
     #[test]
     fn the_last_of_several_failures_counts_also_when_it_is_null() {
         let twice = r#"{"result": 1, "failure": {"class": "E", "module": "x"}, "failure": null, "ending": true, "_msg_id": "m"}"#;
-        assert_eq!(read(twice).part, Ok(result("1")));
+        assert_eq!(read(twice), Ok(result("1")));
+    }
+
+    #[test]
+    fn a_failure_of_too_many_values_is_refused_before_it_becomes_a_tree() {
+        let limits = Limits { max_failure_values: 10, ..Limits::default() };
+        let of = |zeros: usize| {
+            let fields = format!(r#"{{"class": "E", "module": "x", "args": [0{}]}}"#, ", 0".repeat(zeros));
+            [fields.clone(), json!(fields).to_string()].map(|raw| read_failure(&raw, limits).map(|it| it.args.len()))
+        };
+        // The object, its two names, the list and its elements.
+        assert_eq!(of(5), [Ok(6), Ok(6)]);
+        assert_eq!(of(6), [(); 2].map(|()| Err("its failure has more than 10 values".to_owned())));
+    }
+
+    #[test]
+    fn the_id_at_the_end_is_the_one_that_is_read() {
+        let failure = Reply::Failure(Box::new(Failure::builtin("ValueError", r#"", "_msg_id": "x""#)));
+        let result = Reply::Result(Payload::encode(&json!({"_msg_id": "x", "_unique_id": "y"})).unwrap());
+        for reply in [failure, result, Reply::Result(Payload::null())] {
+            let body = encode("ea40", "dc1d", &reply).unwrap();
+            assert_eq!(id_at_end(&body), Some("ea40"), "{reply:?}");
+            assert_eq!(decode(&body.into(), Limits::default()).unwrap().message_id, "ea40");
+        }
+        let sealed = |inner: &str| envelope::seal(inner);
+        for other in [
+            r#"{"_msg_id": "a", "_unique_id": "b"}"#,
+            r#"{"result": {"x": 1, "_msg_id": "a", "_unique_id": "b"}}"#,
+            r#"{"result": 1, "_msg_id": 7, "_unique_id": "b"}"#,
+            r#"{"result": 1, "_msg_id": "a\"", "_unique_id": "b"}"#,
+            r#"{"result": 1, "_msg_id": "a", "_unique_id": "b", "log": []}"#,
+            r#"{"_msg_id": "a", "result": ", \"_msg_id\": \"x\", \"_unique_id\": \"y"}"#,
+            r#"{"_msg_id": "a", "result": "\\", "_msg_id": "x\", \"_unique_id\": \"y"}"#,
+        ] {
+            assert_eq!(id_at_end(&sealed(other)), None, "{other}");
+            assert_eq!(id_at_end(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

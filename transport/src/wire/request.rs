@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
+    context::ContextReader,
     envelope::{self, Poison},
     json::{self, Limits},
 };
@@ -93,7 +93,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let inner = envelope::open(body, limits)?;
     let (mut method, mut args, mut namespace, mut version) = (None, None, None, None);
     let (mut message_id, mut reply_queue, mut timeout, mut unique_id) = (None, None, None, None);
-    let mut context = Context::new();
+    let mut context = ContextReader::new(&inner, limits);
     envelope::members(&inner, limits, |key, raw| {
         match key {
             "method" => once(&mut method, "method", method_name(raw)?)?,
@@ -106,7 +106,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
             "_timeout" => once(&mut timeout, "_timeout", heartbeat_interval(raw))?,
             _ => {
                 if let Some(name) = key.strip_prefix("_context_") {
-                    context.insert_value(name, json::from_slice::<Value>(raw.as_bytes())?);
+                    context.take(name, raw)?;
                 }
             }
         }
@@ -119,7 +119,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         _ => None,
     };
     let request = Request {
-        context,
+        context: context.finish()?,
         method: method.map_or_else(|| Arc::from(""), Arc::from),
         args: args.unwrap_or_else(Payload::empty_object),
         namespace: namespace.map(Arc::from),
@@ -252,11 +252,12 @@ impl ObjectWriter {
         if let Some(fault) = context.fault() {
             return Err(serde::ser::Error::custom(fault));
         }
-        for (key, value) in context.iter() {
+        for entry in context.texts() {
+            let (key, value) = entry?;
             self.separate();
             self.put(&serde_json::to_string(&ContextKey(key))?);
             self.body.extend_from_slice(b": ");
-            self.put(&serde_json::to_string(value)?);
+            self.put(&value);
         }
         Ok(())
     }
@@ -401,6 +402,23 @@ mod tests {
         let args: Args = inbound.request.args.decode().unwrap();
         assert!(args.x.is_nan());
         assert_eq!((args.y, args.z), (f64::NEG_INFINITY, 123_456_789_012_345_678_901_234_567_890));
+    }
+
+    #[test]
+    fn a_context_beyond_the_limits_is_poison() {
+        let zeros = format!(r#"{{"method": "m", "_context_a": [{}0]}}"#, "0,".repeat(10_000));
+        assert_eq!(decoded(&zeros).unwrap_err().kind(), "context_values");
+        let keys: Vec<String> = (0..1_001).map(|key| format!(r#""_context_{key}": 0"#)).collect();
+        assert_eq!(decoded(&format!("{{{}}}", keys.join(","))).unwrap_err().kind(), "context_keys");
+    }
+
+    #[test]
+    fn a_context_that_came_goes_on_as_it_came() {
+        let inner =
+            r#"{"method": "m", "args": {}, "_unique_id": "u", "_context_a": [1,  NaN], "_context_b": "\u00e9"}"#;
+        let request = decoded(inner).unwrap().request;
+        let again = encode(&request, &Labels { unique_id: "u", call: None }).unwrap();
+        assert_eq!(again, envelope::seal(inner));
     }
 
     #[test]

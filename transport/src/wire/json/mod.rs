@@ -47,6 +47,14 @@ pub struct Limits {
     pub max_depth: usize,
     /// Longest text in bytes. Default 16 MiB.
     pub max_bytes: usize,
+    /// Most entries of a message's context. Default 1000; OpenStack's services send about thirty.
+    pub max_context_keys: usize,
+    /// Most JSON values in all entries of a message's context together, each scalar, array and object counted. Default
+    /// 10 000. Whoever asks a [`Context`](crate::Context) for a value gets a tree of it, and a tree takes up to a hundred
+    /// times the bytes of its text.
+    pub max_context_values: usize,
+    /// Most JSON values in a remote failure, which becomes such a tree as well. Default 100 000.
+    pub max_failure_values: usize,
 }
 
 impl Limits {
@@ -67,6 +75,17 @@ impl Limits {
         self
     }
 
+    /// For text that was checked when it came: only the stack needs a limit.
+    pub(crate) const CHECKED: Self = Self { max_depth: Self::DEEPEST, max_bytes: usize::MAX, ..Self::STANDARD };
+
+    const STANDARD: Self = Self {
+        max_depth: 128,
+        max_bytes: 16 * 1024 * 1024,
+        max_context_keys: 1000,
+        max_context_values: 10_000,
+        max_failure_values: 100_000,
+    };
+
     fn check_length(self, bytes: usize) -> Result<(), JsonError> {
         if bytes > self.max_bytes {
             return Err(JsonError::without_place(JsonErrorKind::TooLong { max_bytes: self.max_bytes }));
@@ -77,7 +96,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_depth: 128, max_bytes: 16 * 1024 * 1024 }
+        Self::STANDARD
     }
 }
 
@@ -134,6 +153,17 @@ fn from_slice_tolerant<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limit
 /// Whether what `text` holds, if it is JSON, is an object.
 pub(crate) fn is_object(text: &[u8]) -> bool {
     text.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Whether there are more than `most` values in `text`, which is known to be JSON.
+pub(crate) fn has_more_values(text: &str, most: usize) -> bool {
+    // Of the values of an array no two stand beside each other.
+    text.len().div_ceil(2) > most && count_values(text, most) > most
+}
+
+/// How many values there are in `text`, which is known to be JSON; counts no further than `most` and one more.
+pub(crate) fn count_values(text: &str, most: usize) -> usize {
+    scan::count_values(text, most)
 }
 
 /// Whether `text` is one JSON value in Python's sense within the limits. Builds nothing, allocates nothing and does not

@@ -295,6 +295,25 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// How many values there are in text that is known to be one; counts no further than `most` and one more.
+pub(super) fn count_values(text: &str, most: usize) -> usize {
+    let mut scanner = Scanner::new(text, Limits::CHECKED);
+    let (mut count, mut opened) = (1, false);
+    while count <= most
+        && let Some(byte) = scanner.peek()
+    {
+        // Beside the outermost each value follows a comma, or is the first of its array or object.
+        count += usize::from(byte == b',' || opened && !matches!(byte, b']' | b'}'));
+        opened = matches!(byte, b'[' | b'{');
+        if byte != b'"' {
+            scanner.take();
+        } else if scanner.skip_string().is_err() {
+            break;
+        }
+    }
+    count
+}
+
 /// Which brackets are open: one bit each, set for an object.
 #[derive(Default)]
 struct Open {
