@@ -16,7 +16,7 @@ use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
     TransportError,
     parts::{backoff::Backoff, pending::PendingCalls},
-    wire::{json::Limits, reply},
+    wire::{envelope::Poison, json::Limits, reply},
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -30,14 +30,14 @@ use crate::{
     channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
-    consume::LIMIT_PAUSE,
+    consume::{LIMIT_PAUSE, beyond},
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
     properties,
     stream::{
         Sender,
-        ports::{Inbox, Incoming},
+        ports::{Allowance, Inbox, Incoming},
     },
     topology::short_string,
 };
@@ -239,7 +239,8 @@ impl Keeper {
         if self.own_name.is_stable() && !declared_before {
             unused(&channel, &self.name).await?;
         }
-        let inbox = session.stream().ports().consume(channel.id());
+        let allowance = Allowance { messages: beyond(PREFETCH.into()), body: self.limits.max_bytes };
+        let inbox = session.stream().ports().consume(channel.id(), allowance);
         let sender = session.sender(&channel);
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
@@ -257,6 +258,7 @@ impl Keeper {
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
     async fn serve(&self, session: &Session, open: Open) -> bool {
         let Open { sender, mut inbox, mut consumer, .. } = open;
+        let unsettled = inbox.unsettled();
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
@@ -273,6 +275,7 @@ impl Keeper {
                 count += 1;
                 self.take(reply);
             }
+            unsettled.settled(count);
             acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
         }
     }
@@ -281,8 +284,12 @@ impl Keeper {
     /// of no use in the queue either.
     fn take(&self, reply: Incoming) {
         let again = reply.redelivered;
-        let read = properties::body(&reply.properties, reply.body.into(), self.limits.max_bytes)
-            .and_then(|body| reply::decode(&body, self.limits));
+        let limit = self.limits.max_bytes;
+        let read = match reply.oversized {
+            Some(size) => Err(Poison::TooLarge { size, limit }),
+            None => properties::body(&reply.properties, reply.body.into(), limit)
+                .and_then(|body| reply::decode(&body, self.limits)),
+        };
         let inbound = match read {
             Ok(inbound) => inbound,
             Err(poison) => {

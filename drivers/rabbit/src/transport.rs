@@ -194,6 +194,7 @@ impl RabbitTransport {
             link: self.consuming.clone(),
             subscription,
             prefetch: self.config.prefetch.map_or(options.prefetch, |most| most.min(options.prefetch)).max(1),
+            max_size: self.settings.max_message_size,
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),
