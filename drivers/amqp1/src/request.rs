@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::{
-    address::Profile,
+    address::Addresses,
     consume::{Read, Reader},
     message::{self, Id, Incoming},
     publish::Publisher,
@@ -26,8 +26,6 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long a reply is tried whose caller did not say how long it waits: oslo's `default_reply_timeout`.
 const REPLY_LIMIT: Duration = Duration::from_secs(30);
-/// The longest address that is answered to.
-const LONGEST: usize = 1024;
 
 /// Reads requests, and knows how to answer them.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(crate) struct RequestReader {
     pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) max_size: usize,
-    pub(crate) profile: Profile,
+    pub(crate) addresses: Addresses,
 }
 
 impl Reader for RequestReader {
@@ -60,7 +58,7 @@ impl Reader for RequestReader {
         };
         let replier = caller
             .map(|(address, message_id)| {
-                if !is_reply_address(&address, self.profile) {
+                if !self.addresses.can_be_reply(&address) {
                     return Err(Poison::WrongType { key: "reply-to", wanted: "address of replies" });
                 }
                 let interval = inbound.heartbeat_interval;
@@ -77,13 +75,6 @@ impl Reader for RequestReader {
             .transpose()?;
         Ok(Read { message: inbound.request, replier, deadline })
     }
-}
-
-/// Whether an address can be that of replies. On RabbitMQ replies go to a queue by its name, so a forged address could
-/// lead to any queue of the broker; elsewhere the broker gives each caller an address that it made itself.
-fn is_reply_address(address: &str, profile: Profile) -> bool {
-    let plain = !address.is_empty() && address.len() <= LONGEST && !address.chars().any(char::is_control);
-    plain && address.starts_with(profile.reply_prefix())
 }
 
 /// Answers one call.
@@ -166,26 +157,5 @@ impl Reader for NotificationReader {
     fn read(&self, incoming: Incoming) -> Result<Read<Notification>, Poison> {
         let message = amqp1::decode_notification(&incoming.body.unwrap_or_default(), self.limits)?;
         Ok(Read { message, replier: None, deadline: None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_reply_addresses_are_answered_to() {
-        for address in ["temp-queue://ID:host-1", "amqp:/_topo/0/om1/temp.X", "/queue/other"] {
-            assert!(is_reply_address(address, Profile::Qpid), "{address}");
-        }
-        assert!(is_reply_address("/queue/reply_1", Profile::RabbitMq));
-        for address in ["/queue/other", "/exchange/amq.fanout/", "reply_1"] {
-            assert!(!is_reply_address(address, Profile::RabbitMq), "{address}");
-        }
-        assert!(is_reply_address("/queues/reply_1", Profile::RabbitMq4));
-        assert!(!is_reply_address("/queues/other", Profile::RabbitMq4));
-        for address in ["", "a\nb", "x".repeat(LONGEST + 1).as_str()] {
-            assert!(!is_reply_address(address, Profile::Qpid), "{address:?}");
-        }
     }
 }
