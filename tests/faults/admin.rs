@@ -7,7 +7,7 @@ use std::time::Duration;
 use oxlo::{CallError, Endpoint, Failure, RPCServer, Target};
 use oxlo_faults_kit::rows::{admin, network::SETTLED};
 use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, ran};
-use oxlo_test_support::{Event, TestVhost, eventually};
+use oxlo_test_support::{Event, TestVhost, eventually, resident};
 use tokio::time::{Instant, sleep};
 
 use crate::scene::{connections, reply_queue, stage_on};
@@ -170,4 +170,42 @@ async fn row_31_ten_thousand_calls_pending_at_a_connection_loss() {
     assert_eq!(ended, CALLS);
     stage.caller.resumes(5 * SECOND).await;
     stage.close().await;
+}
+
+/// lapin's buffers are gone with their connection, and what malloc keeps of them does not add up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_69_memory_after_ten_reconnects() {
+    const TRANSPORTS: usize = 20;
+    const ROUNDS: usize = 10;
+    let vhost = TestVhost::new().await;
+    let mut transports = Vec::new();
+    for _ in 0..TRANSPORTS {
+        let transport = oxlo::connect(vhost.url()).await.unwrap();
+        // With the first call comes the connection that consumes.
+        let client = oxlo::RPCClient::new(transport.clone(), Target::topic("nobody")).timeout(SOON);
+        let error = client.call::<()>(&oxlo::Context::new(), "nothing", ()).await.unwrap_err();
+        assert!(matches!(error, CallError::Undeliverable { .. }), "{error}");
+        transports.push(transport);
+    }
+    let all = 2 * TRANSPORTS;
+    let mut before = 0;
+    let mut old = Vec::new();
+    for round in 0..=ROUNDS {
+        let names = async || connections(&vhost).await;
+        let fresh = |names: &Vec<String>| names.len() == all && !names.iter().any(|name| old.contains(name));
+        let names = eventually(SOON, "every transport is connected again", names, fresh).await;
+        if before == 0 {
+            before = resident();
+        }
+        old = names;
+        if round < ROUNDS {
+            assert_eq!(vhost.close_all_connections("maintenance").await, all);
+        }
+    }
+    let each = resident().saturating_sub(before) / TRANSPORTS as u64;
+    println!("figures: after {ROUNDS} reconnects {} KiB more for each idle transport", each >> 10);
+    assert!(each < 2 << 20, "{} KiB more for each transport", each >> 10);
+    for transport in transports {
+        transport.close().await;
+    }
 }

@@ -22,6 +22,18 @@ fn verdict(part: &str, broken: &str) -> Option<String> {
     (!output.status.success()).then_some(printed)
 }
 
+/// Row 69 with lapin told of frames as large as those that are agreed with the broker.
+#[test]
+fn buffers_of_lapins_that_add_up_are_noticed() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "admin::row_69_memory_after_ten_reconnects", "--nocapture"])
+        .env("OXLO_SABOTAGE", "frame_max")
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(!output.status.success() && printed.contains("KiB more for each transport"), "{printed}");
+}
+
 fn goes_red(part: &str, broken: &str, wanted: &str) {
     assert_eq!(verdict(part, "nothing"), None, "the row passes with a driver that is whole");
     let said = verdict(part, broken).unwrap_or_else(|| panic!("the checker did not notice the broken {broken}"));

@@ -4,6 +4,8 @@
 //! names when it opens the connection. Neither of them fans out on ActiveMQ or reaches RabbitMQ at all, so a
 //! [`Profile`] beside them knows each broker's own prefixes.
 
+mod replies;
+
 use std::{borrow::Cow, fmt};
 
 use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
@@ -47,15 +49,6 @@ impl Profile {
     /// Whether replies come to queues of the broker that anybody can name.
     pub(crate) fn is_rabbitmq(self) -> bool {
         matches!(self, Self::RabbitMq | Self::RabbitMq4)
-    }
-
-    /// What the addresses of replies begin with, where the broker does not make them up itself.
-    pub(crate) fn reply_prefix(self) -> &'static str {
-        match self {
-            Self::RabbitMq => "/queue/reply_",
-            Self::RabbitMq4 => "/queues/reply_",
-            Self::Qpid | Self::Router | Self::ActiveMq => "",
-        }
     }
 }
 

@@ -193,9 +193,16 @@ impl Publisher {
         }
     }
 
-    /// Waits until nothing is on its way, or a few seconds.
+    /// Waits until nothing is on its way, or a few seconds; not without a connection, on which nothing is.
     pub(crate) async fn flush(&self) {
-        let _ = tokio::time::timeout(FLUSH_LIMIT, self.room.emptied()).await;
+        let mut state = self.link.state();
+        let sent = async {
+            tokio::select! {
+                () = self.room.emptied() => {}
+                _ = state.wait_for(|state| !matches!(state, LinkState::Up(_))) => {}
+            }
+        };
+        let _ = tokio::time::timeout(FLUSH_LIMIT, sent).await;
     }
 
     async fn connected(&self, patience: &Patience) -> Result<Arc<Connected>, TransportError> {

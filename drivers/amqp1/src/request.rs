@@ -19,7 +19,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
-    address::Profile,
+    address::Addresses,
     consume::{Read, Reader},
     message::{self, Id, Incoming},
     publish::Publisher,
@@ -33,8 +33,6 @@ const REPLY_LIMIT: Duration = Duration::from_secs(30);
 const FIRST_TRY: Duration = Duration::from_secs(1);
 /// How long an address is tried that took a reply before.
 pub(crate) const HELD_FOR: Duration = Duration::from_secs(60);
-/// The longest address that is answered to.
-const LONGEST: usize = 1024;
 
 /// Reads requests, and knows how to answer them.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ pub(crate) struct RequestReader {
     pub(crate) lateness: Arc<Lateness>,
     pub(crate) limits: Limits,
     pub(crate) max_size: usize,
-    pub(crate) profile: Profile,
+    pub(crate) addresses: Addresses,
 }
 
 impl Reader for RequestReader {
@@ -70,7 +68,7 @@ impl Reader for RequestReader {
         };
         let replier = caller
             .map(|(address, message_id)| {
-                if !is_reply_address(&address, self.profile) {
+                if !self.addresses.can_be_reply(&address) {
                     return Err(Poison::WrongType { key: "reply-to", wanted: "address of replies" });
                 }
                 let interval = inbound.heartbeat_interval;
@@ -88,13 +86,6 @@ impl Reader for RequestReader {
             .transpose()?;
         Ok(Read { message: inbound.request, replier, deadline, bytes })
     }
-}
-
-/// Whether an address can be that of replies. On RabbitMQ replies go to a queue by its name, so a forged address could
-/// lead to any queue of the broker; elsewhere the broker gives each caller an address that it made itself.
-fn is_reply_address(address: &str, profile: Profile) -> bool {
-    let plain = !address.is_empty() && address.len() <= LONGEST && !address.chars().any(char::is_control);
-    plain && address.starts_with(profile.reply_prefix())
 }
 
 /// Answers one call.
@@ -250,26 +241,5 @@ impl Reader for NotificationReader {
         let message = amqp1::decode_notification(&body, self.limits)?;
         let bytes = weight(body.len(), &message.context);
         Ok(Read { message, replier: None, deadline: None, bytes })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_reply_addresses_are_answered_to() {
-        for address in ["temp-queue://ID:host-1", "amqp:/_topo/0/om1/temp.X", "/queue/other"] {
-            assert!(is_reply_address(address, Profile::Qpid), "{address}");
-        }
-        assert!(is_reply_address("/queue/reply_1", Profile::RabbitMq));
-        for address in ["/queue/other", "/exchange/amq.fanout/", "reply_1"] {
-            assert!(!is_reply_address(address, Profile::RabbitMq), "{address}");
-        }
-        assert!(is_reply_address("/queues/reply_1", Profile::RabbitMq4));
-        assert!(!is_reply_address("/queues/other", Profile::RabbitMq4));
-        for address in ["", "a\nb", "x".repeat(LONGEST + 1).as_str()] {
-            assert!(!is_reply_address(address, Profile::Qpid), "{address:?}");
-        }
     }
 }

@@ -271,7 +271,7 @@ impl Transport for Amqp1Transport {
             lateness: self.lateness.clone(),
             limits: self.limits(),
             max_size: self.settings.max_message_size,
-            profile: self.addresses.profile,
+            addresses: self.addresses.clone(),
         };
         let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
         self.subscribe(places, prefetch, options.deferrable, reader).await

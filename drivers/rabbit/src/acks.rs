@@ -49,14 +49,20 @@ impl AckWindow {
     }
 
     /// What to send for these settlements. A tag that is not open (settled before, or of another channel) is left out:
-    /// acknowledging it would end the channel.
-    pub(crate) fn settle(&mut self, settlements: impl IntoIterator<Item = (u64, Settlement)>, frames: &mut Vec<Frame>) {
+    /// acknowledging it would end the channel. Gives how many of them were open.
+    pub(crate) fn settle(
+        &mut self,
+        settlements: impl IntoIterator<Item = (u64, Settlement)>,
+        frames: &mut Vec<Frame>,
+    ) -> usize {
         let mut acked = Vec::new();
+        let mut settled = 0;
         for (tag, settlement) in settlements {
             let Ok(place) = self.open.binary_search_by_key(&tag, |open| open.tag) else { continue };
             if std::mem::replace(&mut self.open[place].settled, true) {
                 continue;
             }
+            settled += 1;
             match settlement {
                 Settlement::Ack => acked.push(tag),
                 Settlement::Requeue | Settlement::Defer(_) => frames.push(Frame::Reject { tag, requeue: true }),
@@ -74,6 +80,7 @@ impl AckWindow {
             frames.push(Frame::Ack { tag, multiple });
         }
         frames.extend(acked.into_iter().filter(|tag| *tag > covered).map(|tag| Frame::Ack { tag, multiple: false }));
+        settled
     }
 }
 

@@ -256,9 +256,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// A message came back; its confirm follows.
-    pub(crate) fn returned(&self, id: Uuid) {
-        lock(&self.book).returned.push(id.as_u128());
+    /// A message came back; its confirm follows. `false` if more came back than are in flight.
+    pub(crate) fn returned(&self, id: Uuid) -> bool {
+        let mut book = lock(&self.book);
+        if !book.open {
+            return true;
+        }
+        let known = book.returned.len() < book.outstanding || sabotage::breaks("returned");
+        if known {
+            book.returned.push(id.as_u128());
+        }
+        known
     }
 
     /// The broker has the message of the tag, or does not want it; with `multiple` also all before it that are not

@@ -42,7 +42,7 @@ use crate::{
     sabotage,
     self_check::{SelfCheck, is_probe},
     settling::{Duplicates, Settling},
-    stream::ports::{Inbox, Incoming},
+    stream::ports::{Allowance, Inbox, Incoming},
     topology::{Subscription, short_string},
 };
 
@@ -53,6 +53,14 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) const LIMIT_PAUSE: Duration = Duration::from_secs(15);
 /// How many bytes are unpacked before other tasks of the runtime get a turn.
 pub(crate) const TURN: usize = 256 << 10;
+
+/// How many messages a stream sends at once, whatever its credit: RabbitMQ hands out whole chunks.
+const STREAM_CHUNK: usize = 1 << 16;
+
+/// The messages that may be unsettled where `asked` were asked for. Twice as many leaves a broker room to be inexact.
+pub(crate) fn beyond(asked: usize) -> usize {
+    2 * asked + 16
+}
 
 /// A message that could be read.
 pub(crate) struct Read<M> {
@@ -96,6 +104,8 @@ pub(crate) struct Order<R> {
     pub(crate) prefetch: u16,
     /// What may be unpacked and not finished with.
     pub(crate) budget: Budget,
+    /// The largest body that is read.
+    pub(crate) max_size: usize,
     pub(crate) cancel_on_failover: bool,
     pub(crate) reader: R,
     pub(crate) duplicates: Arc<Duplicates>,
@@ -316,8 +326,8 @@ impl<R: Reader> Keeper<R> {
         if self.order.cancel_on_failover {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
-        let inbox = session.stream().ports().consume(channel.id());
-        let settling = Settling::new(session.sender(&channel), session.stream().under_way());
+        let inbox = session.stream().ports().consume(channel.id(), self.allowance());
+        let settling = Settling::new(session.sender(&channel), session.stream().under_way(), inbox.unsettled());
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -353,6 +363,14 @@ impl<R: Reader> Keeper<R> {
             checking.spawn(check.run());
         }
         Ok(Live { session: session.clone(), channel, settling, inbox, consumers, tags, checking })
+    }
+
+    /// What a broker that keeps to the prefetch stays below. The prefetch is that of each consumer.
+    fn allowance(&self) -> Allowance {
+        let Subscription { queues, stream, .. } = &self.order.subscription;
+        let asked = usize::from(self.order.prefetch) * queues.len();
+        let chunk = if stream.is_some() { STREAM_CHUNK } else { 0 };
+        Allowance { messages: beyond(asked) + chunk, body: self.order.max_size }
     }
 
     async fn serve(&mut self, mut live: Live) -> End {
@@ -421,7 +439,7 @@ impl<R: Reader> Keeper<R> {
     /// Hands a delivery out, or settles it at once if nobody should see it; returns how many bytes that took to unpack.
     fn take(&mut self, settling: &Arc<Settling>, incoming: Incoming) -> usize {
         let probe = is_probe(&incoming);
-        let Incoming { tag, consumer, redelivered, properties, body } = incoming;
+        let Incoming { tag, consumer, redelivered, properties, body, oversized } = incoming;
         let settler = settling.delivered(tag);
         if probe {
             settler.settle(Settlement::Ack);
@@ -441,7 +459,11 @@ impl<R: Reader> Keeper<R> {
         }
         let recount = self.order.recount && redelivered && counted.is_none() && !stream;
         let kept = (recount || self.order.deferrable && !stream).then(|| (properties.clone(), body.clone()));
-        let read = match self.order.reader.read(&properties, body) {
+        let read = match oversized {
+            Some(size) => Err(Poison::TooLarge { size, limit: self.order.max_size }),
+            None => self.order.reader.read(&properties, body),
+        };
+        let read = match read {
             Ok(read) => read,
             Err(poison) => {
                 let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());

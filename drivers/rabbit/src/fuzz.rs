@@ -18,7 +18,7 @@ use crate::{
             content_header::{self, Inspection},
             table::{self, Flaw},
         },
-        ports::Ports,
+        ports::{Allowance, Ports},
         replay,
     },
 };
@@ -70,8 +70,9 @@ pub type Tagged = (u64, Vec<u8>);
 /// message with its tag, how many frames were changed, and the error it ended with.
 #[must_use]
 pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<String>) {
+    const ANY: Allowance = Allowance { messages: usize::MAX, body: usize::MAX };
     let ports = Ports::default();
-    let mut inbox = ports.consume(1);
+    let mut inbox = ports.consume(1, ANY);
     ports.publish(2, &Ledger::new(Arc::default(), mpsc::unbounded_channel().0));
     let (_, changed, error) = replay::replay_with(&ports, input, arrivals);
     let messages = std::iter::from_fn(|| inbox.try_recv().ok()).map(|message| (message.tag, message.body)).collect();

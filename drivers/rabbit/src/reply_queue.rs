@@ -18,6 +18,7 @@ use oxlo_transport::{
     parts::{backoff::Backoff, pending::PendingCalls},
     text,
     wire::{
+        envelope::Poison,
         json::Limits,
         reply::{self, Inbound},
     },
@@ -35,14 +36,14 @@ use crate::{
     channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
-    consume::{LIMIT_PAUSE, TURN},
+    consume::{LIMIT_PAUSE, TURN, beyond},
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,
     properties,
     stream::{
         Sender,
-        ports::{Inbox, Incoming},
+        ports::{Allowance, Inbox, Incoming},
     },
     topology::short_string,
 };
@@ -246,7 +247,8 @@ impl Keeper {
         if self.own_name.is_stable() && !declared_before {
             unused(&channel, &self.name).await?;
         }
-        let inbox = session.stream().ports().consume(channel.id());
+        let allowance = Allowance { messages: beyond(PREFETCH.into()), body: self.limits.max_bytes };
+        let inbox = session.stream().ports().consume(channel.id(), allowance);
         let sender = session.sender(&channel);
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
@@ -264,6 +266,7 @@ impl Keeper {
     /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
     async fn serve(&self, session: &Session, open: Open) -> bool {
         let Open { sender, mut inbox, mut consumer, .. } = open;
+        let unsettled = inbox.unsettled();
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
@@ -282,6 +285,7 @@ impl Keeper {
                 count += 1;
                 unpacked += self.take(reply);
             }
+            unsettled.settled(count);
             acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
             if unpacked >= TURN {
                 yield_now().await;
@@ -293,7 +297,12 @@ impl Keeper {
     /// of no use in the queue either. Returns how many bytes that took to unpack.
     fn take(&self, reply: Incoming) -> usize {
         let again = reply.redelivered;
-        let read = properties::body(&reply.properties, reply.body.into(), self.limits.max_bytes).and_then(|body| {
+        let limit = self.limits.max_bytes;
+        let body = match reply.oversized {
+            Some(size) => Err(Poison::TooLarge { size, limit }),
+            None => properties::body(&reply.properties, reply.body.into(), limit),
+        };
+        let read = body.and_then(|body| {
             // One that is worth a look is not read for nobody.
             let unawaited =
                 reply::id_at_end(&body).filter(|id| body.len() > WORTH_A_LOOK && !self.pending.is_waiting(id));

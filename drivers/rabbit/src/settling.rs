@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     acks::{self, AckWindow, Frame},
-    stream::{Deferred, Frames, Sender},
+    stream::{Deferred, Frames, Sender, ports::Unsettled},
 };
 
 /// Which messages were delivered, and who settles those that are being worked on: one filter for all listeners of a
@@ -28,6 +28,8 @@ pub(crate) struct Settling {
     idle: Notify,
     /// How much is under way on the stream.
     all: Arc<AtomicUsize>,
+    /// What the broker may send more is bounded by.
+    unsettled: Unsettled,
 }
 
 #[derive(Default)]
@@ -38,9 +40,9 @@ struct Book {
 }
 
 impl Settling {
-    /// No deliveries; `all` counts what is under way on the whole stream.
-    pub(crate) fn new(sender: Sender, all: Arc<AtomicUsize>) -> Arc<Self> {
-        Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all })
+    /// No deliveries; `all` counts what is under way on the whole stream, `unsettled` what came on the channel.
+    pub(crate) fn new(sender: Sender, all: Arc<AtomicUsize>, unsettled: Unsettled) -> Arc<Self> {
+        Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all, unsettled })
     }
 
     /// A delivery came; it is to be settled by what this gives.
@@ -91,7 +93,7 @@ impl Deferred for Settling {
         let Book { window, settled } = &mut *book;
         let mut told = Vec::new();
         let before = window.len();
-        window.settle(settled.drain(..), &mut told);
+        self.unsettled.settled(window.settle(settled.drain(..), &mut told));
         self.all.fetch_sub(before - window.len(), Ordering::Relaxed);
         let idle = window.is_empty();
         drop(book);

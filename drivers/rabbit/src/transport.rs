@@ -197,6 +197,7 @@ impl RabbitTransport {
             subscription,
             prefetch: self.config.prefetch.map_or(options.prefetch, |most| most.min(options.prefetch)).max(1),
             budget: Budget::new(self.settings.max_in_flight_bytes),
+            max_size: self.settings.max_message_size,
             cancel_on_failover: self.config.cancel_on_failover,
             reader,
             duplicates: self.duplicates.clone(),

@@ -1,5 +1,6 @@
 //! Which driver gets which notification, by rules in a file: oslo's driver `routing`.
 
+mod depth;
 mod pattern;
 mod rules;
 

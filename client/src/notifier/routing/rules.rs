@@ -3,7 +3,7 @@
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use strsim::jaro_winkler;
 
-use super::{RoutingProblem, pattern::Pattern};
+use super::{RoutingProblem, depth, pattern::Pattern};
 
 /// YAML's merge key, which Python's reader understands.
 const MERGE: &str = "<<";
@@ -44,6 +44,15 @@ impl Rules {
 /// Everything that is wrong, from the top.
 pub(super) fn read(text: &str, drivers: &[&str]) -> Result<Rules, Vec<RoutingProblem>> {
     let mut reader = Reader { drivers, problems: Vec::new(), rules: Vec::new() };
+    if let Some(at) = depth::exceeds(text) {
+        let (levels, values) = (depth::DEEPEST, depth::MOST);
+        reader.problem(
+            at.line(),
+            at.col() + 1,
+            format!("nested deeper than {levels} levels, or more than {values} values"),
+        );
+        return Err(reader.problems);
+    }
     match MarkedYaml::load_from_str(text) {
         Err(error) => {
             let at = error.marker();
@@ -221,6 +230,12 @@ mod tests {
         ] {
             assert_eq!(rules.accepts(driver, event, priority), wanted, "{driver} {event} {priority}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_nested_too_deeply_is_refused_before_it_is_read() {
+        let deep: String = (0..8_000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
+        assert_eq!(problems(&deep), ["33:33 nested deeper than 32 levels, or more than 100000 values"]);
     }
 
     #[test]

@@ -127,7 +127,9 @@ impl Channels {
         session.begun = true;
         self.peers.insert(peer, number);
         if session.abandoned {
-            session.ended_by_us = true;
+            if std::mem::replace(&mut session.ended_by_us, true) {
+                return Inbound::Swallow;
+            }
             return Inbound::End(number);
         }
         Inbound::Begun(session.inner)

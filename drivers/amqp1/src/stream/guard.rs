@@ -6,7 +6,8 @@
 //! the payload of each transfer is wrapped into a data section, `fe2o3-amqp` delivers it as bytes, and
 //! [`message`](crate::message) reads those without recursion.
 
-use std::{collections::HashMap, sync::Arc};
+mod bounds;
+mod error;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -14,7 +15,9 @@ use super::{
     channels::{Channels, Inbound},
     outbound::{PAIR, last_letter},
 };
-use crate::scan::{For, Malformed, Raw};
+use crate::scan::{For, Raw};
+use bounds::Bounds;
+pub(crate) use error::GuardError;
 
 /// How much a frame grows at most: a payload when it is wrapped, or a detach that is made one that closes.
 pub(crate) const GROWTH: u32 = 16;
@@ -28,34 +31,17 @@ const OPEN: u64 = 0x10;
 const BEGIN: u64 = 0x11;
 const ATTACH: u64 = 0x12;
 const TRANSFER: u64 = 0x14;
+const DISPOSITION: u64 = 0x15;
 const DETACH: u64 = 0x16;
 const END: u64 = 0x17;
 const CLOSE: u64 = 0x18;
 /// Places in an open and in a begin.
 const CHANNEL_MAX: usize = 3;
+const IDLE_TIME_OUT: usize = 4;
 const HANDLE_MAX: usize = 4;
 
-/// Why a peer's bytes are not let through.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum GuardError {
-    /// It speaks something else.
-    #[error("{0}")]
-    OtherProtocol(Arc<str>),
-    /// A frame that cannot be one.
-    #[error("the broker sent a frame that cannot be read: {0}")]
-    Frame(&'static str),
-    /// A performative that cannot be one.
-    #[error("the broker sent a performative that cannot be read: {0}")]
-    Performative(#[from] Malformed),
-}
-
-impl GuardError {
-    /// Whether another attempt must end the same way.
-    pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self, Self::OtherProtocol(_))
-    }
-}
-
+/// The shortest idle timeout that a broker is believed, in milliseconds: fe2o3-amqp sends an empty frame that often.
+const LEAST_IDLE: u8 = 100;
 /// What the peer said of itself when it opened the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
@@ -79,10 +65,7 @@ pub(crate) struct Guard {
     outbox: BytesMut,
     /// The largest frame that we allowed the peer.
     frame_max: usize,
-    /// The largest message that is let through whole.
-    message_max: usize,
-    /// Bytes so far of messages whose transfers are not complete, by channel and handle.
-    partial: HashMap<(u16, u64), usize>,
+    bounds: Bounds,
     opened: Option<Opened>,
     /// The highest handle that the peer allows in each session.
     handle_max: u32,
@@ -107,8 +90,7 @@ impl Guard {
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             frame_max: frame_max as usize,
-            message_max,
-            partial: HashMap::new(),
+            bounds: Bounds::new(message_max),
             opened: None,
             handle_max: u32::MAX,
             to_end: Vec::new(),
@@ -128,6 +110,11 @@ impl Guard {
     /// What the peer said of itself, once.
     pub(crate) fn opened(&mut self) -> Option<Opened> {
         self.opened.take()
+    }
+
+    /// So many deliveries were sent to the peer.
+    pub(crate) fn delivered(&mut self, deliveries: u32) {
+        self.bounds.delivered(deliveries);
     }
 
     /// The highest handle that the peer allows in each session.
@@ -246,7 +233,8 @@ impl Guard {
             match inbound {
                 Inbound::Pass => {}
                 Inbound::Begun(inner) => {
-                    self.pass_with(frame, fields.elements().next(), inner);
+                    let number = inner.to_be_bytes();
+                    self.pass_with(frame, [fields.elements().next().map(|field| (field, &number[..]))]);
                     return Ok(());
                 }
                 Inbound::Swallow => return Ok(()),
@@ -258,7 +246,7 @@ impl Guard {
         }
         match code {
             TRANSFER if kind == 0 => {
-                let payload = self.admitted(channel, fields, payload);
+                let payload = self.bounds.admitted(channel, fields, payload)?;
                 self.wrap(&frame[4..HEADER], performative, payload);
                 return Ok(());
             }
@@ -268,21 +256,25 @@ impl Guard {
                 self.pass_closing(frame, fields);
                 return Ok(());
             }
+            DISPOSITION if kind == 0 => self.bounds.settles(fields)?,
             OPEN => {
                 self.opened = Some(opened(fields));
                 // How many sessions there are is seen to where they get their numbers.
-                self.pass_with(
-                    frame,
-                    fields.elements().nth(CHANNEL_MAX).filter(|field| short(*field).is_some()),
-                    u16::MAX,
-                );
+                let channel_max = fields.elements().nth(CHANNEL_MAX).filter(|field| short(*field).is_some());
+                let idle = [0, 0, 0, LEAST_IDLE];
+                let idle = fields.elements().nth(IDLE_TIME_OUT).and_then(|field| match field.encoded() {
+                    [0x52, 1..LEAST_IDLE] => Some((field, &idle[3..])),
+                    [0x70, 0, 0, 0, 1..LEAST_IDLE] => Some((field, &idle[..])),
+                    _ => None,
+                });
+                self.pass_with(frame, [channel_max.map(|field| (field, &[0xff; 2][..])), idle]);
                 return Ok(());
             }
             ATTACH => {
                 let mut fields = fields.elements();
                 let place = last_letter(fields.next(), &[PAIR], frame);
                 let handle = fields.next().and_then(Raw::unsigned).unwrap_or(0);
-                self.partial.remove(&(channel, handle));
+                self.bounds.attached(channel, handle);
                 if let Some(place) = place {
                     // The peer receives what our sender sends.
                     let ours = if fields.next().and_then(Raw::boolean) == Some(true) { b's' } else { b'r' };
@@ -320,13 +312,14 @@ impl Guard {
         self.outbox.extend_from_slice(error);
     }
 
-    /// Hands a frame on with another number in one of its fields.
-    fn pass_with(&mut self, frame: &Bytes, field: Option<Raw<'_>>, number: u16) {
+    /// Hands a frame on with other numbers at the ends of some of its fields.
+    fn pass_with<'a, const COUNT: usize>(&mut self, frame: &Bytes, changes: [Option<(Raw<'a>, &'a [u8])>; COUNT]) {
         let begins = self.outbox.len();
         self.outbox.extend_from_slice(frame);
-        if let Some(field) = field {
-            let place = field.encoded().as_ptr() as usize - frame.as_ptr() as usize + 1;
-            self.outbox[begins + place..][..2].copy_from_slice(&number.to_be_bytes());
+        for (field, number) in changes.into_iter().flatten() {
+            let field = field.encoded();
+            let place = field.as_ptr() as usize - frame.as_ptr() as usize + field.len() - number.len();
+            self.outbox[begins + place..][..number.len()].copy_from_slice(number);
         }
     }
 
@@ -336,7 +329,9 @@ impl Guard {
         }
         // Nobody writes the long names, but a parser may read them.
         match value.described_by_symbol() {
+            Some((b"amqp:attach:list", fields)) => Ok((ATTACH, fields)),
             Some((b"amqp:transfer:list", fields)) => Ok((TRANSFER, fields)),
+            Some((b"amqp:disposition:list", fields)) => Ok((DISPOSITION, fields)),
             Some((b"amqp:open:list", fields)) => Ok((OPEN, fields)),
             Some((b"amqp:begin:list", fields)) => Ok((BEGIN, fields)),
             Some((b"amqp:detach:list", fields)) => Ok((DETACH, fields)),
@@ -345,23 +340,6 @@ impl Guard {
             Some((_, fields)) => Ok((0, fields)),
             None => Err(GuardError::Frame("it does not begin with a performative")),
         }
-    }
-
-    /// The part of a transfer's payload that is let through: all of it, or none beyond the largest message. A message that
-    /// is cut cannot be read and is refused as too large.
-    fn admitted<'a>(&mut self, channel: u16, fields: Raw<'_>, payload: &'a [u8]) -> &'a [u8] {
-        let mut fields = fields.elements();
-        let handle = fields.next().and_then(Raw::unsigned).unwrap_or(0);
-        let more = fields.nth(4).and_then(Raw::boolean).unwrap_or(false);
-        let aborted = fields.nth(3).and_then(Raw::boolean).unwrap_or(false);
-        let before = self.partial.get(&(channel, handle)).copied().unwrap_or(0);
-        let admitted = payload.len().min(self.message_max.saturating_sub(before));
-        if more && !aborted {
-            self.partial.insert((channel, handle), before + admitted);
-        } else {
-            self.partial.remove(&(channel, handle));
-        }
-        &payload[..admitted]
     }
 
     fn wrap(&mut self, header: &[u8], performative: Raw<'_>, payload: &[u8]) {

@@ -278,6 +278,7 @@ impl AsyncWrite for GuardedStream {
         this.see_to_sessions();
         let written = this.outbound.write(bytes, &mut this.channels);
         written.map_err(|error| this.refused(error))?;
+        this.guard.delivered(this.outbound.take_deliveries());
         Poll::Ready(Ok(bytes.len()))
     }
 

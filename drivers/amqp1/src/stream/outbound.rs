@@ -49,6 +49,8 @@ pub(crate) struct Outbound {
     bytes: BytesMut,
     /// Whether something was written since this was asked last.
     grown: bool,
+    /// How many deliveries were written at most since this was asked last.
+    deliveries: u32,
 }
 
 impl Outbound {
@@ -67,6 +69,8 @@ impl Outbound {
             rest = after;
             let Some(channel) = channel(frame, channels)? else { continue };
             let begins = self.bytes.len();
+            // Of a message in several frames each counts: that is only more than there are.
+            self.deliveries += u32::from(matches!(frame, [_, _, _, _, _, 0, _, _, 0, 0x53, 0x14, ..]));
             match changed(frame)? {
                 Some(Change::Without(data)) => {
                     self.bytes.put_u32(u32::try_from(frame.len() - data.len()).unwrap_or(u32::MAX));
@@ -100,6 +104,11 @@ impl Outbound {
     /// Whether something was written since this was asked last.
     pub(crate) fn is_growing(&mut self) -> bool {
         std::mem::take(&mut self.grown)
+    }
+
+    /// How many deliveries were written at most since this was asked last.
+    pub(super) fn take_deliveries(&mut self) -> u32 {
+        std::mem::take(&mut self.deliveries)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -12,6 +12,8 @@ pub(super) const CAPACITY: usize = 64 * 1024;
 /// lapin takes a broker that it hears nothing of for dead, and a broker that has something to send sends no heartbeats: when
 /// only ports got something for this long, lapin gets one made here.
 const HEARTBEAT_PAUSE: Duration = Duration::from_secs(1);
+/// How long what nobody asked for is counted together.
+const REST_AFTER: Duration = Duration::from_secs(10);
 const HEARTBEAT: [u8; 8] = [layout::HEARTBEAT, 0, 0, 0, 0, 0, 0, layout::FRAME_END];
 
 /// Bytes on their way from a socket to lapin and to the ports.
@@ -24,11 +26,21 @@ pub(super) struct Inbound {
     room_wanted: usize,
     /// When lapin last got something.
     shown: Instant,
+    /// When the guard last began to count what nobody asked for.
+    rested: Instant,
 }
 
 impl Inbound {
     pub(super) fn new(guard: Guard) -> Self {
-        Self { guard, bytes: vec![0; CAPACITY], start: 0, end: 0, room_wanted: 0, shown: Instant::now() }
+        Self {
+            guard,
+            bytes: vec![0; CAPACITY],
+            start: 0,
+            end: 0,
+            room_wanted: 0,
+            shown: Instant::now(),
+            rested: Instant::now(),
+        }
     }
 
     /// Judges what was put into [`space`](Self::space): hands the ports theirs, and adds what lapin may see to `visible` and
@@ -40,6 +52,10 @@ impl Inbound {
         changed: &mut Vec<Reason>,
     ) -> Result<(), GuardError> {
         let mut withheld = false;
+        if self.rested.elapsed() > REST_AFTER {
+            self.rested = Instant::now();
+            self.guard.rest();
+        }
         loop {
             let input = &self.bytes[self.start..self.end];
             match self.guard.advance(input, |channel| ports.standing(channel))? {

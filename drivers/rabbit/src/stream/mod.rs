@@ -60,7 +60,6 @@ pub(crate) struct GuardedStream {
     visible: DuplexStream,
     reader: AbortHandle,
     shared: Arc<Shared>,
-    frame_max: u32,
 }
 
 impl fmt::Debug for GuardedStream {
@@ -96,7 +95,7 @@ impl GuardedStream {
         shared: Shared,
         frame_max: u32,
     ) -> Self {
-        // lapin allocates 64 times what is agreed: a broker must not get to name it alone.
+        // A broker must not get to name it alone: a frame is read whole before it is judged.
         let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
         let (for_lapin, visible) = tokio::io::duplex(FOR_LAPIN);
         let shared = Arc::new(shared);
@@ -104,17 +103,12 @@ impl GuardedStream {
         let reader = tokio::spawn(reading).abort_handle();
         // Ends by itself, when it has written what there was.
         tokio::spawn(writer::write(write, shared.clone()));
-        Self { visible, reader, shared, frame_max }
+        Self { visible, reader, shared }
     }
 
     /// A handle that outlives the stream.
     pub(crate) fn handle(&self) -> StreamHandle {
         StreamHandle::new(Arc::clone(&self.shared))
-    }
-
-    /// The `frame_max` that the guard takes for offered.
-    pub(crate) fn frame_max(&self) -> u32 {
-        self.frame_max
     }
 }
 

@@ -7,7 +7,10 @@
 
 use std::{
     str,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use foldhash::{HashMap, HashSet};
@@ -15,7 +18,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::guard::{Frame, GuardError, Standing, content_header};
-use crate::{blame::ChannelClose, confirms::Ledger, received::Received};
+use crate::{blame::ChannelClose, confirms::Ledger, received::Received, sabotage};
 
 /// A message that the broker handed us.
 #[derive(Debug)]
@@ -27,10 +30,62 @@ pub(crate) struct Incoming {
     pub(crate) redelivered: bool,
     pub(crate) properties: Received,
     pub(crate) body: Vec<u8>,
+    /// The size of a body that is larger than was allowed, of which nothing is kept.
+    pub(crate) oversized: Option<usize>,
+}
+
+/// How much the broker may send on a channel. One that keeps to the protocol never sends more messages; a larger body is
+/// anybody's, and costs no more than its own bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// Messages that are not settled. The connection ends over one more.
+    pub(crate) messages: usize,
+    /// Bytes of a body. A larger one is skipped.
+    pub(crate) body: usize,
 }
 
 /// The messages that come on a channel; it ends with the channel, or with the connection.
-pub(crate) type Inbox = mpsc::UnboundedReceiver<Incoming>;
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    messages: mpsc::UnboundedReceiver<Incoming>,
+    unsettled: Unsettled,
+}
+
+impl Inbox {
+    /// Waits for the next message; `None` at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no message is lost.
+    pub(crate) async fn recv(&mut self) -> Option<Incoming> {
+        self.messages.recv().await
+    }
+
+    /// The next message, if it has come.
+    pub(crate) fn try_recv(&mut self) -> Result<Incoming, mpsc::error::TryRecvError> {
+        self.messages.try_recv()
+    }
+
+    /// The count of messages that came and are not settled.
+    pub(crate) fn unsettled(&self) -> Unsettled {
+        self.unsettled.clone()
+    }
+}
+
+/// How many messages of a channel came and are not settled, which is what its [`Allowance`] bounds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unsettled(Arc<AtomicUsize>);
+
+impl Unsettled {
+    /// So many are about to be settled at the broker.
+    pub(crate) fn settled(&self, messages: usize) {
+        self.0.fetch_sub(messages, Ordering::Relaxed);
+    }
+
+    fn add_one(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
 
 enum Port {
     Publishing(Arc<Ledger>),
@@ -39,13 +94,16 @@ enum Port {
 
 struct Consuming {
     inbox: mpsc::UnboundedSender<Incoming>,
+    allowance: Allowance,
+    unsettled: Unsettled,
     begun: Option<Begun>,
 }
 
 /// A message whose content is not complete.
 struct Begun {
     message: Incoming,
-    left: usize,
+    /// Bytes of the body that are to come; unknown before the content header.
+    left: Option<u64>,
 }
 
 /// The ports of one stream.
@@ -58,6 +116,8 @@ pub(super) struct Open {
     /// The channels that the broker has closed, until they are opened again.
     closed: HashSet<u16>,
     ended: bool,
+    /// lapin takes messages on channels that have no port.
+    lapin_consumes: bool,
 }
 
 impl Ports {
@@ -69,10 +129,18 @@ impl Ports {
     }
 
     /// From now on the channel's messages come here. To be asked for before anything is consumed on it.
-    pub(crate) fn consume(&self, channel: u16) -> Inbox {
+    pub(crate) fn consume(&self, channel: u16, allowance: Allowance) -> Inbox {
         let (inbox, messages) = mpsc::unbounded_channel();
-        self.insert(channel, Port::Consuming(Box::new(Consuming { inbox, begun: None })));
-        messages
+        let unsettled = Unsettled::default();
+        let port = Consuming { inbox, allowance, unsettled: unsettled.clone(), begun: None };
+        self.insert(channel, Port::Consuming(Box::new(port)));
+        Inbox { messages, unsettled }
+    }
+
+    /// From now on messages on channels without a port are lapin's. The driver has none such, and lapin keeps whatever comes.
+    #[cfg(any(test, feature = "__fuzz"))]
+    pub(crate) fn let_lapin_consume(&self) {
+        self.lock().lapin_consumes = true;
     }
 
     /// Whether the broker has closed the channel. lapin may learn of it later.
@@ -119,6 +187,8 @@ impl Open {
             Standing::HasPort
         } else if self.closed.contains(&channel) {
             Standing::Closed
+        } else if self.lapin_consumes {
+            Standing::LapinConsumes
         } else {
             Standing::Lapins
         }
@@ -173,8 +243,10 @@ fn publishing(ledger: &Ledger, frame: Frame<'_>) -> Result<(), GuardError> {
         }
         // Of a message that comes back only its id matters; its confirm follows.
         Frame::Header(payload) => {
-            if let Some(id) = content_header::message_id(payload).and_then(own_id) {
-                ledger.returned(id);
+            if let Some(id) = content_header::message_id(payload).and_then(own_id)
+                && !ledger.returned(id)
+            {
+                return Err(GuardError::Returned);
             }
         }
         _ => {}
@@ -187,27 +259,43 @@ fn own_id(text: &[u8]) -> Option<Uuid> {
 }
 
 fn consuming(port: &mut Consuming, frame: Frame<'_>) -> Result<(), GuardError> {
-    let Consuming { inbox, begun } = port;
-    match frame {
-        Frame::Deliver(arguments) => {
-            *begun = Some(Begun { message: announced(arguments).ok_or(GuardError::CutShort("delivery"))?, left: 0 });
+    let Consuming { inbox, allowance, unsettled, begun } = port;
+    match (frame, begun.as_mut()) {
+        (Frame::Deliver(arguments), None) => {
+            let message = announced(arguments).ok_or(GuardError::CutShort("delivery"))?;
+            if unsettled.add_one() > allowance.messages && !sabotage::breaks("prefetch") {
+                return Err(GuardError::BeyondPrefetch(allowance.messages));
+            }
+            *begun = Some(Begun { message, left: None });
             return Ok(());
         }
-        Frame::Header(payload) => {
-            let Some(Begun { message, left }) = begun else { return Ok(()) };
+        (Frame::Header(payload), Some(Begun { message, left: left @ None })) => {
             let (size, properties) = content_header::parts(payload).ok_or(GuardError::CutShort("content header"))?;
-            *left = usize::try_from(size).unwrap_or(usize::MAX);
+            *left = Some(size);
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
             message.properties = Received::new(properties);
-            message.body.reserve_exact((*left).min(MOST_RESERVED));
+            if size > allowance.body && !sabotage::breaks("body_size") {
+                message.oversized = Some(size);
+            } else {
+                message.body.reserve_exact(size.min(MOST_RESERVED));
+            }
         }
-        Frame::Body(payload) => {
-            let Some(Begun { message, left }) = begun else { return Ok(()) };
-            message.body.extend_from_slice(payload);
-            *left = left.saturating_sub(payload.len());
+        (Frame::Body(payload), Some(Begun { message, left: Some(left) })) => {
+            *left = left
+                .checked_sub(payload.len() as u64)
+                .ok_or(GuardError::OutOfStep("more of a body than it announced"))?;
+            if message.oversized.is_none() {
+                message.body.extend_from_slice(payload);
+            }
         }
+        (Frame::Deliver(_), Some(_)) => {
+            return Err(GuardError::OutOfStep("a message before the last one was complete"));
+        }
+        (Frame::Header(_), _) => return Err(GuardError::OutOfStep("a content header that belongs to no message")),
+        (Frame::Body(_), _) => return Err(GuardError::OutOfStep("a body that belongs to no message")),
         _ => return Ok(()),
     }
-    if let Some(complete) = begun.take_if(|begun| begun.left == 0) {
+    if let Some(complete) = begun.take_if(|begun| begun.left == Some(0)) {
         // Whoever consumed may be gone; the channel's end gives the message back.
         let _ = inbox.send(complete.message);
     }
@@ -227,5 +315,6 @@ fn announced(arguments: &[u8]) -> Option<Incoming> {
         redelivered: *rest.first()? & 1 != 0,
         properties: Received::default(),
         body: Vec::new(),
+        oversized: None,
     })
 }

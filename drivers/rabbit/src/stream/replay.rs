@@ -9,7 +9,9 @@ use super::{
 /// What lapin gets of `input` when it arrives in chunks of the given sizes: the bytes, how many frames were changed, and
 /// how it ended. Sizes are used in turn; none stand for all at once, and none is 0.
 pub(crate) fn replay(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
-    replay_with(&Ports::default(), input, arrivals)
+    let ports = Ports::default();
+    ports.let_lapin_consume();
+    replay_with(&ports, input, arrivals)
 }
 
 /// The same where some channels have a port: then messages and confirms of those go there.

@@ -18,9 +18,15 @@ use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
 use super::{GuardedStream, StreamHandle};
+use crate::sabotage;
 
 /// How long lapin may take to let go of a stream after a failed handshake: it answers the broker's `connection.close`.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What lapin takes for agreed: the least that it knows. It fills two buffers of 32 such frames with zeros for each
+/// connection, and malloc keeps them for the thread that is gone; what lapin gets and sends here is small, and the messages
+/// that go past it are cut by what is agreed with the broker.
+const CONTROL_FRAME_MAX: u32 = 8_192;
 
 /// How soon after the end of the stream whoever sleeps looks again. Not at once: lapin learns of the end a moment later.
 const AFTERMATH: Duration = Duration::from_millis(50);
@@ -106,7 +112,8 @@ fn kit(stream: StreamHandle) -> Kit {
 
 /// Performs the AMQP handshake over a stream and returns lapin's connection on it.
 ///
-/// Of `uri` its credentials, virtual host and query matter; host and scheme do not, and `frame_max` is the stream's.
+/// Of `uri` its credentials, virtual host and query matter; host and scheme do not. Its `frame_max` is what lapin alone goes
+/// by, 8192 if there is none; with the broker that of the stream is agreed.
 /// One attempt is made whatever `properties` say of retries. There is no time limit: wrap it in one.
 ///
 /// # Errors
@@ -122,7 +129,8 @@ pub(crate) async fn open(
     properties: ConnectionProperties,
     stream: GuardedStream,
 ) -> lapin::Result<Connection> {
-    uri.query.frame_max = Some(stream.frame_max());
+    let control = if sabotage::breaks("frame_max") { super::guard::DEFAULT_FRAME_MAX } else { CONTROL_FRAME_MAX };
+    uri.query.frame_max.get_or_insert(control);
     let properties = properties.configure_backoff(|backoff| backoff.with_max_times(0));
     let mut abandon = KillOnDrop { handle: stream.handle(), armed: true };
     let handle = stream.handle();

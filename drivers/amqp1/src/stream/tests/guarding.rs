@@ -249,3 +249,85 @@ fn what_is_written_grows_by_whole_frames_only() {
     let error = Outbound::default().write(&frames[..frames.len() - 1], &mut channels).unwrap_err();
     assert!(error.to_string().contains("not written at once"), "{error}");
 }
+
+fn disposition(first: u32, last: u32) -> Vec<u8> {
+    let fields = [&[0x41, 0x70][..], &first.to_be_bytes(), &[0x70], &last.to_be_bytes(), &[0x41]].concat();
+    wire::frame(0, &wire::described(0x15, 4, &fields))
+}
+
+#[test]
+fn no_more_deliveries_are_settled_than_were_sent() {
+    let says = refused(&disposition(0, u32::MAX));
+    assert!(says.contains("the outcome of 4294967296 deliveries, of which at most 64"), "{says}");
+    let by_name = [&[0, 0xa3, 21][..], b"amqp:disposition:list", &disposition(0, u32::MAX)[11..]].concat();
+    assert_eq!(refused(&wire::frame(0, &by_name)), says);
+    let mut guard = guard(1 << 20);
+    guard.delivered(1000);
+    // Once for the outcome, and once to settle.
+    for range in [disposition(0, 999), disposition(0, 999), disposition(5, 5), disposition(9, 3)] {
+        assert_eq!(passed(&mut guard, &range).unwrap(), range);
+    }
+    assert!(passed(&mut guard, &disposition(0, 9_999)).is_err());
+    // Deliveries of the broker count as well.
+    let mut guard = self::guard(1 << 20);
+    for number in 0..=200 {
+        passed(&mut guard, &wire::transfer(number, false, b"text")).unwrap();
+    }
+    assert!(passed(&mut guard, &disposition(0, 200)).is_ok());
+}
+
+#[test]
+fn a_message_has_so_many_parts_and_so_many_are_incomplete() {
+    let mut guard = guard(10);
+    let part = wire::transfer(0, true, b"");
+    for _ in 0..1 << 15 {
+        passed(&mut guard, &part).unwrap();
+    }
+    assert!(passed(&mut guard, &part).unwrap_err().to_string().contains("more than 32768 transfers"));
+    let mut guard = self::guard(10);
+    let part = |handle: u32| {
+        let fields = [&[0x70][..], &handle.to_be_bytes(), &[0x43, 0xa0, 1, 0, 0x43, 0x41, 0x41]].concat();
+        wire::frame(0, &wire::described(0x14, 6, &fields))
+    };
+    for handle in 0..1 << 16 {
+        passed(&mut guard, &part(handle)).unwrap();
+    }
+    assert!(passed(&mut guard, &part(1 << 16)).unwrap_err().to_string().contains("more than 65536 messages"));
+}
+
+#[test]
+fn a_session_that_was_given_up_is_ended_once() {
+    let mut channels = Channels::default();
+    channels.allow(10);
+    channels.begin(0).unwrap();
+    channels.abandon();
+    let mut guard = guard(1);
+    for _ in 0..3 {
+        assert!(passed_on(&mut guard, &on_channel(9, begin(0, 255)), &mut channels).unwrap().is_empty());
+    }
+    assert_eq!((guard.take_to_end(), guard.take_to_end()), (Some(0), None));
+}
+
+#[test]
+fn an_idle_timeout_has_a_floor() {
+    let open = |idle: &[u8]| {
+        let fields = [&b"\xa1\x01c\x40\x70\x00\x01\x00\x00\x60\x00\x09"[..], idle].concat();
+        wire::frame(0, &wire::described(0x10, 5, &fields))
+    };
+    let all = |mut frame: Vec<u8>| {
+        let place = frame.windows(3).position(|bytes| bytes == [0x60, 0, 9]).unwrap();
+        frame[place + 1..place + 3].fill(0xff);
+        frame
+    };
+    for (theirs, ours) in [
+        (&[0x52, 1][..], &[0x52, 100][..]),
+        (&[0x70, 0, 0, 0, 99], &[0x70, 0, 0, 0, 100]),
+        (&[0x52, 100], &[0x52, 100]),
+        (&[0x70, 0, 0, 1, 0], &[0x70, 0, 0, 1, 0]),
+        (&[0x43], &[0x43]),
+        (&[0x52, 0], &[0x52, 0]),
+        (&[0x40], &[0x40]),
+    ] {
+        assert_eq!(passed(&mut guard(1), &open(theirs)).unwrap(), all(open(ours)));
+    }
+}

@@ -10,15 +10,18 @@
 
 pub(crate) mod content_header;
 mod delivery;
+mod error;
 pub(crate) mod preface;
 pub(crate) mod table;
 
 use super::layout::{
-    self, ACK, BODY, CHANNEL_CLOSE, CHANNEL_OPEN_OK, CONNECTION_START, CONNECTION_TUNE, DELIVER, FRAME_END, FRAME_HEAD,
-    HEADER, HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK,
+    self, ACK, BLOCKED, BODY, CANCEL, CHANNEL_CLOSE, CHANNEL_OPEN_OK, CONNECTION_START, CONNECTION_TUNE, DELIVER, FLOW,
+    FRAME_END, FRAME_HEAD, GET_OK, HEADER, HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK, UNBLOCKED, UPDATE_SECRET,
 };
 use content_header::{Inspection, Reason};
-use preface::{Looks, Preface};
+use preface::Preface;
+
+pub(crate) use error::GuardError;
 
 /// `frame_max` before the broker has named its own, and what we ask for when the user has no wish.
 pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;
@@ -28,53 +31,11 @@ const FRAME_MIN_SIZE: u32 = 4_096;
 /// exceeds the `frame_max` of the consumer's connection, for what counted was the publisher's.
 const HEADER_FRAME_MAX: usize = 1 << 20;
 
-/// Why a stream is given up: the peer breaks AMQP 0-9-1, or does not speak it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum GuardError {
-    /// The peer's first bytes are those of another protocol.
-    #[error("{0}")]
-    OtherProtocol(Looks),
-    /// lapin would close the connection over it too, with less to say.
-    #[error("the broker sent a {what} frame of {size} bytes, {limit} are agreed")]
-    FrameTooLarge {
-        /// The frame's type.
-        what: &'static str,
-        /// The frame's bytes, head and end included.
-        size: usize,
-        /// The limit it breaks.
-        limit: usize,
-    },
-    /// A frame does not end in the frame-end octet: the stream is out of step.
-    #[error("the broker sent a frame that ends in octet {0:#04x} instead of 0xce")]
-    FrameEnd(u8),
-    /// A frame type that AMQP 0-9-1 does not have.
-    #[error("the broker sent a frame of unknown type {0}")]
-    FrameType(u8),
-    /// A frame that is too short for what its type promises.
-    #[error("the broker sent a {0} frame that is cut short")]
-    CutShort(&'static str),
-    /// `connection.start` carries server properties that lapin must not parse.
-    #[error("the server properties in connection.start are {}", match .0 {
-        table::Flaw::TooDeep => "nested deeper than 32 tables",
-        table::Flaw::Malformed => "malformed",
-    })]
-    ServerProperties(table::Flaw),
-    /// A method with a field table that only clients send; lapin would parse it before it refuses it.
-    #[error("the broker sent the method {class}.{method}, which only clients send")]
-    ClientMethod {
-        /// The class id.
-        class: u16,
-        /// The method id.
-        method: u16,
-    },
-}
+/// How many methods that nobody asked for may come between two [rests](Guard::rest). Each costs lapin a task, or a place in
+/// a queue without a bound; a broker that takes all its channels and consumers down at once sends some thousands.
+const MOST_UNSOLICITED: u32 = 20_000;
 
-impl GuardError {
-    /// Whether another attempt at the same address must end the same way.
-    pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self, Self::OtherProtocol(_))
-    }
-}
+const NOT_CONSUMED: &str = "a message on a channel that takes none";
 
 /// What [`Guard::advance`] found at the front of its input.
 #[derive(Debug, PartialEq, Eq)]
@@ -157,7 +118,10 @@ impl<'a> Frame<'a> {
 /// Who gets the frames of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
+    /// lapin, and no messages come.
     Lapins,
+    /// lapin, also the messages.
+    LapinConsumes,
     HasPort,
     /// Nobody: the broker has closed it. What follows is at most the answer to a close of ours that crossed the broker's,
     /// and lapin ends the connection over a frame on a channel that it does not know any more.
@@ -183,13 +147,19 @@ pub(crate) struct Guard {
     state: State,
     ours: u32,
     frame_max: usize,
+    unsolicited: u32,
 }
 
 impl Guard {
     /// A guard for a connection on which we offer `frame_max`; 0 stands for the broker's.
     pub(crate) fn new(frame_max: u32) -> Self {
         let first = if frame_max == 0 { DEFAULT_FRAME_MAX } else { frame_max };
-        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)) }
+        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)), unsolicited: 0 }
+    }
+
+    /// Begins to count anew what nobody asked for; to be called every ten seconds.
+    pub(crate) fn rest(&mut self) {
+        self.unsolicited = 0;
     }
 
     /// Judges the front of `input`, which is what follows the bytes that were passed or taken before. `standing` tells how
@@ -283,6 +253,7 @@ impl Guard {
                 frame_end(frame[size - 1])?;
                 Ok(Found::ForPort(size, None))
             }
+            HEADER | BODY if standing == Standing::Lapins => Err(GuardError::OutOfStep(NOT_CONSUMED)),
             HEADER => self.content_header(rest, for_port, head),
             BODY if for_port => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
@@ -320,7 +291,16 @@ impl Guard {
         let Some((ids @ (class, method), _)) = layout::method(&rest[FRAME_HEAD..]) else {
             return Ok(Found::Need(FRAME_HEAD + 4));
         };
+        if matches!(ids, BLOCKED | UNBLOCKED | UPDATE_SECRET | FLOW | CANCEL | CHANNEL_CLOSE) {
+            // Complete, or its parts would be counted.
+            let Some(_) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            self.unsolicited += 1;
+            if self.unsolicited > MOST_UNSOLICITED {
+                return Err(GuardError::Storm);
+            }
+        }
         match ids {
+            DELIVER | RETURN | GET_OK if standing == Standing::Lapins => Err(GuardError::OutOfStep(NOT_CONSUMED)),
             CONNECTION_START | CONNECTION_TUNE => {
                 let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
                 frame_end(frame[size - 1])?;

@@ -13,6 +13,7 @@ use oxlo_test_support::eventually;
 use super::fake_server::{Session, listen};
 use super::{connect, wire};
 use crate::channels::Closer;
+use crate::stream::ports::Allowance;
 use crate::stream::{StreamHandle, runtime};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -79,7 +80,7 @@ fn closes(session: &mut Session) -> std::io::Result<()> {
 /// connection lives on.
 async fn survives(end: fn(Channel, &StreamHandle)) -> bool {
     let (scene, channel) = connected(&[opens::<2>, closes, opens::<3>]).await;
-    let mut inbox = scene.handle.ports().consume(2);
+    let mut inbox = scene.handle.ports().consume(2, Allowance { messages: 9, body: 9 });
     scene.goes_on();
     assert!(inbox.recv().await.is_none());
     end(channel, &scene.handle);

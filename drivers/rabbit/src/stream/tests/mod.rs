@@ -25,5 +25,7 @@ use super::GuardedStream;
 
 /// Dials a peer and guards what comes of it; `frame_max` as for [`GuardedStream::new`].
 async fn connect(peer: &Peer, frame_max: u32, limit: Duration) -> Result<GuardedStream, ConnectError> {
-    Ok(GuardedStream::new(socket::connect(peer, limit).await?, frame_max))
+    let stream = GuardedStream::new(socket::connect(peer, limit).await?, frame_max);
+    stream.handle().ports().let_lapin_consume();
+    Ok(stream)
 }

@@ -5,13 +5,16 @@ use proptest::prelude::*;
 
 use super::wire;
 use crate::confirms::Ledger;
-use crate::stream::ports::{Inbox, Ports};
+use crate::stream::guard::GuardError;
+use crate::stream::ports::{Allowance, Inbox, Ports};
 use crate::stream::replay::replay_with;
 
 /// A channel that is consumed on, and one without a port.
 const CONSUMED: u16 = 1;
 const LAPINS: u16 = 2;
 const PUBLISHED: u16 = 3;
+
+const ANY: Allowance = Allowance { messages: usize::MAX, body: usize::MAX };
 
 /// What lapin gets of `input` when it arrives in chunks of the given sizes.
 fn run(ports: &Ports, input: &[u8], arrivals: &[usize]) -> Vec<u8> {
@@ -106,7 +109,8 @@ proptest! {
         arrivals in vec(prop_oneof![1_usize..12, 1_usize..9_000], 1..20),
     ) {
         let ports = Ports::default();
-        let mut inbox = ports.consume(CONSUMED);
+        ports.let_lapin_consume();
+        let mut inbox = ports.consume(CONSUMED, ANY);
         ports.publish(PUBLISHED, &Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
         let opening = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
         let input: Vec<u8> = samples.iter().fold(opening.clone(), |all, next| [&all[..], &next.bytes].concat());
@@ -124,7 +128,7 @@ proptest! {
         arrivals in vec(1_usize..300, 1..10),
     ) {
         let ports = Ports::default();
-        let (_inbox, ledger) = (ports.consume(CONSUMED), Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
+        let (_inbox, ledger) = (ports.consume(CONSUMED, ANY), Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
         ports.publish(PUBLISHED, &ledger);
         let mut input = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
         for channel in [CONSUMED, PUBLISHED] {
@@ -142,7 +146,7 @@ proptest! {
 #[test]
 fn the_end_of_a_channel_is_told_to_both() {
     let ports = Ports::default();
-    let mut inbox = ports.consume(CONSUMED);
+    let mut inbox = ports.consume(CONSUMED, ANY);
     let close = [&[1, 148][..], &wire::short(b"NOT_FOUND"), &[0; 4]].concat();
     let last = message(CONSUMED, 7, b"", b"the last");
     let closed = wire::method(CONSUMED, 20, 40, &close);
@@ -157,7 +161,7 @@ fn the_end_of_a_channel_is_told_to_both() {
 #[test]
 fn content_of_two_channels_may_take_turns() {
     let ports = Ports::default();
-    let mut inboxes = [1, 2].map(|channel| ports.consume(channel));
+    let mut inboxes = [1, 2].map(|channel| ports.consume(channel, ANY));
     let (one, two) = (message(1, 7, b"", b"one"), message(2, 8, b"", b"two"));
     let size = |bytes: &[u8]| 8 + usize::from(bytes[6]) + 256 * usize::from(bytes[5]);
     let mut input = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
@@ -173,4 +177,111 @@ fn content_of_two_channels_may_take_turns() {
     for (inbox, body) in inboxes.iter_mut().zip([&b"one"[..], b"two"]) {
         assert_eq!(inbox.try_recv().unwrap().body, body);
     }
+}
+
+fn opening() -> Vec<u8> {
+    [wire::start(b""), wire::tune(2047, 131_072, 60)].concat()
+}
+
+fn error(ports: &Ports, frames: &[u8]) -> Option<GuardError> {
+    replay_with(ports, &[&opening(), frames].concat(), &[usize::MAX]).2
+}
+
+fn deliver(tag: u64) -> Vec<u8> {
+    message(CONSUMED, tag, b"", b"")
+}
+
+fn header(size: u64) -> Vec<u8> {
+    wire::frame(2, CONSUMED, &wire::content_header(size, 0, b""))
+}
+
+/// The announcement of a message alone.
+fn announced(tag: u64) -> Vec<u8> {
+    let whole = deliver(tag);
+    whole[..8 + usize::from(whole[6])].to_vec()
+}
+
+fn body(size: usize) -> Vec<u8> {
+    wire::frame(3, CONSUMED, &vec![b'x'; size])
+}
+
+#[test]
+fn of_a_body_beyond_the_allowance_nothing_is_kept_and_the_next_message_arrives() {
+    let ports = Ports::default();
+    let mut inbox = ports.consume(CONSUMED, Allowance { messages: 9, body: 5000 });
+    let oversized = [announced(1), header(70_000), body(60_000), body(10_000)].concat();
+    let fits = message(CONSUMED, 2, b"", &[b'y'; 5000]);
+    run(&ports, &[opening(), oversized, fits].concat(), &[usize::MAX]);
+    let first = inbox.try_recv().unwrap();
+    assert_eq!((first.tag, first.oversized, first.body.capacity()), (1, Some(70_000), 0));
+    let second = inbox.try_recv().unwrap();
+    assert_eq!((second.tag, second.oversized, second.body.len()), (2, None, 5000));
+    // One that never ends takes no memory either.
+    run(&ports, &[opening(), announced(3), header(1 << 63), body(60_000).repeat(50)].concat(), &[usize::MAX]);
+    assert!(inbox.try_recv().is_err());
+}
+
+#[test]
+fn content_that_is_out_of_step_ends_the_connection() {
+    for (frames, what) in [
+        ([announced(1), header(1 << 20), header(0)].concat(), "a content header that belongs to no message"),
+        (header(1), "a content header that belongs to no message"),
+        (body(1), "a body that belongs to no message"),
+        ([announced(1), body(1)].concat(), "a body that belongs to no message"),
+        ([announced(1), header(4), body(5)].concat(), "more of a body than it announced"),
+        ([announced(1), announced(2)].concat(), "a message before the last one was complete"),
+    ] {
+        let ports = Ports::default();
+        let _inbox = ports.consume(CONSUMED, ANY);
+        assert_eq!(error(&ports, &frames), Some(GuardError::OutOfStep(what)));
+    }
+    for frames in [message(LAPINS, 1, b"", b"x"), wire::frame(3, LAPINS, b"x"), wire::method(LAPINS, 60, 50, &[0; 5])] {
+        let what = "a message on a channel that takes none";
+        assert_eq!(error(&Ports::default(), &frames), Some(GuardError::OutOfStep(what)));
+    }
+}
+
+#[test]
+fn a_broker_that_ignores_the_prefetch_is_left() {
+    let ports = Ports::default();
+    let mut inbox = ports.consume(CONSUMED, Allowance { messages: 3, body: 10 });
+    assert_eq!(error(&ports, &(1..=3).flat_map(deliver).collect::<Vec<_>>()), None);
+    // Taken is not settled.
+    assert!(inbox.try_recv().is_ok());
+    inbox.unsettled().settled(2);
+    assert_eq!(error(&ports, &(4..=5).flat_map(deliver).collect::<Vec<_>>()), None);
+    let left = error(&ports, &deliver(6)).unwrap();
+    assert_eq!(
+        left.to_string(),
+        "the broker ignores the prefetch: it sent more than 3 messages that are not acknowledged"
+    );
+}
+
+#[test]
+fn returns_of_what_was_never_sent_end_the_connection() {
+    let ports = Ports::default();
+    let ledger = Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0);
+    ports.publish(PUBLISHED, &ledger);
+    let id = [&[36][..], b"0192f0c1-2a3b-7c4d-8e5f-001122334455"].concat();
+    let returned = [
+        wire::method(PUBLISHED, 60, 50, &[1, 56, 0, 0, 0]),
+        wire::frame(2, PUBLISHED, &wire::content_header(0, 0x0080, &id)),
+    ];
+    assert_eq!(error(&ports, &returned.concat()), Some(GuardError::Returned));
+}
+
+#[test]
+fn a_storm_of_what_nobody_asked_for_ends_the_connection() {
+    for method in [
+        wire::method(0, 10, 60, b"\x01x"),
+        wire::method(0, 10, 61, b""),
+        wire::method(0, 10, 70, &[0; 8]),
+        wire::method(LAPINS, 20, 20, b"\x01"),
+        wire::method(LAPINS, 60, 30, b"\x011\x01"),
+        wire::method(LAPINS, 20, 40, &[0; 7]),
+    ] {
+        assert_eq!(error(&Ports::default(), &method.repeat(5_000)), None);
+        assert_eq!(error(&Ports::default(), &method.repeat(20_001)), Some(GuardError::Storm));
+    }
+    assert_eq!(error(&Ports::default(), &wire::frame(8, 0, b"").repeat(50_000)), None);
 }

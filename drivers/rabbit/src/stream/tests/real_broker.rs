@@ -38,7 +38,10 @@ async fn dial(port: u16, frame_max: u32) -> GuardedStream {
 async fn open(vhost: &TestVhost, frame_max: u32) -> (Connection, StreamHandle) {
     let stream = dial(vhost.port(), frame_max).await;
     let handle = stream.handle();
-    (runtime::open(uri(vhost), ConnectionProperties::default(), stream).await.unwrap(), handle)
+    let mut uri = uri(vhost);
+    // Here lapin carries the messages.
+    uri.query.frame_max = Some(if frame_max == 0 { 131_072 } else { frame_max });
+    (runtime::open(uri, ConnectionProperties::default(), stream).await.unwrap(), handle)
 }
 
 /// Consumes from `queue`, which everything that the fanout exchange `all` gets arrives in.

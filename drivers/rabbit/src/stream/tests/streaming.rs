@@ -19,7 +19,9 @@ async fn pair() -> (GuardedStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (theirs, _) = listener.accept().await.unwrap();
-    (GuardedStream::new(Socket::Plain(ours), 0), theirs)
+    let stream = GuardedStream::new(Socket::Plain(ours), 0);
+    stream.handle().ports().let_lapin_consume();
+    (stream, theirs)
 }
 
 #[tokio::test]
