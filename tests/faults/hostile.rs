@@ -42,7 +42,7 @@ fn request(id: &str) -> Value {
 }
 
 /// The service took everything out of its queue and still serves, on the same connections.
-async fn unharmed(vhost: &TestVhost, stage: &Stage) {
+pub(crate) async fn unharmed(vhost: &TestVhost, stage: &Stage) {
     let drained =
         |queue: &Option<oxlo_test_support::QueueInfo>| queue.as_ref().is_some_and(|queue| queue.messages == 0);
     eventually(SOON, "the queue is empty", async || vhost.queue(TOPIC).await, drained).await;

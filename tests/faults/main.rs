@@ -11,6 +11,7 @@ mod cluster;
 mod connect;
 mod hostile;
 mod limits;
+mod memory;
 mod mismatch;
 mod network;
 mod process;

@@ -53,8 +53,18 @@ fn sockets() -> u64 {
 /// Resident memory of this process in bytes.
 #[must_use]
 pub fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+/// The most memory that this process ever had resident, in bytes.
+#[must_use]
+pub fn peak_resident() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux has /proc");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS is told");
+    let line = status.lines().find(|line| line.starts_with(field)).expect("the kernel tells it");
     let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number");
     kibibytes * 1024
 }

@@ -36,7 +36,7 @@ pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
 pub use cluster::Cluster;
 pub use control::Control;
-pub use footprint::{Footprint, io_threads, resident};
+pub use footprint::{Footprint, io_threads, peak_resident, resident};
 pub use history::{Event, History, Outcome, Record, Rules, Summary};
 pub use installation::RabbitVersion;
 pub use lag::Lag;
