@@ -294,7 +294,7 @@ impl<R: Reader> Keeper<R> {
                 }
                 Err(Failed::Lost(cause)) => {
                     up.report(&cause, &self.address());
-                    self.failed.send_replace(Some(lost(cause)));
+                    self.failed.send_replace(Some(lost(&cause)));
                 }
             }
             let pause = backoff.next(&mut rand::rng());

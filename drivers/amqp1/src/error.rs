@@ -23,8 +23,8 @@ pub(crate) fn shown(error: &impl std::fmt::Display) -> String {
 }
 
 /// A link, a session or a connection that went, for whoever waits for what it was needed for.
-pub(crate) fn lost(cause: String) -> TransportError {
-    TransportError::ConnectionLost { source: Some(Arc::new(text::Said::of(&cause))) }
+pub(crate) fn lost(cause: &str) -> TransportError {
+    TransportError::ConnectionLost { source: Some(Arc::new(text::Said::of(cause))) }
 }
 
 /// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.

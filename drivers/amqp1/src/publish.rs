@@ -140,7 +140,7 @@ impl Publisher {
             connected.report(&cause, &address);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = error::lost(cause);
+                let cause = error::lost(&cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
@@ -168,7 +168,7 @@ impl Publisher {
             connected.report(&cause, &management::NODE);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
             if pause >= patience.deadline {
-                let cause = error::lost(cause);
+                let cause = error::lost(&cause);
                 return Err(unreachable_after(&self.config, patience.begun, Some(cause)));
             }
             sleep_until(pause).await;
@@ -186,7 +186,7 @@ impl Publisher {
             Ok(Ok(count)) => Ok(count),
             Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => Err(error),
             Ok(Err(Failed::Lost(cause))) => {
-                let cause = error::lost(cause);
+                let cause = error::lost(&cause);
                 Err(unreachable_after(&self.config, patience.begun, Some(cause)))
             }
             Err(_) => Err(unreachable_after(&self.config, patience.begun, None)),

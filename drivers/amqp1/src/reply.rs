@@ -142,8 +142,8 @@ impl Drop for ReplyLink {
     }
 }
 
-fn unanswered(up: &Connected, cause: String) -> State {
-    up.report(&cause, &"the address of replies");
+fn unanswered(up: &Connected, cause: &str) -> State {
+    up.report(cause, &"the address of replies");
     State::Trying(Some(error::lost(cause)))
 }
 
@@ -179,7 +179,7 @@ impl Keeper {
                         return;
                     };
                     up.report(&cause, &address);
-                    let ended = State::Trying(Some(error::lost(cause)));
+                    let ended = State::Trying(Some(error::lost(&cause)));
                     self.state.send_replace(ended.clone());
                     if self.node == ReplyNode::Dynamic {
                         self.lose(&address);
@@ -193,8 +193,8 @@ impl Keeper {
                     warn!(%error, "the broker refused the link for replies, retrying");
                     State::Refused(error)
                 }
-                Some(Ok(Err(Failed::Lost(cause)))) => unanswered(&up, cause),
-                Some(Err(_)) => unanswered(&up, format!("the broker attached no link within {ATTACH_LIMIT:?}")),
+                Some(Ok(Err(Failed::Lost(cause)))) => unanswered(&up, &cause),
+                Some(Err(_)) => unanswered(&up, &format!("the broker attached no link within {ATTACH_LIMIT:?}")),
             };
             self.state.send_replace(state);
             let pause = sleep(backoff.next(&mut rand::rng()));

@@ -1,6 +1,6 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,17 +17,28 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A broker with some reply queues, which remembers what was sent to it.
 #[derive(Clone, Default)]
-struct Broker(Arc<Mutex<(HashSet<String>, Vec<(String, bool)>)>>);
+struct Broker(Arc<Mutex<Queues>>);
+
+#[derive(Default)]
+struct Queues {
+    there: HashSet<String>,
+    /// Whether each reply that was sent has arrived.
+    sent: Vec<bool>,
+}
 
 impl Broker {
     fn declare(&self, queue: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.insert(queue.to_owned());
+        self.lock().there.insert(queue.to_owned());
     }
 
     /// How many replies were sent, and how many of them arrived.
     fn sent(&self) -> (usize, usize) {
-        let sent = &self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
-        (sent.len(), sent.iter().filter(|(_, arrived)| *arrived).count())
+        let sent = &self.lock().sent;
+        (sent.len(), sent.iter().filter(|arrived| **arrived).count())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reply(&self, queue: &str, size: usize) -> Sent {
@@ -47,9 +58,9 @@ impl HeldReply for Sent {
     }
 
     async fn send(&self, _: &Patience) -> Result<(), TransportError> {
-        let (queues, sent) = &mut *self.broker.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrived = queues.contains(&self.queue);
-        sent.push((self.queue.clone(), arrived));
+        let mut queues = self.broker.lock();
+        let arrived = queues.there.contains(&self.queue);
+        queues.sent.push(arrived);
         let routing_key = self.queue.clone();
         if arrived { Ok(()) } else { Err(TransportError::Undeliverable { exchange: String::new(), routing_key }) }
     }
