@@ -171,10 +171,10 @@ async fn row_68_closing_during_a_handshake() {
         broker.seen.go();
         let connections = async || broker.seen.connections();
         eventually(SOON, "a handshake", connections, |connections| *connections > 2).await;
-        // A message that waits for the connection does not keep it either.
+        // A message that waits for the connection does not keep it either: its link ends the one that sends.
         let client = victim.client();
         let cast = tokio::spawn(async move { client.cast(&Context::new(), "echo", json!({})).await });
-        tokio::task::yield_now().await;
+        eventually(SOON, "both handshakes", connections, |connections| *connections > 3).await;
         let begun = std::time::Instant::now();
         victim.end().await;
         println!("figures: closed during a handshake ({stage}) after {:?}", begun.elapsed());
