@@ -71,9 +71,9 @@ fn opens<const CHANNEL: u16>(session: &mut Session) -> std::io::Result<()> {
     session.send(&wire::method(CHANNEL, 20, 11, b"\0\0\0\0"))
 }
 
+/// lapin's answer may come behind what it sends next.
 fn closes(session: &mut Session) -> std::io::Result<()> {
-    session.send(&wire::method(2, 20, 40, CLOSE))?;
-    session.expect(20, 41).map(drop)
+    session.send(&wire::method(2, 20, 40, CLOSE))
 }
 
 /// The channel is let go of by `end` after our stream has learned of the broker's close, and before lapin has. Whether the
