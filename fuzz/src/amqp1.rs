@@ -220,18 +220,8 @@ const MESSAGE_MAX: usize = 1_000;
 
 /// How the bytes arrive, then the bytes: as they are, or each part as the body of a frame.
 pub(crate) fn check_stream(data: &[u8]) {
-    let Some((&[how, chunk], bytes)) = data.split_first_chunk::<2>() else { return };
-    let mut input = match how & 3 {
-        0 => Vec::new(),
-        1 => b"AMQP\x03\x01\x00\x00".to_vec(),
-        _ => b"AMQP\x00\x01\x00\x00".to_vec(),
-    };
-    let kind = how & 1;
-    if how & 4 == 0 {
-        input.extend_from_slice(bytes);
-    } else {
-        frames(&mut input, kind, bytes);
-    }
+    let Some((&[_, chunk], _)) = data.split_first_chunk::<2>() else { return };
+    let input = amqp1_bytes(data);
     let whole = driver::stream(&input, usize::MAX, FRAME_MAX, MESSAGE_MAX);
     let piecewise = driver::stream(&input, usize::from(chunk) + 1, FRAME_MAX, MESSAGE_MAX);
     // With fewer bytes there is less to say of what other protocol it is.
@@ -243,6 +233,24 @@ pub(crate) fn check_stream(data: &[u8]) {
     while !output.is_empty() {
         output = if output.starts_with(b"AMQP") { &output[8..] } else { passed(output) };
     }
+}
+
+/// The bytes of a broker that an input of the target `amqp1_stream` stands for.
+#[must_use]
+pub fn amqp1_bytes(data: &[u8]) -> Vec<u8> {
+    let Some((&[how, _], bytes)) = data.split_first_chunk::<2>() else { return Vec::new() };
+    let mut input = match how & 3 {
+        0 => Vec::new(),
+        1 => b"AMQP\x03\x01\x00\x00".to_vec(),
+        _ => b"AMQP\x00\x01\x00\x00".to_vec(),
+    };
+    let kind = how & 1;
+    if how & 4 == 0 {
+        input.extend_from_slice(bytes);
+    } else {
+        frames(&mut input, kind, bytes);
+    }
+    input
 }
 
 /// A frame that fe2o3-amqp gets: its parser must get through with it. Returns what follows.

@@ -25,6 +25,9 @@ mod stream091;
 mod url;
 mod version;
 
+pub use amqp1::amqp1_bytes;
+pub use stream091::amqp091_bytes;
+
 /// Something that reads what others wrote.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {

@@ -5,13 +5,8 @@ use oxlo_driver_rabbit::__fuzz as driver;
 
 /// How the bytes arrive, then the bytes: as they are, or each part as the content of a frame.
 pub(crate) fn check(data: &[u8]) {
-    let Some((&[how, arrival, other], bytes)) = data.split_first_chunk::<3>() else { return };
-    let mut input = if how & 1 == 0 { Vec::new() } else { opening(if how & 4 == 0 { 131_072 } else { 4_096 }) };
-    if how & 2 == 0 {
-        input.extend_from_slice(bytes);
-    } else {
-        frames(&mut input, bytes);
-    }
+    let Some((&[_, arrival, other], _)) = data.split_first_chunk::<3>() else { return };
+    let input = amqp091_bytes(data);
     let whole = driver::stream(&input, &[]);
     let sizes = |octet: u8| [usize::from(octet) + 1, usize::from(octet >> 4) * 40 + 1, 3];
     assert_eq!(driver::stream(&input, &sizes(arrival)), whole, "it depends on how the bytes arrive");
@@ -29,6 +24,19 @@ pub(crate) fn check(data: &[u8]) {
     let (again, changed, _) = driver::stream(&output, &[]);
     assert_eq!((&again, changed), (&output, 0), "what passed once passes again");
     readable(&output);
+}
+
+/// The bytes of a broker that an input of the target `amqp091_stream` stands for.
+#[must_use]
+pub fn amqp091_bytes(data: &[u8]) -> Vec<u8> {
+    let Some((&[how, ..], bytes)) = data.split_first_chunk::<3>() else { return Vec::new() };
+    let mut input = if how & 1 == 0 { Vec::new() } else { opening(if how & 4 == 0 { 131_072 } else { 4_096 }) };
+    if how & 2 == 0 {
+        input.extend_from_slice(bytes);
+    } else {
+        frames(&mut input, bytes);
+    }
+    input
 }
 
 /// lapin takes each frame without running out of stack, and each content header without an error.
