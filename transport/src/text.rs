@@ -2,7 +2,7 @@
 //!
 //! Text of a broker or a peer may hold line breaks, escape sequences of terminals and characters that reorder what is shown,
 //! and forge lines of a log. Prose goes through [`one_line`], names go through [`name`], and errors pass whatever was given
-//! to them through [`line`] when they are shown.
+//! to them through [`line()`] when they are shown.
 
 use std::{borrow::Cow, error::Error, fmt};
 
