@@ -2,10 +2,13 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 
 /// How many lines one place of the program logs within [`WINDOW`]: as many as Linux's kernel does.
 pub const LINES: u32 = 10;
@@ -44,12 +47,16 @@ impl LogLimit {
             && let Ok(runtime) = Handle::try_current()
         {
             window.told = true;
-            let left = window.left(now);
             drop(window);
             let told = Told(self);
             runtime.spawn(async move {
-                sleep(left).await;
-                let left_out = std::mem::take(&mut told.0.lock().left_out);
+                let left_out = loop {
+                    let ended = told.0.lock().end(Instant::now());
+                    match ended {
+                        Ok(left_out) => break left_out,
+                        Err(over) => sleep_until(over).await,
+                    }
+                };
                 if left_out > 0 {
                     tell(left_out);
                 }
@@ -65,7 +72,7 @@ impl LogLimit {
 
 impl Window {
     fn admit(&mut self, now: Instant) -> Option<Option<u64>> {
-        if self.left(now).is_zero() {
+        if self.is_over(now) {
             (self.begun, self.lines) = (Some(now), 0);
         }
         if self.lines >= LINES {
@@ -76,8 +83,22 @@ impl Window {
         Some(Some(std::mem::take(&mut self.left_out)).filter(|left_out| *left_out > 0))
     }
 
-    fn left(&self, now: Instant) -> Duration {
-        self.begun.map_or(Duration::ZERO, |begun| WINDOW.saturating_sub(now.saturating_duration_since(begun)))
+    /// How many lines were left out, once the window is over; until then, when it is. The line that tells it begins the next
+    /// window.
+    fn end(&mut self, now: Instant) -> Result<u64, Instant> {
+        if let Some(begun) = self.begun
+            && !self.is_over(now)
+        {
+            return Err(begun + WINDOW);
+        }
+        if self.left_out > 0 {
+            (self.begun, self.lines) = (Some(now), 1);
+        }
+        Ok(std::mem::take(&mut self.left_out))
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.begun.is_none_or(|begun| begun + WINDOW <= now)
     }
 }
 
@@ -135,13 +156,30 @@ mod tests {
         assert_eq!(window.admit(begun + WINDOW), Some(None));
     }
 
+    #[test]
+    fn the_line_that_tells_belongs_to_the_next_window() {
+        let LogLimit(window) = LogLimit::new();
+        let mut window = window.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        (0..LINES + 3).for_each(|_| _ = window.admit(begun));
+        let over = begun + WINDOW;
+        assert_eq!(window.end(over - Duration::from_nanos(1)), Err(over));
+        assert_eq!(window.end(over), Ok(3));
+        assert_eq!((0..LINES).filter(|_| window.admit(over).is_some()).count(), LINES as usize - 1);
+        assert_eq!(
+            window.end(over),
+            Err(over + WINDOW),
+            "a line that is left out now waits for the end of this window"
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_last_lines_are_told_at_the_end_of_the_window() {
         static LIMIT: LogLimit = LogLimit::new();
         static TOLD: Mutex<Vec<u64>> = Mutex::new(Vec::new());
         let tell = |left_out| TOLD.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
         (0..LINES + 7).for_each(|_| _ = LIMIT.admit(tell));
-        sleep(2 * WINDOW).await;
+        tokio::time::sleep(2 * WINDOW).await;
         assert_eq!(*TOLD.lock().unwrap_or_else(PoisonError::into_inner), [7]);
         assert!(!LIMIT.lock().told);
     }
