@@ -32,6 +32,7 @@ class Broker(MessagingHandler):
         self.consumers = collections.defaultdict(list)
         self.unsettled = {}
         self.sessions = collections.Counter()
+        self.astray = uuid.uuid4().hex
         for handler in self.handlers:
             if isinstance(handler, EndpointStateHandler):
                 self.answer_selectively(handler)
@@ -89,7 +90,7 @@ class Broker(MessagingHandler):
             event.link.detached = True
             return
         if "astray" in address and message.reply_to:
-            message.reply_to = "nocredit"
+            message.reply_to = f"nocredit.{self.astray}"
         self.accept(event.delivery)
         event.link.flow(1)
         entry = (message, time.monotonic() + message.ttl if message.ttl else None)

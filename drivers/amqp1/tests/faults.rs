@@ -101,7 +101,7 @@ async fn replies_that_nobody_takes_hold_up_no_server() {
     }
     let begun = Instant::now();
     for _ in 0..CALLS {
-        let delivery = listener.recv().await.unwrap();
+        let delivery = tokio::time::timeout(SOON, listener.recv()).await.expect("the calls arrive").unwrap();
         delivery.settle.ack();
         delivery.replier.unwrap().reply(Reply::Result(delivery.message.args)).await.unwrap();
     }
