@@ -84,7 +84,7 @@ async fn row_58_a_client_that_closes_with_600_calls_in_flight() {
     let leaving = oxlo::connect(vhost.url()).await.unwrap();
     let mut calls = JoinSet::new();
     let client = RPCClient::new(leaving.clone(), Target::topic(FEW)).timeout(12 * SOON);
-    // One is answered, so that the server knows that its reply queue is no forged one.
+    // One call is answered first: the server then treats the reply queue as known.
     client.call::<()>(&Context::new(), "nap", json!({"waits": false})).await.unwrap();
     for _ in 0..CALLS {
         let client = client.clone();

@@ -1,42 +1,24 @@
 //! The checker goes red on a driver that is broken on purpose: these tests run one row again in a process whose driver
 //! lacks one part (see `sabotage` in the driver), and that process must fail for the right reason.
 
-use std::process::Command;
-
 use oxlo::{AckPolicy, Context, RPCClient, Target};
 use oxlo_faults_kit::{SECOND, SOON, ran};
-use oxlo_test_support::{Event, Rules, TestVhost};
+use oxlo_test_support::{Event, Rules, TestVhost, verdict};
 use tokio::task::JoinSet;
 
 use crate::scene::{stage_on, stage_with};
 
-/// What the row `part` says with the driver's part `broken` broken; `None` if it passes.
-fn verdict(part: &str, broken: &str) -> Option<String> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("sabotage::{part}"), "--ignored", "--nocapture", "--test-threads=1"])
-        .env("OXLO_SABOTAGE", broken)
-        .output()
-        .unwrap();
-    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(printed.contains("running 1 test"), "{printed}");
-    (!output.status.success()).then_some(printed)
-}
-
 /// Row 69 with lapin told of frames as large as those that are agreed with the broker.
 #[test]
 fn buffers_of_lapins_that_add_up_are_noticed() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "admin::row_69_memory_after_ten_reconnects", "--nocapture"])
-        .env("OXLO_SABOTAGE", "frame_max")
-        .output()
-        .unwrap();
-    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(!output.status.success() && printed.contains("KiB more for each transport"), "{printed}");
+    let said = verdict("admin::row_69_memory_after_ten_reconnects", "frame_max").expect("the row passes");
+    assert!(said.contains("KiB more for each transport"), "{said}");
 }
 
 fn goes_red(part: &str, broken: &str, wanted: &str) {
-    assert_eq!(verdict(part, "nothing"), None, "the row passes with a driver that is whole");
-    let said = verdict(part, broken).unwrap_or_else(|| panic!("the checker did not notice the broken {broken}"));
+    let part = format!("sabotage::{part}");
+    assert_eq!(verdict(&part, "nothing"), None, "the row passes with a driver that is whole");
+    let said = verdict(&part, broken).unwrap_or_else(|| panic!("the checker did not notice the broken {broken}"));
     assert!(said.contains("invariants are violated") && said.contains(wanted), "{said}");
 }
 

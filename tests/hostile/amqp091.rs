@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, sync::Arc};
 use serde_json::json;
 use tokio::{io::AsyncReadExt, net::tcp::OwnedReadHalf};
 
-use crate::peer::{Boxed, Broker, Peer};
+use crate::peer::{Boxed, Broker, Peer, Running};
 
 /// What a client did, which an attack may follow.
 #[derive(Clone, Debug)]
@@ -82,19 +82,8 @@ pub(crate) async fn start(attack: impl Fn(Peer, Did) -> Option<Boxed> + Send + S
 }
 
 async fn serve(mut read: OwnedReadHalf, peer: Peer, attack: Attack) -> io::Result<()> {
-    let mut running = tokio::task::JoinSet::new();
-    let mut may = |did: Did| {
-        let at_once = did.is_handshake();
-        let Some(work) = attack(peer.clone(), did) else { return false };
-        let peer = peer.clone();
-        running.spawn(async move {
-            if !at_once {
-                peer.told().await;
-            }
-            work.await;
-        });
-        true
-    };
+    let mut running = Running::default();
+    let mut may = |did: Did| running.begin(&peer, did.is_handshake(), attack(peer.clone(), did));
     let mut greeting = [0; 8];
     read.read_exact(&mut greeting).await?;
     let start = [&[0, 9][..], &long(b""), &long(b"PLAIN AMQPLAIN"), &long(b"en_US")].concat();

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use tokio::{io::AsyncReadExt, net::tcp::OwnedReadHalf};
 
-use crate::peer::{Boxed, Broker, Peer};
+use crate::peer::{Boxed, Broker, Peer, Running};
 
 pub(crate) const NULL: &[u8] = &[0x40];
 pub(crate) const TRUE: &[u8] = &[0x41];
@@ -132,19 +132,8 @@ pub(crate) async fn start(attack: impl Fn(Peer, Did) -> Option<Boxed> + Send + S
 }
 
 async fn serve(mut read: OwnedReadHalf, peer: Peer, attack: Attack) -> io::Result<()> {
-    let mut running = tokio::task::JoinSet::new();
-    let mut may = |did: Did| {
-        let at_once = did.is_handshake();
-        let Some(work) = attack(peer.clone(), did) else { return false };
-        let peer = peer.clone();
-        running.spawn(async move {
-            if !at_once {
-                peer.told().await;
-            }
-            work.await;
-        });
-        true
-    };
+    let mut running = Running::default();
+    let mut may = |did: Did| running.begin(&peer, did.is_handshake(), attack(peer.clone(), did));
     loop {
         let mut head = [0; 8];
         read.read_exact(&mut head).await?;

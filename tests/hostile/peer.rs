@@ -15,7 +15,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, tcp::OwnedWriteHalf},
     sync::{Mutex, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// For whatever does not take long unless something is broken.
@@ -121,6 +121,25 @@ impl Peer {
     }
 }
 
+/// The attacks on one client.
+#[derive(Default)]
+pub(crate) struct Running(JoinSet<()>);
+
+impl Running {
+    /// Begins an attack, if there is one: at once, or when the client stands.
+    pub(crate) fn begin(&mut self, peer: &Peer, at_once: bool, attack: Option<Boxed>) -> bool {
+        let Some(attack) = attack else { return false };
+        let peer = peer.clone();
+        self.0.spawn(async move {
+            if !at_once {
+                peer.told().await;
+            }
+            attack.await;
+        });
+        true
+    }
+}
+
 /// A broker; it ends when it is dropped.
 pub(crate) struct Broker {
     pub(crate) port: u16,
@@ -138,7 +157,7 @@ impl Broker {
         let seen = Arc::<Seen>::default();
         let theirs = seen.clone();
         let accepting = tokio::spawn(async move {
-            let mut clients = tokio::task::JoinSet::new();
+            let mut clients = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).unwrap();
                 let (read, write) = socket.into_split();

@@ -1,18 +1,6 @@
 //! Each row again with the driver's defence broken on purpose: it must fail, or it proves nothing.
 
-use std::process::Command;
-
-/// What the row says with the driver's part `broken` broken; `None` if it passes.
-pub(crate) fn verdict(row: &str, broken: &str) -> Option<String> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", row, "--nocapture", "--test-threads=1"])
-        .env("OXLO_SABOTAGE", broken)
-        .output()
-        .unwrap();
-    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(printed.contains("running 1 test"), "{printed}");
-    (!output.status.success()).then_some(printed)
-}
+use oxlo_test_support::verdict;
 
 fn goes_red(row: &str, broken: &str, wanted: &str) {
     let said = verdict(row, broken).unwrap_or_else(|| panic!("{row} passes though {broken} is broken"));

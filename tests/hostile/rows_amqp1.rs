@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     amqp1::{self, Did, FALSE, NULL, TRUE, described, disposition, frame, open, text, transfer, uint},
     peer::SOON,
-    victim::{Memory, Neighbour, Victim, amqp1 as url, closed, keep_log, logged},
+    victim::{Victim, amqp1 as url, closed},
 };
 
 const MUCH: usize = 16 << 20;
@@ -21,8 +21,6 @@ async fn storm(
     words: Option<&str>,
     frames: impl Fn(u16, u32) -> Vec<u8> + Send + Sync + 'static,
 ) {
-    keep_log();
-    let neighbour = Neighbour::start().await;
     let broker = amqp1::start(move |peer, did| match did {
         Did::Attached { channel, handle, receives: true } => {
             let bytes = frames(channel, handle);
@@ -31,18 +29,8 @@ async fn storm(
         _ => None,
     })
     .await;
-    let victim = Victim::serve(url(&broker), Duration::ZERO).await;
-    let memory = Memory::watch();
-    broker.seen.plays(bytes, 3).await;
-    neighbour.answers().await;
-    memory.grew_by_at_most(48, what);
-    if let Some(words) = words {
-        assert!(broker.seen.connections() > 2, "{what}: no connection was given up");
-        logged(words).await;
-    }
-    drop(broker);
-    victim.end().await;
-    neighbour.end().await;
+    let url = url(&broker);
+    Victim::withstands(broker, url, what, bytes, words).await;
 }
 
 /// One frame that settles every delivery there can be, of which none was sent.

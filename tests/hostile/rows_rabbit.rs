@@ -164,8 +164,6 @@ async fn storm(
     words: Option<&str>,
     frames: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static,
 ) {
-    keep_log();
-    let neighbour = Neighbour::start().await;
     let broker = amqp091::start(move |peer, did| match did {
         Did::Consumes(channel, tag) => {
             let bytes = frames(channel, &tag);
@@ -174,18 +172,8 @@ async fn storm(
         _ => None,
     })
     .await;
-    let victim = Victim::serve(rabbit(&broker), Duration::ZERO).await;
-    let memory = Memory::watch();
-    broker.seen.plays(bytes, 3).await;
-    neighbour.answers().await;
-    memory.grew_by_at_most(48, what);
-    if let Some(words) = words {
-        assert!(broker.seen.connections() > 2, "{what}: no connection was given up");
-        logged(words).await;
-    }
-    drop(broker);
-    victim.end().await;
-    neighbour.end().await;
+    let url = rabbit(&broker);
+    Victim::withstands(broker, url, what, bytes, words).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

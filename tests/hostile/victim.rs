@@ -68,6 +68,25 @@ impl Victim {
         RPCClient::new(self.transport.clone(), Target::topic("victim").version("1.0")).timeout(10 * SOON)
     }
 
+    /// A server that a broker attacks, until so many bytes were sent or its connections were lost: it stays small, a neighbour
+    /// goes on working, and the log has the words, if some are wanted.
+    pub(crate) async fn withstands(broker: Broker, url: String, what: &str, bytes: usize, words: Option<&str>) {
+        keep_log();
+        let neighbour = Neighbour::start().await;
+        let victim = Self::serve(url, Duration::ZERO).await;
+        let memory = Memory::watch();
+        broker.seen.plays(bytes, 3).await;
+        neighbour.answers().await;
+        memory.grew_by_at_most(48, what);
+        if let Some(words) = words {
+            assert!(broker.seen.connections() > 2, "{what}: no connection was given up");
+            logged(words).await;
+        }
+        drop(broker);
+        victim.end().await;
+        neighbour.end().await;
+    }
+
     /// Ends it; a broker that does not answer may not keep it.
     pub(crate) async fn end(self) {
         drop(self.server);

@@ -133,7 +133,6 @@ impl<M: Send + 'static> Subscriber<M> {
             resending: TaskTracker::new(),
             leaving: leaving.clone(),
             surplus_told: AtomicBool::new(false),
-            full_told: AtomicBool::new(false),
         });
         let keeper = Keeper { link, places, receiving, commands: inbox, subscribed: sender, failed, stopped: false };
         tokio::spawn(keeper.run(first));

@@ -19,7 +19,10 @@ use fe2o3_amqp::{
 };
 use oxlo_transport::{
     Delivery, Settle, Settlement, limited,
-    parts::{budget::Budget, duplicates},
+    parts::{
+        budget::{Budget, TURN},
+        duplicates,
+    },
     text,
     wire::envelope::Poison,
 };
@@ -89,8 +92,6 @@ pub(crate) struct Receiving<R: Reader> {
     pub(crate) leaving: Arc<AtomicBool>,
     /// Whether it was logged that the broker sends more than it may.
     pub(crate) surplus_told: AtomicBool,
-    /// Whether it was logged that the budget is used up.
-    pub(crate) full_told: AtomicBool,
 }
 
 /// Where a link takes messages from.
@@ -146,9 +147,6 @@ pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Po
 
 type Settled = (DeliveryInfo, Settlement);
 
-/// How many bytes are read before other tasks of the runtime get a turn.
-pub(crate) const TURN: usize = 256 << 10;
-
 /// How many settlements are looked at together.
 const BATCH: usize = 256;
 
@@ -197,7 +195,7 @@ impl<R: Reader> LinkTask<R> {
                 self.read = 0;
                 yield_now().await;
             }
-            let room = self.has_room();
+            let room = !self.taking || self.shared.budget.has_room(&self.place.address);
             if room {
                 self.take_surplus().await?;
             }
@@ -251,19 +249,6 @@ impl<R: Reader> LinkTask<R> {
                 },
             }
         }
-    }
-
-    /// Whether another message may be taken; tells once of one that has to wait.
-    fn has_room(&self) -> bool {
-        let room = !self.taking || self.shared.budget.is_open();
-        if !room && !self.shared.full_told.swap(true, Ordering::Relaxed) {
-            let address = &self.place.address;
-            warn!(
-                %address,
-                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
-            );
-        }
-        room
     }
 
     /// Keeps a delivery beyond the credit until there is room for it; beyond as many as were wanted it goes back. RabbitMQ 3

@@ -20,6 +20,7 @@ use oxlo_transport::{
     TransportError, limited,
     parts::{
         backoff::Backoff,
+        budget::TURN,
         pending::{PendingCalls, ReplyPart},
     },
     text,
@@ -41,7 +42,7 @@ use crate::{
     error,
     management::{self, Need},
     message::Id,
-    receive::{self, TURN},
+    receive,
     sessions::{FAREWELL, Seat},
 };
 

@@ -29,7 +29,7 @@ const SECRET_LEAST: usize = 4;
 
 static SECRETS: RwLock<VecDeque<Box<str>>> = RwLock::new(VecDeque::new());
 
-/// From now on [`said`] leaves out a password, unless it is the name of its user, which is no secret.
+/// Makes [`said`] replace a password from now on. A password equal to its user name is not treated as secret.
 pub fn keep_secret(user: &str, password: &str) {
     let known = |secrets: &VecDeque<Box<str>>| secrets.iter().any(|secret| **secret == *password);
     if password.len() < SECRET_LEAST

@@ -15,7 +15,12 @@ use lapin::{
 use oxlo_transport::{
     Deferral, Delivery, Listener, Settle, Settlement, TransportError, limited,
     listener::Replier,
-    parts::{backoff::Backoff, budget::Budget, deferral::Way, duplicates::Settler as _},
+    parts::{
+        backoff::Backoff,
+        budget::{Budget, TURN},
+        deferral::Way,
+        duplicates::Settler as _,
+    },
     text,
     wire::envelope::Poison,
 };
@@ -51,9 +56,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a listener that runs waits after a limit kept it from subscribing again. Long, because the broker may close the
 /// connection, and with it everybody else's subscriptions, for each try.
 pub(crate) const LIMIT_PAUSE: Duration = Duration::from_secs(15);
-/// How many bytes are unpacked before other tasks of the runtime get a turn.
-pub(crate) const TURN: usize = 256 << 10;
-
 /// How many messages a stream sends at once, whatever its credit: RabbitMQ hands out whole chunks.
 const STREAM_CHUNK: usize = 1 << 16;
 
@@ -148,7 +150,6 @@ impl<M: Send + 'static> Subscriber<M> {
             failed,
             stopped: false,
             epoch: 0,
-            full: false,
             offset: None,
             label: Uuid::new_v4(),
             resending: TaskTracker::new(),
@@ -220,8 +221,6 @@ struct Keeper<R: Reader> {
     /// The listener takes nothing more: it is never subscribed again.
     stopped: bool,
     epoch: u64,
-    /// Whether it was logged that the budget is used up.
-    full: bool,
     /// Where in the stream the last message stood that was handed out.
     offset: Option<i64>,
     /// Tells what this listener reads from a stream from what others read there.
@@ -377,7 +376,7 @@ impl<R: Reader> Keeper<R> {
         let mut abandoned = false;
         let mut unpacked = 0;
         loop {
-            let room = self.has_room();
+            let room = self.order.budget.has_room(&self.order.subscription.queues);
             tokio::select! {
                 incoming = live.inbox.recv(), if !self.stopped && room => match incoming {
                     Some(incoming) => unpacked += self.take(&live.settling, incoming),
@@ -421,19 +420,6 @@ impl<R: Reader> Keeper<R> {
                 yield_now().await;
             }
         }
-    }
-
-    /// Whether another message may be unpacked; tells once of one that has to wait.
-    fn has_room(&mut self) -> bool {
-        let room = self.order.budget.is_open();
-        if !room && !std::mem::replace(&mut self.full, true) {
-            let queues = &self.order.subscription.queues;
-            warn!(
-                ?queues,
-                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
-            );
-        }
-        room
     }
 
     /// Hands a delivery out, or settles it at once if nobody should see it; returns how many bytes that took to unpack.

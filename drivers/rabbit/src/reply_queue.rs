@@ -15,7 +15,7 @@ use lapin::{
 use oxlo_driver_net::{link::exhausted, patience::Patience};
 use oxlo_transport::{
     TransportError, limited,
-    parts::{backoff::Backoff, pending::PendingCalls},
+    parts::{backoff::Backoff, budget::TURN, pending::PendingCalls},
     text,
     wire::{
         envelope::Poison,
@@ -36,7 +36,7 @@ use crate::{
     channels::OpenChannel,
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
-    consume::{LIMIT_PAUSE, TURN, beyond},
+    consume::{LIMIT_PAUSE, beyond},
     declare::{DeclareError, declare_all, unused},
     error,
     names::QueueName,

@@ -26,6 +26,7 @@ mod process;
 mod proxy;
 mod pump;
 mod python;
+mod sabotage;
 mod vhost;
 mod wait;
 
@@ -44,5 +45,6 @@ pub use mute::MutePeer;
 pub use ports::PortLease;
 pub use proxy::{Direction, FaultProxy, Hangup, Mode};
 pub use python::PythonPeer;
+pub use sabotage::verdict;
 pub use vhost::{SharedBroker, TestVhost};
 pub use wait::{eventually, port_opens, settled};

@@ -4,11 +4,12 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use tokio::sync::Notify;
+use tracing::warn;
 
 use crate::context::Context;
 
@@ -24,7 +25,12 @@ struct State {
     limit: usize,
     used: AtomicUsize,
     opened: Notify,
+    /// Whether it was logged that it is used up.
+    told: AtomicBool,
 }
+
+/// How many bytes a listener or a reply queue unpacks before other tasks of the runtime get a turn.
+pub const TURN: usize = 256 << 10;
 
 /// How many bytes an entry of a context takes beside its text.
 const ENTRY: usize = 128;
@@ -39,13 +45,32 @@ impl Budget {
     /// A budget of so many bytes, at least one.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(State { limit: bytes.max(1), used: AtomicUsize::new(0), opened: Notify::new() }))
+        Self(Arc::new(State {
+            limit: bytes.max(1),
+            used: AtomicUsize::new(0),
+            opened: Notify::new(),
+            told: AtomicBool::new(false),
+        }))
     }
 
     /// Whether another message may be unpacked.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.used() < self.0.limit
+    }
+
+    /// As [`is_open`](Self::is_open), before a message is taken from `source`. Logs the first time that one has to wait, at
+    /// WARN.
+    #[must_use]
+    pub fn has_room(&self, source: &dyn fmt::Debug) -> bool {
+        let room = self.is_open();
+        if !room && !self.0.told.swap(true, Ordering::Relaxed) {
+            warn!(
+                ?source,
+                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
+            );
+        }
+        room
     }
 
     /// Resolves when another message may be unpacked.
@@ -101,7 +126,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let State { limit, used, opened } = &*self.budget.0;
+        let State { limit, used, opened, .. } = &*self.budget.0;
         let before = used.fetch_sub(self.bytes, Ordering::AcqRel);
         if before >= *limit && before - self.bytes < *limit {
             opened.notify_waiters();

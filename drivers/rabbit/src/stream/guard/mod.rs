@@ -157,7 +157,7 @@ impl Guard {
         Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)), unsolicited: 0 }
     }
 
-    /// Begins to count anew what nobody asked for; to be called every ten seconds.
+    /// Resets the count of methods that nobody asked for. To be called every ten seconds.
     pub(crate) fn rest(&mut self) {
         self.unsolicited = 0;
     }
