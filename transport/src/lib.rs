@@ -1,19 +1,19 @@
-//! The vocabulary of oxlo, the [`Transport`] trait, and the parts that drivers are composed of.
+//! The vocabulary of oxlo, the [`Transport`] trait, and the components that drivers share.
 //!
-//! This crate knows no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
-//! `Arc<dyn Transport>` and never learns which broker carries its messages.
+//! This crate depends on no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
+//! `Arc<dyn Transport>` and does not depend on the broker behind it.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
-//! | [`deadline`] | when a caller stops waiting |
-//! | [`events`] | what publish-subscribe calls things on a broker |
-//! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
-//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
+//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | messages and their parts |
+//! | [`deadline`] | the time at which a caller stops waiting |
+//! | [`events`] | names of exchanges, topics and pools for publish-subscribe |
+//! | [`options`], [`error`], [`text`] | options of an operation, its errors, and the text of errors |
+//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | transports, and how to create one |
 //! | [`process_config`] | INI files and environment variables |
-//! | `oslo_metrics` (cargo feature `oslo-metrics`) | the datagrams of oslo.metrics |
+//! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
 //! | [`wire`] | oslo.messaging's JSON, as pure functions |
-//! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
+//! | [`parts`] | pending calls, duplicate filter, backoff, supervision |
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -178,16 +178,16 @@ fn a_value_of_the_wrong_form_is_refused_by_name_and_not_quoted() {
     for value in ["maybe", "", "2", "-1", "1e9", "nan", "inf", "1_0", "0x1"] {
         let url = parse(&format!("rabbit://h/?x={value}"));
         let bool = url.options().bool("x").unwrap_err();
-        assert!(bool.to_string().starts_with("option x of the transport URL: wanted one of 1, true"), "{bool}");
+        assert!(bool.to_string().starts_with("option x of the transport URL: expected one of 1, true"), "{bool}");
         let integer = url.options().integer("x", 10..=20).unwrap_err();
-        assert!(integer.to_string().ends_with("wanted a whole number from 10 to 20"), "{integer}");
+        assert!(integer.to_string().ends_with("expected an integer from 10 to 20"), "{integer}");
         let seconds = url.options().seconds("x", Duration::from_secs(3)..=Duration::from_millis(4500)).unwrap_err();
-        assert!(seconds.to_string().ends_with("wanted a number of seconds, at least 3, at most 4.5"), "{seconds}");
+        assert!(seconds.to_string().ends_with("expected a number of seconds, at least 3, at most 4.5"), "{seconds}");
         let choice = url.options().choice("x", &["a", "b"]).unwrap_err();
-        assert!(choice.to_string().ends_with("wanted one of a, b"), "{choice}");
+        assert!(choice.to_string().ends_with("expected one of a, b"), "{choice}");
     }
     let least = parse("rabbit://h/?x=0").options().integer("x", 1..=i64::MAX).unwrap_err();
-    assert!(least.to_string().ends_with("a whole number, at least 1"), "{least}");
+    assert!(least.to_string().ends_with("an integer, at least 1"), "{least}");
 }
 
 #[test]
