@@ -115,21 +115,21 @@ pub(crate) fn optional(object: &Map<String, Value>, key: &str) -> Result<Option<
 }
 
 /// Replaces a member of another type where a string is expected and other types are accepted.
-pub(crate) const NOT_A_TEXT: &str = "(not a text)";
+pub(crate) const NOT_A_STRING: &str = "(not a string)";
 
 /// As [`optional`], accepting other types.
 pub(crate) fn lenient(object: &Map<String, Value>, key: &str) -> Option<String> {
     match object.get(key)? {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        _ => Some(NOT_A_TEXT.to_owned()),
+        _ => Some(NOT_A_STRING.to_owned()),
     }
 }
 
 /// A decoded member in the form of [`lenient`].
 pub(crate) fn as_lenient(object: &Map<String, Value>, key: &str, found: Option<&str>) -> Option<String> {
     let text = matches!(object.get(key), None | Some(Value::Null | Value::String(_)));
-    found.map(|found| if text { found.to_owned() } else { NOT_A_TEXT.to_owned() })
+    found.map(|found| if text { found.to_owned() } else { NOT_A_STRING.to_owned() })
 }
 
 /// The members whose keys start with `_context_`, without the prefix.

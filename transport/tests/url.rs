@@ -29,7 +29,7 @@ struct Row {
 #[test]
 fn agrees_with_the_table_that_oslo_wrote() {
     let rows: Vec<Row> = serde_json::from_str(include_str!("data/url_table.json")).unwrap();
-    assert!(rows.len() > 50, "the table is cut: {} rows", rows.len());
+    assert!(rows.len() > 50, "the table is truncated: {} rows", rows.len());
     for row in rows {
         let url = parse(&row.url);
         let scheme = match url.scheme_variant() {
@@ -61,10 +61,10 @@ fn agrees_with_the_table_that_oslo_wrote() {
 fn refuses_with_the_part_and_the_place() {
     let cases = [
         ("", "no scheme", 0..0),
-        ("host", "no scheme", 0..4),
-        ("://h", "no scheme", 0..4),
-        ("1bad://h", "begins with a letter", 0..4),
-        ("ra bit://h", "scheme may hold", 0..6),
+        ("host", "scheme is missing", 0..4),
+        ("://h", "scheme is missing", 0..4),
+        ("1bad://h", "start with a letter", 0..4),
+        ("ra bit://h", "scheme must start", 0..6),
         ("rabbit:h", "followed by ://", 6..8),
         ("h:5672", "followed by ://", 1..6),
         ("rabbit://h:", "port of host 1", 11..11),
@@ -77,7 +77,7 @@ fn refuses_with_the_part_and_the_place() {
         ("rabbit://[h]", "IPv6", 9..12),
         ("rabbit://[]:1", "IPv6", 9..13),
         ("rabbit://a:b:c", "IPv6", 9..14),
-        ("rabbit://[::1]x:5", "after the bracket", 14..17),
+        ("rabbit://[::1]x:5", "follow the bracket", 14..17),
         ("rabbit://h]/", "bracket", 10..11),
         ("rabbit://h/v#x", "%23", 12..13),
         ("rabbit://h/a b", "white space", 12..13),
