@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::Value;
 
 use self::entry::Entry;
-use crate::wire::json::{self, JsonError, Limits, finite};
+use crate::json::{self, JsonError, Limits, finite};
 
 /// The request context (oslo's `ctxt`): a map from string keys to JSON values, in insertion order.
 ///
@@ -103,7 +103,7 @@ impl Context {
     }
 
     /// As [`insert`](Self::insert), for text that is known to be one JSON value, such as a slice of a decoded message.
-    pub(crate) fn insert_text(&mut self, key: &str, json: Bytes) {
+    pub fn insert_text(&mut self, key: &str, json: Bytes) {
         self.insert_entry(key.to_owned(), Entry::from_text(json));
     }
 
@@ -127,8 +127,8 @@ impl Context {
 
     /// Returns the value of `key`.
     ///
-    /// A received entry is decoded on first use. [`wire::json`](crate::wire::json) describes how values that Python writes
-    /// and JSON forbids are decoded.
+    /// A received entry is decoded on first use. [`json`](crate::json) describes how values that Python writes and JSON
+    /// forbids are decoded.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.get(key).map(Entry::value)
@@ -148,7 +148,7 @@ impl Context {
     }
 
     /// Iterates over all entries as JSON text, in order. Received entries are not decoded.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
+    pub fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
         self.entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.json()?)))
     }
 
@@ -177,7 +177,7 @@ impl Context {
     /// # Errors
     ///
     /// [`serde_json::Error`] if an entry has no JSON representation.
-    pub(crate) fn to_wire(&self) -> Result<String, serde_json::Error> {
+    pub fn to_wire(&self) -> Result<String, serde_json::Error> {
         match self.fault() {
             Some(fault) => Err(serde::ser::Error::custom(fault)),
             None => self.to_json(),

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, time::Duration};
 use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{error::TransportError, message::Reply, parts::budget::Permit};
+use crate::{budget::Permit, error::TransportError, message::Reply};
 
 /// A subscription that yields messages until it is closed. After a lost connection or a cancelled consumer, the driver
 /// resubscribes.
@@ -98,6 +98,11 @@ pub struct Deferral {
     pub delay: Duration,
     /// Whether the move counts as a redelivery.
     pub counts: bool,
+}
+
+impl Deferral {
+    /// The longest delay.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
 }
 
 /// How a message is settled.

@@ -136,11 +136,6 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
-    #[cfg(test)]
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     /// Sets an option of the driver, overriding the URL's query.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -287,7 +282,7 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
         }
         TransportError::InvalidOption(OptionError::Value { name, wanted }) => {
             let Some((option, origin)) = found(name) else { return error };
-            (option, origin, format!("expected {wanted}"))
+            (option, origin, format!("wanted {wanted}"))
         }
         TransportError::InvalidOption(OptionError::Unknown { name: Some(name), nearest, known }) => {
             let Some((option, origin)) = found(name) else { return error };
@@ -300,9 +295,10 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
 }
 
 impl fmt::Debug for TransportBuilder {
-    /// Omits the URL and the options, which may contain passwords.
+    /// Omits the options, which may contain passwords, and the password of the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransportBuilder").field("settings", &self.settings).finish_non_exhaustive()
+        let url = self.url.parse::<TransportUrl>().map(|url| url.to_string()).ok();
+        f.debug_struct("TransportBuilder").field("url", &url).field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

@@ -10,12 +10,11 @@ use crate::{
     listener::Listener,
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
+    pending_reply::PendingReply,
     request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
 };
-
-pub use crate::parts::pending::PendingReply;
 
 /// The capabilities of a driver and its broker. The conformance suite checks both those that are set and those that are
 /// not.

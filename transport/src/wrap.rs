@@ -10,10 +10,11 @@ use crate::{
     listener::Listener,
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
+    pending_reply::PendingReply,
     request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
-    transport::{Capabilities, ConnectionState, PendingReply, Transport},
+    transport::{Capabilities, ConnectionState, Transport},
 };
 
 /// A transport that wraps another one: each method delegates to the inner transport by default. [`wrap`] turns it into a
