@@ -46,10 +46,9 @@ pub mod middleware {}
 pub mod telemetry {}
 
 /// How to test a service without a broker.
-///
-/// With the cargo feature `testing`: [`oxlo::testing`](crate::testing).
-#[cfg(feature = "testing")]
-#[doc = include_str!("testing.md")]
+#[cfg_attr(feature = "testing", doc = "\n\nWith the cargo feature `testing`: [`oxlo::testing`](crate::testing).\n")]
+#[cfg_attr(feature = "testing", doc = include_str!("testing.md"))]
+#[cfg_attr(not(feature = "testing"), doc = "\n\nThis chapter is written when the cargo feature `testing` is enabled.")]
 pub mod testing {}
 
 #[doc = include_str!("from_oslo.md")]
