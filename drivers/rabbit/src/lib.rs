@@ -48,8 +48,12 @@ mod stream;
 mod topology;
 mod transport;
 
-use oxlo_driver_net::lateness;
-
 pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
 pub use options::options_table;
+use oxlo_driver_kit::lateness;
 pub use transport::RabbitDriver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

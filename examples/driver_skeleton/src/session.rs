@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
@@ -155,8 +156,8 @@ impl Session {
         fs::read(file).map(Bytes::from)
     }
 
-    /// Drops a message that cannot be read. Peers can cause the line: it is limited, and `%` escapes nothing of theirs.
-    pub(crate) fn reject(&self, name: &Name, error: &dyn std::error::Error) {
+    /// Drops a message that cannot be read. Peers can cause the line, so it is limited.
+    pub(crate) fn reject(&self, name: &Name, error: &(dyn Error + 'static)) {
         limited!(warn, "rejected an unreadable message", error);
         self.settle(name, Settlement::Reject);
     }
@@ -197,8 +198,8 @@ impl Session {
             match body.map(|body| self.codec.read_reply(&body)) {
                 // Nobody waits if the call has timed out or was dropped.
                 Ok(Ok((message_id, part))) => _ = self.pending.deliver(&message_id, part),
-                Ok(Err(poison)) => limited!(warn, "discarded an unreadable reply", error = &poison as &dyn std::error::Error),
-                Err(error) => limited!(warn, "discarded an unreadable reply", error = &error as &dyn std::error::Error),
+                Ok(Err(poison)) => limited!(warn, "discarded an unreadable reply", error = &poison as &dyn Error),
+                Err(error) => limited!(warn, "discarded an unreadable reply", error = &error as &dyn Error),
             }
         }
     }
