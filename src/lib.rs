@@ -41,6 +41,19 @@
 //!
 //! A driver that is not here is added with [`registry`] and [`Registry::with`].
 //!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | the driver for `memory://` |
+//! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
+//! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
+//! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
+//! | `routing` | no | the notifier's driver `routing`: rules in a YAML file |
+//! | `tracing-layer` | no | log records as notifications |
+//!
 //! # Reading on
 //!
 //! The [`guide`]: concepts, a first service, versions, errors, what is promised about delivery, deployment, middleware,

@@ -41,6 +41,13 @@
 //! assert_eq!(sum, 7);
 //! # Ok(()) }
 //! ```
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 #[doc(hidden)]
 pub mod able;
@@ -83,3 +90,8 @@ pub mod __private {
 
     pub use crate::{able, contract::private as client};
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,6 +40,13 @@
 //! | `oxlo_server_requests_in_flight` | | handlers that run at the moment |
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
 //! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that wait for their queue |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 #[doc(hidden)]
 pub mod able;
@@ -110,3 +117,8 @@ pub mod __private {
 
     pub use crate::{able as served, contract as server};
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use oxlo_test_support::{TestVhost, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use std::sync::Arc;
 
-use crate::bench::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
+use crate::fixture::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
 
 const MODULE: &str = "interop_errors";
 

@@ -5,7 +5,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
+    fixture::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
     twin::{Boom, Twin},
 };
 
@@ -184,7 +184,7 @@ async fn an_opaque_error_passed_on_by_rust_does_not_look_like_its_own() {
 #[tokio::test]
 async fn a_result_without_json_form_is_an_error_in_python() {
     let vhost = TestVhost::new().await;
-    let transport = crate::bench::connect(&vhost.url()).await;
+    let transport = crate::fixture::connect(&vhost.url()).await;
     let endpoint = Endpoint::new("1.0")
         .method("unserialisable", async || Ok::<_, Failure>(std::collections::HashMap::from([(vec![1], 2)])))
         .method("panics", async || {

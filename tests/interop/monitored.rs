@@ -7,7 +7,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 

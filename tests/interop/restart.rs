@@ -7,7 +7,7 @@ use oxlo_test_support::{Broker, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 

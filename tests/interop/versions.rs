@@ -5,7 +5,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 

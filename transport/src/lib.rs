@@ -13,6 +13,13 @@
 //! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
 //! | [`json`] | a bounded, lenient JSON decoder and a strict encoder |
 //! | [`backoff`], [`budget`] | delays between attempts, and the memory budget of a listener |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 pub mod backoff;
 pub mod budget;
@@ -67,3 +74,8 @@ pub use crate::{
     url::TransportUrl,
     version::Version,
 };
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -56,3 +56,8 @@ mod syntax;
 mod transport;
 
 pub use transport::Amqp1Driver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

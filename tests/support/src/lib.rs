@@ -26,7 +26,7 @@ mod process;
 mod proxy;
 mod pump;
 mod python;
-mod sabotage;
+mod rerun;
 mod vhost;
 mod wait;
 
@@ -45,6 +45,6 @@ pub use mute::MutePeer;
 pub use ports::PortLease;
 pub use proxy::{Direction, FaultProxy, Hangup, Mode};
 pub use python::PythonPeer;
-pub use sabotage::verdict;
+pub use rerun::{runs_alone, verdict};
 pub use vhost::{SharedBroker, TestVhost};
 pub use wait::{eventually, port_opens, settled};

@@ -18,7 +18,7 @@ use crate::process::{ProcessTree, bound_command, spawn};
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// A program of `tests/interop` that runs in the venv of `tests/run`, asked and answering in lines of JSON.
+/// A program of `tests/peers` that runs in the venv of `tests/run`, asked and answering in lines of JSON.
 ///
 /// Dropping it kills it with SIGKILL. When a function panics, the message ends with what the program wrote to its standard error.
 /// It must be used within the tokio runtime that it was spawned in.
@@ -32,14 +32,14 @@ pub struct PythonPeer {
 }
 
 impl PythonPeer {
-    /// Starts `tests/interop/PROGRAM` with `arguments`.
+    /// Starts `tests/peers/PROGRAM` with `arguments`.
     ///
     /// # Panics
     ///
     /// When the venv is missing, naming `./tests/run`, which makes it.
     pub fn spawn<S: AsRef<str>>(program: &str, arguments: &[S]) -> Self {
         let python = python(program);
-        let script = repository().join("tests/interop").join(program);
+        let script = repository().join("tests/peers").join(program);
         assert!(script.is_file(), "there is no {}", script.display());
         let folder = tempfile::Builder::new().prefix("oxlo-python-").tempdir().expect("cannot create a folder");
         let errors = File::create(folder.path().join("stderr")).expect("cannot create a file");

@@ -10,8 +10,11 @@ mod fake_server;
 mod guarding;
 mod handshake;
 mod porting;
+#[cfg(feature = "brokers")]
 mod publisher;
+#[cfg(feature = "brokers")]
 mod real_broker;
+#[cfg(feature = "brokers")]
 mod real_tls;
 mod streaming;
 mod tls;
