@@ -10,7 +10,7 @@ use oxlo_transport::{
 use crate::{
     consume::{Read, Reader},
     properties,
-    received::Received,
+    stream::received::Received,
 };
 
 /// Reads notifications.
