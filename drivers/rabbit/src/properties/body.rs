@@ -9,7 +9,7 @@ use flate2::{
     Compression,
     read::{ZlibDecoder, ZlibEncoder},
 };
-use oxlo_transport::wire::{charset::to_utf8, envelope::Poison};
+use oxlo_wire::{charset::to_utf8, envelope::Poison};
 
 use super::JSON;
 use crate::stream::received::Received;
@@ -39,7 +39,7 @@ impl CompressionAlgorithm {
 /// Maximum ratio of the decompressed to the compressed size. JSON of distinct records compresses to a hundredth at best.
 const MAX_RATIO: usize = 200;
 /// Bytes that may be decompressed whatever the ratio.
-const UNCHECKED_SIZE: usize = 1 << 20;
+pub(super) const UNCHECKED_SIZE: usize = 1 << 20;
 
 /// The maximum decompressed size of a body of `compressed` bytes.
 fn max_decompressed(compressed: usize) -> usize {

@@ -6,7 +6,7 @@ use amq_protocol::{
     protocol::BasicProperties,
     types::{AMQPValue, FieldTable, ShortString},
 };
-use oxlo_transport::parts::deferral::Way;
+use oxlo_driver_kit::deferral::Way;
 use uuid::Uuid;
 
 use crate::stream::received::Received;

@@ -1,7 +1,7 @@
 use amq_protocol::protocol::basic::parse_properties;
 use amq_protocol::types::{AMQPType, FieldTable};
 
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_wire::envelope::Poison;
 
 use super::{
     body::{UNCHECKED_SIZE, compress},

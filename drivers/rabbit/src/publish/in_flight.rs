@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use amq_protocol::protocol::BasicProperties;
-use oxlo_driver_net::patience::Patience;
-use oxlo_transport::{
-    TransportError,
-    parts::{pending::PendingCalls, telemetry::Destination},
-};
+use oxlo_driver_kit::{patience::Patience, pending::PendingCalls, telemetry::Destination};
+use oxlo_transport::TransportError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 

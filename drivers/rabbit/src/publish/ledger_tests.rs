@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_kit::patience::Patience;
 use oxlo_transport::Retry;
 use proptest::prelude::*;
 use tokio::sync::{Semaphore, oneshot};

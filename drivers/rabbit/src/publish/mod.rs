@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
+use oxlo_driver_kit::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
 use oxlo_transport::{Removal, TransportError};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_kit::patience::Patience;
 use oxlo_transport::TransportError;
 use tokio::{
     sync::watch,

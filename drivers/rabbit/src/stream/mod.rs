@@ -39,8 +39,8 @@ use tokio::task::AbortHandle;
 
 use guard::{Guard, GuardError};
 use inbound::Inbound;
-use oxlo_driver_net::socket::Socket;
-use oxlo_driver_net::tls::{self, TlsError};
+use oxlo_driver_kit::socket::Socket;
+use oxlo_driver_kit::tls::{self, TlsError};
 use shared::Shared;
 
 pub(crate) use channel_close::ChannelClose;

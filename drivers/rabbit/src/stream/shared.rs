@@ -18,7 +18,7 @@ use super::guard::content_header::Repair;
 use super::handle::StreamEnd;
 use super::outbox::Outbox;
 use super::ports::Ports;
-use oxlo_driver_net::tls::TlsError;
+use oxlo_driver_kit::tls::TlsError;
 
 pub(super) struct Shared {
     killed: CancellationToken,

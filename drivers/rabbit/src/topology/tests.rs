@@ -1,4 +1,9 @@
+use std::sync::Arc;
+
+use oxlo_transport::{ListenScope, Priority, Target};
+
 use super::*;
+use crate::queue_name::QueueName;
 
 fn plain() -> TopologyOptions {
     TopologyOptions {

@@ -7,7 +7,7 @@ use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
-use oxlo_driver_net::socket::Peer;
+use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::eventually;
 
 use super::fake_server::{Session, listen};

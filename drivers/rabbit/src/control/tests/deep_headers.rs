@@ -12,7 +12,7 @@ use super::child::Process;
 use super::fake_server::{Session, listen};
 use super::{connect, wire};
 use crate::control::handshake;
-use oxlo_driver_net::socket::Peer;
+use oxlo_driver_kit::socket::Peer;
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";

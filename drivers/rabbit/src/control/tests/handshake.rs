@@ -12,7 +12,7 @@ use super::child::Process;
 use super::{connect, wire};
 use crate::control::handshake;
 use crate::stream::{StreamEnd, StreamHandle, is_permanent};
-use oxlo_driver_net::socket::Peer;
+use oxlo_driver_kit::socket::Peer;
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
-use oxlo_driver_net::socket::Peer;
+use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::eventually;
 use tokio::runtime::Handle;
 

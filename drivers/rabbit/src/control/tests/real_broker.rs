@@ -17,7 +17,7 @@ use super::publisher::Publisher;
 use super::{connect, wire};
 use crate::control::handshake;
 use crate::stream::{GuardedStream, StreamEnd, StreamHandle};
-use oxlo_driver_net::socket::Peer;
+use oxlo_driver_kit::socket::Peer;
 
 const URL: &str = "OXLO_TEST_URL";
 const GUARDED: &str = "OXLO_TEST_GUARDED";

@@ -10,8 +10,8 @@ use super::connect;
 use super::tls::{Authority, Files};
 use crate::control::handshake;
 use crate::stream::is_permanent;
-use oxlo_driver_net::socket::{ConnectError, Peer};
-use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
+use oxlo_driver_kit::socket::{ConnectError, Peer};
+use oxlo_driver_kit::tls::{Failure, Tls, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(20);
 

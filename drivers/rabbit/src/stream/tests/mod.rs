@@ -12,7 +12,7 @@ pub(crate) mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oxlo_driver_net::socket::{self, ConnectError, Peer};
+use oxlo_driver_kit::socket::{self, ConnectError, Peer};
 use uuid::Uuid;
 
 use super::{ChannelClose, GuardedStream, ports::ConfirmSink};
