@@ -101,7 +101,7 @@ fn invalid_options_are_reported_with_file_and_line() {
             "[OSLO_MESSAGING_RABBIT]\nssl 1:s3cret\n",
             "nova.conf:2: the option name contains white space; it must be followed by `=`",
         ),
-        ("[DEFAULT]\ntransport_url\n", "nova.conf:2: neither `=` nor `:` in it"),
+        ("[DEFAULT]\ntransport_url\n", "nova.conf:2: missing `=` or `:`"),
     ] {
         assert_eq!(ini(text).unwrap_err().to_string(), wanted);
     }
@@ -128,7 +128,7 @@ async fn references_reach_the_transport_and_its_options() {
     let missing = config.transport(&Registry::new().with(Told)).unwrap_err().to_string();
     assert_eq!(
         missing,
-        "option `ssl`: reference 1 in its value names no option that has a value; set that option, or write $$ for a \
+        "option `ssl`: reference 1 in the value cannot be resolved; set the option it names, or write $$ for a \
          dollar sign (nova.conf:6)",
         "another section's option needs the section's name"
     );

@@ -287,7 +287,7 @@ impl Resolver<'_> {
                     let Some((section, option, value)) = self.referred(section, name) else {
                         // The name is not shown: after an unescaped dollar sign it may be part of a password.
                         return refused(format!(
-                            "reference {count} in the value has no value; set the option it names, or write $$ for a \
+                            "reference {count} in the value cannot be resolved; set the option it names, or write $$ for a \
                              dollar sign"
                         ));
                     };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use oxlo_transport::{
     Failure, Payload, Reply,
     json::{self, Limits},
+    text::name,
 };
 use oxlo_wire::{
     amqp1,
@@ -59,7 +60,7 @@ pub(crate) fn check_failure(data: &[u8]) {
     if let Ok(failure) = found {
         reads_back("m", &Reply::Failure(Box::new(failure.clone())));
         let plain = failure.without_remote_suffix();
-        assert!(plain.to_string().starts_with(&format!("{}.{}: ", plain.module, plain.class)));
+        assert!(plain.to_string().starts_with(&format!("{}.{}: ", name(&plain.module), name(&plain.class))));
     }
 
     let mut pieces = Pieces::of(data);

@@ -282,7 +282,7 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
         }
         TransportError::InvalidOption(OptionError::Value { name, wanted }) => {
             let Some((option, origin)) = found(name) else { return error };
-            (option, origin, format!("wanted {wanted}"))
+            (option, origin, format!("expected {wanted}"))
         }
         TransportError::InvalidOption(OptionError::Unknown { name: Some(name), nearest, known }) => {
             let Some((option, origin)) = found(name) else { return error };

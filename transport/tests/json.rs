@@ -373,7 +373,7 @@ fn errors_name_the_path_in_the_terms_of_json() {
     let cases = [
         (r#""amount": "x""#, "amount", "expected an integer from 0 to 4294967295, got a string"),
         (r#""amount": 1.5"#, "amount", "expected an integer from 0 to 4294967295, got a floating-point number"),
-        (r#""amount": NaN"#, "amount", "expected an integer from 0 to 4294967295, got a number that is not finite"),
+        (r#""amount": NaN"#, "amount", "expected an integer from 0 to 4294967295, got a non-finite number"),
         (r#""amount": -1"#, "amount", "expected an integer from 0 to 4294967295, got an integer outside that range"),
         (r#""amount": true"#, "amount", "expected an integer from 0 to 4294967295, got a boolean"),
         (r#""amount": 1, "items": {}"#, "items", "expected an array, got an object"),

@@ -60,7 +60,7 @@ fn agrees_with_the_table_that_oslo_wrote() {
 #[test]
 fn refuses_with_the_part_and_the_place() {
     let cases = [
-        ("", "no scheme", 0..0),
+        ("", "scheme is missing", 0..0),
         ("host", "scheme is missing", 0..4),
         ("://h", "scheme is missing", 0..4),
         ("1bad://h", "start with a letter", 0..4),
