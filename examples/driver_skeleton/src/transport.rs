@@ -147,7 +147,9 @@ impl Transport for FilesTransport {
             return Err(TransportError::Unsupported { what: "a pool of notification listeners".into() });
         }
         if on.is_empty() {
-            return Err(TransportError::InvalidTarget { reason: "it names no topic and priority to listen for".into() });
+            return Err(TransportError::InvalidTarget {
+                reason: "it names no topic and priority to listen for".into(),
+            });
         }
         let queues: Result<Vec<_>, _> =
             on.iter().map(|(target, priority)| self.session.topology.notifications(target, *priority)).collect();
