@@ -4,7 +4,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `oslo-metrics` | no | the section `oslo_messaging_metrics` |
+//! | `oslo-metrics` | no | `metrics_enabled` in `[oslo_messaging_metrics]`, which is refused without the feature |
 
 use std::{fmt, fs::File, io::Read, path::Path, sync::Arc, time::Duration};
 

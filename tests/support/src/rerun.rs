@@ -30,7 +30,7 @@ macro_rules! own_process {
 ///
 /// # Panics
 ///
-/// When the test fails there, with what it printed, or when there is no such test.
+/// When the test fails there, with its output, or when there is no such test.
 #[must_use]
 pub fn runs_alone(test: &str) -> bool {
     let by_nextest = std::env::var_os("NEXTEST_EXECUTION_MODE").is_some_and(|mode| mode == "process-per-test");
@@ -43,7 +43,7 @@ pub fn runs_alone(test: &str) -> bool {
     false
 }
 
-/// Runs a test again with the driver's part `broken` broken (`OXLO_SABOTAGE`). Returns what it printed if it failed, `None`
+/// Runs a test again with the driver's part `broken` disabled (`OXLO_SABOTAGE`). Returns its output if it failed, `None`
 /// if it passed.
 ///
 /// # Panics
@@ -55,7 +55,7 @@ pub fn verdict(test: &str, broken: &str) -> Option<String> {
     (!passed).then_some(printed)
 }
 
-/// Whether the test passed with this variable in its environment, and what it printed.
+/// Whether the test passed with this variable in its environment, and its output.
 fn rerun(test: &str, variable: &str, value: &str) -> (bool, String) {
     let binary = std::env::current_exe().unwrap_or_else(|error| panic!("this binary has no path: {error}"));
     let output = Command::new(binary)
