@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use oxlo_driver_amqp1::__fuzz::{self as driver, DEEPEST, GROWTH};
+use oxlo_driver_amqp1::__fuzz::{self as driver, GROWTH, MAX_DEPTH};
 use serde_amqp::Value;
 
 use crate::{pieces::Pieces, stack::roomy};
@@ -14,13 +14,13 @@ pub(crate) fn check_value(data: &[u8]) {
     let found = driver::length(data);
     match (found, wanted) {
         (Ok(found), Some(wanted)) => {
-            assert!(found == wanted && deepest <= DEEPEST, "{found} bytes, {wanted} wanted, {deepest} levels");
-            if driver::is_for_others(data) {
+            assert!(found == wanted && deepest <= MAX_DEPTH, "{found} bytes, {wanted} wanted, {deepest} levels");
+            if driver::is_safe_for_serde_amqp(data) {
                 parses(&data[..found]);
             }
         }
         (Err(too_deep), Some(_)) => {
-            assert!(too_deep && deepest > DEEPEST, "a sound value of {deepest} levels is refused")
+            assert!(too_deep && deepest > MAX_DEPTH, "a sound value of {deepest} levels is refused")
         }
         // Of several flaws each may see another one first.
         (Err(_), None) => {}
@@ -32,7 +32,7 @@ pub(crate) fn check_value(data: &[u8]) {
 /// is its own business.
 fn parses(value: &[u8]) {
     if let Ok(read) = serde_amqp::from_slice::<Value>(value) {
-        assert!(levels(&read) <= DEEPEST, "it is read as {} levels", levels(&read));
+        assert!(levels(&read) <= MAX_DEPTH, "it is read as {} levels", levels(&read));
     }
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn check_message(data: &[u8]) {
         let (mut rest, mut bodies) = (data, 0);
         while !rest.is_empty() {
             let (deepest, length) = reference(rest);
-            assert!(deepest <= DEEPEST, "a section of {deepest} levels was read");
+            assert!(deepest <= MAX_DEPTH, "a section of {deepest} levels was read");
             let (section, after) = rest.split_at(length.expect("an unsound section was read"));
             assert_eq!(section[0], 0, "a section without a name was read");
             bodies += usize::from(matches!(section[..3], [0, 0x53, 0x75 | 0x77]));
@@ -263,7 +263,7 @@ fn passed(output: &[u8]) -> &[u8] {
         return rest;
     }
     let (deepest, length) = reference(body);
-    assert!(deepest <= DEEPEST, "a performative of {deepest} levels was let through");
+    assert!(deepest <= MAX_DEPTH, "a performative of {deepest} levels was let through");
     let (performative, payload) = body.split_at(length.expect("an unsound performative was let through"));
     parses(performative);
     if !payload.is_empty() {
