@@ -1,4 +1,5 @@
-//! Coalesced acknowledgements: all deliveries that were settled since the last write go out in as few frames as possible.
+//! Coalesced acknowledgements: all deliveries that were settled since the last write go out in as few frames as
+//! possible.
 
 use std::collections::VecDeque;
 
@@ -43,8 +44,8 @@ impl AckWindow {
         self.deliveries.is_empty()
     }
 
-    /// Appends the frames for these settlements, and returns how many deliveries they settled. An unknown tag (settled before, or
-    /// of another channel) is skipped: acknowledging it would close the channel.
+    /// Appends the frames for these settlements, and returns how many deliveries they settled. An unknown tag (settled
+    /// before, or of another channel) is skipped: acknowledging it would close the channel.
     pub(crate) fn settle(
         &mut self,
         settlements: impl IntoIterator<Item = (u64, Settlement)>,

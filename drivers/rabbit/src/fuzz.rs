@@ -66,8 +66,8 @@ pub fn stream(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<Strin
 /// The delivery tag and the body of a message.
 pub type Tagged = (u64, Vec<u8>);
 
-/// Replays a stream with ports for the messages of channel 1 and the confirms of channel 2: returns the messages, the number of
-/// changed frames, and the error at the end.
+/// Replays a stream with ports for the messages of channel 1 and the confirms of channel 2: returns the messages, the
+/// number of changed frames, and the error at the end.
 #[must_use]
 pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<String>) {
     const ANY: Allowance = Allowance { messages: usize::MAX, body: usize::MAX };

@@ -1,8 +1,8 @@
 //! Behaviour of lapin that the driver relies on and that lapin does not document, as seen in lapin 4.12.3.
 //!
 //! Each item names the behaviour, what depends on it, and the test that fails when lapin changes. The tests are in
-//! `control/tests/`; one of them also fails when the locked version of lapin is another one, so that an update is noticed even
-//! if every behaviour seems to be the same.
+//! `control/tests/`; one of them also fails when the locked version of lapin is another one, so that an update is
+//! noticed even if every behaviour seems to be the same.
 //!
 //! | lapin | the driver | test |
 //! |---|---|---|
@@ -35,17 +35,20 @@ pub(crate) const IO_THREAD: &str = "lapin-io-loop";
 
 /// The smallest `frame_max` that lapin works with.
 ///
-/// lapin zeroes two buffers of 32 such frames for each connection, and the allocator keeps them for the thread after it has
-/// ended. The frames of the control plane are small; the data plane splits messages at the `frame_max` that the broker allows.
+/// lapin zeroes two buffers of 32 such frames for each connection, and the allocator keeps them for the thread after it
+/// has ended. The frames of the control plane are small; the data plane splits messages at the `frame_max` that the
+/// broker allows.
 pub(crate) const MIN_FRAME_MAX: u32 = 8_192;
 
-/// How long lapin may take to drop the stream after a failed handshake: it answers the broker's `connection.close` first.
+/// How long lapin may take to drop the stream after a failed handshake: it answers the broker's `connection.close`
+/// first.
 pub(crate) const CLOSE_OK_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long lapin may take to report why the broker closed a connection, after the end of its stream.
 const LAST_ANSWER_LIMIT: Duration = Duration::from_millis(100);
 
-/// How soon after the end of the stream a sleeping task of lapin is woken. Not at once: lapin learns of the end a moment later.
+/// How soon after the end of the stream a sleeping task of lapin is woken. Not at once: lapin learns of the end a
+/// moment later.
 const WAKE_DELAY: Duration = Duration::from_millis(50);
 
 /// How often lapin is asked whether it is done with a channel; it does not notify.
@@ -53,8 +56,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// Keeps the calling thread, lapin's I/O thread, out of every log for the rest of its life.
 ///
-/// At trace level lapin logs whole frames, including the one with the password and those with messages. The driver sees and
-/// logs what goes wrong on the connection itself.
+/// At trace level lapin logs whole frames, including the one with the password and those with messages. The driver sees
+/// and logs what goes wrong on the connection itself.
 pub(crate) fn silence_this_thread() {
     // Never reset: the thread ends with its connection.
     std::mem::forget(tracing::dispatcher::set_default(&Dispatch::none()));
@@ -62,8 +65,8 @@ pub(crate) fn silence_this_thread() {
 
 /// Sleeps for a task of lapin, for `duration` or until a moment after `ended` resolves.
 ///
-/// lapin's heartbeat task checks its connection only when it wakes, so that it would outlive the connection by up to half a
-/// heartbeat. A client that reconnects often would accumulate such tasks.
+/// lapin's heartbeat task checks its connection only when it wakes, so that it would outlive the connection by up to
+/// half a heartbeat. A client that reconnects often would accumulate such tasks.
 pub(crate) async fn sleep(tokio: Tokio, duration: Duration, ended: impl Future) {
     tokio::select! {
         _ = tokio.sleep(duration) => {}
@@ -76,8 +79,8 @@ pub(crate) async fn sleep(tokio: Tokio, duration: Duration, ended: impl Future) 
 
 /// The result of `request`, or an error a moment after `ended` resolves.
 ///
-/// lapin may never answer a request that it was given while the connection ended. A broker that closes the connection says why
-/// just before, so that `request` gets a moment to report it.
+/// lapin may never answer a request that it was given while the connection ended. A broker that closes the connection
+/// says why just before, so that `request` gets a moment to report it.
 pub(crate) async fn answer_or_lost<T, E: From<lapin::Error>>(
     request: impl Future<Output = Result<T, E>>,
     ended: impl Future,

@@ -1,6 +1,7 @@
 //! AMQP 0-9-1 for oxlo, by lapin: `rabbit://`, wire-compatible with Python's oslo.messaging.
 //!
-//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in them:
+//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in
+//! them:
 //!
 //! | file | holds |
 //! |---|---|
@@ -16,9 +17,9 @@
 //!
 //! # The border to lapin
 //!
-//! lapin is the control plane: handshake, channels, declarations, consumers, heartbeats. The data plane, messages with their
-//! confirms, returns and acknowledgements, is the driver's own, on the same socket. `stream` and the pure modules name no type
-//! of lapin; `lapin_internals` lists what the driver assumes about lapin beyond its documentation.
+//! lapin is the control plane: handshake, channels, declarations, consumers, heartbeats. The data plane, messages with
+//! their confirms, returns and acknowledgements, is the driver's own, on the same socket. `stream` and the pure modules
+//! name no type of lapin; `lapin_internals` lists what the driver assumes about lapin beyond its documentation.
 
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]

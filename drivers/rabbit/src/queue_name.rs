@@ -1,9 +1,10 @@
-//! Names of fanout and reply queues: random, or stable as with oslo's queue manager (`use_queue_manager`), without its race.
+//! Names of fanout and reply queues: random, or stable as with oslo's queue manager (`use_queue_manager`), without its
+//! race.
 //!
 //! oslo counts in a file that processes share, and two processes have ended up with one name. Here a process owns
-//! `host:process:n` while it has bound the abstract Unix socket of that name, and the next process takes the next number. The
-//! kernel frees the name however the process ends. Without a file nothing is left behind, and nobody can plant a link or a pipe
-//! in its place.
+//! `host:process:n` while it has bound the abstract Unix socket of that name, and the next process takes the next
+//! number. The kernel frees the name however the process ends. Without a file nothing is left behind, and nobody can
+//! plant a link or a pipe in its place.
 
 use std::{io, path::PathBuf};
 

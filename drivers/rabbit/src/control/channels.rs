@@ -1,8 +1,9 @@
 //! Opens and closes lapin's channels; nothing else does.
 //!
-//! lapin closes the connection when a channel is dropped or closed while the broker closes it: the drop fails inside lapin, and
-//! lapin takes that for a failure of the connection. So an unneeded channel is handed to a task of its session, which closes it
-//! and keeps it, with its consumers, until lapin is done with it. `tests/closing.rs` shows what lapin does otherwise.
+//! lapin closes the connection when a channel is dropped or closed while the broker closes it: the drop fails inside
+//! lapin, and lapin takes that for a failure of the connection. So an unneeded channel is handed to a task of its
+//! session, which closes it and keeps it, with its consumers, until lapin is done with it. `tests/closing.rs` shows
+//! what lapin does otherwise.
 
 use std::{
     ops::Deref,

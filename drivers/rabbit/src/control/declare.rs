@@ -1,5 +1,5 @@
-//! Declares the exchanges, queues and bindings of [`topology`](crate::topology), on a channel of its own: the broker closes the
-//! channel when it refuses a declaration.
+//! Declares the exchanges, queues and bindings of [`topology`](crate::topology), on a channel of its own: the broker
+//! closes the channel when it refuses a declaration.
 
 use lapin::{
     Channel, ExchangeKind,
@@ -15,8 +15,8 @@ use crate::{
     topology::{Declaration, short_string},
 };
 
-/// How often a sequence of declarations is repeated when an object vanished between two of them: an auto-delete exchange, a
-/// queue that expired.
+/// How often a sequence of declarations is repeated when an object vanished between two of them: an auto-delete
+/// exchange, a queue that expired.
 const MAX_RACES: usize = 3;
 
 /// Why a sequence of declarations failed.

@@ -14,14 +14,14 @@ use crate::stream::{GuardedStream, StreamHandle, guard};
 
 /// Performs the AMQP handshake over a stream and returns lapin's connection on it.
 ///
-/// Of `uri` only credentials, virtual host and query are used. Without a `frame_max` in it, lapin works with [`MIN_FRAME_MAX`];
-/// the stream negotiates its own with the broker. Makes one attempt, whatever `properties` say of retries. There is no time
-/// limit: wrap the call in one.
+/// Of `uri` only credentials, virtual host and query are used. Without a `frame_max` in it, lapin works with
+/// [`MIN_FRAME_MAX`]; the stream negotiates its own with the broker. Makes one attempt, whatever `properties` say of
+/// retries. There is no time limit: wrap the call in one.
 ///
 /// # Errors
 ///
-/// lapin's. If the stream ended first, its cause is inside (see [`is_permanent`](crate::stream::is_permanent)), and the handle
-/// of the stream has it too.
+/// lapin's. If the stream ended first, its cause is inside (see [`is_permanent`](crate::stream::is_permanent)), and the
+/// handle of the stream has it too.
 ///
 /// # Cancel safety
 ///

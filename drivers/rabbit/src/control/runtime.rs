@@ -65,7 +65,8 @@ impl Reactor for StreamReactor {
     }
 }
 
-/// tokio's tasks, kept out of every log: lapin logs the end of a connection as an error, and the driver already warns of it.
+/// tokio's tasks, kept out of every log: lapin logs the end of a connection as an error, and the driver already warns
+/// of it.
 #[derive(Clone, Debug)]
 pub(super) struct SilentTasks(Tokio);
 

@@ -36,7 +36,8 @@ impl CompressionAlgorithm {
     }
 }
 
-/// Maximum ratio of the decompressed to the compressed size. JSON of distinct records compresses to a hundredth at best.
+/// Maximum ratio of the decompressed to the compressed size. JSON of distinct records compresses to a hundredth at
+/// best.
 const MAX_RATIO: usize = 200;
 /// Bytes that may be decompressed whatever the ratio.
 pub(super) const UNCHECKED_SIZE: usize = 1 << 20;
@@ -71,8 +72,8 @@ pub(crate) fn compress(body: &[u8], algorithm: CompressionAlgorithm) -> Vec<u8> 
 ///
 /// # Errors
 ///
-/// [`Poison`] if its properties describe something else, if it exceeds `limit` bytes, compressed or not, or if it decompresses to
-/// more than 1 MiB and more than 200 times its size.
+/// [`Poison`] if its properties describe something else, if it exceeds `limit` bytes, compressed or not, or if it
+/// decompresses to more than 1 MiB and more than 200 times its size.
 pub(crate) fn body(properties: &Received, data: Bytes, limit: usize) -> Result<Bytes, Poison> {
     let content_type = properties.content_type();
     if content_type != Some(JSON) {

@@ -1,6 +1,7 @@
 //! The properties of a message, and its body as they describe it.
 //!
-//! Sent properties are those that Python sends, plus a `message_id`, which identifies returned messages and which Python ignores.
+//! Sent properties are those that Python sends, plus a `message_id`, which identifies returned messages and which
+//! Python ignores.
 
 mod body;
 mod redelivery;

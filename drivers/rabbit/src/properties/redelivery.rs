@@ -25,7 +25,7 @@ const NOT_BEFORE: &str = "x-oxlo-not-before";
 pub(crate) struct DeliveryHistory {
     /// The broker's count of redeliveries since the message was sent; `None` if the broker does not count.
     pub(crate) counted: Option<u32>,
-    /// The headers of whoever sent it again.
+    /// The headers that the sender of the copy wrote.
     pub(crate) way: Way,
 }
 
@@ -50,7 +50,8 @@ pub(crate) fn history(properties: &Received) -> DeliveryHistory {
     DeliveryHistory { counted: count(DELIVERY_COUNT), way }
 }
 
-/// The properties of a message that is sent to its queue once more, under a new id. `remaining` is its remaining time to live.
+/// The properties of a message that is sent to its queue once more, under a new id. `remaining` is its remaining time
+/// to live.
 pub(crate) fn resent(properties: &Received, id: Uuid, way: Way, remaining: Option<Duration>) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in properties.headers().unwrap_or_default().inner() {

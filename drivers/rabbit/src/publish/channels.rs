@@ -22,8 +22,8 @@ use crate::{
 /// How many refused exchanges are remembered.
 const MAX_REFUSED: usize = 1000;
 
-/// The publishing channels of one connection. When the broker closes one of them, another value with a new channel in its place
-/// takes over and shares the rest.
+/// The publishing channels of one connection. When the broker closes one of them, another value with a new channel in
+/// its place takes over and shares the rest.
 pub(crate) struct PublishChannels {
     session: Arc<Session>,
     /// For messages that the broker is expected to accept.

@@ -25,7 +25,8 @@ pub(crate) struct ConfirmChannel {
 }
 
 impl ConfirmChannel {
-    /// Opens a channel and enables confirms on it. Messages in flight when the broker closes it go to `closed_channels`.
+    /// Opens a channel and enables confirms on it. Messages in flight when the broker closes it go to
+    /// `closed_channels`.
     pub(crate) async fn open(session: &Session, closed_channels: ClosedChannels) -> lapin::Result<Self> {
         let channel = session.channel().await?;
         let stream = session.stream().clone();

@@ -57,8 +57,8 @@ struct Entries {
 }
 
 impl Ledger {
-    /// An empty ledger. `in_flight` counts the messages of the whole stream; `closed_channels` takes the messages in flight
-    /// when the broker closes the channel.
+    /// An empty ledger. `in_flight` counts the messages of the whole stream; `closed_channels` takes the messages in
+    /// flight when the broker closes the channel.
     pub(crate) fn new(in_flight: Arc<AtomicUsize>, closed_channels: ClosedChannels) -> Arc<Self> {
         let entries = Entries {
             first: 1,
@@ -116,7 +116,8 @@ impl Ledger {
         }
     }
 
-    /// Takes a channel and keeps it open until every message is confirmed or lost; returns `false` if none is in flight.
+    /// Takes a channel and keeps it open until every message is confirmed or lost; returns `false` if none is in
+    /// flight.
     pub(super) fn keep_until_idle(&self, channel: &mut Option<OpenChannel>) -> bool {
         let mut entries = self.lock();
         let busy = entries.unconfirmed > 0;
@@ -167,7 +168,8 @@ impl Ledger {
         lost
     }
 
-    /// Wakes everybody who waits for the end of the channel. Called after the messages in flight were completed or passed on.
+    /// Wakes everybody who waits for the end of the channel. Called after the messages in flight were completed or
+    /// passed on.
     fn end(&self) {
         let mut entries = self.lock();
         entries.unconfirmed = 0;

@@ -64,7 +64,7 @@ fn each_confirm_settles_what_it_names() {
     assert!(told[3].try_recv().is_err());
     ledger.confirmed(0, true, true);
     assert!(told[3].try_recv().unwrap().is_ok() && told[4].try_recv().unwrap().is_ok());
-    // What is settled, or was never sent, is of no consequence.
+    // Tags that are settled or unknown have no effect.
     ledger.confirmed(2, false, true);
     ledger.confirmed(99, true, true);
     assert_eq!((room.available_permits(), ledger.in_flight.load(Ordering::Relaxed)), (9, 0));

@@ -138,7 +138,8 @@ impl Publisher {
         }
     }
 
-    /// Submits a message to the broker. When this returns, the message is in flight, and `completion` learns its outcome.
+    /// Submits a message to the broker. When this returns, the message is in flight, and `completion` learns its
+    /// outcome.
     ///
     /// # Errors
     ///
@@ -195,7 +196,8 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), and `Undeliverable`, `Rejected`, `MessageRefused`, `ConnectionLost`, `Unconfirmed`.
+    /// As [`publish`](Self::publish), and `Undeliverable`, `Rejected`, `MessageRefused`, `ConnectionLost`,
+    /// `Unconfirmed`.
     pub(crate) async fn publish_confirmed(
         &self,
         outgoing: Outgoing<'_>,

@@ -1,8 +1,8 @@
 //! Which message the broker closed a channel over. Pure.
 //!
 //! RabbitMQ processes the publishes of a channel in order and closes the channel at the first that it refuses. Its
-//! `channel.close` does not identify the message, but its text names the exchange or the size; so the first message in flight
-//! that matches the text is the refused one.
+//! `channel.close` does not identify the message, but its text names the exchange or the size; so the first message in
+//! flight that matches the text is the refused one.
 
 use oxlo_transport::TransportError;
 

@@ -1,8 +1,8 @@
 //! Messages that were in flight on a channel when the broker closed it.
 //!
-//! The message that the broker refused fails with the broker's text. Those that it did not process are published again under
-//! their ids, on the channel that replaces the closed one. If the text does not tell which message was refused, each is sent
-//! once more on a channel that carries no other message.
+//! The message that the broker refused fails with the broker's text. Those that it did not process are published again
+//! under their ids, on the channel that replaces the closed one. If the text does not tell which message was refused,
+//! each is sent once more on a channel that carries no other message.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ const MAX_REDECLARED: u8 = 3;
 pub(super) async fn run(mut closed: mpsc::UnboundedReceiver<ClosedChannel>, submitter: Submitter) {
     while let Some(channel) = closed.recv().await {
         debug!(close = %channel.close, in_flight = channel.unconfirmed.len(), "the broker closed a publishing channel");
-        // A task for each: its messages may wait for an alarm to end, and those of the next channel must not wait with them.
+        // A task for each: its messages may wait for an alarm to end, and those of the next channel must not wait with
+        // them.
         tokio::spawn(submitter.clone().recover(channel));
     }
 }

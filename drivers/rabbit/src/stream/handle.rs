@@ -46,8 +46,8 @@ impl StreamHandle {
         Self { shared }
     }
 
-    /// Ends the stream at once in both directions: pending reads and writes fail, unsent data is discarded, and the peer gets
-    /// a reset. Has no effect on a stream that has ended.
+    /// Ends the stream at once in both directions: pending reads and writes fail, unsent data is discarded, and the
+    /// peer gets a reset. Has no effect on a stream that has ended.
     pub(crate) fn kill(&self, reason: &'static str) {
         self.shared.kill(reason);
     }

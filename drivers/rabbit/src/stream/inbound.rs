@@ -9,8 +9,8 @@ use super::ports::PortTable;
 
 /// Bytes of the buffer: enough for hundreds of small frames per system call.
 pub(super) const CAPACITY: usize = 64 * 1024;
-/// When only ports received frames for this long, lapin gets a synthetic heartbeat: a broker that sends messages sends no
-/// heartbeats, and lapin closes a connection on which it reads nothing.
+/// When only ports received frames for this long, lapin gets a synthetic heartbeat: a broker that sends messages sends
+/// no heartbeats, and lapin closes a connection on which it reads nothing.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// The period over which the guard counts unsolicited methods.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
@@ -44,8 +44,8 @@ impl Inbound {
         }
     }
 
-    /// Checks the bytes that were read into [`space`](Self::space). Passes frames to the ports, appends the bytes for lapin to
-    /// `visible`, and the reason of each changed frame to `repairs`; both also in front of an error.
+    /// Checks the bytes that were read into [`space`](Self::space). Passes frames to the ports, appends the bytes for
+    /// lapin to `visible`, and the reason of each changed frame to `repairs`; both also in front of an error.
     pub(super) fn check(
         &mut self,
         ports: &mut PortTable,

@@ -1,13 +1,13 @@
 //! The socket under lapin: it carries the data plane and passes the rest to lapin.
 //!
-//! Inbound, [`reader`] reads the socket. [`inbound`] and [`guard`] check every frame, [`ports`] take messages and confirms to
-//! the channel they belong to, and lapin gets the remaining bytes.
+//! Inbound, [`reader`] reads the socket. [`inbound`] and [`guard`] check every frame, [`ports`] take messages and
+//! confirms to the channel they belong to, and lapin gets the remaining bytes.
 //!
-//! Outbound, [`outbox`] collects [`frames`] of the driver and bytes of lapin, and [`writer`] writes them. With few messages in
-//! flight, whoever adds a frame writes it at once.
+//! Outbound, [`outbox`] collects [`frames`] of the driver and bytes of lapin, and [`writer`] writes them. With few
+//! messages in flight, whoever adds a frame writes it at once.
 //!
-//! This is the lowest layer: it names no type of the modules above it. Those implement its traits, [`ports::ConfirmSink`] and
-//! [`DeferredFrames`].
+//! This is the lowest layer: it names no type of the modules above it. Those implement its traits,
+//! [`ports::ConfirmSink`] and [`DeferredFrames`].
 
 pub(crate) mod channel_close;
 pub(crate) mod frames;
@@ -144,7 +144,8 @@ impl AsyncWrite for GuardedStream {
         Poll::Ready(self.shared.check_alive())
     }
 
-    /// Never waits: lapin blocks a thread on it, and a TLS shutdown with a frozen peer would block that thread for ever.
+    /// Never waits: lapin blocks a thread on it, and a TLS shutdown with a frozen peer would block that thread for
+    /// ever.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.lapin_closed();
         Poll::Ready(Ok(()))

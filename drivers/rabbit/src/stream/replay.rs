@@ -6,8 +6,8 @@ use super::{
     ports::Ports,
 };
 
-/// The bytes that lapin gets of `input`, the number of changed frames, and the error at the end. `arrivals` are the sizes of
-/// the chunks in which it arrives, used in turn and never 0; an empty list means one chunk.
+/// The bytes that lapin gets of `input`, the number of changed frames, and the error at the end. `arrivals` are the
+/// sizes of the chunks in which it arrives, used in turn and never 0; an empty list means one chunk.
 pub(crate) fn replay(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
     let ports = Ports::default();
     ports.let_lapin_consume();

@@ -26,7 +26,8 @@ pub(super) struct Shared {
     lapin_done: CancellationToken,
     outbox: Outbox,
     pub(super) end: watch::Sender<Option<StreamEnd>>,
-    /// A second descriptor of the socket, for the kill switch and [`write_now`](Self::write_now); closed with the stream.
+    /// A second descriptor of the socket, for the kill switch and [`write_now`](Self::write_now); closed with the
+    /// stream.
     socket: Mutex<Option<net::TcpStream>>,
     /// Bytes go to the socket unchanged, without TLS.
     plain: bool,
@@ -154,8 +155,8 @@ impl Shared {
         self.in_flight.load(Ordering::Relaxed) <= limit
     }
 
-    /// Writes as much as the socket takes without blocking, and returns the number of bytes. Writes nothing with TLS, or when
-    /// the socket fails: the writing task meets the error.
+    /// Writes as much as the socket takes without blocking, and returns the number of bytes. Writes nothing with TLS,
+    /// or when the socket fails: the writing task meets the error.
     pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
         if !self.plain || bytes.is_empty() {
             return 0;
@@ -237,7 +238,8 @@ impl Shared {
     }
 }
 
-/// A copy of an error with its typed cause: `io::Error` is not `Clone`, and both lapin and the supervisor need the cause.
+/// A copy of an error with its typed cause: `io::Error` is not `Clone`, and both lapin and the supervisor need the
+/// cause.
 fn copy(kind: io::ErrorKind, error: &io::Error) -> io::Error {
     let inner = error.get_ref();
     if let Some(cause) = inner.and_then(|inner| inner.downcast_ref::<GuardError>()) {

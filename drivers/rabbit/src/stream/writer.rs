@@ -38,8 +38,8 @@ async fn write_all(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
             () = shared.outbox().filled() => false,
             () = shared.lapin_done() => true,
         };
-        // With several messages in flight, let the other ready tasks publish first, so that one write carries all of them.
-        // Deferred frames can wait in any case.
+        // With several messages in flight, let the other ready tasks publish first, so that one write carries all of
+        // them. Deferred frames can wait in any case.
         if !shared.is_in_flight_at_most(1) || shared.outbox().has_only_deferred() {
             tokio::task::yield_now().await;
         }
@@ -59,8 +59,8 @@ async fn write_all(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
     }
 }
 
-/// Leaves an error of the operating system to the reader: it ends both directions, and the reader finds it behind the last
-/// bytes of the peer, which may say more.
+/// Leaves an error of the operating system to the reader: it ends both directions, and the reader finds it behind the
+/// last bytes of the peer, which may say more.
 async fn fail(shared: &Shared, error: io::Error) {
     if error.raw_os_error().is_none() {
         shared.fail(tls::classified(error));

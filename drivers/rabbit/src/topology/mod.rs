@@ -1,7 +1,7 @@
 //! The exchanges, queues and bindings of oslo, and the routes of messages. Pure.
 //!
-//! All peers must declare an object with the same arguments, or the broker refuses the later declaration; so these follow
-//! `oslo_messaging._drivers.impl_rabbit` exactly.
+//! All peers must declare an object with the same arguments, or the broker refuses the later declaration; so these
+//! follow `oslo_messaging._drivers.impl_rabbit` exactly.
 
 mod declaration;
 mod route;

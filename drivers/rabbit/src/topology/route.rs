@@ -10,8 +10,8 @@ pub(crate) struct Route {
     pub(crate) exchange: String,
     pub(crate) routing_key: String,
     pub(crate) declares: Vec<Declaration>,
-    /// Identifies the declarations, so that they are made once for each connection. Absent if they must be made for each message,
-    /// because the broker may delete the exchange in between.
+    /// Identifies the declarations, so that they are made once for each connection. Absent if they must be made for
+    /// each message, because the broker may delete the exchange in between.
     pub(crate) declared_as: Option<String>,
 }
 
@@ -65,8 +65,8 @@ impl TopologyOptions {
         Ok(route)
     }
 
-    /// The route of a notification. With `default_queue`, its queue is declared first, so that nothing is lost before a listener
-    /// exists.
+    /// The route of a notification. With `default_queue`, its queue is declared first, so that nothing is lost before a
+    /// listener exists.
     ///
     /// # Errors
     ///

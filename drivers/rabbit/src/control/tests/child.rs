@@ -1,4 +1,4 @@
-//! Running a test of this binary as a process of its own: what it does to its process is then the outcome.
+//! Runs a test of this binary as a child process, so that an abort is an outcome.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -7,19 +7,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::lapin_internals::IO_THREAD;
+
 const LIMIT: Duration = Duration::from_secs(60);
 const SIGABRT: i32 = 6;
 
-/// A child process that ends with this value, whatever happens.
+/// A child process, killed on drop.
 pub(super) struct Process {
     child: Child,
     output: File,
 }
 
 impl Process {
-    /// Starts the ignored test at `path` below the tests of the stream, with some environment.
+    /// Starts the ignored test at `path` below `control::tests`, with these environment variables.
     pub(super) fn start(path: &str, environment: &[(&str, String)]) -> Self {
-        // Without the crate's name and this module's, as the test harness names tests.
+        // The test harness names tests without the crate and this module.
         let tests = module_path!().strip_suffix("::child").unwrap().split_once("::").unwrap().1;
         let output = tempfile::tempfile().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
@@ -45,7 +47,7 @@ impl Process {
         let status = self.wait();
         let output = self.printed();
         assert_eq!(status.signal(), Some(SIGABRT), "{status}: {output}");
-        assert!(output.contains("lapin-io-loop") && output.contains("overflowed its stack"), "{output}");
+        assert!(output.contains(IO_THREAD) && output.contains("overflowed its stack"), "{output}");
     }
 
     fn wait(&mut self) -> ExitStatus {

@@ -1,4 +1,5 @@
-//! Channels that the broker closes while we let go of them: what lapin makes of that, and what keeps its connection.
+//! Channels that are dropped or closed while the broker closes them: what lapin does, and how the driver keeps the
+//! connection.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,15 +23,15 @@ const TRIES: usize = 50;
 /// 404, no text, `basic.publish`.
 const CLOSE: &[u8] = b"\x01\x94\0\0\x3c\0\x28";
 
-/// What a broker does once it is told to.
-type Deed = fn(&mut Session) -> std::io::Result<()>;
+/// A step of the fake broker.
+type Step = fn(&mut Session) -> std::io::Result<()>;
 
-/// A connection, and its broker's next deed.
+/// A connection, and the trigger of its broker's next step.
 struct Scene {
     connection: Connection,
     handle: StreamHandle,
     go: mpsc::Sender<()>,
-    /// Held, because it is not what the tests are about.
+    /// Held open; the tests are not about this channel.
     _first: (Channel, Consumer),
 }
 
@@ -40,15 +41,15 @@ impl Scene {
     }
 }
 
-/// A connection to a broker that does the deeds one after the other, of which the first opens this channel 2.
-async fn connected(deeds: &'static [Deed]) -> (Scene, Channel) {
+/// A connection to a broker that does the steps one after the other, of which the first opens this channel 2.
+async fn connected(steps: &'static [Step]) -> (Scene, Channel) {
     let (listener, port) = listen();
     let (go, told) = mpsc::channel();
     std::thread::spawn(move || {
         let (mut session, _) = Session::accept(&listener).unwrap();
-        for deed in deeds {
+        for step in steps {
             // The test is over, or its connection: both end the broker too.
-            if told.recv().is_err() || deed(&mut session).is_err() {
+            if told.recv().is_err() || step(&mut session).is_err() {
                 return;
             }
         }
@@ -72,13 +73,13 @@ fn opens<const CHANNEL: u16>(session: &mut Session) -> std::io::Result<()> {
     session.send(&wire::method(CHANNEL, 20, 11, b"\0\0\0\0"))
 }
 
-/// lapin's answer may come behind what it sends next.
+/// Does not wait for lapin's answer, which may follow its next frames.
 fn closes(session: &mut Session) -> std::io::Result<()> {
     session.send(&wire::method(2, 20, 40, CLOSE))
 }
 
-/// The channel is let go of by `end` after our stream has learned of the broker's close, and before lapin has. Whether the
-/// connection lives on.
+/// Disposes of the channel with `end` after the stream has read the broker's close and before lapin has. Returns whether
+/// the connection survives.
 async fn survives(end: fn(Channel, &StreamHandle)) -> bool {
     let (scene, channel) = connected(&[opens::<2>, closes, opens::<3>]).await;
     let mut inbox = scene.handle.ports().consume(2, Allowance { messages: 9, body: 9 });
@@ -111,7 +112,7 @@ async fn lapin_alone_loses_its_connection_with_such_a_channel() {
 
 fn closes_at_the_same_moment(session: &mut Session) -> std::io::Result<()> {
     session.expect(20, 40)?;
-    // As RabbitMQ does: its own close was on its way, and it answers ours all the same.
+    // As RabbitMQ does: its own close crossed the client's, which it still answers.
     session.send(&[wire::method(2, 20, 40, CLOSE), wire::method(2, 20, 41, b"")].concat())?;
     session.expect(20, 41).map(drop)
 }

@@ -1,4 +1,4 @@
-//! The message that kills lapin, with the guard and without, each in a process of its own.
+//! A message that aborts lapin's process, with the guard and without it, in child processes.
 
 use std::time::Duration;
 

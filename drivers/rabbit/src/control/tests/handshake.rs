@@ -1,4 +1,4 @@
-//! The AMQP handshake over a stream of ours: what peers can do wrong, and that no thread stays behind.
+//! The AMQP handshake over a stream: invalid peers, and no thread left after a failed attempt.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::child::Process;
 use super::{connect, wire};
 use crate::control::handshake;
+use crate::lapin_internals::IO_THREAD;
 use crate::stream::{StreamEnd, StreamHandle, is_permanent};
 use oxlo_driver_kit::socket::Peer;
 
@@ -28,7 +29,7 @@ async fn open(peer: &Peer) -> (lapin::Result<Connection>, StreamHandle) {
     (handshake::open(AMQPUri::default(), ConnectionProperties::default(), stream).await, handle)
 }
 
-/// A peer that answers the first bytes it hears with `says`, and then closes or waits.
+/// A peer that answers the first bytes with `says`, and then closes or waits.
 fn answering(listener: TcpListener, says: Vec<u8>, closes: bool) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
@@ -86,7 +87,7 @@ fn no_io_thread_outlives_its_attempt() {
     Process::start("handshake::child_counts_threads", &[]).passes();
 }
 
-/// In a process of its own, so that it sees no thread of another test.
+/// In a child process, so that it counts no thread of another test.
 #[tokio::test]
 #[ignore = "the child of the test above"]
 async fn child_counts_threads() {
@@ -110,7 +111,7 @@ async fn child_counts_threads() {
             let server = answering(listener, says.clone(), false);
             let outcome = timeout(Duration::from_millis(300), open(&peer)).await;
             assert!(outcome.is_err(), "{outcome:?}");
-            // The peer sees the end: nothing stays open behind the dropped future.
+            // The peer sees the end: dropping the future leaves nothing open.
             timeout(SOON, server).await.unwrap().unwrap();
         });
         futures_util::future::join_all(attempts).await;
@@ -138,6 +139,6 @@ fn io_threads() -> usize {
     std::fs::read_dir("/proc/self/task")
         .unwrap()
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.trim_end() == "lapin-io-loop")
+        .filter(|name| name.trim_end() == IO_THREAD)
         .count()
 }

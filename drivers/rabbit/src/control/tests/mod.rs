@@ -1,4 +1,4 @@
-//! lapin on a guarded stream: what it relies on, and what the driver relies on in lapin.
+//! Tests of lapin on a guarded stream, and of the driver's assumptions about lapin.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

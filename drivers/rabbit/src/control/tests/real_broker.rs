@@ -1,4 +1,4 @@
-//! What a real RabbitMQ hands on to lapin, with the guard between.
+//! Deliveries of a real RabbitMQ to lapin through the guard.
 
 use std::time::{Duration, Instant};
 
@@ -40,12 +40,12 @@ async fn open(vhost: &TestVhost, frame_max: u32) -> (Connection, StreamHandle) {
     let stream = dial(vhost.port(), frame_max).await;
     let handle = stream.handle();
     let mut uri = uri(vhost);
-    // Here lapin carries the messages.
+    // In these tests lapin carries the messages.
     uri.query.frame_max = Some(if frame_max == 0 { 131_072 } else { frame_max });
     (handshake::open(uri, ConnectionProperties::default(), stream).await.unwrap(), handle)
 }
 
-/// Consumes from `queue`, which everything that the fanout exchange `all` gets arrives in.
+/// Consumes `queue`, which is bound to the fanout exchange `all`.
 async fn consume(connection: &Connection) -> Consumer {
     let channel = connection.create_channel().await.unwrap();
     let none = FieldTable::default;
@@ -115,7 +115,7 @@ async fn without_the_guard_a_deep_header_aborts_the_consumer() {
         if !guarded {
             publisher(&vhost).await.publish(b"", b"queue", HEADERS, &wire::long(&wire::nested_tables(5_000)), b"deep");
         }
-        // The guarded child gets the very message that killed the one before.
+        // The guarded child gets the same message that aborted the child before.
         tokio::task::spawn_blocking(move || if guarded { child.passes() } else { child.aborts() }).await.unwrap();
     }
 }
@@ -141,7 +141,7 @@ async fn names_that_are_not_utf8_cost_the_name_and_not_the_connection() {
     let mut consumer = consume(&connection).await;
     let mut publisher = publisher(&vhost).await;
 
-    // Without the guard the connection goes, and the message stays.
+    // Without the guard the connection is closed, and the message stays in its queue.
     let bare = Connection::connect_uri(uri(&vhost), ConnectionProperties::default()).await.unwrap();
     let channel = bare.create_channel().await.unwrap();
     channel.queue_declare("bare".into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! TLS with a real RabbitMQ that wants client certificates.
+//! TLS with a real RabbitMQ that requires client certificates.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn rabbitmq_is_spoken_to_by_certificate_and_wrong_ports_are_named() {
     connection.close(200, "done".into()).await.unwrap();
     drop(channel);
 
-    // Without one: refused in the handshake (TLS 1.2) or behind it (TLS 1.3), for the same reason.
+    // Without one: refused during the handshake (TLS 1.2) or after it (TLS 1.3), for the same reason.
     match open(peer(broker.tls_port(), Some(&nobody))).await {
         Err(ConnectError::Tls { error, .. }) => {
             assert!(matches!(error.failure(), Failure::ClientCertificate | Failure::Incompatible), "{error}");

@@ -77,8 +77,8 @@ pub(crate) struct CutShort;
 
 /// Checks the payload of a content header frame, which may take at most `room` bytes.
 ///
-/// An invalid header table becomes empty, any other invalid property is dropped, and after a wrong length the rest is dropped.
-/// So the message is still delivered, with the properties that could be read.
+/// An invalid header table becomes empty, any other invalid property is dropped, and after a wrong length the rest is
+/// dropped. So the message is still delivered, with the properties that could be read.
 pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShort> {
     let (fixed, mut rest) = payload.split_at_checked(FIXED).ok_or(CutShort)?;
     let flags = u16::from_be_bytes([fixed[FLAGS_AT], fixed[FLAGS_AT + 1]]);

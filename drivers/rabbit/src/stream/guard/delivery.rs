@@ -1,7 +1,7 @@
 //! Names in the methods that announce a message: `basic.deliver`, `basic.return`, `basic.get-ok`.
 //!
-//! AMQP 0-9-1 requires UTF-8 in short strings, but a broker forwards the bytes of the publisher, and lapin closes the connection
-//! over a routing key that is not UTF-8.
+//! AMQP 0-9-1 requires UTF-8 in short strings, but a broker forwards the bytes of the publisher, and lapin closes the
+//! connection over a routing key that is not UTF-8.
 
 use super::table;
 

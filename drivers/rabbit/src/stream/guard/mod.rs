@@ -1,10 +1,10 @@
 //! Checks which bytes of a broker may reach lapin. Pure, no I/O.
 //!
-//! lapin parses field tables recursively without a limit ([`lapin_internals`](crate::lapin_internals)): one message with a 7 kB
-//! header of nested tables aborts the process, and the broker delivers the message to the next replica. lapin also closes the
-//! connection over a header that it cannot parse or that exceeds `frame_max`, and over a routing key that is not UTF-8; the
-//! broker then delivers the same message again, for ever. So content headers and the methods that announce a message pass only
-//! when complete and checked, and invalid parts are replaced.
+//! lapin parses field tables recursively without a limit ([`lapin_internals`](crate::lapin_internals)): one message
+//! with a 7 kB header of nested tables aborts the process, and the broker delivers the message to the next replica.
+//! lapin also closes the connection over a header that it cannot parse or that exceeds `frame_max`, and over a routing
+//! key that is not UTF-8; the broker then delivers the same message again, for ever. So content headers and the methods
+//! that announce a message pass only when complete and checked, and invalid parts are replaced.
 //!
 //! Messages and confirms on channels with a port (see [`ports`](super::ports)) never reach lapin.
 
@@ -31,8 +31,8 @@ const FRAME_MIN_SIZE: u32 = 4_096;
 /// consumer's `frame_max`: only the publisher's `frame_max` limited it.
 const HEADER_FRAME_MAX: usize = 1 << 20;
 
-/// How many unsolicited methods may arrive between two calls of [`Guard::reset_count`]. Each costs lapin a task or an entry in
-/// an unbounded queue. A broker that closes all its channels and consumers at once sends a few thousand.
+/// How many unsolicited methods may arrive between two calls of [`Guard::reset_count`]. Each costs lapin a task or an
+/// entry in an unbounded queue. A broker that closes all its channels and consumers at once sends a few thousand.
 pub(super) const MAX_UNSOLICITED: u32 = 20_000;
 
 const NOT_CONSUMED: &str = "a message on a channel without a consumer";
@@ -124,8 +124,8 @@ pub(crate) enum ChannelOwner {
     LapinConsumer,
     /// A port.
     Port,
-    /// Nobody: the broker has closed the channel. At most the answer to a close that crossed the broker's may follow, and
-    /// lapin closes the connection over a frame on a channel that it has forgotten.
+    /// Nobody: the broker has closed the channel. At most the answer to a close that crossed the broker's may follow,
+    /// and lapin closes the connection over a frame on a channel that it has forgotten.
     Closed,
 }
 
@@ -326,7 +326,8 @@ impl Guard {
                 }
                 Ok(FrameVerdict::Checked(size))
             }
-            // Every client method with a table: start-ok; exchange declare, bind, unbind; queue declare, bind, unbind; consume.
+            // Every client method with a table: start-ok; exchange declare, bind, unbind; queue declare, bind, unbind;
+            // consume.
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 Err(GuardError::ClientMethod { class, method })
             }

@@ -2,8 +2,8 @@
 
 /// Maximum levels of tables and arrays in a field table, the table itself included.
 ///
-/// lapin overflows its stack at about 900 levels ([`lapin_internals`](crate::lapin_internals)). Real headers (`x-death`, trace
-/// contexts) have 3 or 4.
+/// lapin overflows its stack at about 900 levels ([`lapin_internals`](crate::lapin_internals)). Real headers
+/// (`x-death`, trace contexts) have 3 or 4.
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Why a table must not reach lapin.
@@ -78,8 +78,8 @@ pub(super) fn long_length(bytes: &[u8]) -> Result<usize, TableError> {
         .ok_or(TableError::Malformed)
 }
 
-/// Bytes of a value with a fixed width. The octets are those of `amq_protocol_types::AMQPType::from_id`, RabbitMQ's dialect: `s`
-/// is a number.
+/// Bytes of a value with a fixed width. The octets are those of `amq_protocol_types::AMQPType::from_id`, RabbitMQ's
+/// dialect: `s` is a number.
 fn fixed_width(kind: u8) -> Option<usize> {
     Some(match kind {
         b'V' => 0,

@@ -25,8 +25,8 @@ impl LapinFrames {
     /// Adds bytes of lapin, moves whole frames to `out`, and returns which channels they end.
     ///
     /// `frame_max` is the negotiated one, or 0 while it is unknown. lapin knows no `frame_max` below
-    /// [`MIN_FRAME_MAX`](crate::lapin_internals::MIN_FRAME_MAX), and a broker refuses a `connection.tune-ok` above its own;
-    /// so the negotiated value replaces lapin's.
+    /// [`MIN_FRAME_MAX`](crate::lapin_internals::MIN_FRAME_MAX), and a broker refuses a `connection.tune-ok` above its
+    /// own; so the negotiated value replaces lapin's.
     pub(super) fn accept(&mut self, bytes: &[u8], out: &mut Vec<u8>, frame_max: u32) -> Vec<Scope> {
         self.partial.extend_from_slice(bytes);
         let mut ended = Vec::new();

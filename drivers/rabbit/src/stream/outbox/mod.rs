@@ -1,9 +1,9 @@
 //! Bytes that wait to be written to a stream: frames of the driver and of lapin, in the order in which they were added.
 //!
-//! lapin would take messages and acknowledgements through a queue to a sleeping thread. Here whoever has a frame adds it, and
-//! one task of the runtime writes everything that the ready tasks have added, in one system call
-//! ([`writer`](super::writer)). With few messages in flight, whoever adds a frame writes it at once: waking a task takes longer
-//! than the write, and there is nothing to share the write with.
+//! lapin would take messages and acknowledgements through a queue to a sleeping thread. Here whoever has a frame adds
+//! it, and one task of the runtime writes everything that the ready tasks have added, in one system call
+//! ([`writer`](super::writer)). With few messages in flight, whoever adds a frame writes it at once: waking a task
+//! takes longer than the write, and there is nothing to share the write with.
 //!
 //! * [`lapin_frames`] splits lapin's bytes into whole frames.
 //! * [`sender`] adds the frames of one channel.
@@ -33,8 +33,8 @@ const LAPIN_LIMIT: usize = 1 << 20;
 const LAPIN_CHUNK: usize = 64 * 1024;
 /// A buffer that grew beyond this for a large message is freed after use.
 const MAX_KEPT_BUFFER: usize = 256 * 1024;
-/// Up to this many messages in flight, whoever adds a frame writes it. Beyond it, shared writes are faster (measured with 1 to
-/// 64 concurrent calls).
+/// Up to this many messages in flight, whoever adds a frame writes it. Beyond it, shared writes are faster (measured
+/// with 1 to 64 concurrent calls).
 const WRITE_NOW_LIMIT: usize = 4;
 
 #[derive(Default)]

@@ -33,8 +33,8 @@ impl ChannelSender {
         Self { shared, channel, frame_max, open }
     }
 
-    /// Locks the outbox to add frames; `None` if the channel is closed. Frames of concurrent senders do not mix, and go out in
-    /// the order of these calls.
+    /// Locks the outbox to add frames; `None` if the channel is closed. Frames of concurrent senders do not mix, and go
+    /// out in the order of these calls.
     pub(crate) fn lock(&self) -> Option<SendGuard<'_>> {
         let queue = self.shared.outbox().lock();
         self.is_open().then_some(SendGuard { sender: self, queue })

@@ -21,7 +21,7 @@ fn set_in_flight(shared: &Arc<Shared>, count: usize) {
     StreamHandle::new(shared.clone()).in_flight().store(count, Ordering::Relaxed);
 }
 
-/// One on which much is under way.
+/// A stream with many messages in flight.
 async fn shared() -> Arc<Shared> {
     let shared = connected().await.0;
     set_in_flight(&shared, WRITE_NOW_LIMIT + 1);
@@ -143,7 +143,7 @@ async fn where_little_is_under_way_it_is_written_at_once() {
     set_in_flight(&shared, WRITE_NOW_LIMIT + 1);
     assert!(ack(&sender, 3));
     assert!(is_notified(&shared));
-    // Behind what somebody is about to write, or writes, there is no shorter way.
+    // While the writing task is woken or writing, nobody else writes.
     set_in_flight(&shared, 1);
     assert!(ack(&sender, 4));
     assert_eq!(drained(&shared), [acked(1, 3), acked(1, 4)].concat());

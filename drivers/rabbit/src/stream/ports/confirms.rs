@@ -13,11 +13,12 @@ use crate::stream::{
 ///
 /// Called by the task that reads the socket, so that an implementation must not block.
 pub(crate) trait ConfirmSink: Send + Sync {
-    /// The broker answered `basic.ack` (`acked`) or `basic.nack`: for the message with this delivery tag, with `multiple` also
-    /// for every earlier one, and with tag 0 for all.
+    /// The broker answered `basic.ack` (`acked`) or `basic.nack`: for the message with this delivery tag, with
+    /// `multiple` also for every earlier one, and with tag 0 for all.
     fn confirmed(&self, tag: u64, multiple: bool, acked: bool);
 
-    /// The broker returned a message; its confirm follows. Returns `false` if more messages came back than are in flight.
+    /// The broker returned a message; its confirm follows. Returns `false` if more messages came back than are in
+    /// flight.
     fn returned(&self, message_id: Uuid) -> bool;
 
     /// The broker closed the channel.

@@ -37,7 +37,8 @@ pub(crate) struct Incoming {
 
 /// How much the broker may deliver on a channel.
 ///
-/// A broker that follows the protocol never exceeds the number of messages. The size of a body is chosen by its publisher.
+/// A broker that follows the protocol never exceeds the number of messages. The size of a body is chosen by its
+/// publisher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
     /// Messages that are not settled. One more ends the connection.

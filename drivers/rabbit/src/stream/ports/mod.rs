@@ -1,8 +1,8 @@
 //! Per-channel receivers of messages and confirms.
 //!
-//! lapin would carry each message from its I/O thread to a task through two queues and a wake-up across threads, and resolve
-//! each confirm as a future of its own. On a channel that has a port, what the broker sends goes to the port's receiver in the
-//! broker's order, and lapin sees only the methods that concern the channel itself.
+//! lapin would carry each message from its I/O thread to a task through two queues and a wake-up across threads, and
+//! resolve each confirm as a future of its own. On a channel that has a port, what the broker sends goes to the port's
+//! receiver in the broker's order, and lapin sees only the methods that concern the channel itself.
 //!
 //! * [`deliveries`] assembles messages for a consumer's [`Inbox`].
 //! * [`confirms`] passes confirms and returns to a publisher's [`ConfirmSink`].
@@ -42,7 +42,8 @@ pub(super) struct PortTable {
 }
 
 impl Ports {
-    /// Routes confirms and returns of this channel to `sink`. On a stream that has ended, `sink` learns of the end at once.
+    /// Routes confirms and returns of this channel to `sink`. On a stream that has ended, `sink` learns of the end at
+    /// once.
     pub(crate) fn publish(&self, channel: u16, sink: &Arc<impl ConfirmSink + 'static>) {
         let port: Arc<dyn ConfirmSink> = sink.clone();
         if !self.insert(channel, Port::Publishing(port)) {
@@ -57,7 +58,8 @@ impl Ports {
         inbox
     }
 
-    /// Lets lapin receive messages on channels without a port. The driver never does: lapin queues them without a limit.
+    /// Lets lapin receive messages on channels without a port. The driver never does: lapin queues them without a
+    /// limit.
     #[cfg(any(test, feature = "__fuzz"))]
     pub(crate) fn let_lapin_consume(&self) {
         self.lock().lapin_consumes = true;

@@ -98,7 +98,7 @@ proptest! {
         prop_assert_eq!(changed, frames.iter().filter(|frame| frame.bad).count());
         prop_assert!(clean.len() <= input.len());
         prop_assert_eq!(&run(&input, &arrivals).0, &clean);
-        // What is in order before garbage comes out as well, however both arrive.
+        // Valid frames in front of garbage pass, whatever the chunks are.
         input.extend_from_slice(&tail);
         prop_assert_eq!(run(&input, &arrivals), whole(&input));
     }
@@ -146,7 +146,8 @@ proptest! {
     }
 }
 
-/// Takes the frame through the guard, and what comes out through the very parser that lapin runs, which must take it whole.
+/// Takes the frame through the guard, and what comes out through the very parser that lapin runs, which must take it
+/// whole.
 fn assert_lapin_gets_a_frame(frame: &[u8]) {
     use amq_protocol::frame::parse_frame;
     let (output, _, error) = whole(&[&opening()[..], frame].concat());

@@ -4,6 +4,7 @@
 
 mod cost;
 mod guarding;
+mod layering;
 mod porting;
 mod streaming;
 pub(crate) mod tls;

@@ -88,7 +88,7 @@ impl Files {
     }
 }
 
-/// A TLS listener that answers one connection with `connection.start`, and what it heard once TLS was there.
+/// A TLS listener that answers one connection with `connection.start`, and the bytes that it received over TLS.
 async fn serve(authority: &Authority, leaf: &Leaf, client_certificate: bool) -> (u16, Arc<Mutex<Vec<u8>>>) {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

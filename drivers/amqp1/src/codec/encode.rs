@@ -1,8 +1,8 @@
-//! Writing encoded AMQP 1.0 values (AMQP 1.0, part 1.6): the few that our own messages have.
+//! Writes encoded values (AMQP 1.0 part 1.6): those that sent messages contain.
 
 use fe2o3_amqp::types::messaging::MessageId;
 
-/// A value.
+/// A value to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Field<'a> {
     Null,
@@ -13,7 +13,7 @@ pub(crate) enum Field<'a> {
 }
 
 impl Field<'_> {
-    /// Appends it.
+    /// Appends the encoded value.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.push(0x40),
@@ -37,7 +37,7 @@ impl Field<'_> {
     }
 }
 
-/// Appends bytes behind their length: with the constructor `code` for up to 255 of them, and else with its wide form.
+/// Appends a constructor, a length and bytes: the constructor `code` for up to 255 bytes, otherwise its wide form.
 fn sized(out: &mut Vec<u8>, code: u8, bytes: &[u8]) {
     match u8::try_from(bytes.len()) {
         Ok(size) => out.extend_from_slice(&[code, size]),
@@ -49,7 +49,7 @@ fn sized(out: &mut Vec<u8>, code: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a list that `code` describes; fields that are left out at its end are null.
+/// Appends a list described by `code`. Omitted trailing fields are null.
 pub(crate) fn list(out: &mut Vec<u8>, code: u8, fields: &[Field<'_>]) {
     out.extend_from_slice(&[0, 0x53, code]);
     if fields.is_empty() {
@@ -72,7 +72,7 @@ pub(crate) fn list(out: &mut Vec<u8>, code: u8, fields: &[Field<'_>]) {
     }
 }
 
-/// Appends a map that `code` describes; keys and values take turns. For the few bytes that we write in one.
+/// Appends a map described by `code`, of alternating keys and values.
 pub(crate) fn map(out: &mut Vec<u8>, code: u8, members: &[Field<'_>]) {
     out.extend_from_slice(&[0, 0x53, code, 0xd1]);
     let begins = out.len();
@@ -85,7 +85,7 @@ pub(crate) fn map(out: &mut Vec<u8>, code: u8, members: &[Field<'_>]) {
     out[begins..begins + 4].copy_from_slice(&size);
 }
 
-/// A length as four bytes. Messages are far smaller than what does not fit: [`Settings::max_message_size`] sees to it.
+/// A length as four bytes. It always fits: [`Settings::max_message_size`] limits messages.
 ///
 /// [`Settings::max_message_size`]: oxlo_transport::Settings::max_message_size
 fn number(length: usize) -> [u8; 4] {

@@ -234,10 +234,11 @@ fn rabbitmq_4_gets_queues_that_are_declared() {
     );
     let places = it.rpc_server(&target().server("srv"), &ListenScope::Server).unwrap();
     let [own, every, any] = &places[..] else { panic!("{places:?}") };
-    let queue = |name: &str, kind| vec![Need::Queue(name.to_owned(), kind)];
-    assert_eq!(own.needs, queue("exclusive.openstack.tpc.srv", Kind::Own));
-    assert_eq!(any.needs, queue("unicast.openstack.tpc", Kind::Shared));
-    let [Need::Queue(name, Kind::Passing), Need::Binding { key, queue, .. }] = &every.needs[..] else {
+    let queue = |name: &str, kind| vec![Declaration::Queue(name.to_owned(), kind)];
+    assert_eq!(own.needs, queue("exclusive.openstack.tpc.srv", QueueKind::Own));
+    assert_eq!(any.needs, queue("unicast.openstack.tpc", QueueKind::Shared));
+    let [Declaration::Queue(name, QueueKind::Transient), Declaration::Binding { key, queue, .. }] = &every.needs[..]
+    else {
         panic!("{every:?}")
     };
     assert_eq!((queue, key.as_str()), (name, "broadcast.openstack.tpc.all"));

@@ -1,8 +1,12 @@
-//! Sending: one link for each address, any number of messages on their way.
+//! Publishing: one link for each address, any number of messages in flight.
 //!
-//! fe2o3-amqp's sender belongs to one task at a time, waits without end for credit, and says what became of a message only
-//! when its receiver has said so. So whoever sends has the link while the message is written, and then waits for the outcome
-//! without it, with a time limit on everything.
+//! A sender of fe2o3-amqp belongs to one task at a time, waits for credit without a limit, and reports the outcome of a
+//! message only when the receiver has settled it. So a task holds the link while its message is written, and then waits
+//! for the outcome without the link, with a time limit on everything.
+
+mod link;
+mod links;
+mod outcome;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,28 +25,31 @@ use crate::{
     connection::{Connected, Link, LinkState, unreachable_after},
     consume::Failed,
     error::{self, Unknown},
-    management::{self, Need},
+    management::{self, Declaration},
     message::Outgoing,
-    sender::{Awaited, Senders, Unsent},
 };
 
-const NO_ROOM: &str = "too many messages are on their way";
-/// How long closing waits for what is on its way.
+use link::Unsent;
+use links::SenderLinks;
+use outcome::HoldsPermit;
+
+const BUDGET_EXHAUSTED: &str = "too many messages are in flight";
+/// How long closing waits for messages in flight.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
-/// Sends for any number of tasks over one connection.
+/// Publishes for any number of tasks over one connection.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     config: Arc<Config>,
     link: Arc<Link>,
-    senders: Arc<Senders>,
+    senders: Arc<SenderLinks>,
     room: Room,
 }
 
 impl Publisher {
-    /// Sends over a link.
+    /// Publishes over a link.
     pub(crate) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
-        let senders = Senders::new(config.sender_idle);
+        let senders = SenderLinks::new(config.sender_idle);
         Self { config, link, senders, room: Room::default() }
     }
 
@@ -51,7 +58,7 @@ impl Publisher {
         matches!(&*self.link.state().borrow(), LinkState::Up(_))
     }
 
-    /// Sends a message and waits for its outcome. With `mandatory`, nobody being there is an error.
+    /// Sends a message and waits for its outcome. With `mandatory`, an address where nothing exists is an error.
     ///
     /// # Errors
     ///
@@ -60,7 +67,7 @@ impl Publisher {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the message; it is sent or not, and never in half.
+    /// Dropping the future discards the message; it is sent completely or not at all.
     pub(crate) async fn send(
         &self,
         address: &str,
@@ -69,29 +76,29 @@ impl Publisher {
         patience: &Patience,
     ) -> Result<(), TransportError> {
         let to = Destination { system: "amqp", exchange: "", key: &address, size: message.text() };
-        publishing(to, self.hand_over(address, message, mandatory, patience)).await
+        publishing(to, self.submit(address, message, mandatory, patience)).await
     }
 
-    /// Sends a sign of life: as [`send`](Self::send), without a span.
+    /// Sends a heartbeat of a running method: as [`send`](Self::send), without a span.
     pub(crate) async fn send_heartbeat(
         &self,
         address: &str,
         message: &mut Outgoing,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        self.hand_over(address, message, false, patience).await
+        self.submit(address, message, false, patience).await
     }
 
-    async fn hand_over(
+    async fn submit(
         &self,
         address: &str,
         message: &mut Outgoing,
         mandatory: bool,
         patience: &Patience,
     ) -> Result<(), TransportError> {
-        let mut room = Some(self.room.enter(message.text(), patience, NO_ROOM).await?);
-        // Whether the message is sent alone, to see whether it is the one that the broker refuses.
-        let mut alone = false;
+        let mut permit = Some(self.room.enter(message.text(), patience, BUDGET_EXHAUSTED).await?);
+        // Whether the message is sent on a link of its own, which shows whether the broker refuses this very message.
+        let mut isolated = false;
         let undeliverable = || match mandatory {
             true => Err(TransportError::Undeliverable { exchange: String::new(), routing_key: address.to_owned() }),
             false => Ok(()),
@@ -99,25 +106,25 @@ impl Publisher {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let to = if alone { self.senders.alone(address) } else { self.senders.to(address) };
+            let to = if isolated { self.senders.isolated(address) } else { self.senders.to(address) };
             let cause = match to.send(message, &connected, patience.deadline).await {
                 Ok(sent) => {
-                    let taken = match room.take() {
-                        Some(room) => room,
-                        None => self.room.enter(message.text(), patience, NO_ROOM).await?,
+                    let held = match permit.take() {
+                        Some(permit) => permit,
+                        None => self.room.enter(message.text(), patience, BUDGET_EXHAUSTED).await?,
                     };
-                    let outcome = timeout_at(patience.deadline, Awaited::new(sent, taken)).await;
+                    let outcome = timeout_at(patience.deadline, HoldsPermit::new(sent, held)).await;
                     let waited = patience.begun.elapsed();
                     match outcome.map_err(|_| TransportError::Unconfirmed { waited })? {
                         Ok(outcome) if error::outcome(address, &outcome)? => return Ok(()),
                         Ok(_) => return undeliverable(),
-                        Err(Unknown::Refused { code, reason }) if alone => {
+                        Err(Unknown::Refused { code, reason }) if isolated => {
                             limited!(warn, "the broker refused a message", %address, %reason);
                             return Err(error::message_refused(address, code, reason));
                         }
                         Err(Unknown::Refused { reason, .. }) => {
-                            debug!(%address, %reason, "the broker refused a message among others; sending this one alone");
-                            alone = true;
+                            debug!(%address, %reason, "the broker refused one of several messages, sending this one on its own link");
+                            isolated = true;
                             continue;
                         }
                         Err(Unknown::Lost(cause)) => {
@@ -126,13 +133,13 @@ impl Publisher {
                         }
                     }
                 }
-                Err(Unsent::NobodyThere) => return undeliverable(),
+                Err(Unsent::NoRoute) => return undeliverable(),
                 Err(Unsent::Refused(error)) => return Err(error),
                 Err(Unsent::Blocked) => {
-                    let reason = format!("the broker gives no credit to send to {address}");
+                    let reason = format!("the broker grants no credit for {address}");
                     return Err(TransportError::Blocked { reason, waited: patience.begun.elapsed() });
                 }
-                Err(Unsent::Passing(cause)) => cause,
+                Err(Unsent::Temporary(cause)) => cause,
             };
             connected.report(&cause, &address);
             let pause = Instant::now() + backoff.next(&mut rand::rng());
@@ -144,19 +151,19 @@ impl Publisher {
         }
     }
 
-    /// Makes what an address needs.
+    /// Declares objects.
     ///
     /// # Errors
     ///
-    /// `Topology` if the broker does not want to; `Unreachable`, `Closed`.
-    pub(crate) async fn make(&self, needs: &[Need], patience: &Patience) -> Result<(), TransportError> {
+    /// `Topology` if the broker refuses; `Unreachable`, `Closed`.
+    pub(crate) async fn declare(&self, declares: &[Declaration], patience: &Patience) -> Result<(), TransportError> {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
-            let cause = match timeout_at(patience.deadline, management::make(&connected, needs)).await {
+            let cause = match timeout_at(patience.deadline, management::declare(&connected, declares)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(Failed::Refused(error) | Failed::Missing(error))) => {
-                    limited!(warn, "the broker refused to declare what a message needs", %error);
+                    limited!(warn, "the broker refused a declaration", %error);
                     return Err(error);
                 }
                 Ok(Err(Failed::Lost(cause))) => cause,
@@ -172,11 +179,11 @@ impl Publisher {
         }
     }
 
-    /// How many consume a queue that the broker's management knows.
+    /// The number of consumers of a queue.
     ///
     /// # Errors
     ///
-    /// As [`make`](Self::make).
+    /// As [`declare`](Self::declare).
     pub(crate) async fn consumers(&self, queue: &str, patience: &Patience) -> Result<u32, TransportError> {
         let connected = self.connected(patience).await?;
         match timeout_at(patience.deadline, management::consumers(&connected, queue)).await {
@@ -190,7 +197,7 @@ impl Publisher {
         }
     }
 
-    /// Waits until nothing is on its way, or a few seconds; not without a connection, on which nothing is.
+    /// Waits until no message is in flight, for at most five seconds. Returns at once without a connection.
     pub(crate) async fn flush(&self) {
         let mut state = self.link.state();
         let sent = async {

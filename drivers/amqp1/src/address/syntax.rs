@@ -1,40 +1,40 @@
-//! What each broker takes for syntax in an address, beside what the schemes of addresses put there themselves. Pure.
+//! The characters of an address that have a meaning to each broker, beside those that the addressing schemes use. Pure.
 
 use std::{borrow::Cow, fmt::Write};
 
-use crate::address::Profile;
+use super::Profile;
 
 /// How names are written into the addresses of a broker.
 pub(crate) struct Syntax {
-    /// Which characters of a name are written as the hexadecimal numbers of their bytes, in the manner of URLs.
+    /// The characters that are percent-encoded.
     escapes: fn(char) -> bool,
-    /// Whether a control character would come through as it is.
+    /// Whether a control character would pass unchanged, so that it must be refused.
     pub(crate) refuses_control: bool,
-    /// Bytes that the name of a queue and a routing key may have.
-    pub(crate) longest: usize,
+    /// Maximum bytes of a queue's name and of a routing key.
+    pub(crate) max_length: usize,
 }
 
 impl Syntax {
-    pub(crate) fn of(profile: Profile) -> Self {
-        let (escapes, refuses_control, longest): (fn(char) -> bool, bool, usize) = match profile {
+    pub(crate) fn new(profile: Profile) -> Self {
+        let (escapes, refuses_control, max_length): (fn(char) -> bool, bool, usize) = match profile {
             Profile::Qpid | Profile::Router => (|_| false, true, usize::MAX),
-            // Several destinations, wildcards, options; and names are trimmed. It decodes nothing, so the address is longer
-            // than the name at both ends.
+            // Lists of destinations, wildcards, options; and it trims names. It decodes nothing, so that both ends use
+            // the encoded name.
             Profile::ActiveMq => (
                 |character| matches!(character, ',' | '*' | '>' | '?' | '%' | ' ') || character.is_control(),
                 false,
                 usize::MAX,
             ),
-            // The parts of a URL's path, which it decodes. It answers nothing to an address outside ASCII.
+            // The segments of a URL's path, which it decodes. It does not answer an address outside ASCII.
             Profile::RabbitMq => (|character| !is_unreserved(character), false, 255),
-            // Whole names are escaped where they become parts of an address.
+            // `escaped` encodes whole names.
             Profile::RabbitMq4 => (|_| false, false, 255),
         };
-        Self { escapes, refuses_control, longest }
+        Self { escapes, refuses_control, max_length }
     }
 
     /// A name as a part of an address.
-    pub(crate) fn write<'a>(&self, part: &'a str) -> Cow<'a, str> {
+    pub(crate) fn escape<'a>(&self, part: &'a str) -> Cow<'a, str> {
         if !part.contains(self.escapes) {
             return part.into();
         }
@@ -43,7 +43,7 @@ impl Syntax {
             if (self.escapes)(character) {
                 let mut bytes = [0; 4];
                 for byte in character.encode_utf8(&mut bytes).bytes() {
-                    // Writing to a string does not fail.
+                    // Infallible on a string.
                     let _ = write!(written, "%{byte:02X}");
                 }
             } else {

@@ -1,10 +1,11 @@
-//! Where messages go: oslo's legacy and routable addresses, and the sets of them that brokers need. Pure.
+//! Addresses of messages: oslo's legacy and routable addresses, and those that each broker needs. Pure.
 //!
-//! oslo.messaging's AMQP 1.0 driver knows two ways to write an address and picks one by the product that the broker
-//! names when it opens the connection. Neither of them fans out on ActiveMQ or reaches RabbitMQ at all, so a
-//! [`Profile`] beside them knows each broker's own prefixes.
+//! oslo.messaging's AMQP 1.0 driver has two addressing modes and chooses one by the product that the broker names in
+//! its open. Neither mode supports fanout on ActiveMQ, and neither reaches RabbitMQ, so that a [`Profile`] adds each
+//! broker's own prefixes.
 
 mod replies;
+mod syntax;
 
 use std::{borrow::Cow, fmt};
 
@@ -12,15 +13,13 @@ use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
-use crate::{
-    management::{Kind, Need},
-    syntax::Syntax,
-};
+use crate::management::{Declaration, QueueKind};
+use syntax::Syntax;
 
-/// The exchange by which RabbitMQ fans out; every broker has it.
+/// The exchange for fanout on RabbitMQ, which always exists.
 const FANOUT: &str = "amq.direct";
 
-/// `addressing_mode`: how oslo writes addresses.
+/// `addressing_mode`: the form of oslo's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// `unicast.exchange.topic`
@@ -29,30 +28,30 @@ pub(crate) enum Mode {
     Routable,
 }
 
-/// `address_profile`: what a broker needs beyond oslo's two modes.
+/// `address_profile`: the needs of a broker beyond oslo's two modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// qpidd and brokers like it: legacy addresses, replies to a dynamic node.
+    /// qpidd and similar brokers: legacy addresses, replies to a dynamic node.
     Qpid,
     /// Qpid Dispatch and Skupper routers: routable addresses, replies to a dynamic node.
     Router,
     /// ActiveMQ and Artemis: legacy addresses, fanout by `topic://`, replies to a dynamic node.
     ActiveMq,
-    /// RabbitMQ 3 with its plugin and RabbitMQ 4, by their addresses of version 1: no dynamic nodes, so that replies go
-    /// to a queue of our own.
+    /// RabbitMQ 3 with its plugin, and RabbitMQ 4, with addresses of version 1: they have no dynamic nodes, so that
+    /// replies go to a named queue.
     RabbitMq,
-    /// RabbitMQ 4, by its addresses of version 2: queues are declared, and so can be missing.
+    /// RabbitMQ 4 with addresses of version 2: queues are declared, and a missing queue is noticed.
     RabbitMq4,
 }
 
 impl Profile {
-    /// Whether replies come to queues of the broker that anybody can name.
+    /// Whether replies go to named queues.
     pub(crate) fn is_rabbitmq(self) -> bool {
         matches!(self, Self::RabbitMq | Self::RabbitMq4)
     }
 }
 
-/// What the URL says about addresses; absent options leave the choice to the profile.
+/// The address options of a URL; the profile decides where an option is absent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddressOptions {
     pub(crate) mode: Option<Mode>,
@@ -67,11 +66,11 @@ pub(crate) struct AddressOptions {
     pub(crate) anycast_address: Option<String>,
     pub(crate) default_rpc_exchange: Option<String>,
     pub(crate) default_notification_exchange: Option<String>,
-    /// The virtual host, if it is part of the addresses (`pseudo_vhost`).
+    /// The virtual host, if it is a part of addresses (`pseudo_vhost`).
     pub(crate) virtual_host: Option<String>,
 }
 
-/// The profile for the product that a broker names, as oslo chooses but for the brokers that its choice does not serve.
+/// The profile for the product that a broker names: oslo's choice, except for brokers with which that does not work.
 fn profile_of(product: Option<&str>, version: Option<&str>) -> Profile {
     match product {
         None | Some("qpid-cpp") => Profile::Qpid,
@@ -85,11 +84,11 @@ fn profile_of(product: Option<&str>, version: Option<&str>) -> Profile {
 }
 
 impl AddressOptions {
-    /// The addresses on a broker that calls itself `product`, of this version.
+    /// The addresses on a broker with this product and version.
     pub(crate) fn on(&self, product: Option<&str>, version: Option<&str>, control_exchange: &str) -> Addresses {
         let profile = match (self.profile, self.mode) {
             (Some(profile), _) => profile,
-            // Such addresses are of version 1.
+            // These modes use addresses of version 1.
             (None, Some(_)) if profile_of(product, version) == Profile::RabbitMq4 => Profile::RabbitMq,
             (None, _) => profile_of(product, version),
         };
@@ -98,7 +97,7 @@ impl AddressOptions {
             _ if profile == Profile::Router => Mode::Routable,
             _ => Mode::Legacy,
         };
-        // An explicit mode means oslo's own prefixes, so that Python peers with that mode are met.
+        // An explicit mode means oslo's own prefixes, for Python peers with the same mode.
         let plain = self.profile.is_none() && self.mode.is_some();
         let (server, broadcast, group) = match profile {
             _ if plain => ("exclusive", "broadcast", "unicast"),
@@ -148,105 +147,105 @@ enum Scheme {
     Routable { rpc: String, notify: String, multicast: String, unicast: String, anycast: String },
 }
 
-/// Whom an address means.
+/// The receivers that an address means.
 #[derive(Clone, Copy)]
-enum Whom<'a> {
+enum Receivers<'a> {
     Server(&'a str),
     Every,
     Any,
 }
 
-/// Where the replies to our own calls come to.
+/// The node that receives the replies to a transport's calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyNode {
-    /// The broker makes a node for us and says its address.
+    /// The broker creates a node and reports its address.
     Dynamic,
-    /// A queue of our own that outlives a lost connection.
+    /// A named queue that outlives a lost connection.
     Queue {
-        /// Where replies go, and where they are taken from: unless it is needed first, the queue comes into being when this
-        /// is first named.
+        /// The address for sending and receiving; without `needs`, its first use creates the queue.
         address: String,
-        /// The same queue, if it is there.
+        /// The address of the same queue, which does not create it.
         existing: String,
-        needs: Vec<Need>,
+        /// Objects to declare first.
+        needs: Vec<Declaration>,
     },
 }
 
-/// Where messages are taken from.
+/// An address to receive from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ListenAddress {
     pub(crate) address: String,
-    /// What must be there first.
-    pub(crate) needs: Vec<Need>,
-    /// Whether each listener there gets a copy of each message.
+    /// Objects to declare first.
+    pub(crate) needs: Vec<Declaration>,
+    /// Whether each listener gets a copy of each message.
     pub(crate) everyone: bool,
 }
 
-impl Place {
+impl ListenAddress {
     fn fanout(key: &str) -> Self {
         let queue = format!("{key}.{}", Uuid::new_v4().simple());
         let address = format!("/queues/{}", escaped(&queue));
-        let binding = Need::Binding { exchange: FANOUT, key: key.to_owned(), queue: queue.clone() };
-        Self { address, needs: vec![Need::Queue(queue, Kind::Passing), binding], everyone: true }
+        let binding = Declaration::Binding { exchange: FANOUT, key: key.to_owned(), queue: queue.clone() };
+        Self { address, needs: vec![Declaration::Queue(queue, QueueKind::Transient), binding], everyone: true }
     }
 
-    /// As it is for one subscription. A queue that goes with its consumer has another name each time: the broker may still
-    /// hold the last one for a connection that it does not know to be dead.
+    /// The address for one subscription. A transient queue gets a new name each time: the broker may still keep the
+    /// last one for a connection that it does not know to be dead.
     pub(crate) fn once(&self) -> Self {
         match &self.needs[..] {
-            [Need::Queue(_, Kind::Passing), Need::Binding { key, .. }] => Self::fanout(key),
+            [Declaration::Queue(_, QueueKind::Transient), Declaration::Binding { key, .. }] => Self::fanout(key),
             _ => self.clone(),
         }
     }
 }
 
 impl Addresses {
-    /// Where a request goes. Fanout wins over the server, as in oslo.
+    /// The address of a request. Fanout takes precedence over the server, as in oslo.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic, or with a name that the broker cannot have.
+    /// [`TransportError::InvalidTarget`] without topic, or with a name that the broker does not allow.
     pub(crate) fn request(&self, to: &Target) -> Result<String, TransportError> {
         let topic = to.require_topic()?;
-        let whom = match (&to.server, to.fanout) {
-            (_, true) => Whom::Every,
-            (Some(server), false) => Whom::Server(server),
-            (None, false) => Whom::Any,
+        let receivers = match (&to.server, to.fanout) {
+            (_, true) => Receivers::Every,
+            (Some(server), false) => Receivers::Server(server),
+            (None, false) => Receivers::Any,
         };
-        self.address(true, self.exchange(to), topic, whom)
+        self.address(true, self.exchange(to), topic, receivers)
     }
 
-    /// What an RPC server takes messages from: its own address, everyone's, anyone's, as far as `scope` goes.
+    /// The addresses of an RPC server in `scope`: its own, fanout, and its topic.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic or server, for an extra queue, and with a name that the broker cannot
-    /// have.
-    pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<Place>, TransportError> {
+    /// [`TransportError::InvalidTarget`] without topic or server, for an extra queue, and with a name that the broker
+    /// does not allow.
+    pub(crate) fn rpc_server(&self, on: &Target, scope: &ListenScope) -> Result<Vec<ListenAddress>, TransportError> {
         let topic = on.require_topic()?;
-        let address = |whom| self.place(true, self.exchange(on), topic, whom);
-        let named = || on.require_topic_and_server().and_then(|(_, server)| address(Whom::Server(server)));
+        let address = |receivers| self.listen_address(true, self.exchange(on), topic, receivers);
+        let named = || on.require_topic_and_server().and_then(|(_, server)| address(Receivers::Server(server)));
         match scope {
-            ListenScope::Server => Ok(vec![named()?, address(Whom::Every)?, address(Whom::Any)?]),
-            ListenScope::Topic => Ok(vec![address(Whom::Any)?]),
+            ListenScope::Server => Ok(vec![named()?, address(Receivers::Every)?, address(Receivers::Any)?]),
+            ListenScope::Topic => Ok(vec![address(Receivers::Any)?]),
             ListenScope::Named => Ok(vec![named()?]),
             _ => Err(TransportError::InvalidTarget {
-                reason: "there are no extra request queues over AMQP 1.0; listen for a topic, or use rabbit://".into(),
+                reason: "AMQP 1.0 has no extra request queues; listen on a topic, or use rabbit://".into(),
             }),
         }
     }
 
-    /// Where a notification goes, and where it is taken from. The target's exchange does not count, as in oslo.
+    /// The address of a notification, for sending and receiving. The target's exchange is ignored, as in oslo.
     ///
     /// # Errors
     ///
     /// As [`request`](Self::request).
-    pub(crate) fn notification(&self, to: &Target, priority: Priority) -> Result<Place, TransportError> {
+    pub(crate) fn notification(&self, to: &Target, priority: Priority) -> Result<ListenAddress, TransportError> {
         let topic = format!("{}.{priority}", to.require_topic()?);
-        self.place(false, &self.notification_exchange, &topic, Whom::Any)
+        self.listen_address(false, &self.notification_exchange, &topic, Receivers::Any)
     }
 
-    /// Where the replies to our calls come to.
+    /// A new node for replies.
     pub(crate) fn reply_node(&self) -> ReplyNode {
         let name = format!("reply_{}", Uuid::new_v4().simple());
         match self.profile {
@@ -258,7 +257,7 @@ impl Addresses {
             Profile::RabbitMq4 => ReplyNode::Queue {
                 address: format!("/queues/{name}"),
                 existing: format!("/queues/{name}"),
-                needs: vec![Need::Queue(name, Kind::Own)],
+                needs: vec![Declaration::Queue(name, QueueKind::Own)],
             },
             Profile::Qpid | Profile::Router | Profile::ActiveMq => ReplyNode::Dynamic,
         }
@@ -268,90 +267,109 @@ impl Addresses {
         target.exchange.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.rpc_exchange)
     }
 
-    /// The address that a message is sent to.
-    fn address(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<String, TransportError> {
-        let name = self.write(rpc, exchange, topic, whom)?;
-        Ok(match (self.profile, whom) {
-            (Profile::RabbitMq4, Whom::Every) => format!("/exchanges/{FANOUT}/{}", escaped(&name)),
+    /// The address for sending.
+    fn address(
+        &self,
+        rpc: bool,
+        exchange: &str,
+        topic: &str,
+        receivers: Receivers<'_>,
+    ) -> Result<String, TransportError> {
+        let name = self.oslo_address(rpc, exchange, topic, receivers)?;
+        Ok(match (self.profile, receivers) {
+            (Profile::RabbitMq4, Receivers::Every) => format!("/exchanges/{FANOUT}/{}", escaped(&name)),
             (Profile::RabbitMq4, _) => format!("/queues/{}", escaped(&name)),
             _ => name,
         })
     }
 
-    /// Name of the queue that requests for a target wait in, where queues have names of their own.
+    /// The name of the queue for requests to a target, where queues have names.
     ///
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] without topic.
     pub(crate) fn request_queue(&self, to: &Target) -> Result<Option<String>, TransportError> {
         let topic = to.require_topic()?;
-        let whom = to.server.as_deref().map_or(Whom::Any, Whom::Server);
-        let needs = self.place(true, self.exchange(to), topic, whom)?.needs;
+        let receivers = to.server.as_deref().map_or(Receivers::Any, Receivers::Server);
+        let needs = self.listen_address(true, self.exchange(to), topic, receivers)?.needs;
         Ok(needs.into_iter().find_map(|need| match need {
-            Need::Queue(name, _) => Some(name),
-            Need::Binding { .. } => None,
+            Declaration::Queue(name, _) => Some(name),
+            Declaration::Binding { .. } => None,
         }))
     }
 
-    /// Where such messages are taken from.
-    fn place(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<Place, TransportError> {
+    /// The address for receiving.
+    fn listen_address(
+        &self,
+        rpc: bool,
+        exchange: &str,
+        topic: &str,
+        receivers: Receivers<'_>,
+    ) -> Result<ListenAddress, TransportError> {
         if self.profile != Profile::RabbitMq4 {
-            let everyone = matches!(whom, Whom::Every);
-            let address = self.address(rpc, exchange, topic, whom)?;
-            return Ok(Place { address, needs: Vec::new(), everyone });
+            let everyone = matches!(receivers, Receivers::Every);
+            let address = self.address(rpc, exchange, topic, receivers)?;
+            return Ok(ListenAddress { address, needs: Vec::new(), everyone });
         }
-        let name = self.write(rpc, exchange, topic, whom)?;
-        let (queue, needs) = match whom {
-            Whom::Any => (name.clone(), vec![Need::Queue(name, Kind::Shared)]),
-            Whom::Server(_) => (name.clone(), vec![Need::Queue(name, Kind::Own)]),
-            Whom::Every => return Ok(Place::fanout(&name)),
+        let name = self.oslo_address(rpc, exchange, topic, receivers)?;
+        let (queue, needs) = match receivers {
+            Receivers::Any => (name.clone(), vec![Declaration::Queue(name, QueueKind::Shared)]),
+            Receivers::Server(_) => (name.clone(), vec![Declaration::Queue(name, QueueKind::Own)]),
+            Receivers::Every => return Ok(ListenAddress::fanout(&name)),
         };
-        Ok(Place { address: format!("/queues/{}", escaped(&queue)), needs, everyone: false })
+        Ok(ListenAddress { address: format!("/queues/{}", escaped(&queue)), needs, everyone: false })
     }
 
-    fn write(&self, rpc: bool, exchange: &str, topic: &str, whom: Whom<'_>) -> Result<String, TransportError> {
-        let syntax = Syntax::of(self.profile);
+    /// The address in oslo's form.
+    fn oslo_address(
+        &self,
+        rpc: bool,
+        exchange: &str,
+        topic: &str,
+        receivers: Receivers<'_>,
+    ) -> Result<String, TransportError> {
+        let syntax = Syntax::new(self.profile);
         let virtual_host = self.virtual_host.as_deref();
-        let server = if let Whom::Server(name) = whom { Some(name) } else { None };
+        let server = if let Receivers::Server(name) = receivers { Some(name) } else { None };
         let names = [virtual_host, Some(exchange), Some(topic), server];
         for name in names.into_iter().flatten() {
             if syntax.refuses_control && name.contains(char::is_control) {
-                let reason = format!("the name `{}` has a control character; use another name", name.escape_debug());
+                let reason = format!("name `{}` contains a control character; use another name", name.escape_debug());
                 return Err(TransportError::InvalidTarget { reason });
             }
         }
-        let [virtual_host, exchange, topic, server] = names.map(|name| name.map(|name| syntax.write(name)));
+        let [virtual_host, exchange, topic, server] = names.map(|name| name.map(|name| syntax.escape(name)));
         let address = match &self.scheme {
             Scheme::Legacy { server: to_server, broadcast, group } => {
-                let (prefix, last) = match whom {
-                    Whom::Server(_) => (to_server, server),
-                    Whom::Every => (broadcast, Some("all".into())),
-                    Whom::Any => (group, None),
+                let (prefix, last) = match receivers {
+                    Receivers::Server(_) => (to_server, server),
+                    Receivers::Every => (broadcast, Some("all".into())),
+                    Receivers::Any => (group, None),
                 };
                 join(".", [Some(prefix.into()), virtual_host, exchange, topic, last])
             }
             Scheme::Routable { rpc: rpc_prefix, notify, multicast, unicast, anycast } => {
-                let kind = match whom {
-                    Whom::Server(_) => unicast,
-                    Whom::Every => multicast,
-                    Whom::Any => anycast,
+                let kind = match receivers {
+                    Receivers::Server(_) => unicast,
+                    Receivers::Every => multicast,
+                    Receivers::Any => anycast,
                 };
                 let prefix = if rpc { rpc_prefix } else { notify };
                 join("/", [Some(prefix.into()), Some(kind.into()), virtual_host, exchange, topic, server])
             }
         };
-        // A queue that goes with its consumer has a suffix of a dot and 32 digits.
-        let suffix = if self.profile == Profile::RabbitMq4 && matches!(whom, Whom::Every) { 33 } else { 0 };
+        // The name of a transient queue has a suffix of a dot and 32 digits.
+        let suffix = if self.profile == Profile::RabbitMq4 && matches!(receivers, Receivers::Every) { 33 } else { 0 };
         let size = match self.profile {
             Profile::RabbitMq => percent_decode_str(address.rsplit('/').next().unwrap_or_default()).count(),
             _ => address.len(),
         };
-        if size + suffix > syntax.longest {
+        if size + suffix > syntax.max_length {
             return Err(TransportError::InvalidTarget {
                 reason: format!(
-                    "exchange, topic and server make a name of {} bytes, and the broker allows {}; use shorter names",
+                    "exchange, topic and server make a name of {} bytes, but the broker allows {}; use shorter names",
                     size + suffix,
-                    syntax.longest
+                    syntax.max_length
                 ),
             });
         }
@@ -359,17 +377,16 @@ impl Addresses {
     }
 }
 
-/// Written so that it is one part of an address of version 2.
+/// A name as one segment of an address of version 2.
 pub(crate) fn escaped(part: &str) -> impl fmt::Display {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(part, KEPT)
 }
 
-/// Joins what is there and not empty, as oslo does.
+/// Joins the parts that are present and not empty, as oslo does.
 fn join<'a>(separator: &str, parts: impl IntoIterator<Item = Option<Cow<'a, str>>>) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]
-#[path = "address_tests.rs"]
 mod tests;
