@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::put,
 };
-use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
+use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target, TransportError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
@@ -79,10 +79,12 @@ impl IntoResponse for Failed {
         // The error names topic and method, which is for our log; arguments and passwords are not in it.
         println!("     log: {}", self.0);
         let (status, text) = match &self.0 {
-            CallError::Remote(failure) if failure.original_class() == "KeyError" => {
+            CallError::Remote { failure, .. } if failure.class() == "KeyError" => {
                 (StatusCode::NOT_FOUND, "there is no such job")
             }
-            CallError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "the job is too large"),
+            CallError::Transport { error: TransportError::TooLarge { .. }, .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the job is too large")
+            }
             // Nobody listens, no broker, a broker that takes nothing: whoever asks again does no harm.
             error if error.is_retryable() && !error.may_have_run() => {
                 let nothing_done = (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again");
@@ -93,7 +95,7 @@ impl IntoResponse for Failed {
             error if error.is_retryable() => {
                 (StatusCode::GATEWAY_TIMEOUT, "no answer in time; it may have been done all the same")
             }
-            CallError::Remote(_) | CallError::RemoteError { .. } => (StatusCode::BAD_GATEWAY, "the service failed"),
+            CallError::Remote { .. } => (StatusCode::BAD_GATEWAY, "the service failed"),
             // A version above the cap, a reply of another type: ours to repair.
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "this is our mistake"),
         };

@@ -53,7 +53,9 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{
+    CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
+};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,

@@ -84,9 +84,9 @@ async fn the_declared_error_is_recognised_and_no_other() {
 
     fake.fails(Failure::new("store.exceptions", "NotFound", "no k"));
     let error = store(&fake).get(&ctxt(), "k", None, None).await.unwrap_err();
-    assert!(matches!(error.call(), Some(CallError::RemoteError { .. })), "without its arguments it is opaque: {error}");
+    assert!(matches!(error.call(), Some(CallError::Remote { .. })), "without its arguments it is opaque: {error}");
 
     fake.fails(Failure::new("other.exceptions", "NotFound", "no k").with_kwarg("key", "k"));
     let error = store(&fake).start_get(&ctxt(), "k", None, None).await.unwrap().await.unwrap_err();
-    assert!(matches!(error.call(), Some(CallError::RemoteError { .. })), "{error}");
+    assert!(matches!(error.call(), Some(CallError::Remote { .. })), "{error}");
 }

@@ -209,7 +209,9 @@ async fn the_line_says_namespace_version_and_exchange() {
         error.to_string(),
         "call `add` on ex/calculator.node-7 namespace math version 1.2: no reply within 1.5s"
     );
-    assert!(matches!(error, CallError::TimedOut { waited, .. } if waited == Duration::from_millis(1500)));
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::TimedOut { waited, .. }, .. } if waited == Duration::from_millis(1500))
+    );
 }
 
 #[derive(Debug, Deserialize)]
@@ -281,7 +283,7 @@ async fn debug_is_the_chain_on_one_line() {
     fake.fails(Failure::builtin("ValueError", "two\nlines\nTraceback (most recent call last):\n  File"));
     let error = calculator(&fake).call::<()>(&ctxt(), "add", ()).await.unwrap_err();
     assert_eq!(format!("{error:?}"), "call `add` on calculator: ValueError_Remote: two lines");
-    assert_eq!(error.remote().unwrap().message().lines().count(), 4, "the text itself is whole");
+    assert_eq!(error.remote_failure().unwrap().message().lines().count(), 4, "the text itself is whole");
     let error = oxlo_client::MethodError::<CallError>::Call(error);
     assert_eq!(format!("{error:?}"), error.to_string());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, PendingCall};
+use oxlo_client::{CallError, PendingCall, TransportError};
 use oxlo_transport::{Payload, Reply, Transport, parts::pending::ReplyPart};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -60,7 +60,7 @@ async fn a_timeout_begins_with_start() {
     let call = client.start::<u64>(&ctxt(), "add", ()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let error = call.await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{error:?}");
     assert_eq!(error.to_string(), "call `add` on calculator: no reply within 5s");
     assert_eq!(begun.elapsed().as_secs(), 5);
     assert!(fake.pending.is_empty());
@@ -98,9 +98,15 @@ async fn closing_says_whether_the_request_was_sent() {
     let call = client.start::<u64>(&ctxt(), "add", ()).await.unwrap();
     fake.close().await;
     let sent = call.await.unwrap_err();
-    assert!(matches!(sent, CallError::Closed { sent: true, .. }) && sent.may_have_run(), "{sent:?}");
+    assert!(
+        matches!(sent, CallError::Transport { error: TransportError::ClosedWaiting, .. }) && sent.may_have_run(),
+        "{sent:?}"
+    );
     let refused = client.call::<u64>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(refused, CallError::Closed { sent: false, .. }) && !refused.may_have_run(), "{refused:?}");
+    assert!(
+        matches!(refused, CallError::Transport { error: TransportError::Closed, .. }) && !refused.may_have_run(),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

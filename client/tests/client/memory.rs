@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_client::{CallError, PendingCall, RPCClient};
+use oxlo_client::{CallError, PendingCall, RPCClient, TransportError};
 use oxlo_driver_memory::MemoryBus;
 use oxlo_transport::{Failure, ListenOptions, Reply, Request, Settings, Target, Transport};
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ async fn a_call_ends_in_time() {
     let begun = Instant::now();
     let monitored = client.prepare().call_monitor_timeout(Duration::from_secs(4));
     let error = monitored.call::<Value>(&ctxt(), "hang", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::ServerSilent { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::ServerSilent { .. }, .. }), "{error:?}");
     assert_eq!(begun.elapsed().as_secs(), 4);
     assert_eq!(service.bus.load().calls, 0);
 }
@@ -157,13 +157,13 @@ async fn nobody_listens() {
     let bus = MemoryBus::named("client-nobody");
     let client = RPCClient::new(Arc::new(bus.connect(None, Settings::default())), Target::topic("nobody"));
     let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error:?}");
     assert!(!error.may_have_run() && error.is_retryable());
     assert_eq!(error.to_string(), "call `add` on nobody: nobody listens on nobody (exchange `openstack`)");
 
     client.cast(&ctxt(), "add", ()).await.expect("a cast is dropped in silence");
     let error = client.prepare().mandatory(true).cast(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error:?}");
     assert_eq!(bus.load().calls, 0);
 }
 
@@ -188,5 +188,8 @@ async fn a_message_beyond_the_limit() {
     settings.max_message_size = 1000;
     let client = RPCClient::new(Arc::new(service.bus.connect(None, settings)), Target::topic("calculator"));
     let error = client.call::<Value>(&ctxt(), "echo", json!({"text": "x".repeat(1000)})).await.unwrap_err();
-    assert!(matches!(error, CallError::TooLarge { limit: 1000, .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::TooLarge { limit: 1000, .. }, .. }),
+        "{error:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use oxlo_client::{CallError, RPCClient};
+use oxlo_client::{CallError, RPCClient, TransportError};
 use oxlo_transport::{Settings, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ async fn no_topic() {
         let fake = Fake::new();
         let client = RPCClient::new(fake.clone(), target);
         let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-        assert!(matches!(error, CallError::InvalidTarget { .. }), "{error:?}");
+        assert!(matches!(error, CallError::Transport { error: TransportError::InvalidTarget { .. }, .. }), "{error:?}");
         assert!(error.to_string().contains("it names no topic"), "{error}");
         assert!(client.cast(&ctxt(), "add", ()).await.is_err());
         assert!(fake.handed().is_empty());
@@ -60,7 +60,7 @@ async fn a_call_with_fanout() {
                   a fanout has no single reply; cast it, or prepare().fanout(false)";
     let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
     let start = client.start::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(call, CallError::InvalidTarget { .. }), "{call:?}");
+    assert!(matches!(call, CallError::Transport { error: TransportError::InvalidTarget { .. }, .. }), "{call:?}");
     assert_eq!((call.to_string(), start.to_string()), (wanted.into(), wanted.into()));
     assert!(fake.handed().is_empty());
 
@@ -114,7 +114,7 @@ async fn monitor_timeouts_that_servers_cannot_keep() {
              servers send heartbeats every half of it"
         );
         let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-        assert!(matches!(call, CallError::Config { .. }), "{call:?}");
+        assert!(matches!(call, CallError::Transport { error: TransportError::Config { .. }, .. }), "{call:?}");
         assert_eq!(call.to_string(), wanted);
         assert_eq!(client.start::<Value>(&ctxt(), "add", ()).await.unwrap_err().to_string(), wanted);
         assert!(fake.handed().is_empty());

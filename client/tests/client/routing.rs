@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, Context, RPCClient, Target};
+use oxlo_client::{CallError, Context, RPCClient, Target, TransportError};
 use oxlo_driver_memory::MemoryDriver;
 use oxlo_transport::{ListenOptions, ListenScope, Registry, RequestQueue};
 use serde_json::json;
@@ -41,7 +41,10 @@ async fn the_arguments_pick_the_queue() {
     transport.remove_queue(&RequestQueue::new("render", "shard-9"), oxlo_transport::Removal::IfEmpty).await.unwrap();
     let nine = client.clone().route_by("render", |_: Render| Some("shard-9".to_owned()));
     let nowhere = nine.cast(&ctxt, "render", json!({"frame": 1})).await.unwrap_err();
-    assert!(matches!(nowhere, CallError::Undeliverable { .. }), "a later route wins, and a cast says so: {nowhere}");
+    assert!(
+        matches!(nowhere, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }),
+        "a later route wins, and a cast says so: {nowhere}"
+    );
     let nowhere = nine.call::<()>(&ctxt, "render", json!({"frame": 1})).await.unwrap_err();
     assert!(nowhere.to_string().contains("shard-9"), "{nowhere}");
     let unfit = client.cast(&ctxt, "render", json!({"frame": "one"})).await.unwrap_err();
