@@ -77,10 +77,10 @@ pub use oxlo_server as server;
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_client::__private::{client, remote, serde};
     pub use oxlo_server::__private::{served, server};
 }
 

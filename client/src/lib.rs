@@ -41,8 +41,6 @@
 //! # Ok(()) }
 //! ```
 
-#[doc(hidden)]
-pub mod able;
 mod contract;
 mod error;
 mod listeners;
@@ -78,5 +76,5 @@ pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::{able, contract::private as client};
+    pub use crate::contract::private as client;
 }

@@ -41,8 +41,6 @@
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
 //! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that wait for their queue |
 
-#[doc(hidden)]
-pub mod able;
 pub mod call;
 #[doc(hidden)]
 pub mod contract;
@@ -61,7 +59,8 @@ pub mod states;
 
 mod aside;
 mod control;
-mod debug_handler;
+#[doc(hidden)]
+pub mod debug_handler;
 mod dispatch;
 mod flatten;
 mod heartbeat;
@@ -102,11 +101,11 @@ pub use oxlo_macros::{
 };
 pub use oxlo_transport::{Context, Failure, Payload, Target, Version, settings::RemoteError};
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::{able as served, contract as server};
+    pub use crate::{contract as server, debug_handler as served};
 }

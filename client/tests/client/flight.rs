@@ -1,4 +1,4 @@
-//! Calls on their way: many at once, dropped, timed out, closed.
+//! Calls in flight: many at once, dropped, timed out, closed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn answer(fake: &Fake, call: &PendingCall<u64>, result: u64) -> bool {
 }
 
 #[tokio::test]
-async fn many_calls_answered_in_reverse_find_their_callers() {
+async fn replies_in_reverse_order_reach_their_calls() {
     let fake = Fake::new();
     let client = calculator(&fake);
     let mut calls = Vec::new();
@@ -67,7 +67,7 @@ async fn a_timeout_begins_with_start() {
 }
 
 #[tokio::test]
-async fn a_pending_call_survives_being_polled_on_and_off() {
+async fn a_pending_call_can_be_polled_repeatedly() {
     let fake = Fake::new();
     fake.then(Step::Silence);
     let mut call = calculator(&fake).start::<u64>(&ctxt(), "add", ()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_pending_call_outlives_its_client_and_moves_to_a_task() {
 }
 
 #[tokio::test]
-async fn closing_says_whether_the_request_was_sent() {
+async fn the_error_of_closing_tells_whether_the_request_was_sent() {
     let fake = Fake::new();
     let client = calculator(&fake);
     fake.then(Step::Silence);
@@ -110,7 +110,7 @@ async fn closing_says_whether_the_request_was_sent() {
 }
 
 #[tokio::test]
-async fn futures_of_calls_can_be_sent_whatever_the_arguments_are() {
+async fn futures_of_calls_are_send_for_any_arguments() {
     fn sendable<T: Send>(future: T) -> T {
         future
     }
@@ -123,7 +123,7 @@ async fn futures_of_calls_can_be_sent_whatever_the_arguments_are() {
 }
 
 #[tokio::test]
-async fn values_borrowed_by_arguments_are_fine() {
+async fn arguments_can_borrow() {
     let fake = Fake::new();
     let client = calculator(&fake);
     let name = String::from("x");

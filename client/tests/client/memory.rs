@@ -1,4 +1,4 @@
-//! The client on `memory://`, with servers made of nothing but a listener.
+//! The client on `memory://`, with servers that are bare listeners.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::fake::ctxt;
 
-/// Servers of the topic `calculator`; each request they take is told to `seen`, with the server's name.
+/// Servers of the topic `calculator`, which record each request in `seen` with the server's name.
 struct Service {
     bus: MemoryBus,
     seen: mpsc::UnboundedReceiver<(String, Request)>,
@@ -87,7 +87,7 @@ async fn call_cast_server_and_fanout() {
 }
 
 #[tokio::test]
-async fn many_in_flight() {
+async fn many_calls_in_flight() {
     let service = Service::start("client-many", &["a", "b", "c"], echo).await;
     let client = service.client();
     let mut calls: Vec<PendingCall<Value>> = Vec::new();
@@ -111,7 +111,7 @@ async fn many_in_flight() {
 }
 
 #[tokio::test]
-async fn dropped_calls_leave_nothing() {
+async fn dropped_calls_leak_nothing() {
     let mut service = Service::start("client-dropped", &["a"], silent).await;
     let client = service.client();
     let mut started = Vec::new();
@@ -153,7 +153,7 @@ async fn a_call_ends_in_time() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_request_without_listeners_is_undeliverable() {
     let bus = MemoryBus::named("client-nobody");
     let client = RPCClient::new(Arc::new(bus.connect(None, Settings::default())), Target::topic("nobody"));
     let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn a_remote_failure_and_a_close() {
 }
 
 #[tokio::test]
-async fn a_message_beyond_the_limit() {
+async fn a_message_above_the_limit_is_refused() {
     let service = Service::start("client-large", &["a"], echo).await;
     let mut settings = Settings::default();
     settings.max_message_size = 1000;
