@@ -2,7 +2,7 @@
 
 use std::{any::type_name, error::Error, fmt, sync::Arc};
 
-use oxlo_transport::{TransportError, error::Cause, text::line, wire::json::JsonError};
+use oxlo_transport::{TransportError, error::Cause, json::JsonError, text::line};
 
 use crate::{remote_failure::RemoteFailure, request_info::RequestInfo};
 

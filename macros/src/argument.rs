@@ -86,10 +86,7 @@ impl Argument {
             errors.at(&self.ident, "`droppable` needs `since`: #[rpc(since = \"1.2\", droppable)]");
         }
         if self.since.is_some() && !is_option(&self.ty) {
-            errors.at(
-                &self.ty,
-                "an argument that was added later must be an `Option`, because older requests lack it",
-            );
+            errors.at(&self.ty, "an argument that was added later must be an `Option`, because older requests lack it");
         }
         if let (Some(rename), Some(_)) = (&self.serde.rename, &self.wire) {
             errors.at(rename, "the argument has two names: #[rpc(name = \"..\")] and #[serde(rename = \"..\")]");

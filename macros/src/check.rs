@@ -66,7 +66,9 @@ impl Sides {
 
 fn call(root: &Root, module: &str, name: &str, ty: &Type) -> TokenStream {
     let (private, module, name) = (root.private(), format_ident!("{module}"), format_ident!("{name}"));
-    at(ty, &quote!(#private::#module::#name::<#ty>();))
+    // The type keeps its own tokens, which the compiler shows.
+    let (function, end) = (at(ty, &quote!(#private::#module::#name::<)), at(ty, &quote!(>();)));
+    quote!(#function #ty #end)
 }
 
 /// The tokens, located at the user's tokens `place`. The hygiene of names is unchanged.

@@ -175,10 +175,10 @@ impl Code<'_> {
         let (private, spec, context) = (self.root.private(), self.spec(method), &method.context);
         let (ctxt, checks) = (&method.context_ident, method.checks(self.root, self.sides));
         let function = at(&method.ident, &mixed!(#private::client::#function));
-        let arguments = at(&method.ident, &mixed!((&self.rpc, #ctxt, #spec, oxlo_args)));
+        let arguments = at(&method.ident, &mixed!((&self.rpc, #ctxt, #spec, oxlo_args).await));
         mixed! {
             #checks
-            #function::<#types #context>#arguments.await
+            #function::<#types #context>#arguments
         }
     }
 

@@ -81,10 +81,7 @@ fn check_form(function: &ItemFn, blocking: bool, errors: &mut Errors) {
         _ => {}
     }
     if !signature.generics.params.is_empty() {
-        errors.at(
-            &signature.generics,
-            "a handler cannot be generic; write one function for each type",
-        );
+        errors.at(&signature.generics, "a handler cannot be generic; write one function for each type");
     }
     if let Some(unsafety) = &signature.unsafety {
         errors.at(unsafety, "a handler cannot be `unsafe`");

@@ -79,8 +79,7 @@ fn methods(block: &mut ItemImpl, errors: &mut Errors) -> Vec<Method> {
         let ImplItem::Fn(function) = item else { continue };
         let rpc = take(&mut function.attrs, "rpc");
         if function.sig.ident == "shared_endpoint" {
-            errors
-                .at(&function.sig.ident, "#[endpoint] generates a function `shared_endpoint`; rename this one");
+            errors.at(&function.sig.ident, "#[endpoint] generates a function `shared_endpoint`; rename this one");
         }
         if !rpc.is_empty() {
             methods.extend(Method::read(Place::Endpoint, &rpc, &function.attrs, &mut function.sig, errors));

@@ -271,10 +271,7 @@ impl Method {
             _ => None,
         };
         if let (true, Some(returned)) = (self.cast, returned) {
-            errors.at(
-                returned,
-                "a cast has no reply: return nothing, or `Result<(), E>` for the server's log",
-            );
+            errors.at(returned, "a cast has no reply: return nothing, or `Result<(), E>` for the server's log");
         }
     }
 }

@@ -68,9 +68,7 @@ impl SerdeKeys {
                 return Err(meta.error("an argument cannot borrow from a request; `&str` and `&[T]` need no attribute"));
             }
             other => {
-                return Err(
-                    meta.error(format!("`{other}` is not supported on an argument, which supports: {KNOWN}"))
-                );
+                return Err(meta.error(format!("`{other}` is not supported on an argument, which supports: {KNOWN}")));
             }
         }
         Ok(())
