@@ -9,8 +9,8 @@ use super::calculator::{bus, pair};
 async fn refusal(name: &str, ctxt: &Context, method: &str, args: Value) -> (String, String) {
     let (_abacus, _server, client) = pair(name).await;
     let error = client.rpc().call::<Value>(ctxt, method, args).await.unwrap_err();
-    let remote = error.remote().expect("a failure of the method");
-    (remote.original_class().to_owned(), remote.message().to_owned())
+    let remote = error.remote_failure().expect("a failure of the method");
+    (remote.class().to_owned(), remote.message().to_owned())
 }
 
 #[tokio::test]

@@ -1,27 +1,28 @@
-//! A remote failure that the transport allows: oslo's `_Remote` exceptions.
+//! The failure that a server answered with.
 
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
 
 use oxlo_transport::{
     Failure,
     failure::REMOTE_SUFFIX,
-    settings::{KnownError, RemoteError},
-    text::line,
+    settings::{KnownError, RemoteError, RemoteErrors},
+    text::{folded, line},
 };
 use serde_json::{Map, Value};
 
-use crate::{
-    error::{headline, prefixed},
-    site::CallSite,
-};
+/// Characters of a failure's message that `Display` shows.
+const SHOWN: usize = 2000;
 
-/// A method's failure whose module is on the transport's allow-list.
+/// The failure that a server answered with, in [`CallError::Remote`](crate::CallError::Remote).
 ///
-/// Its class and module carry the suffix `_Remote`, so that it is never mistaken for a failure of this process; the
-/// [original](Self::original_class) names are there too. Passing it on takes the suffix off again.
+/// The module of its class decides how it is presented, as in oslo.messaging (`allowed_remote_exmods`). If the transport
+/// [allows](Self::is_allowed) the module, errors show the class with oslo's suffix, such as `NotFound_Remote`; otherwise
+/// they show oslo's `Remote error: NotFound`. `builtins` is always allowed.
 ///
-/// If a Rust type is registered for the class (`TransportBuilder::remote_error`), it
-/// [downcasts](Self::downcast_ref) to it. `Display` is the failure's text on one line, without the traceback.
+/// If a Rust type is registered for the class (`TransportBuilder::remote_error`), the failure
+/// [downcasts](Self::downcast_ref) to it. Nothing else is ever built from the names that a peer sent.
+///
+/// `Display` is the message on one line, without a traceback.
 ///
 /// ```
 /// use oxlo_client::{CallError, Context, RPCClient, Target};
@@ -66,117 +67,98 @@ use crate::{
 /// assert_eq!(error.downcast_ref::<NotFound>().map(|known| known.instance), Some(7));
 /// # Ok(()) }
 /// ```
-pub struct Remote(Box<Inner>);
+pub struct RemoteFailure(Box<Inner>);
 
 struct Inner {
-    site: CallSite,
-    class: String,
-    module: String,
     failure: Failure,
+    allowed: bool,
     known: Option<Box<dyn KnownError>>,
 }
 
-impl Remote {
-    pub(crate) fn new(site: CallSite, mut failure: Failure, known: Option<Box<dyn KnownError>>) -> Self {
-        // What Python 2 calls `exceptions` is `builtins` to everyone else.
+impl RemoteFailure {
+    pub(crate) fn new(mut failure: Failure, errors: &RemoteErrors) -> Self {
+        let allowed = errors.allows(&failure.module);
+        let known = if allowed { errors.rebuild(&failure) } else { None };
+        // Python 2 calls the module of its built-in classes `exceptions`.
         if failure.module == "exceptions" {
             "builtins".clone_into(&mut failure.module);
         }
-        let class = format!("{}{REMOTE_SUFFIX}", failure.class);
-        let module = format!("{}{REMOTE_SUFFIX}", failure.module);
-        Self(Box::new(Inner { site, class, module, failure, known }))
+        Self(Box::new(Inner { failure, allowed, known }))
     }
 
-    /// Class and message in one line.
-    pub(crate) fn summary(&self) -> String {
-        format!("{}{}", line(self.class()), prefixed(": ", &headline(self.message())))
-    }
-
-    /// What was asked of whom.
-    #[must_use]
-    pub fn site(&self) -> &CallSite {
-        &self.0.site
-    }
-
-    /// Name of the class here: the original with `_Remote`, such as `NotFound_Remote`.
+    /// Name of the class that the server raised, such as `NotFound`.
     #[must_use]
     pub fn class(&self) -> &str {
-        &self.0.class
-    }
-
-    /// Name of the module here: the original with `_Remote`, such as `nova.exception_Remote`.
-    #[must_use]
-    pub fn module(&self) -> &str {
-        &self.0.module
-    }
-
-    /// Name of the class where it was raised.
-    #[must_use]
-    pub fn original_class(&self) -> &str {
         &self.0.failure.class
     }
 
-    /// Module of the class where it was raised. Python 2's `exceptions` is `builtins`.
+    /// Module of the class, such as `nova.exception`. Python 2's `exceptions` is reported as `builtins`.
     #[must_use]
-    pub fn original_module(&self) -> &str {
+    pub fn module(&self) -> &str {
         &self.0.failure.module
     }
 
-    /// The failure's text, whole: a Python server that passes on somebody else's failure appends a traceback to it,
-    /// which `Display` leaves out.
+    /// The complete message. A Python server that passes on another server's failure appends a traceback, which
+    /// `Display` leaves out.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.failure.message
     }
 
-    /// Positional arguments of the error.
+    /// Positional arguments of the exception.
     #[must_use]
     pub fn args(&self) -> &[Value] {
         &self.0.failure.args
     }
 
-    /// Keyword arguments of the error.
+    /// Keyword arguments of the exception.
     #[must_use]
     pub fn kwargs(&self) -> &Map<String, Value> {
         &self.0.failure.kwargs
     }
 
-    /// The server's traceback, as it formatted it; empty if it has none to tell.
+    /// The server's traceback as it formatted it. Empty if it sent none.
     #[must_use]
     pub fn traceback(&self) -> &[String] {
         &self.0.failure.traceback
     }
 
-    /// The failure as it travelled, with the original names.
+    /// The failure as it was received.
     #[must_use]
     pub fn failure(&self) -> &Failure {
         &self.0.failure
     }
 
-    /// The failure as it travelled, with the original names.
+    /// The failure as it was received, by value.
     #[must_use]
     pub fn into_failure(self) -> Failure {
         self.0.failure
     }
 
-    /// Whether it is the Rust type `E`.
+    /// Returns `true` if the module is on the transport's list of allowed modules.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.0.allowed
+    }
+
+    /// Returns `true` if the failure was rebuilt as the registered type `E`.
     #[must_use]
     pub fn is<E: RemoteError>(&self) -> bool {
         self.downcast_ref::<E>().is_some()
     }
 
-    /// The Rust type that was registered for the class; `None` if it is another type, none is registered, or the
-    /// failure's arguments were not what the type needs.
+    /// The failure as the type that is registered for its class. `None` if that is not `E`, if no type is registered, or
+    /// if the arguments of the exception were not those that the type needs.
     #[must_use]
     pub fn downcast_ref<E: RemoteError>(&self) -> Option<&E> {
         (**self.0.known.as_ref()?).as_any().downcast_ref()
     }
 
-    /// The Rust type that was registered for the class, by value.
+    /// The failure as the type that is registered for its class, by value.
     ///
     /// # Errors
     ///
-    /// The failure itself, unchanged, if it is not an `E`.
+    /// Returns the failure unchanged if it is not an `E`.
     pub fn downcast<E: RemoteError>(mut self) -> Result<E, Self> {
         if !self.is::<E>() {
             return Err(self);
@@ -186,29 +168,47 @@ impl Remote {
             _ => Err(self),
         }
     }
-}
 
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&headline(self.message()))
+    /// Class and message on one line, as oslo.messaging shows them.
+    pub(crate) fn summary(&self) -> String {
+        let (class, message) = (line(self.class()), self.headline());
+        let (class, separator) = if self.0.allowed {
+            (format!("{class}{REMOTE_SUFFIX}"), ": ")
+        } else {
+            (format!("Remote error: {class}"), " ")
+        };
+        // Many exceptions have no message.
+        if message.is_empty() { class } else { format!("{class}{separator}{message}") }
+    }
+
+    /// The message up to the traceback that a Python server appends when it passes a failure on, on one line.
+    fn headline(&self) -> Cow<'_, str> {
+        let message = self.message();
+        folded(message.split("\nTraceback (most recent call last):").next().unwrap_or(message), SHOWN)
     }
 }
 
-impl fmt::Debug for Remote {
-    /// Without the arguments, which may hold what is nobody's business.
+impl fmt::Display for RemoteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
-            .field("site", &self.0.site)
-            .field("class", &self.0.class)
-            .field("module", &self.0.module)
-            .field("message", &headline(self.message()))
+        f.write_str(&self.headline())
+    }
+}
+
+impl fmt::Debug for RemoteFailure {
+    /// Leaves out the arguments, which may be confidential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteFailure")
+            .field("class", &self.class())
+            .field("module", &self.module())
+            .field("message", &self.headline())
+            .field("allowed", &self.0.allowed)
             .field("known", &self.0.known.is_some())
             .finish_non_exhaustive()
     }
 }
 
-impl Error for Remote {
-    /// The cause that the registered Rust type names, if there is one.
+impl Error for RemoteFailure {
+    /// The source of the registered type, if it has one.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.known.as_ref()?.source()
     }

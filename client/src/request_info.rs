@@ -1,15 +1,15 @@
-//! What was asked of whom, as every error says it.
+//! Method and target of a request, which every error names.
 
 use std::fmt;
 
 use oxlo_transport::Target;
 
-/// Whether a result was asked for.
+/// Whether the client waits for a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
-    /// A request that is answered.
+    /// A request with a reply.
     Call,
-    /// A request that nobody answers.
+    /// A request without a reply.
     Cast,
 }
 
@@ -30,11 +30,11 @@ impl fmt::Display for CallKind {
     }
 }
 
-/// What was asked of whom: the method and the target of one request. Every [`CallError`](crate::CallError) has one.
+/// The method and the target of a request. Every [`CallError`](crate::CallError) holds one.
 ///
-/// Its text is the start of every error's text: ``call `add` on calculator.node-7 version 1.2``. It holds no arguments.
+/// `Display` begins the text of each error: ``call `add` on calculator.node-7 version 1.2``. It contains no arguments.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CallSite(Box<Inner>);
+pub struct RequestInfo(Box<Inner>);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Inner {
@@ -43,12 +43,12 @@ struct Inner {
     target: Target,
 }
 
-impl CallSite {
+impl RequestInfo {
     pub(crate) fn new(kind: CallKind, method: &str, target: &Target) -> Self {
         Self(Box::new(Inner { kind, method: method.into(), target: target.clone() }))
     }
 
-    /// Whether a result was asked for.
+    /// Whether it is a call or a cast.
     #[must_use]
     pub fn kind(&self) -> CallKind {
         self.0.kind
@@ -60,28 +60,28 @@ impl CallSite {
         &self.0.method
     }
 
-    /// Where the request was to go, with all that was prepared.
+    /// The target, with the overrides of a prepared client.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.0.target
     }
 
-    /// For errors that are about the version and name it themselves.
+    /// For errors about the version, which name it themselves.
     pub(crate) fn without_version(&self) -> Self {
-        let mut site = self.clone();
-        site.0.target.version = None;
-        site
+        let mut request = self.clone();
+        request.0.target.version = None;
+        request
     }
 }
 
-impl fmt::Display for CallSite {
+impl fmt::Display for RequestInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}` on {}", self.0.kind, self.0.method, self.0.target)
     }
 }
 
-impl fmt::Debug for CallSite {
+impl fmt::Debug for RequestInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallSite({self})")
+        write!(f, "RequestInfo({self})")
     }
 }

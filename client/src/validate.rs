@@ -1,6 +1,6 @@
-//! What is refused before anything is handed to the transport.
+//! Checks of a request before it is handed to the transport.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo_transport::{
     Context, Deadline, Payload, Request, Target, TransportError, Version, settings::NonFinite, text::one_line,
@@ -9,26 +9,23 @@ use serde::Serialize;
 
 use crate::{
     error::CallError,
-    site::{CallKind, CallSite},
+    request_info::{CallKind, RequestInfo},
 };
 
-/// A request that may leave, or the reason why not.
+/// Returns the request if it may be sent.
 pub(crate) fn request(
     kind: CallKind,
     target: &Target,
-    version_cap: Option<&std::sync::Arc<str>>,
+    version_cap: Option<&Arc<str>>,
     ctxt: &Context,
     method: &str,
     args: impl Serialize,
     non_finite: NonFinite,
 ) -> Result<Request, CallError> {
-    let site = || CallSite::new(kind, method, target);
-    let invalid = |reason: String| CallError::InvalidTarget { site: site(), reason: reason.into() };
+    let info = || RequestInfo::new(kind, method, target);
+    let invalid = |reason: String| CallError::transport(info(), TransportError::InvalidTarget { reason });
 
-    target.require_topic().map_err(|error| match error {
-        TransportError::InvalidTarget { reason } => invalid(reason),
-        other => CallError::of(site(), other),
-    })?;
+    target.require_topic().map_err(|error| CallError::transport(info(), error))?;
     if kind == CallKind::Call && target.fanout {
         return Err(invalid("a fanout has no single reply; cast it, or prepare().fanout(false)".into()));
     }
@@ -38,15 +35,15 @@ pub(crate) fn request(
         None => None,
     };
     if let Some(cap) = version_cap {
-        let limit: Version = cap.parse().map_err(|error| bad_option(&site, "version_cap", format!("{error}")))?;
+        let limit: Version = cap.parse().map_err(|error| bad_option(&info, "version_cap", format!("{error}")))?;
         if !version.is_some_and(|version| version.is_compatible_with(&limit)) {
-            return Err(CallError::VersionCap { site: site(), version: target.version.clone(), cap: cap.clone() });
+            return Err(CallError::VersionCap { request: info(), version: target.version.clone(), cap: cap.clone() });
         }
     }
     if let Some(fault) = ctxt.fault() {
-        return Err(bad_option(&site, "ctxt", fault));
+        return Err(bad_option(&info, "ctxt", fault));
     }
-    let args = arguments(args, non_finite, &site)?;
+    let args = arguments(args, non_finite, &info)?;
 
     Ok(Request {
         context: ctxt.clone(),
@@ -57,36 +54,36 @@ pub(crate) fn request(
     })
 }
 
-/// A timeout of zero is refused: nothing could be waited for, and a broker may still deliver what was sent.
-pub(crate) fn timeout(timeout: Duration, site: impl Fn() -> CallSite) -> Result<Duration, CallError> {
+/// Refuses a timeout of zero: there is no time to wait, but a broker might still deliver what was sent.
+pub(crate) fn timeout(timeout: Duration, info: impl Fn() -> RequestInfo) -> Result<Duration, CallError> {
     if timeout.is_zero() {
-        return Err(bad_option(&site, "timeout", "it is zero, so there is no time left to send anything".into()));
+        return Err(bad_option(&info, "timeout", "it is zero, so there is no time left to send anything".into()));
     }
     Ok(timeout)
 }
 
-/// The timeout, or what is left until the deadline if that is less.
+/// The timeout, or the time until the deadline if that is shorter.
 pub(crate) fn timeout_within(
     timeout: Duration,
     deadline: Deadline,
-    site: impl Fn() -> CallSite,
+    info: impl Fn() -> RequestInfo,
 ) -> Result<Duration, CallError> {
-    let timeout = self::timeout(timeout, &site)?;
+    let timeout = self::timeout(timeout, &info)?;
     match deadline.remaining() {
-        Some(left) if left.is_zero() => Err(CallError::DeadlinePassed { site: site() }),
+        Some(left) if left.is_zero() => Err(CallError::DeadlinePassed { request: info() }),
         Some(left) => Ok(timeout.min(left)),
         None => Ok(timeout),
     }
 }
 
-/// Servers count whole seconds and send a heartbeat every half of it, at least a second apart (`oslo-rabbit` 1.5).
+/// Servers count whole seconds and send a heartbeat every half of the timeout, at least a second apart (`oslo-rabbit` 1.5).
 pub(crate) fn monitor_timeout(
     silence: Option<Duration>,
-    site: impl Fn() -> CallSite,
+    info: impl Fn() -> RequestInfo,
 ) -> Result<Option<Duration>, CallError> {
     match silence {
         Some(silence) if silence.subsec_nanos() != 0 || silence.as_secs() < 2 => Err(bad_option(
-            &site,
+            &info,
             "call_monitor_timeout",
             format!("{silence:?} is not whole seconds, at least 2; servers send heartbeats every half of it"),
         )),
@@ -94,12 +91,16 @@ pub(crate) fn monitor_timeout(
     }
 }
 
-fn bad_option(site: &impl Fn() -> CallSite, option: &str, reason: String) -> CallError {
-    CallError::Config { site: site(), option: option.into(), reason: reason.into() }
+fn bad_option(info: &impl Fn() -> RequestInfo, option: &str, reason: String) -> CallError {
+    CallError::transport(info(), TransportError::Config { option: option.into(), reason })
 }
 
-fn arguments(args: impl Serialize, non_finite: NonFinite, site: &impl Fn() -> CallSite) -> Result<Payload, CallError> {
-    let refuse = |reason: &str| CallError::Encode { site: site(), reason: reason.into() };
+fn arguments(
+    args: impl Serialize,
+    non_finite: NonFinite,
+    info: &impl Fn() -> RequestInfo,
+) -> Result<Payload, CallError> {
+    let refuse = |reason: &str| CallError::Encode { request: info(), reason: reason.into() };
     let args = Payload::encode_with(&args, non_finite)
         .map_err(|error| refuse(&format!("have no JSON form: {}", one_line(&error.to_string()))))?;
     if args.is_object() {
