@@ -51,7 +51,6 @@ mod error;
 mod failure;
 mod listeners;
 mod middleware;
-pub mod notifier;
 #[cfg(feature = "oslo-metrics")]
 mod oslo_metrics;
 mod outcome;

@@ -13,7 +13,7 @@ use crate::{
     call::Call,
     contract,
     extract::FromCall,
-    outcome::{Answer, HandlerError},
+    result::{HandlerError, HandlerResult},
     states::States,
 };
 
@@ -102,10 +102,10 @@ probes! {
         fn arguments(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
     }
     writes<T: Serialize> {
-        fn answer(call: &Call, value: &T) -> Answer, else Err(HandlerError::Ignore);
+        fn answer(call: &Call, value: &T) -> HandlerResult, else Err(HandlerError::Ignore);
     }
     fails<T: Into<HandlerError>> {
-        fn fail(error: T) -> Answer, else Err(HandlerError::Ignore);
+        fn fail(error: T) -> HandlerResult, else Err(HandlerError::Ignore);
     }
     extracts<T: FromCall> {
         fn extract(call: &Call) -> Result<T, HandlerError>, else Err(HandlerError::Ignore);
@@ -129,7 +129,7 @@ pub struct Declared;
 impl Declared {
     /// The answer of a method that failed as its contract says it may.
     #[allow(clippy::missing_errors_doc, clippy::unused_self)]
-    pub fn fail<T: RemoteError>(self, error: T) -> Answer {
+    pub fn fail<T: RemoteError>(self, error: T) -> HandlerResult {
         Err(HandlerError::expected(error))
     }
 }

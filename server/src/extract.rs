@@ -2,13 +2,14 @@
 
 use std::{any::Any, sync::Arc};
 
-pub use oxlo_transport::Deadline;
-use oxlo_transport::{Context, Failure, Payload, Request, text::one_line};
+use oxlo_serving::Redelivered;
+use oxlo_transport::{Context, Deadline, Failure, Payload, Request, text::one_line};
 use serde::de::DeserializeOwned;
 
 use crate::{
     call::{Call, Cancellation},
-    outcome::{HandlerError, wrong_arguments},
+    failures::wrong_arguments,
+    result::HandlerError,
     states::States,
 };
 
@@ -185,10 +186,7 @@ impl<X: Clone + Send + Sync + 'static> FromCall for Option<Extension<X>> {
     }
 }
 
-/// Whether the request was delivered before, to somebody who did not settle it: the method may have run already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redelivered(pub bool);
-
+/// Whether the broker delivered the request before: the method may have run already.
 impl FromCall for Redelivered {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         Ok(Self(call.redelivered))

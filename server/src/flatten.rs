@@ -5,14 +5,14 @@
 
 use std::fmt;
 
-use oxlo_transport::Failure;
+use oxlo_transport::{Failure, text::name as shown};
 use serde::{
     Deserialize,
     de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor},
     forward_to_deserialize_any,
 };
 
-use crate::{call::Call, outcome::HandlerError, telemetry::shown};
+use crate::{call::Call, result::HandlerError};
 
 /// The names of the arguments that no field took. A map that took them leaves them here as well.
 #[derive(Debug, Default)]

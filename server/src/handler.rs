@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     call::Call,
     extract::FromCall,
-    outcome::{Answer, HandlerError, answer, wrong_arguments},
+    failures::wrong_arguments,
+    result::{HandlerError, HandlerResult, serialised},
     states::States,
 };
 
 /// What a handler resolves to, boxed.
-pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// An async function or closure that serves a method.
 ///
@@ -64,7 +65,7 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 )]
 pub trait Handler<A>: Send + Sync + 'static {
     /// Serves one request.
-    fn call(&self, call: Call) -> Answering;
+    fn call(&self, call: Call) -> HandlerFuture;
 
     /// What the endpoint would have to provide for its parameters and does not.
     #[must_use]
@@ -88,7 +89,7 @@ pub trait BlockingHandler<A>: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the method gives instead of a result.
-    fn call(&self, call: Call) -> Answer;
+    fn call(&self, call: Call) -> HandlerResult;
 
     /// What the endpoint would have to provide for its parameters and does not.
     #[must_use]
@@ -118,7 +119,7 @@ macro_rules! handlers {
             E: Into<HandlerError>,
             $($parameter: FromCall,)*
         {
-            fn call(&self, call: Call) -> Answering {
+            fn call(&self, call: Call) -> HandlerFuture {
                 let started: Result<Fut, HandlerError> = (|| {
                     if !(false $(|| $parameter::TAKES_ARGS)*) {
                         refuse_args(&call)?;
@@ -128,7 +129,7 @@ macro_rules! handlers {
                 })();
                 Box::pin(async move {
                     let result = started?.await;
-                    answer(&call.request.method, call.non_finite, result)
+                    serialised(&call.request.method, call.non_finite, result)
                 })
             }
 
@@ -145,12 +146,12 @@ macro_rules! handlers {
             E: Into<HandlerError>,
             $($parameter: FromCall,)*
         {
-            fn call(&self, call: Call) -> Answer {
+            fn call(&self, call: Call) -> HandlerResult {
                 if !(false $(|| $parameter::TAKES_ARGS)*) {
                     refuse_args(&call)?;
                 }
                 $(let $parameter = $parameter::from_call(&call)?;)*
-                answer(&call.request.method, call.non_finite, self($($parameter),*))
+                serialised(&call.request.method, call.non_finite, self($($parameter),*))
             }
 
             fn missing(states: &States) -> Option<&'static str> {
@@ -173,7 +174,7 @@ type Missing = fn(&States) -> Option<&'static str>;
 /// A handler whose parameters are forgotten, so that many kinds fit one table.
 #[derive(Clone)]
 pub(crate) struct ErasedHandler {
-    call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
+    call: Arc<dyn Fn(Call) -> HandlerFuture + Send + Sync>,
     missing: Missing,
 }
 
@@ -193,14 +194,17 @@ impl ErasedHandler {
     }
 
     /// A function of the whole call, which says by itself what it misses.
-    pub(crate) fn whole(missing: Missing, function: impl Fn(Call) -> Answering + Send + Sync + 'static) -> Self {
+    pub(crate) fn whole(missing: Missing, function: impl Fn(Call) -> HandlerFuture + Send + Sync + 'static) -> Self {
         Self { call: Arc::new(function), missing }
     }
 
     /// As [`whole`](Self::whole), for one that may block.
-    pub(crate) fn whole_blocking(missing: Missing, function: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn whole_blocking(
+        missing: Missing,
+        function: impl Fn(Call) -> HandlerResult + Send + Sync + 'static,
+    ) -> Self {
         let function = Arc::new(function);
-        let call = move |call: Call| -> Answering {
+        let call = move |call: Call| -> HandlerFuture {
             let function = function.clone();
             Box::pin(async move {
                 // The thread is another one, which the task's own deadline does not reach.
@@ -217,7 +221,7 @@ impl ErasedHandler {
         Self { call: Arc::new(call), missing }
     }
 
-    pub(crate) fn call(&self, call: Call) -> Answering {
+    pub(crate) fn call(&self, call: Call) -> HandlerFuture {
         (self.call)(call)
     }
 

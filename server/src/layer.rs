@@ -19,8 +19,8 @@ use tower_service::Service;
 
 use crate::{
     call::Call,
-    handler::Answering,
-    outcome::{Answer, HandlerError},
+    handler::HandlerFuture,
+    result::{HandlerError, HandlerResult},
 };
 
 /// The error of any layer.
@@ -59,13 +59,13 @@ struct Handlers;
 impl Service<Call> for Handlers {
     type Response = Payload;
     type Error = HandlerError;
-    type Future = Answering;
+    type Future = HandlerFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut call: Call) -> Answering {
+    fn call(&mut self, mut call: Call) -> HandlerFuture {
         match call.handler.take() {
             Some(handler) => {
                 if let Some(reached) = &call.reached {
@@ -103,7 +103,7 @@ impl CallService {
     }
 
     /// Runs one call through the layers.
-    pub(crate) async fn answer(mut self, mut call: Call) -> Answer {
+    pub(crate) async fn answer(mut self, mut call: Call) -> HandlerResult {
         let (method, reached) = (call.request.method.clone(), Arc::new(AtomicBool::new(false)));
         call.reached = Some(reached.clone());
         let answer = async {

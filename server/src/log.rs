@@ -74,7 +74,7 @@ macro_rules! tell {
             $level,
             $message,
             topic = about.topic,
-            method = &*$crate::telemetry::shown(about.method),
+            method = &*oxlo_transport::text::name(about.method),
             request_id = about.request_id.shown().as_deref(),
             caller = about.reply_to().as_deref(),
             call = about.call().as_deref()

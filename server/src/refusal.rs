@@ -7,14 +7,14 @@ use oxlo_transport::{
     text::{FOREIGN_NAME, folded, nearest},
 };
 
-use crate::dispatch::{Dispatcher, Refusal, Scope};
+use crate::routes::{Refusal, RouteTable, Scope};
 
 /// So many methods or endpoints are listed.
 const LISTED: usize = 8;
 
-impl Dispatcher {
+impl RouteTable {
     /// The failure of a request that no endpoint serves. Its class, its arguments and the first words of its message are
-    /// those of oslo's dispatcher, which callers look for.
+    /// those of oslo's routes, which callers look for.
     pub(crate) fn explain(&self, refusal: Refusal<'_>, namespace: Option<&str>, version: Option<&str>) -> Failure {
         let mut failure = refusal.to_failure();
         let offered = match refusal {
@@ -75,9 +75,9 @@ mod tests {
     }
 
     fn refused(endpoints: Vec<Endpoint>, namespace: Option<&str>, version: &str, method: &str) -> Failure {
-        let dispatcher = Dispatcher::new(endpoints, true).unwrap();
-        let refusal = dispatcher.find(namespace, Some(version), method).err().unwrap();
-        dispatcher.explain(refusal, namespace, Some(version))
+        let routes = RouteTable::new(endpoints, true).unwrap();
+        let refusal = routes.find(namespace, Some(version), method).err().unwrap();
+        routes.explain(refusal, namespace, Some(version))
     }
 
     #[test]

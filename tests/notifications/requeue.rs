@@ -10,7 +10,7 @@ use std::{
 
 use oxlo::{
     Context, Target, Transport,
-    notifications::{
+    notify::{
         BatchEndpoint, BatchListener, Body, Messaging, NotificationEndpoint, NotificationListener,
         NotificationListenerBuilder, Notifier, Priority, Received, RunningListener,
     },
@@ -63,7 +63,7 @@ fn builder(transport: &Arc<dyn Transport>, topic: &str, runs: &Runs) -> Notifica
         .endpoint(runs.endpoint())
 }
 
-async fn end(listener: RunningListener) -> oxlo::notifications::ListenReport {
+async fn end(listener: RunningListener) -> oxlo::notify::ListenReport {
     listener.stop();
     listener.wait().await.unwrap()
 }

@@ -7,7 +7,6 @@
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
 //! | [`deadline`] | when a caller stops waiting |
-//! | [`events`] | what publish-subscribe calls things on a broker |
 //! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
 //! | [`process_config`] | INI files and environment variables |
@@ -20,7 +19,6 @@ pub mod conformance;
 pub mod context;
 pub mod deadline;
 pub mod error;
-pub mod events;
 pub mod failure;
 pub mod limit;
 pub mod listener;
