@@ -2,8 +2,8 @@
 
 use oxlo_transport::{
     Failure, Payload,
+    json::{JsonError, JsonErrorKind},
     text::{FOREIGN_NAME, folded},
-    wire::json::{JsonError, JsonErrorKind},
 };
 
 use crate::result::HandlerError;

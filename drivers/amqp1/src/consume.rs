@@ -14,12 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use fe2o3_amqp::Receiver;
-use oxlo_transport::{
-    Delivery, Listener, TransportError,
-    listener::Replier,
-    parts::{backoff::Backoff, budget::Budget},
-    wire::envelope::Poison,
-};
+use oxlo_transport::{Delivery, Listener, TransportError, backoff::Backoff, budget::Budget, listener::Replier};
+use oxlo_wire::envelope::Poison;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,

@@ -17,15 +17,13 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
+use oxlo_driver_kit::duplicates;
 use oxlo_transport::{
-    Delivery, Settle, Settlement, limited,
-    parts::{
-        budget::{Budget, TURN},
-        duplicates,
-    },
-    text,
-    wire::envelope::Poison,
+    Delivery, Settle, Settlement,
+    budget::{Budget, TURN},
+    limited, text,
 };
+use oxlo_wire::envelope::Poison;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::yield_now,
@@ -326,7 +324,7 @@ impl<R: Reader> LinkTask<R> {
         let settle = match kept {
             None => settle,
             // What is sent to everyone's address would reach others again.
-            Some(_) if self.place.everyone => oxlo_driver_net::delayed::late(settle),
+            Some(_) if self.place.everyone => oxlo_driver_kit::delayed::late(settle),
             Some((publisher, kept)) => {
                 let tasks = self.shared.resending.clone();
                 kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)

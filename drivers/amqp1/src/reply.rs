@@ -11,21 +11,15 @@ use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver,
     link::RecvError,
-    types::messaging::{Body, Source},
-    types::primitives::Value,
+    types::{
+        messaging::{Body, Source},
+        primitives::Value,
+    },
 };
 use futures_util::FutureExt;
-use oxlo_driver_net::{link::exhausted, patience::Patience};
-use oxlo_transport::{
-    TransportError, limited,
-    parts::{
-        backoff::Backoff,
-        budget::TURN,
-        pending::{PendingCalls, ReplyPart},
-    },
-    text,
-    wire::{json::Limits, unread::UnreadReply},
-};
+use oxlo_driver_kit::{link::exhausted, patience::Patience, pending::PendingCalls};
+use oxlo_transport::{TransportError, backoff::Backoff, budget::TURN, json::Limits, limited, text};
+use oxlo_wire::{reply::ReplyPart, unread::UnreadReply};
 use tokio::{
     sync::{oneshot, watch},
     task::yield_now,

@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     held::{HeldReplies, HeldReply, Kind, Standing},
     lateness::{self, Lateness},
     patience::Patience,
 };
 use oxlo_transport::{
     Failure, Notification, Replier, Reply, Request, Retry, TransportError,
+    budget::weight,
+    json::Limits,
     listener::{Caller, ReplySink},
-    parts::budget::weight,
-    wire::{amqp1, envelope::Poison, json::Limits},
 };
+use oxlo_wire::{amqp1, envelope::Poison};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use uuid::Uuid;

@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use oxlo_driver_net::patience::Patience;
-use oxlo_transport::{Deferral, Retry, Settle, Settlement, limited, parts::deferral::Way};
+use oxlo_driver_kit::{deferral::Way, patience::Patience};
+use oxlo_transport::{Deferral, Retry, Settle, Settlement, limited};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},

@@ -7,20 +7,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     held::HeldReplies,
     lateness::{Lateness, stamped_id},
     link::close,
     options::load,
     patience::Patience,
+    pending::{PendingCall, PendingCalls},
     state::joined,
 };
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
-    Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
-    parts::{budget::Budget, pending::PendingCalls},
-    wire::{amqp1, json::Limits},
+    Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl, budget::Budget,
+    json::Limits,
 };
+use oxlo_wire::amqp1;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
@@ -159,7 +160,7 @@ impl Amqp1Transport {
 
 /// A call whose request is to be sent.
 struct Begun {
-    pending: PendingReply,
+    pending: PendingCall,
     address: String,
     message: Outgoing,
     patience: Patience,
@@ -213,7 +214,7 @@ impl Transport for Amqp1Transport {
         let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
         self.publisher.send(&address, &mut message, options.mandatory, &patience).await?;
         pending.sent();
-        Ok(pending)
+        Ok(pending.into())
     }
 
     /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.

@@ -12,18 +12,16 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use oxlo_driver_kit::{deferral::Way, duplicates::Settler as _};
 use oxlo_transport::{
-    Deferral, Delivery, Listener, Settle, Settlement, TransportError, limited,
+    Deferral, Delivery, Listener, Settle, Settlement, TransportError,
+    backoff::Backoff,
+    budget::{Budget, TURN},
+    limited,
     listener::Replier,
-    parts::{
-        backoff::Backoff,
-        budget::{Budget, TURN},
-        deferral::Way,
-        duplicates::Settler as _,
-    },
     text,
-    wire::envelope::Poison,
 };
+use oxlo_wire::envelope::Poison;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
@@ -483,7 +481,7 @@ impl<R: Reader> Keeper<R> {
             }
         };
         let settle = match kept {
-            None if self.order.deferrable => oxlo_driver_net::delayed::late(settle),
+            None if self.order.deferrable => oxlo_driver_kit::delayed::late(settle),
             None => settle,
             Some((properties, body)) => {
                 let resend = Resend {

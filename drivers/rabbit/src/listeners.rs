@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_kit::patience::Patience;
 use oxlo_transport::TransportError;
 use tokio::time::{sleep, timeout, timeout_at};
 

@@ -1,11 +1,8 @@
 //! Notifications that come in.
 
 use bytes::Bytes;
-use oxlo_transport::{
-    Notification,
-    parts::budget::weight,
-    wire::{envelope::Poison, json::Limits, notification},
-};
+use oxlo_transport::{Notification, budget::weight, json::Limits};
+use oxlo_wire::{envelope::Poison, notification};
 
 use crate::{
     consume::{Read, Reader},

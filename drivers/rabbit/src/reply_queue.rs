@@ -12,16 +12,11 @@ use lapin::{
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use oxlo_driver_net::{link::exhausted, patience::Patience};
-use oxlo_transport::{
-    TransportError, limited,
-    parts::{backoff::Backoff, budget::TURN, pending::PendingCalls},
-    text,
-    wire::{
-        envelope::Poison,
-        json::Limits,
-        reply::{self, Inbound},
-    },
+use oxlo_driver_kit::{link::exhausted, patience::Patience, pending::PendingCalls};
+use oxlo_transport::{TransportError, backoff::Backoff, budget::TURN, json::Limits, limited, text};
+use oxlo_wire::{
+    envelope::Poison,
+    reply::{self, Inbound},
 };
 use tokio::{
     sync::{oneshot, watch},

@@ -4,20 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     held::{HeldReplies, HeldReply, Kind, Standing},
     patience::Patience,
 };
 use oxlo_transport::{
-    Failure, Replier, Reply, Request, Retry, TransportError, limited,
+    Failure, Replier, Reply, Request, Retry, TransportError,
+    budget::weight,
+    json::Limits,
+    limited,
     listener::{self, ReplySink},
-    parts::budget::weight,
-    wire::{
-        envelope::Poison,
-        json::Limits,
-        reply,
-        request::{self, Caller},
-    },
+};
+use oxlo_wire::{
+    envelope::Poison,
+    reply,
+    request::{self, Caller},
 };
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;

@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use oxlo_driver_net::{lateness::stamped_id, patience::Patience};
-use oxlo_transport::{Deferral, Retry, Settle, Settlement, TransportError, limited, parts::deferral::Way};
+use oxlo_driver_kit::{deferral::Way, lateness::stamped_id, patience::Patience};
+use oxlo_transport::{Deferral, Retry, Settle, Settlement, TransportError, limited};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},

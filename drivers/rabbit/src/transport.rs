@@ -7,23 +7,23 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     held::HeldReplies,
     link::close,
     options::load,
     patience::Patience,
+    pending::{PendingCall, PendingCalls},
     state::{Side, joined},
+    telemetry::publishing,
 };
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
     Removal, Reply, Request, RequestQueue, Retry, SendOptions, Settings, Target, Transport, TransportError,
-    TransportUrl,
-    parts::{budget::Budget, pending::PendingCalls, telemetry::publishing},
-    wire::{
-        json::Limits,
-        notification,
-        request::{self, CallLabels, Labels},
-    },
+    TransportUrl, budget::Budget, json::Limits,
+};
+use oxlo_wire::{
+    notification,
+    request::{self, CallLabels, Labels},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -147,7 +147,7 @@ impl RabbitTransport {
         request: &Request,
         options: &CallOptions,
         confirmed: bool,
-    ) -> Result<PendingReply, TransportError> {
+    ) -> Result<PendingCall, TransportError> {
         if to.fanout {
             return Err(TransportError::InvalidTarget {
                 reason: "a call goes to one server; use cast for fanout".into(),
@@ -245,7 +245,7 @@ impl Transport for RabbitTransport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        self.send_call(to, &request, options, true).await
+        self.send_call(to, &request, options, true).await.map(PendingReply::from)
     }
 
     /// Does not wait for the confirm: the reply says more, and a failure to publish ends the call.

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use oxlo_serving::Source;
-use oxlo_transport::{Delivery, Listener, Notification, Settle, TransportError, parts::budget::Permit};
+use oxlo_transport::{Delivery, Listener, Notification, Settle, TransportError, budget::Permit};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use oxlo_serving::Requeue;
-use oxlo_transport::{Priority, Target, Transport, parts::deferral::LONGEST};
+use oxlo_transport::{Deferral, Priority, Target, Transport};
 
 use super::{
     endpoint::{BatchEndpoint, NotificationEndpoint},
@@ -72,9 +72,11 @@ impl Common {
             }
         }
         let Requeue { first, most, .. } = self.requeue;
-        if first.is_zero() || first > most || most > LONGEST {
+        if first.is_zero() || first > most || most > Deferral::LONGEST {
             let reason = format!(
-                "{first:?} to {most:?} is out of range; the first pause must be more than zero and not above the longest                  one, which is at most {LONGEST:?}"
+                "{first:?} to {most:?} is out of range; the first pause must be more than zero and at most the longest \
+                 one, which is at most {:?}",
+                Deferral::LONGEST
             );
             return Err(ListenError::Option { option: "requeue_backoff", reason });
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxlo_serving::Redelivered;
-use oxlo_transport::{Context, Notification, Payload, Priority, wire::json::JsonError};
+use oxlo_transport::{Context, Notification, Payload, Priority, json::JsonError};
 use serde::de::DeserializeOwned;
 
 /// One notification on its way to a handler.

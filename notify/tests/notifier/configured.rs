@@ -1,7 +1,8 @@
 //! The notifier as an operator configures it.
 
+use oxlo_config::ProcessConfig;
 use oxlo_notify::Notifier;
-use oxlo_transport::{Context, Priority, ProcessConfig, message::NotificationFormat};
+use oxlo_transport::{Context, Priority, message::NotificationFormat};
 
 use crate::bench::{bus, listen, take};
 
