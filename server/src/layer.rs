@@ -1,4 +1,4 @@
-//! Layers around the handlers: tower's `Layer` and `Service`, on calls.
+//! Layers around handlers: tower's `Layer` and `Service` for calls.
 
 use std::{
     error::Error,
@@ -26,9 +26,9 @@ use crate::{
 /// The error of any layer.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the result, serialised.
+/// The service that a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the serialised result.
 ///
-/// Its errors are [`HandlerError`]s, or what a layer below failed with.
+/// Its errors are [`HandlerError`]s, and the errors of inner layers.
 #[derive(Clone)]
 pub struct CallService(BoxCloneSyncService<Call, Payload, BoxError>);
 
@@ -52,7 +52,7 @@ impl fmt::Debug for CallService {
     }
 }
 
-/// The innermost service: the handler that was found for the call.
+/// The innermost service: the handler of the call.
 #[derive(Clone)]
 struct Handlers;
 
@@ -74,7 +74,7 @@ impl Service<Call> for Handlers {
                 handler.call(call)
             }
             None => {
-                let text = format!("a layer made up a call of {}(), which has no handler", call.request.method);
+                let text = format!("a layer constructed a call of {}(), which has no handler", call.request.method);
                 Box::pin(async move { Err(Failure::builtin("RuntimeError", text).into()) })
             }
         }
@@ -91,7 +91,7 @@ impl CallService {
         Self(BoxCloneSyncService::new(service.map_err(Into::into)))
     }
 
-    /// `inner` in one more layer.
+    /// Wraps `inner` in one more layer.
     pub(crate) fn layered<L>(inner: Option<Self>, layer: &L) -> Self
     where
         L: Layer<Self>,
@@ -110,12 +110,12 @@ impl CallService {
             poll_fn(|cx| self.poll_ready(cx)).await?;
             self.call(call).await
         };
-        answer.await.map_err(|error| refusal(error, &method, reached.load(Ordering::Relaxed)))
+        answer.await.map_err(|error| layer_error(error, &method, reached.load(Ordering::Relaxed)))
     }
 }
 
-/// What a caller gets of a layer's error. `reached`: the method began to run.
-fn refusal(error: BoxError, method: &str, reached: bool) -> HandlerError {
+/// The error for the caller of a request that failed in a layer. `reached`: the method started.
+fn layer_error(error: BoxError, method: &str, reached: bool) -> HandlerError {
     let error = match error.downcast::<HandlerError>() {
         Ok(error) => return *error,
         Err(error) => error,

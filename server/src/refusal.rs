@@ -1,4 +1,4 @@
-//! What a caller is told whose request no endpoint serves: oslo's words, then what is offered instead.
+//! The failure of a request that no endpoint serves: oslo's text, then the methods and versions that are offered.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use oxlo_transport::{
 
 use crate::routes::{Refusal, RouteTable, Scope};
 
-/// So many methods or endpoints are listed.
+/// The most methods or endpoints that are listed.
 const LISTED: usize = 8;
 
 impl RouteTable {
-    /// The failure of a request that no endpoint serves. Its class, its arguments and the first words of its message are
-    /// those of oslo's routes, which callers look for.
+    /// The failure of a request that no endpoint serves. Its class, its arguments and the start of its message are those of
+    /// oslo's dispatcher, for which callers check.
     pub(crate) fn explain(&self, refusal: Refusal<'_>, namespace: Option<&str>, version: Option<&str>) -> Failure {
         let mut failure = refusal.to_failure();
         let offered = match refusal {
@@ -33,7 +33,7 @@ impl RouteTable {
         }
         let offered: BTreeSet<&str> = self.names(namespace, version).collect();
         if offered.is_empty() {
-            return "there are no methods by name".to_owned();
+            return "no method is registered by name".to_owned();
         }
         match nearest(method, offered.iter().copied()) {
             Some(near) => format!("did you mean {near}?"),
@@ -48,7 +48,7 @@ impl RouteTable {
         }
         let all = listed(self.own_scopes().map(Scope::shown));
         let Some(namespace) = namespace else {
-            return format!("the request names no namespace, and every endpoint has one; offered: {all}");
+            return format!("the request has no namespace, and every endpoint has one; offered: {all}");
         };
         let known = self.own_scopes().flat_map(|scope| scope.namespaces.iter().flatten().map(|it| &**it));
         let near = nearest(namespace, known).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
@@ -119,7 +119,7 @@ mod tests {
         assert!(
             failure
                 .message
-                .ends_with("; the request names no namespace, and every endpoint has one; offered: endpoint math 1.0"),
+                .ends_with("; the request has no namespace, and every endpoint has one; offered: endpoint math 1.0"),
             "{}",
             failure.message
         );

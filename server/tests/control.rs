@@ -236,7 +236,7 @@ async fn a_request_that_comes_back_too_often_is_given_up() {
     let running =
         server(&transport, endpoint).ack_policy(AckPolicy::AfterReply).redelivery_limit(3).start().await.unwrap();
     let Ok(Reply::Failure(failure)) = call(&transport, "refuse").await else { panic!("no failure") };
-    assert_eq!(failure.message, "refuse() was given up: its request came back 4 times without an end");
+    assert_eq!(failure.message, "refuse() was given up: its request was redelivered 4 times");
     running.stop();
     let report = running.wait().await.unwrap();
     assert_eq!((report.requeued, report.failed), (4, 1));

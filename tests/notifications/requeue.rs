@@ -211,8 +211,8 @@ async fn batch_above_the_limit(url: String) {
     let refused = BatchListener::builder(transport).endpoint(endpoint).size(10).start().await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "option `prefetch`: the transport holds 5 of each queue at most, less than a batch of 10, which could never \
-         become full; raise the limit in its URL, or make the batch smaller"
+        "option `prefetch`: the transport limits the prefetch of each queue to 5, less than a batch of 10, which could \
+         never become full; raise the limit in the transport's URL, or make the batch smaller"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a notifier is built from.
+//! Builds a notifier.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,32 +21,32 @@ const DEFAULT_QUEUE: usize = 1000;
 const DEFAULT_IN_FLIGHT: usize = 32;
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
-/// A notifier that cannot be built.
+/// Why a notifier cannot be built.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildNotifierError {
-    /// It has no driver.
+    /// The notifier has no driver.
     #[error("the notifier has no driver; add one with `.driver(..)`, or `Noop` to send nothing")]
     NoDriver,
-    /// An option has a value that cannot be used.
+    /// An option has an invalid value.
     #[error("option `{option}`: {reason}")]
     Option {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong with its value, and what to do.
+        /// Why the value is invalid, and what to do.
         reason: String,
     },
-    /// The operator's configuration cannot be used.
+    /// The operator's configuration is invalid.
     #[error(transparent)]
     Config(Arc<ProcessConfigError>),
-    /// It was built outside of a tokio runtime, where its worker cannot run.
-    #[error("a notifier sends on a task of its own; build it within a tokio runtime")]
+    /// It was built outside of a tokio runtime, so its worker cannot run.
+    #[error("no tokio runtime: a notifier sends on a task of its own; build it within a runtime")]
     NoRuntime,
 }
 
 oxlo_transport::debug_as_chain!(BuildNotifierError);
 
-/// Sets what a notifier is made of.
+/// Builds a [`Notifier`]; see [`Notifier::builder`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct NotifierBuilder {
     publisher_id: Arc<str>,
@@ -77,8 +77,7 @@ impl NotifierBuilder {
         }
     }
 
-    /// Adds a driver. Every notification goes to each of them, at the same time; one that fails does not keep the
-    /// others from it.
+    /// Adds a driver. Every notification goes to all drivers concurrently; the failure of one does not affect the others.
     pub fn driver(self, driver: impl NotificationDriver) -> Self {
         self.shared_driver(Arc::new(driver))
     }
@@ -88,12 +87,12 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds a driver that sends to the topic `notifications` over this transport, in oslo's second format.
+    /// Adds a [`Messaging`] driver that sends to the topic `notifications` over this transport, in oslo's second format.
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         self.driver(Messaging::new(transport))
     }
 
-    /// Sets how many notifications may wait to be sent. Default 1000; at least 1. What drivers work on comes on top.
+    /// Sets how many notifications may wait to be sent, in addition to those in flight. Default 1000; at least 1.
     pub fn queue(mut self, notifications: usize) -> Self {
         self.queue = notifications;
         self
@@ -105,47 +104,48 @@ impl NotifierBuilder {
         self
     }
 
-    /// Sets how many notifications are sent at the same time. Default 32; at least 1.
+    /// Sets how many notifications are sent at a time. Default 32; at least 1.
     ///
-    /// With more than one, those that are on their way together may change places when a queue is used for the first
-    /// time or a send is repeated; 1 keeps their order always.
+    /// With more than 1, notifications in flight may be reordered when a queue is used for the first time or a send is
+    /// repeated; 1 always keeps the order.
     pub fn in_flight(mut self, notifications: usize) -> Self {
         self.in_flight = notifications;
         self
     }
 
-    /// Sets how often a notification that failed in a way that may pass is sent again. Default [`Retry::Forever`], as in
-    /// oslo: it waits for its broker, and the queue's bound and policy say what becomes of those behind it.
+    /// Sets how often a notification is sent again after a retryable failure. Default [`Retry::Forever`], as in oslo: it
+    /// waits for the broker, while the queue's limit and overflow policy apply to the notifications behind it.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets what of a request's context leaves. Default: nothing.
+    /// Sets which entries of a request's context are sent. Default: none.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;
         self
     }
 
-    /// Sets how long what was accepted may still be sent after [`Notifier::close`], or after the last clone was dropped.
-    /// Default 30 s.
+    /// Sets the grace period: how long accepted notifications may still be sent after [`Notifier::close`], or after the last
+    /// clone was dropped. Default 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets what becomes of floats in payloads that are not finite. Default [`NonFinite::Refuse`].
+    /// Sets how floats that are not finite are encoded in payloads. Default [`NonFinite::Refuse`].
     pub fn non_finite(mut self, non_finite: NonFinite) -> Self {
         self.non_finite = non_finite;
         self
     }
 
-    /// Calls `tell` for every accepted notification that is lost, beside counting and logging it. It must not block.
+    /// Calls `report` for every accepted notification that is lost, in addition to counting and logging it. It must not
+    /// block.
     ///
-    /// What it logs is not sent as notifications by a [`LogLayer`](crate::LogLayer). It may notify; if that loses another
-    /// notification, it is not called for that one.
-    pub fn on_lost(mut self, tell: impl Fn(&Notification, &NotifyError) + Send + Sync + 'static) -> Self {
-        self.on_lost = Some(Arc::new(tell));
+    /// A [`LogLayer`](crate::LogLayer) does not send its log records as notifications. It may notify; if that loses another
+    /// notification, `report` is not called for that one.
+    pub fn on_lost(mut self, report: impl Fn(&Notification, &NotifyError) + Send + Sync + 'static) -> Self {
+        self.on_lost = Some(Arc::new(report));
         self
     }
 
@@ -153,14 +153,14 @@ impl NotifierBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildNotifierError`] names what is wrong: no driver, an option out of range, no runtime.
+    /// [`BuildNotifierError`]: no driver, an option out of range, or no runtime.
     pub fn build(self) -> Result<Notifier, BuildNotifierError> {
         if self.drivers.is_empty() {
             return Err(BuildNotifierError::NoDriver);
         }
         for (option, value) in [("queue", self.queue), ("in_flight", self.in_flight)] {
             if value == 0 {
-                return Err(BuildNotifierError::Option { option, reason: "0 would never send; at least 1".into() });
+                return Err(BuildNotifierError::Option { option, reason: "0 is out of range; at least 1".into() });
             }
         }
         let runtime = runtime::Handle::try_current().map_err(|_| BuildNotifierError::NoRuntime)?;

@@ -1,4 +1,4 @@
-//! The notifier that an operator describes in `[oslo_messaging_notifications]`.
+//! The notifier of the configuration section `[oslo_messaging_notifications]`.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ impl Notifier {
     /// Starts to build a notifier with the drivers, topics and retries of `[oslo_messaging_notifications]`.
     ///
     /// `driver` is `messaging`, `messagingv2`, `log`, `noop`, `test` or `routing` (cargo feature `routing`, with the file
-    /// that `routing_config` names) and may be given several times. Without any driver nothing is sent, as in oslo.
-    /// `transport` is what `messaging` and `messagingv2` send over.
+    /// that `routing_config` names) and may be given several times. Without a driver nothing is sent, as in oslo.
+    /// `messaging` and `messagingv2` send over `transport`.
     ///
     /// # Errors
     ///
-    /// [`BuildNotifierError::Config`] for an option that is unknown or has a bad value, with file and line.
+    /// [`BuildNotifierError::Config`] for an option that is unknown or has an invalid value, with file and line.
     pub fn configured(
         publisher_id: impl Into<Arc<str>>,
         transport: &Arc<dyn Transport>,
@@ -53,12 +53,12 @@ fn driver(
         return routing(transport, config);
     }
     plain(name, transport, config).ok_or_else(|| {
-        "there is no such driver; known are messaging, messagingv2, log, noop, test and routing, each on a line of its own"
+        "unknown driver; known are messaging, messagingv2, log, noop, test and routing, each on a line of its own"
             .to_owned()
     })
 }
 
-/// Every driver that needs no others.
+/// The drivers that do not need other drivers.
 fn plain(
     name: &str,
     transport: &Arc<dyn Transport>,
@@ -84,7 +84,7 @@ fn routing(
     config: &NotificationsConfig,
 ) -> Result<Arc<dyn NotificationDriver>, String> {
     let Some(file) = &config.routing_config else {
-        return Err("the driver routing needs routing_config, the file of its rules".to_owned());
+        return Err("the driver routing needs routing_config, the path of its rules file".to_owned());
     };
     let drivers = ["messaging", "messagingv2", "log", "noop", "test"];
     let drivers = drivers.iter().filter_map(|name| plain(name, transport, config)).collect();
@@ -94,5 +94,5 @@ fn routing(
 
 #[cfg(not(feature = "routing"))]
 fn routing(_: &Arc<dyn Transport>, _: &NotificationsConfig) -> Result<Arc<dyn NotificationDriver>, String> {
-    Err("the driver routing is not in this program; enable the cargo feature `routing`".to_owned())
+    Err("the driver routing is not compiled in; enable the cargo feature `routing`".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a notification is handed to: the trait, and the two drivers that are hardly more than it.
+//! The trait of drivers, and the two simplest drivers.
 
 use std::{
     fmt,
@@ -13,30 +13,30 @@ use oxlo_transport::{Notification, Retry};
 
 use super::{error::DriverError, quiet::counted};
 
-/// Takes notifications: to a broker, to the log, into a file, or on to other drivers.
+/// Delivers notifications: to a broker, to the log, to a file, or to other drivers.
 #[async_trait]
 pub trait NotificationDriver: fmt::Debug + Send + Sync + 'static {
-    /// The name by which [`Routing`](crate::Routing) and errors call it.
+    /// The name of the driver in routing rules and errors.
     fn name(&self) -> &str;
 
-    /// Takes one notification, and returns when it is safe: for a broker, when that has confirmed it.
+    /// Delivers one notification. Returns when it is delivered; for a broker, when the broker has confirmed it.
     ///
     /// # Errors
     ///
-    /// What failed, one entry for each place that did not get it.
+    /// What failed, one entry for each destination that did not receive the notification.
     ///
     /// # Cancel safety
     ///
-    /// It is dropped when the notifier closes and its grace is over; it must leak nothing then.
+    /// The future is dropped when the grace period of a closed notifier ends; it must leak nothing then.
     async fn notify(&self, notification: &Notification, tries: &Tries) -> Result<(), Vec<DriverError>>;
 
-    /// Whether anything comes of notifying by it. `false` lets callers save themselves the work.
+    /// Whether notifying has any effect. `false` lets callers skip building notifications.
     fn is_enabled(&self) -> bool {
         true
     }
 }
 
-/// How often a driver may try again, and the place to count that it did.
+/// How often a driver may retry, and the counter of its retries.
 #[derive(Debug)]
 pub struct Tries {
     retry: Retry,
@@ -48,13 +48,13 @@ impl Tries {
         Self { retry, counted }
     }
 
-    /// How often it may be tried again after the first attempt.
+    /// How often the driver may retry after the first attempt.
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.retry
     }
 
-    /// Whether another attempt may follow when `made` were made after the first one; counts it if so.
+    /// Whether another attempt may follow after `made` retries. Counts the attempt if so.
     #[must_use]
     pub fn again(&self, made: u32) -> bool {
         let again = match self.retry {
@@ -69,7 +69,7 @@ impl Tries {
     }
 }
 
-/// Takes every notification to nowhere: oslo's `noop`.
+/// Discards every notification: oslo's `noop`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Noop;
 
@@ -88,24 +88,24 @@ impl NotificationDriver for Noop {
     }
 }
 
-/// Keeps every notification in memory, for tests: oslo's `test`. Clones share what they keep.
+/// Keeps every notification in memory, for tests: oslo's `test`. Clones share the notifications.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Arc<Mutex<Vec<Notification>>>);
 
 impl Recorder {
-    /// An empty one.
+    /// An empty recorder.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What has come so far, oldest first.
+    /// The notifications so far, oldest first.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes out what has come so far.
+    /// Removes and returns the notifications so far.
     #[must_use]
     pub fn take(&self) -> Vec<Notification> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))

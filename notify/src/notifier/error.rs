@@ -1,15 +1,16 @@
-//! How notifying fails.
+//! The errors of notifying.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use oxlo_transport::{TransportError, error::Cause};
 
-/// How notifying fails. `Display` is one line that names the event, `Debug` adds the causes; no message holds a payload.
+/// Why a notification was not accepted, or was lost. `Display` is one line that names the event, `Debug` adds the causes.
+/// No message contains a payload.
 ///
 /// | when | variants |
 /// |---|---|
-/// | it was not accepted: the method returns it | `Encode`, `Context`, `InvalidEvent`, `QueueFull`, `Closed`, `RuntimeEnded` |
-/// | it was accepted, and is lost: the [`Receipt`](crate::Receipt) and the callback say it | `Dropped`, `Failed`, `Abandoned` |
+/// | not accepted: the method returns the error | `Encode`, `Context`, `InvalidEvent`, `QueueFull`, `Closed`, `RuntimeEnded` |
+/// | accepted, then lost: reported by the [`Receipt`](crate::Receipt) and the callback | `Dropped`, `Failed`, `Abandoned` |
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotifyError {
@@ -18,7 +19,7 @@ pub enum NotifyError {
     Encode {
         /// The event's type.
         event_type: Arc<str>,
-        /// Why not, and where, such as `loads[2]` for a float that is not finite.
+        /// Why not, and where, for example `loads[2]` for a float that is not finite.
         reason: Arc<str>,
     },
     /// An entry of the context has no JSON form. Nothing was sent.
@@ -29,22 +30,24 @@ pub enum NotifyError {
         /// Which entry, and why not.
         reason: Arc<str>,
     },
-    /// The event's source or type cannot be used as a name on a broker. Nothing was sent.
+    /// Brokers do not accept the event's source or type as a name. Nothing was sent.
     #[error("event `{event_type}` cannot be dispatched: {error}")]
     InvalidEvent {
         /// The event's type.
         event_type: Arc<str>,
-        /// What is wrong, and what to do.
+        /// Why not, and what to do.
         error: TransportError,
     },
-    /// The queue was full, for as long as was waited. Nothing was sent.
-    #[error("notification `{event_type}`: the queue held {limit} notifications for {waited:?}; is the broker there?")]
+    /// The queue stayed full while the notification waited. Nothing was sent.
+    #[error(
+        "notification `{event_type}`: the queue was full with {limit} notifications for {waited:?}; is the broker reachable?"
+    )]
     QueueFull {
         /// The event's type.
         event_type: Arc<str>,
-        /// How many the queue holds.
+        /// The capacity of the queue.
         limit: usize,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
     },
     /// The notifier was closed before. Nothing was sent.
@@ -53,28 +56,28 @@ pub enum NotifyError {
         /// The event's type.
         event_type: Arc<str>,
     },
-    /// The runtime that the notifier was built on has ended, and its worker with it. Nothing was sent; build another one
-    /// on a runtime that lives.
-    #[error("notification `{event_type}`: the notifier's runtime has ended; build a notifier on a running one")]
+    /// The runtime on which the notifier was built has shut down, and the notifier's worker with it. Nothing was sent;
+    /// build another notifier on a running runtime.
+    #[error("notification `{event_type}`: the notifier's runtime has shut down; build a notifier on a running one")]
     RuntimeEnded {
         /// The event's type.
         event_type: Arc<str>,
     },
-    /// It had to make room in the full queue for a later one. It was not sent.
+    /// The full queue dropped it for a later one. It was not sent.
     #[error("notification `{event_type}` was dropped: the queue was full, and it was the oldest")]
     Dropped {
         /// The event's type.
         event_type: Arc<str>,
     },
-    /// At least one driver gave up on it. The other drivers and topics have it.
+    /// At least one driver gave up. The other drivers and topics received it.
     #[error("notification `{event_type}` was not delivered by {}", listed(.failures))]
     Failed {
         /// The event's type.
         event_type: Arc<str>,
-        /// Who gave up, and why.
+        /// The drivers that gave up, and why.
         failures: Arc<[DriverError]>,
     },
-    /// The notifier was closed, and its grace was over before this one was confirmed. It may have been sent.
+    /// The grace period of the closed notifier ended before the notification was confirmed. It may have been sent.
     #[error("notification `{event_type}` was not confirmed before the notifier closed")]
     Abandoned {
         /// The event's type.
@@ -85,7 +88,7 @@ pub enum NotifyError {
 oxlo_transport::debug_as_chain!(NotifyError, DriverError, Unsent);
 
 impl NotifyError {
-    /// The type of the event that this is about.
+    /// The type of the event.
     #[must_use]
     pub fn event_type(&self) -> &str {
         match self {
@@ -107,7 +110,7 @@ impl NotifyError {
 #[error("driver `{driver}`{}", place(.topic.as_deref()))]
 #[non_exhaustive]
 pub struct DriverError {
-    /// Name of the driver.
+    /// The name of the driver.
     pub driver: Arc<str>,
     /// The topic, for drivers that send to topics.
     pub topic: Option<Arc<str>>,
@@ -116,12 +119,12 @@ pub struct DriverError {
 }
 
 impl DriverError {
-    /// The failure of a driver that has no topics.
+    /// The failure of a driver without topics.
     pub fn new(driver: impl Into<Arc<str>>, source: Cause) -> Self {
         Self { driver: driver.into(), topic: None, source }
     }
 
-    /// Names the topic.
+    /// Adds the topic.
     #[must_use]
     pub fn on_topic(mut self, topic: impl Into<Arc<str>>) -> Self {
         self.topic = Some(topic.into());
@@ -129,14 +132,14 @@ impl DriverError {
     }
 }
 
-/// The notifier was closed, and some of what it had accepted was not confirmed within its grace.
+/// Notifications that were accepted and not confirmed in time.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{count} notifications were not confirmed within {waited:?}")]
 #[non_exhaustive]
 pub struct Unsent {
-    /// How many.
+    /// Their number.
     pub count: usize,
-    /// How long was waited.
+    /// The time waited.
     pub waited: Duration,
 }
 

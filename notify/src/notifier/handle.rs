@@ -1,4 +1,4 @@
-//! The notifier.
+//! The notifier, and the receipts of its notifications.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -24,18 +24,18 @@ use super::{
     worker::Core,
 };
 
-/// How long the worker may take to give up what is left when the grace is over.
+/// How long the worker may take to abandon what is left when the grace period ends.
 const OVERDUE: Duration = Duration::from_millis(500);
 
-/// Tells the world what happened: oslo's `Notifier`.
+/// Sends notifications: oslo's `Notifier`.
 ///
-/// Notifying puts the notification into a bounded queue and returns; a task of the notifier's own sends it, to each of
-/// its drivers. What was accepted is confirmed by the broker, or reported: by the [`Receipt`], by the counters and the
-/// log, and by [`on_lost`](NotifierBuilder::on_lost). A broker that is away never holds the service up for ever: see
+/// Notifying puts the notification into a bounded queue and returns; a task of the notifier sends it to each driver. An
+/// accepted notification is confirmed by the broker, or its loss is reported: by the [`Receipt`], by the counters and the
+/// log, and by [`on_lost`](NotifierBuilder::on_lost). An unavailable broker does not block the service indefinitely: see
 /// [`Overflow`].
 ///
-/// Cloning is cheap; clones share queue, drivers and counters. When the last one is dropped, what was accepted may still
-/// be sent for the [grace](NotifierBuilder::grace); [`close`](Self::close) waits for that.
+/// Cloning is cheap; clones share queue, drivers and counters. When the last clone is dropped, accepted notifications may
+/// still be sent within the [grace period](NotifierBuilder::grace); [`close`](Self::close) waits for that.
 ///
 /// ```
 /// use oxlo_notify::Notifier;
@@ -50,9 +50,9 @@ const OVERDUE: Duration = Duration::from_millis(500);
 /// let notifier = Notifier::new(transport, "compute.host-1")?;
 /// let ctxt = Context::new();
 ///
-/// // Returns when it is accepted.
+/// // Returns when the notification is accepted.
 /// notifier.info(&ctxt, "compute.instance.create.end", json!({"instance": 7})).await?;
-/// // Returns when the broker has it.
+/// // Returns when the broker has confirmed it.
 /// notifier.error(&ctxt, "compute.instance.create.error", json!({"instance": 8})).await?.confirmed().await?;
 ///
 /// notifier.close().await?;
@@ -82,7 +82,7 @@ impl Drop for Handle {
     }
 }
 
-/// An accepted notification. Dropping it changes nothing.
+/// The receipt of an accepted notification. Dropping it has no effect.
 #[derive(Debug)]
 pub struct Receipt {
     event_type: Arc<str>,
@@ -90,7 +90,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Waits until every driver has delivered the notification; for a broker that is its confirm.
+    /// Waits until every driver has delivered the notification; for a broker, until it is confirmed.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Receipt {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing; the notification stays accepted.
+    /// Dropping the future has no effect; the notification stays accepted.
     pub async fn confirmed(self) -> Result<(), NotifyError> {
         self.outcome.await.unwrap_or(Err(NotifyError::Abandoned { event_type: self.event_type }))
     }
@@ -115,7 +115,7 @@ impl Notifier {
         Self::builder(publisher_id).transport(transport).build()
     }
 
-    /// Starts to build a notifier. The publisher id says who notifies, by custom `service.host`.
+    /// Starts to build a notifier. The publisher id names the sender, by convention `service.host`.
     pub fn builder(publisher_id: impl Into<Arc<str>>) -> NotifierBuilder {
         NotifierBuilder::new(publisher_id.into())
     }
@@ -124,20 +124,20 @@ impl Notifier {
         Self { handle: Arc::new(handle), publisher_id, retry }
     }
 
-    /// A notifier to change, leaving this one as it is. They share queue, drivers and counters.
+    /// Derives a notifier with other settings, which shares queue, drivers and counters with this one.
     #[must_use]
     pub fn prepare(&self) -> Self {
         self.clone()
     }
 
-    /// Notifies in this one's name.
+    /// Sets the publisher id.
     #[must_use]
     pub fn publisher_id(mut self, publisher_id: impl Into<Arc<str>>) -> Self {
         self.publisher_id = publisher_id.into();
         self
     }
 
-    /// Sets how often a notification that failed in a way that may pass is sent again.
+    /// Sets how often a notification is sent again after a retryable failure.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
@@ -148,12 +148,12 @@ impl Notifier {
     ///
     /// # Errors
     ///
-    /// [`NotifyError::Encode`] if the payload has no JSON form, `Context` if the context has none, `QueueFull` after the [`Overflow`] policy was followed,
-    /// `Closed`, `RuntimeEnded`. It was not accepted then, and nothing is sent.
+    /// [`NotifyError::Encode`] if the payload has no JSON form, `Context` if the context has none, `QueueFull` as the
+    /// [`Overflow`] policy says, `Closed`, `RuntimeEnded`. Nothing was accepted or sent then.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for room, the notification is not accepted.
+    /// A notification whose future is dropped while the queue is full is not accepted.
     pub async fn notify(
         &self,
         priority: Priority,
@@ -162,15 +162,15 @@ impl Notifier {
         payload: impl Serialize,
     ) -> Result<Receipt, NotifyError> {
         let notification = self.notification(priority, ctxt, event_type.into(), &payload)?;
-        // So that the future does not have to hold it while it waits.
+        // Keeps the payload out of the future, which may wait for a long time.
         drop(payload);
         let event_type = notification.event_type.clone();
         let pushed = self.handle.core.queue.push(notification, self.retry, self.handle.overflow).await;
         self.accepted(event_type, pushed)
     }
 
-    /// Notifies under this priority without waiting: a full queue is an error at once, unless the policy drops the
-    /// oldest. For callers that are not async.
+    /// Notifies under this priority without waiting, for callers that are not async: a full queue is an error, unless the
+    /// policy drops the oldest notification.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl Notifier {
         event_type: Arc<str>,
         payload: &impl Serialize,
     ) -> Result<Notification, NotifyError> {
-        // Payloads and redactions may log; so they do for a layer that reports by this very notifier.
+        // Payloads and redactions may log, and a log layer may send records by this notifier.
         let _inside = quiet::enter();
         if let Some(fault) = ctxt.fault() {
             return Err(NotifyError::Context { event_type, reason: fault.into() });
@@ -235,30 +235,30 @@ impl Notifier {
         }
     }
 
-    /// What this notifier and its clones have done.
+    /// The counters of this notifier and its clones.
     #[must_use]
     pub fn stats(&self) -> NotifierStats {
         let (queued, in_flight) = self.handle.core.queue.load();
         self.handle.core.counts.read(queued, in_flight)
     }
 
-    /// Whether anything comes of notifying; `false` if all drivers are [`Noop`](crate::Noop), so that callers can save
-    /// themselves the work.
+    /// Whether notifying has any effect: `false` if all drivers are [`Noop`](crate::Noop), so that callers can skip building
+    /// notifications.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.handle.core.drivers.iter().any(|driver| driver.is_enabled())
     }
 
-    /// Waits until everything that was accepted before is sent or lost, for at most `within`. Notifying goes on
+    /// Waits until all notifications that were accepted before are sent or lost, for at most `within`. Notifying goes on
     /// meanwhile.
     ///
     /// # Errors
     ///
-    /// [`Unsent`] says how many were still on their way when the time was over; they stay accepted.
+    /// [`Unsent`] has the number of notifications that are still pending; they stay accepted.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing.
+    /// Cancel safe.
     pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
         if timeout(within, self.handle.core.queue.flushed()).await.is_ok() {
             return Ok(());
@@ -267,12 +267,12 @@ impl Notifier {
         Err(Unsent { count: queued + in_flight, waited: within })
     }
 
-    /// Accepts nothing more, here and in every clone, and waits until what was accepted is sent or lost, for at most the
-    /// [grace](NotifierBuilder::grace). What is left then is reported as [`NotifyError::Abandoned`].
+    /// Accepts no more notifications, here and in every clone, and waits until the accepted ones are sent or lost, for at
+    /// most the [grace period](NotifierBuilder::grace). What is left then is reported as [`NotifyError::Abandoned`].
     ///
     /// # Errors
     ///
-    /// [`Unsent`] says how many were abandoned, over the notifier's life.
+    /// [`Unsent`] has the number of abandoned notifications, over the notifier's life.
     ///
     /// # Cancel safety
     ///
@@ -280,7 +280,7 @@ impl Notifier {
     pub async fn close(&self) -> Result<(), Unsent> {
         let (core, grace) = (&self.handle.core, self.handle.grace);
         core.queue.close(later(grace));
-        // The worker gives up by itself, unless its runtime does not run it.
+        // The worker ends by itself, unless its runtime does not run it.
         if timeout_at(later(grace.saturating_add(OVERDUE)), core.queue.flushed()).await.is_err() {
             core.abandon();
         }
@@ -296,7 +296,7 @@ macro_rules! priorities {
     ($($name:ident $priority:ident $text:literal)*) => {
         /// # Priorities
         ///
-        /// Each notifies under one priority, and is otherwise [`notify`](Self::notify).
+        /// Each method is [`notify`](Self::notify) with one priority.
         #[allow(clippy::missing_errors_doc)]
         impl Notifier {
             $(
@@ -324,7 +324,7 @@ priorities! {
     sample Sample "A measurement."
 }
 
-/// The instant after `duration`; far enough that nobody waits for it if a clock cannot hold it.
+/// The instant after `duration`, or in a year if the clock cannot represent it.
 fn later(duration: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(duration).unwrap_or(now + Duration::from_secs(365 * 24 * 3600))

@@ -1,4 +1,4 @@
-//! Notifications in the program's own log: oslo's driver `log`.
+//! Writes notifications to the program's log: oslo's driver `log`.
 
 use std::sync::Arc;
 
@@ -12,11 +12,10 @@ use super::{
     mask::mask,
 };
 
-/// Writes every notification to the program's log, as JSON with its secrets masked: oslo's `log`.
+/// Writes every notification to the program's log, as JSON with secrets masked: oslo's `log`.
 ///
-/// It logs by `tracing` under the target `oslo.messaging.notification`, with the event's type as the field `event_type`,
-/// at the level of the priority; `audit` and `sample`, for which Python has no level and which it leaves out, are at
-/// info.
+/// It logs by `tracing` with the target `oslo.messaging.notification` and the field `event_type`, at the level of the
+/// priority. `audit` and `sample`, which have no level in Python and are left out there, are logged at info.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log;
 

@@ -1,4 +1,4 @@
-//! The program's own log as notifications.
+//! Sends log records as notifications.
 
 use std::{fmt, path::Path, thread};
 
@@ -12,17 +12,17 @@ use tracing_subscriber::layer;
 
 use super::{handle::Notifier, quiet};
 
-/// Crates whose own records are left out: they write them while they send notifications, and each would cause the next.
-const OURS: [&str; 6] = ["oxlo", "lapin", "amq_protocol", "rustls", "fe2o3_amqp", "oslo.messaging.notification"];
+/// Crates whose records are left out: they log while they send notifications, and each record would cause the next.
+const CARRIERS: [&str; 6] = ["oxlo", "lapin", "amq_protocol", "rustls", "fe2o3_amqp", "oslo.messaging.notification"];
 
 /// Sends log records as notifications, as Python's `LoggingNotificationHandler` does: event `logrecord`, under the
 /// priority of the level, with the same twelve fields.
 ///
-/// `name` is the record's target, `funcName` its module, `extra` its fields beside the message; `exc_info` is null. Trace
-/// records are left out, as Python has no such priority, and so are those of the crates that carry notifications, because
-/// each would cause another. For the same reason a record is left out that is written by code which a notifier calls: its
-/// drivers, [`on_lost`](crate::NotifierBuilder::on_lost), the `Debug` of a record's fields. It never waits: a full queue
-/// drops or refuses by the notifier's policy, and counts.
+/// `name` is the record's target, `funcName` its module, `extra` its fields except the message; `exc_info` is null. Trace
+/// records are left out, because Python has no such priority. Records of the crates that carry notifications are left out
+/// because each would cause another one, and so are records of code that a notifier calls: its drivers,
+/// [`on_lost`](crate::NotifierBuilder::on_lost), the `Debug` of a record's fields. The layer never waits: the notifier's
+/// overflow policy applies to a full queue.
 ///
 /// ```no_run
 /// # fn example(notifier: oxlo_notify::Notifier) {
@@ -39,7 +39,7 @@ pub struct LogLayer {
 }
 
 impl LogLayer {
-    /// Sends them by this notifier.
+    /// Sends log records by this notifier.
     #[must_use]
     pub fn new(notifier: Notifier) -> Self {
         let program = std::env::args_os().next().unwrap_or_default();
@@ -51,7 +51,7 @@ impl LogLayer {
 impl<S: Subscriber> layer::Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
         let metadata = event.metadata();
-        if is_ours(metadata.target()) {
+        if is_carrier(metadata.target()) {
             return;
         }
         let Some(_inside) = quiet::enter_first() else { return };
@@ -66,7 +66,7 @@ impl<S: Subscriber> layer::Layer<S> for LogLayer {
         event.record(&mut fields);
         let bridged = Bridged::take(&mut fields.others);
         let target = bridged.target.as_deref().unwrap_or(metadata.target());
-        if is_ours(target) {
+        if is_carrier(target) {
             return;
         }
         let record = json!({
@@ -83,21 +83,20 @@ impl<S: Subscriber> layer::Layer<S> for LogLayer {
             "process": std::process::id(),
             "extra": if fields.others.is_empty() { Value::Null } else { Value::Object(fields.others) },
         });
-        // A record that cannot be sent is counted; saying so in the log would be the next one.
+        // A record that cannot be sent is counted; logging that would cause the next record.
         let _ = self.notifier.try_notify(priority, &Context::new(), "logrecord", record);
     }
 }
 
 /// Whether a record is written by a crate that carries notifications.
-fn is_ours(target: &str) -> bool {
-    let ours = |name: &&str| {
+fn is_carrier(target: &str) -> bool {
+    let carries = |name: &&str| {
         target.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
     };
-    OURS.iter().any(ours)
+    CARRIERS.iter().any(carries)
 }
 
-/// Where a record of the `log` crate was written. `tracing-log` forwards all of them under one target, and says the rest
-/// in fields.
+/// The origin of a record of the `log` crate. `tracing-log` forwards these records with one target, and the origin in fields.
 #[derive(Default)]
 struct Bridged {
     target: Option<String>,
@@ -171,7 +170,7 @@ impl Visit for Fields {
     }
 }
 
-/// Python sends a number. The standard library shows its own only as a text.
+/// Python sends a number. The standard library formats thread ids only as text.
 fn thread_number() -> u64 {
     let text = format!("{:?}", thread::current().id());
     text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or_default()

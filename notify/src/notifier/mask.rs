@@ -1,15 +1,15 @@
-//! Secrets in what is logged.
+//! Masks secrets in logged notifications.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// What stands in a secret's place.
+/// Replaces a secret.
 const MASK: &str = "***";
 
-/// A key that contains one of these, in any case, holds a secret. The words are those that oslo knows
-/// (`oslo_utils.strutils.mask_password`).
+/// A key that contains one of these words, in any case, holds a secret. The words are those of
+/// `oslo_utils.strutils.mask_password`.
 const WORDS: [&str; 37] = [
     "adminpass",
     "admin_pass",
@@ -50,8 +50,7 @@ const WORDS: [&str; 37] = [
     "credential",
 ];
 
-/// The forms in which a text holds a key and its secret, each with what comes before the secret in group 1 and what
-/// comes after it in group 2.
+/// The forms of a key and its secret in a text. Group 1 is the text before the secret, group 2 the text after it.
 static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let words = WORDS.join("|");
     [
@@ -73,14 +72,13 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Whether what stands under this key is a secret.
+/// Whether the value of this key is a secret.
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     WORDS.iter().any(|word| key.contains(word))
 }
 
-/// Replaces every secret in a JSON value: what stands under a secret's key as a whole, and in other texts what follows
-/// one.
+/// Replaces every secret in a JSON value: the whole value of a secret's key, and secrets within other texts.
 pub(crate) fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Notifications over a transport: oslo's drivers `messaging` and `messagingv2`.
+//! Sends notifications over a transport: oslo's drivers `messaging` and `messagingv2`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use super::{
 /// How long one attempt may take before it counts as failed.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// The topic of those who name none: oslo's default.
+/// The default topic, as in oslo.
 pub(crate) const DEFAULT_TOPIC: &str = "notifications";
 
 /// Sends notifications over a transport, to one or more topics: oslo's drivers `messaging` and `messagingv2`.
 ///
-/// A notification is sent to every topic, and is safe when the broker has confirmed each. Where that fails in a way
-/// that may pass it is sent again, with the same ids, so that receivers can tell the copy.
+/// A notification is sent to every topic, and delivered when the broker has confirmed each. After a retryable failure it is
+/// sent again with the same ids, so that receivers can recognise the copy.
 #[derive(Clone, Debug)]
 pub struct Messaging {
     transport: Arc<dyn Transport>,
@@ -40,7 +40,7 @@ impl Messaging {
         Self { transport, topics: vec![DEFAULT_TOPIC.into()], exchange: None, format: NotificationFormat::V2 }
     }
 
-    /// Sends to these topics instead. Without any, nothing is sent.
+    /// Sends to these topics instead. With none, nothing is sent.
     #[must_use]
     pub fn topics<T: Into<Arc<str>>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.topics = topics.into_iter().map(Into::into).collect();
@@ -54,7 +54,7 @@ impl Messaging {
         self
     }
 
-    /// Sends this body. Default [`NotificationFormat::V2`]; Python listeners read both.
+    /// Sets the format of the message body. Default [`NotificationFormat::V2`]; Python listeners read both.
     #[must_use]
     pub fn format(mut self, format: NotificationFormat) -> Self {
         self.format = format;
@@ -91,7 +91,7 @@ impl NotificationDriver for Messaging {
     }
 }
 
-/// Sends until the broker has it, it is pointless, or the tries are over.
+/// Sends until the broker has confirmed, a failure is permanent, or no retry is left.
 pub(crate) async fn send(
     transport: &dyn Transport,
     target: &Target,
@@ -99,7 +99,7 @@ pub(crate) async fn send(
     options: SendOptions,
     tries: &Tries,
 ) -> Result<(), TransportError> {
-    // The transport tries on by itself while it is not connected. What is counted is counted here.
+    // While disconnected the transport retries by itself; counted retries are made here.
     let within = match tries.retry() {
         Retry::Forever => Retry::Forever,
         Retry::Times(_) => Retry::Times(0),
@@ -113,11 +113,11 @@ pub(crate) async fn send(
             Ok(()) => return Ok(()),
             Err(failed) => failed,
         };
-        let may_pass = failed.is_retryable() && !matches!(failed, TransportError::Undeliverable { .. });
-        if !may_pass || !tries.again(made) {
+        let is_retryable = failed.is_retryable() && !matches!(failed, TransportError::Undeliverable { .. });
+        if !is_retryable || !tries.again(made) {
             return Err(failed);
         }
-        tracing::debug!(error = %failed, event_type = &*notification.event_type, "a notification is sent again");
+        tracing::debug!(error = %failed, event_type = &*notification.event_type, "sending a notification again");
         made = made.saturating_add(1);
         let pause = backoff.next(&mut rand::rng());
         sleep(pause).await;

@@ -1,4 +1,4 @@
-//! What was accepted and is not settled yet: a bounded queue, and those that drivers work on.
+//! Accepted notifications that are not settled: the bounded queue, and those in flight.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,15 +14,15 @@ use tokio::{
 
 use super::error::NotifyError;
 
-/// What happens to a notification that finds the queue full.
+/// What happens to a notification when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Its sender waits for room, for at most this long; then it gets [`NotifyError::QueueFull`].
+    /// The sender waits for room, for at most this long; then it receives [`NotifyError::QueueFull`].
     Wait(Duration),
-    /// The oldest one that waits is dropped in its favour; that is counted and reported.
+    /// The oldest waiting notification is dropped, counted and reported.
     DropOldest,
-    /// Its sender gets [`NotifyError::QueueFull`] at once.
+    /// The sender receives [`NotifyError::QueueFull`] at once.
     Error,
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct Item {
     pub(crate) outcome: oneshot::Sender<Result<(), NotifyError>>,
 }
 
-/// Why one was not accepted.
+/// Why a notification was not accepted.
 pub(crate) enum Refused {
     Full {
         waited: Duration,
     },
     Closed,
-    /// Nobody will ever take anything out of the queue.
+    /// The worker is gone, so nothing will be taken out of the queue.
     Orphaned,
 }
 
@@ -56,23 +56,23 @@ pub(crate) enum Refused {
 pub(crate) struct Queue {
     limit: usize,
     state: Mutex<State>,
-    /// There is something to send, or the queue was closed.
+    /// Notified when there is something to send, or the queue was closed.
     work: Notify,
-    /// There may be room.
+    /// Notified when there may be room.
     room: Notify,
-    /// Something was settled.
+    /// Notified when a notification was settled.
     progress: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Item>,
-    /// Numbers of all that is not settled, waiting or not.
+    /// The numbers of all unsettled notifications, waiting or in flight.
     outstanding: BTreeSet<u64>,
     next: u64,
-    /// When what is left is given up; set when nothing more is accepted.
+    /// When the rest is abandoned; set when the queue is closed.
     closes: Option<Instant>,
-    /// The worker ended without having been told to.
+    /// The worker ended without being told to.
     orphaned: bool,
 }
 
@@ -85,8 +85,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts a notification, if there is room at this moment. Gives back the one that was dropped for it, which the
-    /// caller has to settle.
+    /// Accepts a notification if there is room now. Returns the notification that was dropped for it, which the caller
+    /// must settle.
     pub(crate) fn try_push(
         &self,
         notification: Notification,
@@ -117,7 +117,7 @@ impl Queue {
         Ok(Pushed { receiver, dropped })
     }
 
-    /// Accepts a notification, waiting for room as long as the policy says.
+    /// Accepts a notification, waiting for room as the policy says.
     pub(crate) async fn push(
         &self,
         mut notification: Notification,
@@ -126,7 +126,7 @@ impl Queue {
     ) -> Result<Pushed, Refused> {
         let begun = Instant::now();
         let deadline = match overflow {
-            Overflow::Wait(patience) => begun.checked_add(patience),
+            Overflow::Wait(limit) => begun.checked_add(limit),
             Overflow::DropOldest | Overflow::Error => Some(begun),
         };
         loop {
@@ -147,7 +147,7 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest one that waits. It stays outstanding until it is [settled](Self::settled).
+    /// Takes the oldest waiting notification. It stays outstanding until it is [settled](Self::settled).
     pub(crate) fn pop(&self) -> Option<Item> {
         let mut state = self.state();
         let item = state.waiting.pop_front()?;
@@ -159,7 +159,7 @@ impl Queue {
         Some(item)
     }
 
-    /// One is sent, dropped, or given up.
+    /// Settles a notification that was sent, dropped, or abandoned.
     pub(crate) fn settled(&self, number: u64) {
         self.state().outstanding.remove(&number);
         self.progress.notify_waiters();
@@ -170,7 +170,8 @@ impl Queue {
         self.work.notified().await;
     }
 
-    /// Accepts nothing more; what is there may be sent until `deadline`. A second call can only bring it forward.
+    /// Accepts no more notifications; those in the queue may be sent until `deadline`. A second call can only bring the
+    /// deadline forward.
     pub(crate) fn close(&self, deadline: Instant) {
         let mut state = self.state();
         state.closes = Some(state.closes.map_or(deadline, |earlier| earlier.min(deadline)));
@@ -179,30 +180,30 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Accepts nothing more, because nobody is left who takes it.
+    /// Accepts no more notifications, because the worker is gone.
     pub(crate) fn orphan(&self) {
         self.state().orphaned = true;
         self.room.notify_waiters();
     }
 
-    /// When what is left is given up, once the queue was closed.
+    /// When the rest is abandoned, if the queue was closed.
     pub(crate) fn closes(&self) -> Option<Instant> {
         self.state().closes
     }
 
-    /// How many wait, and how many are being worked on.
+    /// How many notifications wait, and how many are in flight.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.state();
         (state.waiting.len(), state.outstanding.len() - state.waiting.len())
     }
 
-    /// Waits until everything that was accepted before is settled. Cancel safe.
+    /// Waits until all notifications that were accepted before are settled. Cancel safe.
     pub(crate) async fn flushed(&self) {
         let next = self.state().next;
         loop {
             let progress = self.progress.notified();
             tokio::pin!(progress);
-            // Before the look, so that no settlement between it and the wait is missed.
+            // Registered before the check, so that no settlement between check and wait is missed.
             progress.as_mut().enable();
             if self.state().outstanding.first().is_none_or(|oldest| *oldest >= next) {
                 return;
@@ -212,11 +213,11 @@ impl Queue {
     }
 }
 
-/// An accepted notification, from its sender's side.
+/// The sender's side of an accepted notification.
 pub(crate) struct Pushed {
     pub(crate) receiver: oneshot::Receiver<Result<(), NotifyError>>,
     pub(crate) dropped: Option<Item>,
 }
 
-/// Shared by those who need to say that something is lost.
+/// The callback for lost notifications.
 pub(crate) type OnLost = Arc<dyn Fn(&Notification, &NotifyError) + Send + Sync>;

@@ -1,7 +1,7 @@
-//! Keeps what reports on the program from reporting on itself.
+//! Prevents endless recursion between notifiers and the log.
 //!
-//! A notifier runs code of others: drivers, callbacks, metrics recorders, `Debug` of what is logged. Each of them may log
-//! or count, and a layer that turns log records into notifications would call the notifier again, without end.
+//! A notifier runs foreign code: drivers, callbacks, metrics recorders, the `Debug` of logged values. That code may log or
+//! count, and a layer that sends log records as notifications would call the notifier again, without end.
 
 use std::{
     cell::Cell,
@@ -12,23 +12,23 @@ use std::{
 
 thread_local! {
     static REPORTING: Cell<bool> = const { Cell::new(false) };
-    static TELLING: Cell<bool> = const { Cell::new(false) };
+    static REPORTING_LOSS: Cell<bool> = const { Cell::new(false) };
     static COUNTING: Cell<bool> = const { Cell::new(false) };
 }
 
 type Flag = &'static std::thread::LocalKey<Cell<bool>>;
 
-/// The thread is in code that a notifier calls until this is dropped.
+/// Marks the thread as running code that a notifier called, until it is dropped.
 pub(crate) struct Inside {
     flag: Flag,
     was: bool,
-    /// The flag is this thread's.
+    /// The flag belongs to this thread.
     _not_send: PhantomData<*const ()>,
 }
 
 impl Inside {
     fn set(flag: Flag) -> Self {
-        // A thread that ends has no flags any more; there is nothing to protect then.
+        // A thread that ends has no flags left, and nothing to protect.
         let was = flag.try_with(|inside| inside.replace(true)).unwrap_or(true);
         Self { flag, was, _not_send: PhantomData }
     }
@@ -40,27 +40,27 @@ impl Drop for Inside {
     }
 }
 
-/// Marks what follows as a notifier's own work: log records that arise in it are not reported.
+/// Marks the following code as a notifier's work: its log records are not sent as notifications.
 pub(crate) fn enter() -> Inside {
     Inside::set(&REPORTING)
 }
 
-/// As [`enter`]; `None` if the thread is in such work already, and what is to be reported arose in it.
+/// [`enter`]; `None` if the thread is already in such work.
 #[cfg(any(test, feature = "tracing-layer"))]
 pub(crate) fn enter_first() -> Option<Inside> {
     first(&REPORTING)
 }
 
-/// Marks what follows as a callback for lost notifications; `None` if the thread is in one already, which then lost another.
-pub(crate) fn tell_first() -> Option<Inside> {
-    first(&TELLING)
+/// Marks the following code as a callback for lost notifications; `None` if the thread is already in one.
+pub(crate) fn report_first() -> Option<Inside> {
+    first(&REPORTING_LOSS)
 }
 
-/// Tells the metrics recorder, unless it is the recorder that notifies.
-pub(crate) fn counted(tell: impl FnOnce()) {
+/// Updates metrics, unless the metrics recorder itself notifies.
+pub(crate) fn counted(update: impl FnOnce()) {
     if let Some(_counting) = first(&COUNTING) {
         let _inside = enter();
-        tell();
+        update();
     }
 }
 
@@ -69,7 +69,7 @@ fn first(flag: Flag) -> Option<Inside> {
     (!inside.was).then_some(inside)
 }
 
-/// Runs a future as a notifier's own work, wherever it is polled.
+/// Runs a future as a notifier's work, wherever it is polled.
 pub(crate) struct Quiet<F>(Pin<Box<F>>);
 
 impl<F> Quiet<F> {
@@ -99,7 +99,7 @@ mod tests {
         drop(nested);
         assert!(enter_first().is_none(), "leaving a nested one must not end the outer one");
         // A callback may be told within a notifier's own work.
-        assert!(tell_first().is_some());
+        assert!(report_first().is_some());
         drop(outer);
         assert!(enter_first().is_some());
     }

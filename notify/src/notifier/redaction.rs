@@ -1,13 +1,13 @@
-//! What of a request's context leaves with a notification.
+//! Which entries of a request's context a notification carries.
 
 use std::{fmt, sync::Arc};
 
 use oxlo_transport::Context;
 
-/// What of a request's context leaves with a notification.
+/// Which entries of a request's context a notification carries.
 ///
-/// Notifications are read by many, and a context holds tokens. By default nothing of it leaves, as with a plain dict in
-/// oslo (`oslo_messaging.notify.notifier`); an application says what may.
+/// Notifications have many readers, and contexts hold tokens. By default no entry is sent, as with a plain dict in oslo
+/// (`oslo_messaging.notify.notifier`).
 ///
 /// ```
 /// use oxlo_notify::Redaction;
@@ -30,31 +30,31 @@ enum Rule {
 }
 
 impl Redaction {
-    /// Nothing leaves. The default.
+    /// Sends no entry. The default.
     #[must_use]
     pub fn omit() -> Self {
         Self(Rule::Omit)
     }
 
-    /// The entries of these keys leave, in the context's order.
+    /// Sends the entries with these keys, in the order of the context.
     #[must_use]
     pub fn keep<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
         Self(Rule::Keep(keys.into_iter().map(Into::into).collect()))
     }
 
-    /// Everything leaves, for contexts that hold no secret.
+    /// Sends all entries, for contexts without secrets.
     #[must_use]
     pub fn whole() -> Self {
         Self(Rule::Whole)
     }
 
-    /// What `redact` makes of it leaves: oslo's `redacted_copy`.
+    /// Sends the context that `redact` returns: oslo's `redacted_copy`.
     #[must_use]
     pub fn with(redact: impl Fn(&Context) -> Context + Send + Sync + 'static) -> Self {
         Self(Rule::With(Arc::new(redact)))
     }
 
-    /// What leaves of this context.
+    /// The part of this context that is sent.
     #[must_use]
     pub fn apply(&self, ctxt: &Context) -> Context {
         match &self.0 {

@@ -1,4 +1,4 @@
-//! What a notifier has done.
+//! The counters of a notifier.
 
 use std::sync::{
     Arc,
@@ -7,32 +7,32 @@ use std::sync::{
 
 use super::quiet::counted;
 
-/// What a notifier and its clones have done since it was built. Accepted is the sum of sent, dropped, failed, abandoned,
-/// queued and in flight.
+/// The counters of a notifier and its clones since it was built. `accepted` is the sum of `sent`, `dropped`, `failed`,
+/// `abandoned`, `queued` and `in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotifierStats {
-    /// Notifications that were taken into the queue.
+    /// Notifications that were accepted into the queue.
     pub accepted: u64,
-    /// Those that every driver has delivered.
+    /// Notifications that every driver has delivered.
     pub sent: u64,
-    /// Attempts that were made again.
+    /// Repeated attempts.
     pub retried: u64,
-    /// Those that made room for later ones in a full queue.
+    /// Notifications that a full queue dropped for later ones.
     pub dropped: u64,
-    /// Those that at least one driver gave up on.
+    /// Notifications on which at least one driver gave up.
     pub failed: u64,
-    /// Those that were not confirmed when the notifier's grace was over.
+    /// Notifications that were not confirmed when the grace period ended.
     pub abandoned: u64,
-    /// Notifications that the full queue did not take; they were never accepted.
+    /// Notifications that a full queue refused; they were never accepted.
     pub refused: u64,
-    /// Those that wait in the queue.
+    /// Notifications that wait in the queue.
     pub queued: usize,
-    /// Those that drivers are working on.
+    /// Notifications that are being sent.
     pub in_flight: usize,
 }
 
-/// Counts for [`NotifierStats`] and for the metrics.
+/// The counters behind [`NotifierStats`] and the metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     accepted: AtomicU64,

@@ -1,15 +1,15 @@
-//! When something happened, as Python's `str(datetime)` writes it.
+//! Timestamps in the format of Python's `str(datetime)`.
 
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-/// The time now, in UTC.
+/// The current time in UTC.
 pub(crate) fn now() -> Arc<str> {
     format(OffsetDateTime::now_utc()).into()
 }
 
-/// `2026-11-20 22:16:02.906662`, and without a fraction when there are no microseconds.
+/// `2026-11-20 22:16:02.906662`, without a fraction if there are no microseconds.
 fn format(at: OffsetDateTime) -> String {
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second) = at.to_hms();

@@ -1,4 +1,4 @@
-//! The task that sends what was accepted, and says what is lost.
+//! The task that sends accepted notifications, and reports lost ones.
 
 use std::{
     fmt,
@@ -23,10 +23,10 @@ use super::{
     stats::Counts,
 };
 
-/// How often a line about losses is written at most.
+/// The pause between two log lines about losses.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// What a notifier, its clones and its worker share.
+/// Shared by a notifier, its clones and its worker.
 pub(crate) struct Core {
     pub(crate) queue: Queue,
     pub(crate) drivers: Vec<Arc<dyn NotificationDriver>>,
@@ -37,10 +37,10 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// The notifier's worker, to be spawned. Dropped before it is done, as its runtime does when it ends, it reports what
-    /// is left as lost, and nothing more is accepted.
+    /// The notifier's worker, to be spawned. If it is dropped before its end, as by a runtime that shuts down, it reports the
+    /// remaining notifications as lost, and no more are accepted.
     pub(crate) fn worker(self: Arc<Self>) -> impl Future<Output = ()> + Send {
-        // Outside of the future, which may never be polled.
+        // Outside of the future, because the future may never be polled.
         let end = WorkerEnd(self);
         Quiet::new(async move {
             let end = end;
@@ -48,7 +48,7 @@ impl Core {
         })
     }
 
-    /// Sends until the queue is closed and empty, or its time is over.
+    /// Sends until the queue is closed and empty, or its deadline has passed.
     async fn work(self: Arc<Self>) {
         let mut sending = FuturesUnordered::new();
         loop {
@@ -71,7 +71,7 @@ impl Core {
         drop(sending);
     }
 
-    /// Reports what still waits as abandoned.
+    /// Reports the waiting notifications as abandoned.
     pub(crate) fn abandon(self: &Arc<Self>) {
         while let Some(item) = self.queue.pop() {
             drop(Accepted { core: self.clone(), item: Some(item) });
@@ -94,7 +94,7 @@ impl Core {
         accepted.settle(outcome);
     }
 
-    /// Settles one that made room for another.
+    /// Settles a notification that was dropped for a later one.
     pub(crate) fn drop_oldest(self: &Arc<Self>, item: Item) {
         let event_type = item.notification.event_type.clone();
         Accepted { core: self.clone(), item: Some(item) }.settle(Err(NotifyError::Dropped { event_type }));
@@ -108,15 +108,15 @@ impl Core {
             Err(_) => self.counts.failed(),
         }
         if let Err(lost) = &outcome {
-            // What the callback logs may be meant for this very notifier.
+            // A log layer may send the callback's log records by this notifier.
             let _inside = quiet::enter();
-            self.losses.say(lost);
+            self.losses.log(lost);
             if let Some(on_lost) = &self.on_lost
-                && let Some(_telling) = quiet::tell_first()
+                && let Some(_reporting) = quiet::report_first()
             {
-                // A callback that panics must not silence the others.
-                let told = catch_unwind(AssertUnwindSafe(|| on_lost(&item.notification, lost)));
-                if told.is_err() {
+                // A callback that panics must not end the worker.
+                let reported = catch_unwind(AssertUnwindSafe(|| on_lost(&item.notification, lost)));
+                if reported.is_err() {
                     tracing::error!(event_type = %lost.event_type(), "the callback for lost notifications panicked");
                 }
             }
@@ -142,7 +142,7 @@ impl fmt::Debug for Core {
     }
 }
 
-/// The end of the worker, by itself or with its runtime.
+/// Handles the end of the worker, by itself or with its runtime.
 struct WorkerEnd(Arc<Core>);
 
 impl Drop for WorkerEnd {
@@ -155,7 +155,7 @@ impl Drop for WorkerEnd {
     }
 }
 
-/// An accepted notification that is not settled yet; dropped, it counts as abandoned.
+/// An accepted, unsettled notification. Dropping it abandons the notification.
 struct Accepted {
     core: Arc<Core>,
     item: Option<Item>,
@@ -183,7 +183,7 @@ async fn run(
     notification: &Notification,
     tries: &Tries,
 ) -> Result<(), Vec<DriverError>> {
-    // As a future, so that a panic in the synchronous part is caught as well.
+    // Inside a future, so that a panic before the driver's first await is caught too.
     let notify = async { driver.notify(notification, tries).await };
     AssertUnwindSafe(notify)
         .catch_unwind()
@@ -192,7 +192,7 @@ async fn run(
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("it panicked")]
+#[error("the driver panicked")]
 struct Panicked;
 
 async fn until(deadline: Option<Instant>) {
@@ -202,34 +202,34 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Says what is lost, in at most one line a second: an overflowing queue must not flood the log as well.
+/// Logs lost notifications, at most one line per second, so that an overflowing queue does not flood the log.
 #[derive(Debug, Default)]
-pub(crate) struct Losses(Mutex<Told>);
+pub(crate) struct Losses(Mutex<Logged>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct Logged {
     last: Option<Instant>,
-    untold: u64,
+    unlogged: u64,
 }
 
 impl Losses {
-    fn say(&self, lost: &NotifyError) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.untold += 1;
-        if told.last.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
-            told.last = Some(Instant::now());
-            let count = std::mem::take(&mut told.untold);
-            drop(told);
-            tracing::warn!(count, last = %lost, "notifications are lost");
+    fn log(&self, lost: &NotifyError) {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.unlogged += 1;
+        if logged.last.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            logged.last = Some(Instant::now());
+            let count = std::mem::take(&mut logged.unlogged);
+            drop(logged);
+            tracing::warn!(count, last = %lost, "notifications were lost");
         }
     }
 
     fn flush(&self) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = std::mem::take(&mut told.untold);
-        drop(told);
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = std::mem::take(&mut logged.unlogged);
+        drop(logged);
         if count > 0 {
-            tracing::warn!(count, "further notifications are lost");
+            tracing::warn!(count, "further notifications were lost");
         }
     }
 }

@@ -37,7 +37,7 @@ async fn a_driver_that_is_not_there_is_named_with_its_line() {
     for (options, wanted) in [
         (
             "topics = a\ndriver = messagingv3\n",
-            "nova.conf:3: option `driver`: there is no such driver; known are messaging,",
+            "nova.conf:3: option `driver`: unknown driver; known are messaging,",
         ),
         ("retry = often\n", "nova.conf:2: option `retry`: cannot be read as i64"),
         #[cfg(feature = "routing")]

@@ -97,9 +97,9 @@ fn a_file_with_errors_names_itself_and_their_places() {
     use oxlo_notify::Routing;
 
     let wrong = Routing::from_yaml("rules.yaml", "g:\n  nosuch:\n", vec![Arc::new(Recorder::new())]).unwrap_err();
-    assert_eq!(wrong.to_string(), "rules.yaml:2:3: no driver `nosuch` was given to this notifier; known are test");
+    assert_eq!(wrong.to_string(), "rules.yaml:2:3: the notifier has no driver `nosuch`; known are test");
     let absent = Routing::from_file("/nonexistent/rules.yaml", vec![]).unwrap_err();
-    assert!(absent.to_string().starts_with("/nonexistent/rules.yaml: it cannot be read: "), "{absent}");
+    assert!(absent.to_string().starts_with("/nonexistent/rules.yaml: cannot read the file: "), "{absent}");
 }
 
 #[tokio::test]

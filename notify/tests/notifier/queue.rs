@@ -31,7 +31,7 @@ async fn a_full_queue_makes_its_sender_wait_and_then_says_so() {
     let begun = Instant::now();
     let refused = notifier.info(&NO_CTXT(), "3", ()).await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::from_secs(3));
-    assert_eq!(refused.to_string(), "notification `3`: the queue held 2 notifications for 3s; is the broker there?");
+    assert_eq!(refused.to_string(), "notification `3`: the queue was full with 2 notifications for 3s; is the broker reachable?");
 
     // Room comes while another waits: it is accepted after all.
     let waiting = tokio::spawn({
@@ -194,7 +194,7 @@ async fn a_driver_or_a_callback_that_panics_is_an_error_like_any_other() {
     let notifier = Notifier::builder("p").driver(Panics).on_lost(|_, _| panic!("on purpose, too")).build().unwrap();
     for _ in 0..2 {
         let lost = notifier.info(&NO_CTXT(), "e", ()).await.unwrap().confirmed().await.unwrap_err();
-        assert_eq!(lost.to_string(), "notification `e` was not delivered by driver `panics` (it panicked)");
+        assert_eq!(lost.to_string(), "notification `e` was not delivered by driver `panics` (the driver panicked)");
     }
 }
 
@@ -202,7 +202,7 @@ async fn a_driver_or_a_callback_that_panics_is_an_error_like_any_other() {
 async fn what_cannot_be_built_is_named() {
     assert!(matches!(Notifier::builder("p").build(), Err(BuildNotifierError::NoDriver)));
     let refused = Notifier::builder("p").driver(Noop).queue(0).build().unwrap_err();
-    assert_eq!(refused.to_string(), "option `queue`: 0 would never send; at least 1");
+    assert_eq!(refused.to_string(), "option `queue`: 0 is out of range; at least 1");
     let outside = std::thread::spawn(|| Notifier::builder("p").driver(Noop).build().map(drop)).join().unwrap();
     assert!(matches!(outside, Err(BuildNotifierError::NoRuntime)));
 }

@@ -191,7 +191,7 @@ fn what_cannot_be_built_says_what_is_wrong() {
     let hidden = refused(vec![endpoint("1.2", "a", &["echo"]), endpoint("1.0", "b", &["other", "echo"])]);
     assert_eq!(
         hidden.to_string(),
-        "endpoint 1.0: method `echo` is never reached, endpoint 1.2 serves it; change their order, or leave one out"
+        "endpoint 1.0: method `echo` is never reached, endpoint 1.2 serves it; reorder the endpoints, or remove one"
     );
 
     assert!(matches!(refused(vec![endpoint("1.0", "a", &[""])]), BuildError::UnnamedMethod { .. }));
@@ -200,7 +200,7 @@ fn what_cannot_be_built_says_what_is_wrong() {
     let missing = refused(vec![stateless]);
     assert_eq!(
         missing.to_string(),
-        "endpoint 1.0: method `echo` takes State<u16>; give the endpoint one by `.with_state(..)`"
+        "endpoint 1.0: method `echo` takes State<u16>; add it to the endpoint with `.with_state(..)`"
     );
 }
 

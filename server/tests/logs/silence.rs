@@ -95,7 +95,7 @@ async fn a_server_that_waits_for_itself_is_reported() {
     assert!(matches!(called, Err(TransportError::TimedOut { .. })), "{called:?}");
     let told = log.at(Level::WARN);
     let [line] = &told[..] else { panic!("one line: {told:?}") };
-    assert!(line.message.starts_with("all 1 places of inventory as one are taken and no request has ended for 10"));
+    assert!(line.message.starts_with("all 1 slots of inventory as one are taken and nothing has ended for 10"));
     assert!(line.message.contains("`outer` for 10"), "{line:?}");
     assert_eq!((line.field("topic"), line.field("method")), ("inventory", "outer"));
     running.stop_now();
@@ -114,8 +114,8 @@ async fn a_stop_that_takes_long_names_what_runs() {
     assert_eq!(report.abandoned.len(), 1);
     let told = log.messages(Level::WARN);
     let begin = |at: usize, text: &str| assert!(told[at].starts_with(text), "{told:?}");
-    begin(0, "inventory as one was told to stop and waits for what runs: `nap` for 6");
-    begin(1, "methods of inventory as one were abandoned at shutdown: `nap` for 11");
+    begin(0, "inventory as one is stopping and waits for running handlers: `nap` for 6");
+    begin(1, "inventory as one abandoned running handlers at shutdown: `nap` for 11");
     assert_eq!(told.len(), 2);
     drop(call);
 }

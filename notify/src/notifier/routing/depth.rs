@@ -1,39 +1,39 @@
-//! How deep a YAML text is nested, and how much it stands for: values are built, compared and dropped by recursion, and an
-//! alias stands for all that its anchor marks.
+//! Bounds the depth and the size of a YAML text, aliases included: values are built, compared and dropped by recursion, and
+//! an alias expands to the whole value of its anchor.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser};
 
-/// A file of rules has four levels.
+/// The deepest nesting; a rules file has four levels.
 pub(super) const DEEPEST: usize = 32;
-/// How many values a text may stand for.
+/// The most values of a text, with aliases expanded.
 pub(super) const MOST: usize = 100_000;
 
-/// What an anchor marks.
+/// The size of an anchor's value.
 #[derive(Clone, Copy, Default)]
-struct Marked {
+struct Size {
     levels: usize,
     values: usize,
 }
 
-/// A list or mapping that has not ended.
+/// A list or mapping that is not closed.
 struct Open {
     anchor: usize,
-    /// Of what is in it, so far.
-    inside: Marked,
+    /// The size of its contents so far.
+    inside: Size,
 }
 
-/// The place where a text becomes too deep or too large, if it does. What is no YAML is left to whoever reads it.
+/// The position where a text becomes too deep or too large, if it does. Invalid YAML is left to the reader.
 pub(super) fn exceeds(text: &str) -> Option<Marker> {
     let mut open: Vec<Open> = Vec::new();
-    let mut marked: HashMap<usize, Marked> = HashMap::new();
+    let mut marked: HashMap<usize, Size> = HashMap::new();
     let mut all = 0_usize;
     for event in Parser::new_from_str(text) {
         let Ok((event, span)) = event else { return None };
         let (anchor, ended) = match event {
             Event::SequenceStart(anchor, ..) | Event::MappingStart(anchor, ..) => {
-                open.push(Open { anchor, inside: Marked::default() });
+                open.push(Open { anchor, inside: Size::default() });
                 if open.len() > DEEPEST {
                     return Some(span.start);
                 }
@@ -41,9 +41,9 @@ pub(super) fn exceeds(text: &str) -> Option<Marker> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { anchor, inside }) = open.pop() else { continue };
-                (anchor, Marked { levels: inside.levels + 1, values: inside.values.saturating_add(1) })
+                (anchor, Size { levels: inside.levels + 1, values: inside.values.saturating_add(1) })
             }
-            Event::Scalar(_, _, anchor, _) => (anchor, Marked { levels: 0, values: 1 }),
+            Event::Scalar(_, _, anchor, _) => (anchor, Size { levels: 0, values: 1 }),
             Event::Alias(anchor) => (0, marked.get(&anchor).copied().unwrap_or_default()),
             _ => continue,
         };
@@ -80,7 +80,7 @@ mod tests {
         assert!(!fits(&format!("{}{}", "[".repeat(40), "]".repeat(40))));
         assert!(fits(&format!("{}a", "- ".repeat(32))));
         assert!(fits("one:\n  log:\n    accepted_events: ['a', \"[b\"]\n"));
-        assert!(fits("a: [") && fits(""), "what is no YAML is told by whoever reads it");
+        assert!(fits("a: [") && fits(""), "invalid YAML is left to the reader");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which driver gets which notification, by rules in a file: oslo's driver `routing`.
+//! Routes notifications to drivers by rules in a file: oslo's driver `routing`.
 
 mod depth;
 mod pattern;
@@ -16,12 +16,12 @@ use super::{
     error::DriverError,
 };
 
-/// Gives each notification on to the drivers that a file of rules names: oslo's `routing`.
+/// Passes each notification to the drivers that a rules file names: oslo's `routing`.
 ///
-/// The file is YAML as oslo's: groups, in each of them drivers by name, and for each driver what it accepts. Both lists
-/// must have a pattern that matches; a missing list matches everything. A driver that several groups name gets a
-/// notification once, if one of them accepts it. Patterns are those of Python's `fnmatch`: `*`, `?`, `[abc]`, `[!abc]`.
-/// Anchors, aliases and merge keys (`<<`) are read as Python reads them.
+/// The file has oslo's YAML format: groups of drivers by name, each with the events and priorities that it accepts. A
+/// pattern of both lists must match; a missing list matches everything. A driver that several groups name receives a
+/// notification once, if one of the groups accepts it. Patterns are those of Python's `fnmatch`: `*`, `?`, `[abc]`,
+/// `[!abc]`. Anchors, aliases and merge keys (`<<`) are supported as in Python.
 ///
 /// ```yaml
 /// billing:
@@ -38,23 +38,23 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// Reads the rules from a file. `drivers` are those that it may name; the ones it does not name get nothing.
+    /// Reads the rules from a file. It may name these `drivers`; a driver that it does not name receives nothing.
     ///
     /// # Errors
     ///
-    /// [`RoutingError`] lists everything that is wrong, with file, line and column.
+    /// [`RoutingError`] lists all problems, with file, line and column.
     pub fn from_file(path: impl AsRef<Path>, drivers: Vec<Arc<dyn NotificationDriver>>) -> Result<Self, RoutingError> {
         let file = path.as_ref().display().to_string();
         match fs::read_to_string(path.as_ref()) {
             Ok(text) => Self::from_yaml(file, &text, drivers),
             Err(error) => {
-                let what = format!("it cannot be read: {error}");
+                let what = format!("cannot read the file: {error}");
                 Err(RoutingError { file: file.into(), problems: vec![RoutingProblem { line: 0, column: 0, what }] })
             }
         }
     }
 
-    /// Reads the rules from a text; `file` is what errors call it.
+    /// Reads the rules from a text. Errors name it `file`.
     ///
     /// # Errors
     ///
@@ -94,33 +94,33 @@ impl NotificationDriver for Routing {
     }
 }
 
-/// A file of rules that cannot be used. All that is wrong is in it.
+/// The problems of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutingError {
     file: Arc<str>,
     problems: Vec<RoutingProblem>,
 }
 
-/// One thing that is wrong in a file of rules.
+/// One problem of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoutingProblem {
-    /// Its line, from 1; 0 if it is about the file as a whole.
+    /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
-    /// Its column, from 1; 0 if it is about the file as a whole.
+    /// The column, from 1; 0 for the file as a whole.
     pub column: usize,
     /// What is wrong, and what to do.
     pub what: String,
 }
 
 impl RoutingError {
-    /// The file.
+    /// The name of the file.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// What is wrong with it, from the top.
+    /// The problems, from the top of the file.
     #[must_use]
     pub fn problems(&self) -> &[RoutingProblem] {
         &self.problems

@@ -2,15 +2,15 @@
 
 use regex::Regex;
 
-/// A pattern that must match a whole text. `*` is any text, `?` any character, `[abc]` and `[a-z]` one of these, `[!abc]`
-/// none of these; a `[` that is not closed stands for itself.
+/// A pattern that must match a whole text. `*` matches any text, `?` any character, `[abc]` and `[a-z]` one of the
+/// characters, `[!abc]` any other character; an unclosed `[` matches itself.
 #[derive(Debug)]
 pub(super) struct Pattern(Regex);
 
 impl Pattern {
     /// # Errors
     ///
-    /// What is wrong with it, for a range that runs backwards or a pattern that is too large.
+    /// Why the pattern is invalid: a reversed range, or too large.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
         let mut translated = String::from(r"(?s)\A");
         let characters: Vec<char> = pattern.chars().collect();
@@ -32,8 +32,8 @@ impl Pattern {
         }
         translated.push_str(r"\z");
         Regex::new(&translated).map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
-            _ => "a range in it runs backwards".to_owned(),
+            regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+            _ => "a range is reversed".to_owned(),
         })
     }
 
@@ -42,7 +42,7 @@ impl Pattern {
     }
 }
 
-/// The place of the `]` that closes a set; one that comes first belongs to the set.
+/// The position of the `]` that closes a set. A leading `]` belongs to the set.
 fn closing(characters: &[char], start: usize) -> Option<usize> {
     let first = start + usize::from(characters.get(start) == Some(&'!'));
     (first + 1..characters.len()).find(|&at| characters[at] == ']')
@@ -91,6 +91,6 @@ mod tests {
         ] {
             assert_eq!(Pattern::new(pattern).unwrap().matches(text), wanted, "{pattern} on {text}");
         }
-        assert_eq!(Pattern::new("[z-a]").unwrap_err(), "a range in it runs backwards");
+        assert_eq!(Pattern::new("[z-a]").unwrap_err(), "a range is reversed");
     }
 }

@@ -1,4 +1,4 @@
-//! The file of rules: how it is read, and what it says.
+//! Reads the rules file.
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use strsim::jaro_winkler;
@@ -41,7 +41,7 @@ impl Rules {
 ///
 /// # Errors
 ///
-/// Everything that is wrong, from the top.
+/// All problems, from the top of the file.
 pub(super) fn read(text: &str, drivers: &[&str]) -> Result<Rules, Vec<RoutingProblem>> {
     let mut reader = Reader { drivers, problems: Vec::new(), rules: Vec::new() };
     if let Some(at) = depth::exceeds(text) {
@@ -56,12 +56,12 @@ pub(super) fn read(text: &str, drivers: &[&str]) -> Result<Rules, Vec<RoutingPro
     match MarkedYaml::load_from_str(text) {
         Err(error) => {
             let at = error.marker();
-            reader.problem(at.line(), at.col() + 1, format!("this is no YAML: {}", error.info()));
+            reader.problem(at.line(), at.col() + 1, format!("invalid YAML: {}", error.info()));
         }
         Ok(documents) => match documents.as_slice() {
             [] => {}
             [document] => reader.groups(document),
-            [_, second, ..] => reader.at(second, "there is a second document; one is read"),
+            [_, second, ..] => reader.at(second, "the file has a second document; only one is allowed"),
         },
     }
     if reader.problems.is_empty() { Ok(Rules(reader.rules)) } else { Err(reader.problems) }
@@ -83,7 +83,7 @@ impl Reader<'_> {
         self.problem(start.line(), start.col() + 1, what.into());
     }
 
-    /// The members of a mapping; nothing at all is an empty one.
+    /// The members of a mapping. Null is an empty mapping.
     fn members<'n, 'y>(
         &mut self,
         node: &'n MarkedYaml<'y>,
@@ -103,10 +103,10 @@ impl Reader<'_> {
             match text(key) {
                 Some(name) if name == MERGE => merged.extend(self.merged(value, what)),
                 Some(name) => members.push((name, key, value)),
-                None => self.at(key, "this name must be a text"),
+                None => self.at(key, "the name must be a string"),
             }
         }
-        // What is written out wins, and of several mappings the first.
+        // Explicit members take precedence, then those of the first merged mapping.
         for member in merged {
             if members.iter().all(|(name, ..)| *name != member.0) {
                 members.push(member);
@@ -115,7 +115,7 @@ impl Reader<'_> {
         members
     }
 
-    /// The members that a merge key brings in: those of one mapping, or of each in a list.
+    /// The members of a merge key: those of one mapping, or of each mapping in a list.
     fn merged<'n, 'y>(
         &mut self,
         source: &'n MarkedYaml<'y>,
@@ -129,7 +129,7 @@ impl Reader<'_> {
             _ => {
                 self.at(
                     source,
-                    format!("`{MERGE}` merges a mapping or a list of mappings into {what}, and this is neither"),
+                    format!("`{MERGE}` merges a mapping or a list of mappings into {what}; this is neither"),
                 );
                 Vec::new()
             }
@@ -141,7 +141,7 @@ impl Reader<'_> {
             for (name, key, accepts) in self.members(drivers, &format!("group `{group}`")) {
                 if !self.drivers.contains(&name.as_str()) {
                     let hint = similar(&name, self.drivers);
-                    self.at(key, format!("no driver `{name}` was given to this notifier; {hint}"));
+                    self.at(key, format!("the notifier has no driver `{name}`; {hint}"));
                 }
                 self.rule(name, accepts);
             }
@@ -159,7 +159,7 @@ impl Reader<'_> {
                 }
                 _ => {
                     let hint = similar(&name, &["accepted_events", "accepted_priorities"]);
-                    self.at(key, format!("`{name}` is not known here; {hint}"));
+                    self.at(key, format!("unknown option `{name}`; {hint}"));
                 }
             }
         }
@@ -168,15 +168,15 @@ impl Reader<'_> {
 
     fn patterns(&mut self, list: &MarkedYaml<'_>, spelled: impl Fn(String) -> String) -> Vec<Pattern> {
         let YamlData::Sequence(elements) = &list.data else {
-            self.at(list, "this must be a list of patterns, such as [\"compute.*\"]");
+            self.at(list, "expected a list of patterns, such as [\"compute.*\"]");
             return Vec::new();
         };
         let mut patterns = Vec::new();
         for element in elements {
             match text(element).map(|pattern| Pattern::new(&spelled(pattern))) {
                 Some(Ok(pattern)) => patterns.push(pattern),
-                Some(Err(wrong)) => self.at(element, format!("this pattern cannot be used: {wrong}")),
-                None => self.at(element, "a pattern must be a text; put it in quotes"),
+                Some(Err(wrong)) => self.at(element, format!("invalid pattern: {wrong}")),
+                None => self.at(element, "a pattern must be a string; quote it"),
             }
         }
         patterns
@@ -265,7 +265,7 @@ mod tests {
         }
         assert_eq!(
             problems("a:\n  <<: log\n"),
-            ["2:7 `<<` merges a mapping or a list of mappings into group `a`, and this is neither"]
+            ["2:7 `<<` merges a mapping or a list of mappings into group `a`; this is neither"]
         );
     }
 
@@ -283,21 +283,21 @@ mod tests {
         assert_eq!(
             problems(text),
             [
-                "2:3 no driver `mesaging` was given to this notifier; did you mean `messaging`?",
-                "3:5 `accepted_event` is not known here; did you mean `accepted_events`?",
-                "5:22 this must be a list of patterns, such as [\"compute.*\"]",
-                "6:27 a pattern must be a text; put it in quotes",
-                "6:30 this pattern cannot be used: a range in it runs backwards",
+                "2:3 the notifier has no driver `mesaging`; did you mean `messaging`?",
+                "3:5 unknown option `accepted_event`; did you mean `accepted_events`?",
+                "5:22 expected a list of patterns, such as [\"compute.*\"]",
+                "6:27 a pattern must be a string; quote it",
+                "6:30 invalid pattern: a range is reversed",
                 "7:8 group `other` must be a mapping",
             ]
         );
     }
 
     #[test]
-    fn what_is_no_yaml_is_named_with_its_place() {
+    fn invalid_yaml_is_reported_with_its_position() {
         let found = problems("group:\n  log: [unclosed\nx: y\n");
         assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("3:") && found[0].contains("this is no YAML"), "{found:?}");
+        assert!(found[0].starts_with("3:") && found[0].contains("invalid YAML"), "{found:?}");
         let twice = problems("a:\n  log:\na:\n  log:\n");
         assert!(twice[0].contains("uplicate"), "{twice:?}");
     }
