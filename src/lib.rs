@@ -76,9 +76,9 @@ pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 /// The server's crate, for what only layers name: `CallService`, `BoxError`.
 pub use oxlo_server as server;
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
-    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
+    AccessPolicy, AckPolicy, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Endpoint, Extension,
+    FinishedRequest, FromCall, HandlerError, HandlerResult, Method, Outcome, RPCServer, RPCServerBuilder, Redelivered,
+    RunningServer, ServeError, ServeReport, ShutdownSignal, State, StopReason, no_such_method, shutdown_signal,
 };
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;
@@ -103,24 +103,19 @@ pub use oxlo_driver_memory as memory;
 pub use oxlo_driver_rabbit as rabbit;
 
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
-pub mod notifications {
-    pub use oxlo_client::notifier::*;
+pub mod notify {
     pub use oxlo_config::NotificationsConfig;
-    pub use oxlo_server::notifications::*;
-    pub use oxlo_transport::{
-        Notification, Priority,
-        message::{NotificationFormat, UnknownPriority},
-    };
+    pub use oxlo_notify::*;
 
     /// Starts to build the transport of notifications from what an operator configured: as [`configured`](crate::configured),
     /// with the `transport_url` of `[oslo_messaging_notifications]` if that has one.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oxlo::notifications::{self, Notifier};
+    /// use oxlo::notify::{self, Notifier};
     ///
     /// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
-    /// let transport = notifications::configured(&config)?.connect().await?;
+    /// let transport = notify::configured(&config)?.connect().await?;
     /// let notifier = Notifier::configured("compute.host-1", &transport, &config)?.build()?;
     /// # Ok(()) }
     /// ```
