@@ -1,4 +1,4 @@
-//! Testing a service without a broker: its endpoints on a bus of their own within the process.
+//! Testing a service without a broker: its endpoints on a separate in-process bus.
 //!
 //! ```
 //! use oxlo::{Args, Context, Endpoint, Failure, testing::TestService};
@@ -12,7 +12,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoint = Endpoint::new("1.0").method("add", async |Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b));
+//! let endpoint = Endpoint::new("1.0").method("add", async |Args(args): Args<Add>| Ok::<_, Failure>(args.a + args.b));
 //! let service = TestService::start(endpoint).await?;
 //!
 //! let ctxt = Context::new().with("user_id", "alice");
@@ -21,7 +21,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What nobody waits for is waited for by [`wait_for`](TestService::wait_for):
+//! A cast has no result; wait for its handler with [`wait_for`](TestService::wait_for):
 //!
 //! ```
 //! # use oxlo::{Context, Endpoint, Outcome, Failure, testing::TestService};
@@ -35,7 +35,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Faults are scripted, and time is frozen, so that what takes a minute is over at once:
+//! Faults are scripted, and with time frozen a minute passes at once:
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,7 +53,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A service with a server's options, or with clients of its own, is started by [`TestService::with`].
+//! Use [`TestService::with`] to set options of the server, or for a service that has clients itself.
 
 use std::{
     collections::HashMap,
@@ -71,31 +71,36 @@ use oxlo_transport::{Context, Settings, Target, Transport};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::timeout};
 
-/// Topic of the service under test.
+/// The topic of the service under test.
 pub const TOPIC: &str = "service";
-/// Name of its server.
+/// The name of its server.
 pub const SERVER: &str = "under-test";
 
-/// How long a test waits for what must come, in tokio's time.
+/// How long a test waits for an expected event, in tokio's time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service that runs on a bus of its own, and a client for it. Dropping it stops the service.
+/// A service that runs on its own bus, and a client for it. Dropping it stops the service.
 ///
-/// Exchanges share queues by topic, as on RabbitMQ. Where a service is meant for a broker that keeps them apart, start it
-/// on `memory://` itself.
+/// Exchanges share queues by topic, as on RabbitMQ. To test a service for a broker that isolates exchanges, start it on
+/// `memory://` directly.
 #[derive(Debug)]
 pub struct TestService {
     running: RunningServer,
     client: RPCClient,
     transport: Arc<dyn Transport>,
     bus: MemoryBus,
+<<<<<<< HEAD
     finished: watch::Receiver<Vec<FinishedRequest>>,
-    /// How many ends of each method were waited for.
+    /// How many requests of each method were waited for.
+=======
+    ran: watch::Receiver<Vec<Ran>>,
+    /// How many requests of each method were waited for.
+>>>>>>> docs
     seen: Mutex<HashMap<String, usize>>,
 }
 
 impl TestService {
-    /// Starts a service that has this endpoint, under a server's defaults.
+    /// Starts a service with this endpoint and the default options of a server.
     ///
     /// # Errors
     ///
@@ -105,12 +110,12 @@ impl TestService {
         Self::with(|_, builder| builder.endpoint(endpoint)).await
     }
 
-    /// Starts a service that `build` makes: it gets the transport, for the clients that the service itself has, and the
-    /// builder of its server.
+    /// Starts a service configured by `build`, which receives the service's transport, for clients that the service itself
+    /// uses, and the builder of its server.
     ///
     /// # Errors
     ///
-    /// [`ServeError::Build`] for what cannot be built.
+    /// [`ServeError::Build`] if the server cannot be built.
     pub async fn with(
         build: impl FnOnce(Arc<dyn Transport>, RPCServerBuilder) -> RPCServerBuilder,
     ) -> Result<Self, ServeError> {
@@ -125,11 +130,11 @@ impl TestService {
         Ok(Self { running, client, transport: theirs, bus, finished, seen: Mutex::default() })
     }
 
-    /// Calls a method as a caller elsewhere would, and gives its result.
+    /// Calls a method as a remote caller, and returns its result.
     ///
     /// # Errors
     ///
-    /// Any [`CallError`], as a caller elsewhere would get it.
+    /// Any [`CallError`], as a remote caller would get it.
     pub async fn fire<R: DeserializeOwned>(
         &self,
         ctxt: &Context,
@@ -139,7 +144,7 @@ impl TestService {
         self.client.call(ctxt, method, args).await
     }
 
-    /// Casts to a method, to be [waited for](Self::wait_for).
+    /// Casts to a method; use [`wait_for`](Self::wait_for) to wait for it.
     ///
     /// # Errors
     ///
@@ -153,8 +158,13 @@ impl TestService {
     ///
     /// # Panics
     ///
-    /// When it does not run within a minute, naming what ran instead.
+<<<<<<< HEAD
+    /// If the method does not run within a minute; the message names the methods that ran.
     pub async fn wait_for(&self, method: &str) -> FinishedRequest {
+=======
+    /// If the method does not run within a minute; the message names the methods that ran.
+    pub async fn wait_for(&self, method: &str) -> Ran {
+>>>>>>> docs
         let nth = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let count = seen.entry(method.to_owned()).or_default();
@@ -180,20 +190,19 @@ impl TestService {
         self.finished.borrow().clone()
     }
 
-    /// What can be made to go wrong between the caller and the service. Their connections are called `caller` and
-    /// `service`.
+    /// Scripted faults between the caller and the service. Their connections are named `caller` and `service`.
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.bus.faults()
     }
 
-    /// The bus that they share.
+    /// The bus of caller and service.
     #[must_use]
     pub fn bus(&self) -> &MemoryBus {
         &self.bus
     }
 
-    /// The client, to be prepared for other namespaces, versions and timeouts.
+    /// The client, for calls with other namespaces, versions and timeouts.
     #[must_use]
     pub fn client(&self) -> &RPCClient {
         &self.client
@@ -205,12 +214,12 @@ impl TestService {
         self.transport.clone()
     }
 
-    /// The server, to be paused, reset, pinged.
+    /// The server, for example to pause, reset or ping it.
     pub fn server(&self) -> &RunningServer {
         &self.running
     }
 
-    /// Stops the service in order, and says what it did.
+    /// Stops the service in order, and returns its report.
     ///
     /// # Errors
     ///
@@ -221,21 +230,21 @@ impl TestService {
     }
 }
 
-/// Freezes tokio's time for the rest of the test: it moves on by itself, at once, whenever everything waits, and by
+/// Freezes tokio's time for the rest of the test. Frozen time advances to the next timer whenever every task waits, and with
 /// [`advance_time`].
 ///
 /// # Panics
 ///
-/// When it is frozen already, or the runtime has more than one thread.
+/// If time is already frozen, or the runtime has more than one thread.
 pub fn freeze_time() {
     tokio::time::pause();
 }
 
-/// Moves frozen time on.
+/// Advances frozen time.
 ///
 /// # Panics
 ///
-/// When time is not frozen.
+/// If time is not frozen.
 pub async fn advance_time(by: Duration) {
     tokio::time::advance(by).await;
 }
