@@ -58,7 +58,7 @@ pub use crate::{
         NotifierStats, NotifyError, Overflow, Receipt, Recorder, Redaction, Tries, Unsent,
     },
 };
-pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
+pub use oxlo_serving::{Redelivered, ShutdownSignal, shutdown_signal};
 pub use oxlo_transport::{
     Notification, Priority,
     message::{NotificationFormat, UnknownPriority},
