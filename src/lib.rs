@@ -41,6 +41,19 @@
 //!
 //! A driver that is not here is added with [`registry`] and [`Registry::with`].
 //!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | the driver for `memory://` |
+//! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
+//! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
+//! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
+//! | `routing` | no | the notifier's driver `routing`: rules in a YAML file |
+//! | `tracing-layer` | no | log records as notifications |
+//!
 //! # Reading on
 //!
 //! The [`guide`]: concepts, a first service, versions, errors, what is promised about delivery, deployment, middleware,
@@ -55,7 +68,9 @@ pub mod testing;
 
 /// The client's crate, for what only layers name: `CallService`, `BoxError`.
 pub use oxlo_client as client;
-pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{
+    CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
+};
 pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 /// The server's crate, for what only layers name: `CallService`, `BoxError`.
@@ -73,10 +88,10 @@ pub use oxlo_transport::{
     TransportUrl, Version, serialized, settings::RemoteError,
 };
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_client::__private::{client, remote, serde};
     pub use oxlo_server::__private::{served, server};
 }
 

@@ -36,15 +36,21 @@
 //! | `oxlo_server_requests_in_flight` | | running handlers |
 //! | `oxlo_server_requests_expired_total` | | requests dropped because their callers had given up |
 //! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that are held until their queue is back |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
-#[doc(hidden)]
-pub mod able;
 #[doc(hidden)]
 pub mod contract;
 
 mod builder;
 mod call;
-mod debug_handler;
+#[doc(hidden)]
+pub mod debug_handler;
 mod endpoint;
 mod error;
 mod extract;
@@ -95,11 +101,16 @@ pub use oxlo_macros::{
 pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
 pub use oxlo_transport::{Context, Deadline, Failure, Payload, Target, Version, settings::RemoteError};
 
-/// Called by the code that the attributes generate. Not part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::{able as served, contract as server};
+    pub use crate::{contract as server, debug_handler as served};
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

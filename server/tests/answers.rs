@@ -188,7 +188,10 @@ async fn arguments_that_do_not_fit_are_a_type_error_that_says_why() {
         assert!(failure.is_refusal());
     }
     let list = fake.request("add", json!({})).raw_args("[1, 2]").send().failure().await;
-    assert_eq!((list.class.as_str(), list.message.as_str()), ("TypeError", "add(): its arguments are not a JSON object"));
+    assert_eq!(
+        (list.class.as_str(), list.message.as_str()),
+        ("TypeError", "add(): its arguments are not a JSON object")
+    );
     let empty = fake.request("reload", json!({})).raw_args(" { } ").send();
     assert_eq!(empty.result::<Value>().await, Value::Null);
 }

@@ -12,7 +12,7 @@ pub(crate) enum Reach {
     ServicePool,
     /// Every instance of every service: nameko's `BROADCAST`.
     Broadcast,
-    /// Exactly one instance of all services together: nameko's `SINGLETON`.
+    /// Exactly one instance among all services: nameko's `SINGLETON`.
     Singleton,
 }
 
@@ -59,7 +59,7 @@ fn check(what: &str, name: &str) -> Result<(), TransportError> {
     let reason = if name.is_empty() {
         format!("{what} is empty")
     } else if name.split('.').any(|word| word == "*" || word == "#") {
-        format!("{what} `{name}` has a word that is a wildcard for brokers")
+        format!("{what} `{name}` contains a wildcard word (`*` or `#`)")
     } else {
         return Ok(());
     };
@@ -89,7 +89,7 @@ mod tests {
         let refused = target("shop", "order.*").unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the target cannot be used: the event's type `order.*` has a word that is a wildcard for brokers"
+            "the target cannot be used: the event's type `order.*` contains a wildcard word (`*` or `#`)"
         );
         assert!(target("", "paid").unwrap_err().to_string().contains("source is empty"));
         assert!(pool("shop", "paid", Reach::ServicePool, &["#"]).is_err());

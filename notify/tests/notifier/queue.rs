@@ -31,7 +31,10 @@ async fn a_full_queue_makes_its_sender_wait_and_then_says_so() {
     let begun = Instant::now();
     let refused = notifier.info(&NO_CTXT(), "3", ()).await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::from_secs(3));
-    assert_eq!(refused.to_string(), "notification `3`: the queue was full with 2 notifications for 3s; is the broker reachable?");
+    assert_eq!(
+        refused.to_string(),
+        "notification `3`: the queue was full with 2 notifications for 3s; is the broker reachable?"
+    );
 
     // Room comes while another waits: it is accepted after all.
     let waiting = tokio::spawn({
