@@ -41,7 +41,6 @@
 //!
 //! Add further drivers with [`registry`] and [`Registry::with`].
 //!
-<<<<<<< HEAD
 //! # Cargo features
 //!
 //! | feature | default | adds |
@@ -56,9 +55,6 @@
 //! | `tracing-layer` | no | log records as notifications |
 //!
 //! # Guide
-=======
-//! # Guide
->>>>>>> docs
 //!
 //! The [`guide`] covers concepts, a first service, versions, errors, delivery guarantees, deployment, middleware,
 //! telemetry, testing, and the names of [oslo.messaging](guide::from_oslo) and [nameko](guide::from_nameko) with their

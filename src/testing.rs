@@ -89,13 +89,8 @@ pub struct TestService {
     client: RPCClient,
     transport: Arc<dyn Transport>,
     bus: MemoryBus,
-<<<<<<< HEAD
     finished: watch::Receiver<Vec<FinishedRequest>>,
     /// How many requests of each method were waited for.
-=======
-    ran: watch::Receiver<Vec<Ran>>,
-    /// How many requests of each method were waited for.
->>>>>>> docs
     seen: Mutex<HashMap<String, usize>>,
 }
 
@@ -158,13 +153,8 @@ impl TestService {
     ///
     /// # Panics
     ///
-<<<<<<< HEAD
     /// If the method does not run within a minute; the message names the methods that ran.
     pub async fn wait_for(&self, method: &str) -> FinishedRequest {
-=======
-    /// If the method does not run within a minute; the message names the methods that ran.
-    pub async fn wait_for(&self, method: &str) -> Ran {
->>>>>>> docs
         let nth = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let count = seen.entry(method.to_owned()).or_default();

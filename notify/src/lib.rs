@@ -32,6 +32,13 @@
 //! `_dropped_total`, `_failed_total`, `_abandoned_total` and `_refused_total`, and the gauge `oxlo_notifier_queued`, as
 //! [`NotifierStats`] describes them; `oxlo_notifications_total` with the label `outcome` (`handled`, `requeued`, `failed`,
 //! `rejected`, `malformed`, `unwanted`), as [`ListenReport`] describes them; and `oxlo_events_retried_total`.
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `routing` | yes | the driver `routing`: rules in a YAML file |
+//! | `tracing-layer` | no | [`LogLayer`], which sends log records as notifications |
 #![cfg_attr(not(feature = "routing"), allow(rustdoc::broken_intra_doc_links))]
 
 mod events;
@@ -58,8 +65,13 @@ pub use crate::{
         NotifierStats, NotifyError, Overflow, Receipt, Recorder, Redaction, Tries, Unsent,
     },
 };
-pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
+pub use oxlo_serving::{Redelivered, ShutdownSignal, shutdown_signal};
 pub use oxlo_transport::{
     Notification, Priority,
     message::{NotificationFormat, UnknownPriority},
 };
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
