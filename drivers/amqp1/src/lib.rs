@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
-//! | `codec` | encoded values: written, and read without recursion |
+//! | `encoding` | encoded values: written, and read without recursion |
 //! | `stream` | the socket under fe2o3-amqp: the guard against invalid frames, channel numbers, batched writes |
 //! | `connection`, `sessions` | a supervised connection; its sessions and their links |
 //! | `publish` | publishing, with an outcome for each message |
@@ -38,10 +38,10 @@
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod address;
-mod codec;
 mod config;
 mod connection;
 mod consume;
+mod encoding;
 mod error;
 mod fe2o3_internals;
 mod management;

@@ -254,7 +254,7 @@ fn stable_names(options: &mut QueryReader<'_>) -> Result<Option<StableNames>, Tr
     for (name, text) in [("hostname", &host), ("processname", &process)] {
         if !queue_name::is_usable(text) {
             let reason =
-                "it becomes part of queue queue_name, so it needs 1 to 64 of the characters A-Z a-z 0-9 . - _; set it";
+                "it becomes part of queue names, so it needs 1 to 64 of the characters A-Z a-z 0-9 . - _; set it";
             return Err(contradiction(name, reason));
         }
     }

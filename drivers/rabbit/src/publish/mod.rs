@@ -112,7 +112,7 @@ impl Publisher {
         loop {
             let channels = self.submitter.open_channels(patience).await?;
             let declared = timeout_at(patience.deadline, channels.declare(declares)).await;
-            if self.submitter.is_declared(declared, &channels, patience).await? {
+            if self.submitter.has_succeeded(declared, &channels, patience).await? {
                 return Ok(());
             }
         }
@@ -132,7 +132,7 @@ impl Publisher {
         loop {
             let channels = self.submitter.open_channels(patience).await?;
             let deleted = timeout_at(patience.deadline, channels.delete(queue, removal)).await;
-            if self.submitter.is_declared(deleted, &channels, patience).await? {
+            if self.submitter.has_succeeded(deleted, &channels, patience).await? {
                 return Ok(());
             }
         }

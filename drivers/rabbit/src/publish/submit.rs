@@ -121,14 +121,14 @@ impl Submitter {
         loop {
             let channels = self.open_channels(patience).await?;
             let declared = timeout_at(patience.deadline, channels.declare_route(route)).await;
-            if self.is_declared(declared, &channels, patience).await? {
+            if self.has_succeeded(declared, &channels, patience).await? {
                 return Ok(channels);
             }
         }
     }
 
-    /// Whether a declaration succeeded; `false` if it is to be repeated on the next channels.
-    pub(super) async fn is_declared(
+    /// Whether a declaration or a deletion succeeded; `false` if it must be repeated on the next channels.
+    pub(super) async fn has_succeeded(
         &self,
         declared: Result<Result<(), DeclareError>, Elapsed>,
         channels: &PublishChannels,
