@@ -14,7 +14,7 @@ use crate::{
 
 const MUCH: usize = 16 << 20;
 
-/// Plays frames without end to each link that a server receives from, until so much was sent or its connections were lost.
+/// Sends endless frames to each receiving link of a server, until a number of bytes or of lost connections is reached.
 async fn storm(
     what: &str,
     bytes: usize,
@@ -33,7 +33,7 @@ async fn storm(
     Victim::withstands(broker, url, what, bytes, words).await;
 }
 
-/// One frame that settles every delivery there can be, of which none was sent.
+/// One frame that settles every possible delivery, none of which was sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_67_outcomes_of_four_thousand_million_deliveries() {
     for settled in [true, false] {
@@ -42,7 +42,7 @@ async fn row_67_outcomes_of_four_thousand_million_deliveries() {
     }
 }
 
-/// A message in transfers without end, with and without anything in them.
+/// A message of endless transfers, with and without payload.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_message_without_end() {
     for payload in [60_000, 0] {
@@ -54,7 +54,7 @@ async fn row_68_a_message_without_end() {
     }
 }
 
-/// Messages whatever the credit.
+/// Messages in excess of the credit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_credit_that_is_ignored() {
     let request = r#"{"request": {"method": "echo", "args": {}, "version": "1.0"}, "context": {}}"#;
@@ -97,7 +97,7 @@ async fn row_68_transfers_of_unknown_links() {
     .await;
 }
 
-/// A broker that asks for a sign of life each millisecond gets ten a second at most.
+/// A broker that demands a heartbeat each millisecond gets at most ten a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_an_idle_timeout_of_a_millisecond() {
     let broker = amqp1::start(|peer, did| match did {
@@ -108,7 +108,7 @@ async fn row_68_an_idle_timeout_of_a_millisecond() {
     let victim = Victim::serve(url(&broker), Duration::ZERO).await;
     let begun = std::time::Instant::now();
     let before = broker.seen.empty();
-    // As many as two connections send in a second; each millisecond there would be 2000.
+    // The heartbeats of two connections in a second; one per millisecond would be 2000.
     let frames = async || broker.seen.empty() - before;
     eventually(SOON, "signs of life", frames, |frames| *frames >= 20).await;
     assert!(begun.elapsed() > Duration::from_millis(800), "20 frames within {:?}", begun.elapsed());
@@ -116,7 +116,7 @@ async fn row_68_an_idle_timeout_of_a_millisecond() {
     victim.end().await;
 }
 
-/// A broker that closes the connection during the handshake is not waited for.
+/// A connection that the broker closes during the handshake fails at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_close_during_the_handshake() {
     for (stage, opens, says_why) in [
@@ -143,7 +143,7 @@ async fn row_68_a_close_during_the_handshake() {
     }
 }
 
-/// A transport that is closed while a broker does not go on with the handshake does not wait for the broker.
+/// A transport that is closed during a stalled handshake does not wait for the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_closing_during_a_handshake() {
     for stage in ["login", "open"] {
@@ -159,7 +159,7 @@ async fn row_68_closing_during_a_handshake() {
         broker.seen.go();
         let connections = async || broker.seen.connections();
         eventually(SOON, "a handshake", connections, |connections| *connections > 2).await;
-        // A message that waits for the connection does not keep it either: its link ends the one that sends.
+        // A message that waits for the connection does not delay the close either.
         let client = victim.client();
         let cast = tokio::spawn(async move { client.cast(&Context::new(), "echo", json!({})).await });
         eventually(SOON, "both handshakes", connections, |connections| *connections > 3).await;

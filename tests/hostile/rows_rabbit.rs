@@ -12,11 +12,11 @@ use crate::{
     victim::{Memory, Neighbour, Victim, closed, connect, keep_log, logged, rabbit},
 };
 
-/// More than any bound of memory here.
+/// Larger than any memory bound here.
 const MUCH: usize = 64 << 20;
 const BODY: usize = 131_064;
 
-/// A body of 2^63 bytes. The connection lives, nothing of the body is kept.
+/// A body of 2^63 bytes: the connection stays open, and nothing of the body is buffered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_62_a_body_without_end() {
     let neighbour = Neighbour::on_a_broker().await;
@@ -41,7 +41,7 @@ async fn row_62_a_body_without_end() {
     neighbour.end().await;
 }
 
-/// A body of 100 MiB, and a small message behind it: the one is rejected, the other runs.
+/// A body of 100 MiB followed by a small message: the first is rejected, the second runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_62_a_body_above_the_limit() {
     const SIZE: usize = 100 << 20;
@@ -72,7 +72,7 @@ async fn row_62_a_body_above_the_limit() {
     victim.end().await;
 }
 
-/// Requests without end, all with ids of their own or all with the same, whatever the prefetch.
+/// Endless requests, with distinct or equal ids, in excess of the prefetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_63_a_prefetch_that_is_ignored() {
     keep_log();
@@ -96,7 +96,7 @@ async fn row_63_a_prefetch_that_is_ignored() {
         broker.seen.plays(16 << 20, 3).await;
         neighbour.answers().await;
         memory.grew_by_at_most(48, "a prefetch that is ignored");
-        // What comes twice is acknowledged at once, and waits nowhere.
+        // Duplicates are acknowledged at once, and are never queued.
         assert!(same || broker.seen.connections() > 2, "no connection was given up");
         drop(broker);
         victim.end().await;
@@ -157,7 +157,7 @@ async fn row_64_confirms_of_what_was_never_sent() {
     neighbour.end().await;
 }
 
-/// Plays frames without end to a server, until so much was sent or its connections were lost, and names the reason.
+/// Sends endless frames to a server, until a number of bytes or of lost connections is reached; the log names the reason.
 async fn storm(
     what: &str,
     bytes: usize,
@@ -218,14 +218,14 @@ async fn row_66_heartbeats_without_end() {
     storm("heartbeats", 1 << 20, None, |_, _| frame(8, 0, b"").repeat(1000)).await;
 }
 
-/// A broker that closes each connection as soon as it is consumed on.
+/// A broker that closes each connection as soon as the client consumes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_connections_that_are_closed_at_once() {
     let close = [&320_u16.to_be_bytes()[..], &short(b"CONNECTION_FORCED"), &[0; 4]].concat();
     storm("closes", MUCH, None, move |_, _| method(0, 10, 50, &close)).await;
 }
 
-/// A broker that closes the connection during the handshake is not waited for.
+/// A connection that the broker closes during the handshake fails at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_a_close_during_the_handshake() {
     for (opens, code) in [(false, 506_u16), (true, 506), (true, 200), (true, 0), (false, 403)] {
@@ -242,7 +242,7 @@ async fn row_66_a_close_during_the_handshake() {
     }
 }
 
-/// A transport that is closed while a broker does not go on with the handshake does not wait for the broker.
+/// A transport that is closed during a stalled handshake does not wait for the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_closing_during_a_handshake() {
     for stage in ["login", "open"] {
