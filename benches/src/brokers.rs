@@ -16,7 +16,7 @@ use crate::process::{cpu_seconds, family, forget_peak_memory, peak_memory};
 /// How long a broker may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What stands between a client and a server.
+/// The medium between a client and a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The installed RabbitMQ, by AMQP 0-9-1.
@@ -26,18 +26,18 @@ pub(crate) enum Place {
     /// Debian's nats-server.
     #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
     Nats,
-    /// A connection from one to the other.
+    /// A direct connection.
     #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
     EndToEnd,
-    /// Both are in one process.
+    /// Both are in the same process.
     Nowhere,
 }
 
-/// Where a pair of ends meets.
+/// The address where a client and its server meet.
 #[derive(Clone, Debug)]
 pub(crate) struct Meeting {
     pub(crate) url: String,
-    /// The broker's processes; none without one.
+    /// The broker's processes; empty without a broker.
     pub(crate) pids: Vec<u32>,
 }
 
@@ -47,12 +47,12 @@ impl Meeting {
         self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
     }
 
-    /// Lets [`peak_memory`](Self::peak_memory) begin anew.
+    /// Resets [`peak_memory`](Self::peak_memory).
     pub(crate) fn forget_peak_memory(&self) -> anyhow::Result<()> {
         self.pids.iter().try_for_each(|pid| forget_peak_memory(*pid))
     }
 
-    /// The most memory that the broker has had resident since, in MiB.
+    /// The broker's peak resident memory since the last reset, in MiB.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
         self.pids.iter().map(|pid| peak_memory(*pid)).sum()
     }
@@ -60,12 +60,12 @@ impl Meeting {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct BrokerOptions {
-    /// How much a RabbitMQ may do at once, in Erlang's schedulers. Default: one for each processor, as it comes.
+    /// RabbitMQ's number of Erlang schedulers. Default: one per processor, as RabbitMQ has it.
     #[arg(long)]
     schedulers: Option<usize>,
 }
 
-/// What runs.
+/// The running brokers.
 #[derive(Debug)]
 pub(crate) struct Brokers {
     schedulers: usize,
@@ -76,7 +76,7 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// None yet.
+    /// No broker is started yet.
     pub(crate) fn new(options: BrokerOptions) -> anyhow::Result<Self> {
         let schedulers = match options.schedulers {
             Some(schedulers) => schedulers,
@@ -85,12 +85,12 @@ impl Brokers {
         Ok(Self { schedulers, rabbit: None, rabbit4: None, nats: None, ports: Vec::new() })
     }
 
-    /// How much a RabbitMQ may do at once.
+    /// RabbitMQ's number of Erlang schedulers.
     pub(crate) fn schedulers(&self) -> usize {
         self.schedulers
     }
 
-    /// Where a pair meets; starts the broker if it does not run.
+    /// The address for a pair; starts the broker if it is not running.
     pub(crate) async fn meeting(&mut self, place: Place) -> anyhow::Result<Meeting> {
         let (url, pid) = match place {
             Place::RabbitMq => {
@@ -124,7 +124,7 @@ impl Brokers {
             }
             Place::Nowhere => return Ok(Meeting { url: "memory://bench".to_owned(), pids: Vec::new() }),
         };
-        // Helpers that only run while the broker starts are gone by now, or would be missed at the next look.
+        // Helpers that run only during the broker's start have ended by now; later measurements would miss them.
         let pids = family(pid).into_iter().filter(|pid| peak_memory(*pid).is_ok()).collect();
         Ok(Meeting { url, pids })
     }
@@ -143,7 +143,7 @@ impl Nats {
             .find(|path| Path::new(path).exists())
             .context("nats-server is missing: apt-get install nats-server, or leave it out: --without nats")?;
         let port = PortLease::take();
-        // setpriv, so that it ends also when this program is killed.
+        // setpriv, so that it also ends when this program is killed.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program, "--addr", "127.0.0.1", "--port"])
             .arg(port.port().to_string())

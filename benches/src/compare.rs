@@ -16,18 +16,19 @@ use crate::{
     worker::{Order, Spread},
 };
 
-/// The text that each call carries both ways: with the JSON around it about 300 bytes in the peers without an envelope.
+/// The length of the string that each call carries both ways: with the surrounding JSON about 300 bytes in peers without an
+/// envelope.
 const TEXT: usize = 270;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// One short round: to see that everything runs. The figures mean nothing.
+    /// One short round, to check that everything runs. The figures are meaningless.
     #[arg(long)]
     quick: bool,
-    /// How many times each peer's turn comes.
+    /// The number of rounds; each peer has one turn per round.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long a turn is.
+    /// The duration of a turn.
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
     /// The scenarios to run, by name, separated by commas. Default: all.
@@ -49,7 +50,7 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
-/// A peer, and the executable that its ends are.
+/// A peer, and the executable of its ends.
 struct Contender {
     name: &'static str,
     entry: &'static Entry,

@@ -26,9 +26,9 @@ struct Arguments {
 enum Command {
     /// Runs every scenario with every peer in turn, several rounds, and prints medians and ratios.
     Compare(compare::Options),
-    /// Measures what a call costs when there is more of everything, and what is held in memory.
+    /// Measures the cost of a call as load grows, and memory footprints.
     Growth(growth::Options),
-    /// Holds things and says what they take; started by `growth`.
+    /// Measures one memory footprint; started by `growth`.
     #[command(hide = true)]
     Footprint(growth::FootprintOptions),
     /// One end of a scenario; started by the other commands.

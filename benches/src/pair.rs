@@ -1,4 +1,4 @@
-//! A client and its servers that run, and what one turn of theirs costs.
+//! A running client with its servers, and the cost of one turn.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::{
     worker::{Order, Outcome, Side, Spread},
 };
 
-/// How long the turn before the first that counts is, at most.
+/// The longest warm-up.
 const WARM_UP: f64 = 0.5;
 
-/// What is to run.
+/// The processes to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) client: Program,
     pub(crate) server: Option<Program>,
-    /// How many processes serve.
+    /// The number of server processes.
     pub(crate) servers: usize,
-    /// The executable that Rust programs are.
+    /// The executable of Rust peers.
     pub(crate) build: &'a Path,
     pub(crate) topic: String,
     pub(crate) spread: Spread,
@@ -35,7 +35,7 @@ pub(crate) struct Pair {
     servers: Vec<Worker>,
     order: Order,
     pub(crate) samples: Vec<Sample>,
-    /// MiB, the most of all turns.
+    /// MiB, the maximum of all turns.
     broker_memory: f64,
 }
 
@@ -80,12 +80,12 @@ impl Pair {
         Ok([cpu_seconds(self.client.pid()?)?, servers, self.meeting.cpu_seconds()?])
     }
 
-    /// MiB, the most of the whole run.
+    /// MiB, the maximum of the whole run.
     pub(crate) fn client_memory(&self) -> anyhow::Result<f64> {
         peak_memory(self.client.pid()?)
     }
 
-    /// MiB, the most of the whole run, of all servers; none if they are in the client's process.
+    /// MiB, the maximum of the whole run, of all servers; `None` if they are in the client's process.
     pub(crate) fn server_memory(&self) -> anyhow::Result<Option<f64>> {
         if self.servers.is_empty() {
             return Ok(None);
@@ -93,7 +93,7 @@ impl Pair {
         self.servers.iter().map(|server| peak_memory(server.pid()?)).sum::<anyhow::Result<f64>>().map(Some)
     }
 
-    /// MiB, the most while it was this pair's turn; none without a broker.
+    /// MiB, the maximum during this pair's turns; `None` without a broker.
     pub(crate) fn broker_memory(&self) -> Option<f64> {
         (!self.meeting.pids.is_empty()).then_some(self.broker_memory)
     }

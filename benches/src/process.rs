@@ -1,4 +1,4 @@
-//! Worker processes, and what the kernel says they used.
+//! Worker processes, and their resource usage.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,13 +16,13 @@ use tokio::{
 
 use crate::worker::{Order, Outcome, Side, Spread};
 
-/// How long a worker may take to start, and how long beyond the time of a run it may take to answer.
+/// Time limit for a worker to start, and to answer after the end of a run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The kernel counts processor time in these, whatever its own tick is (`sysconf(_SC_CLK_TCK)` on Linux).
 const TICK: f64 = 0.01;
 
-/// What is run.
+/// The program of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// This program, as a peer.
@@ -31,7 +31,7 @@ pub(crate) enum Program {
     Python(&'static str),
 }
 
-/// A worker. It ends when its input does, which is when this is dropped.
+/// A worker process. It ends when its standard input is closed, which dropping this does.
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
@@ -71,7 +71,7 @@ impl Worker {
                     bail!("{} is missing: ./tests/run makes it and installs oslo.messaging in it", python.display());
                 }
                 let mut command = Command::new(python);
-                // What its libraries have to say about themselves would fill the screen.
+                // The libraries' own log lines would fill the screen.
                 command.args(["-W", "ignore"]);
                 command.arg(repository().join(format!("benches/peers/{script}.py")));
                 (command, format!("{script}.py"))
@@ -130,7 +130,7 @@ fn stat_field(pid: u32, number: usize) -> anyhow::Result<f64> {
     Ok(field.parse()?)
 }
 
-/// A process and all that it has started, as far as they run.
+/// A process and its running descendants.
 pub(crate) fn family(root: u32) -> Vec<u32> {
     let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids: Vec<u32> = running.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -145,18 +145,18 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// Lets [`peak_memory`] begin anew.
+/// Resets [`peak_memory`].
 pub(crate) fn forget_peak_memory(pid: u32) -> anyhow::Result<()> {
     // proc(5): 5 resets the peak, and nothing else.
     Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
-/// The most memory that a process has had resident, in MiB.
+/// The peak resident memory of a process, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
     status_field(pid, "VmHWM:")
 }
 
-/// The memory that a process has resident, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn resident_memory(pid: u32) -> anyhow::Result<f64> {
     Ok(status_field(pid, "VmRSS:")? * 1024.0 * 1024.0)
 }

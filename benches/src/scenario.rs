@@ -1,30 +1,30 @@
-//! What is measured: scenarios, and the peers that run each.
+//! The scenarios, and the peers that run each.
 
 use crate::{
     brokers::Place,
     process::Program::{self, Python, Rust},
 };
 
-/// One thing that is measured, with everyone who does it.
+/// A measured workload with its peers.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Tasks, each of which does one call after the other.
+    /// The number of tasks, each of which calls sequentially.
     pub(crate) tasks: usize,
     pub(crate) cast: bool,
-    /// The first is oxlo; the others are what it is compared with.
+    /// The first is oxlo; it is compared with the others.
     pub(crate) entries: &'static [Entry],
 }
 
-/// A pair of ends.
+/// A client and a server program.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// What stands between its ends.
+    /// The medium between client and server.
     pub(crate) at: Place,
     pub(crate) client: Program,
-    /// `None`: the client has it in its own process.
+    /// `None`: the client runs the server in its own process.
     pub(crate) server: Option<Program>,
 }
 
@@ -32,12 +32,12 @@ const fn peer(name: &'static str, client: Program, server: Program) -> Entry {
     Entry { name, at: Place::RabbitMq, client, server: Some(server) }
 }
 
-/// The same program at both ends.
+/// The same program as client and server.
 const fn pair(name: &'static str, at: Place, program: Program) -> Entry {
     Entry { name, at, client: program, server: Some(program) }
 }
 
-/// Both ends in the client's process.
+/// Client and server in the client's process.
 const fn local(name: &'static str, client: Program) -> Entry {
     Entry { name, at: Place::Nowhere, client, server: None }
 }

@@ -1,4 +1,4 @@
-//! What the paths took when the baseline was written, and what they may take.
+//! The instruction counts of the baseline, and the allowed growth.
 
 use std::{collections::BTreeMap, fmt, path::Path as File};
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{callgrind, paths::Path};
 
-/// What a path may take, by its baseline, if the same compiler made both.
+/// Allowed ratio to the baseline, if the compiler is the same.
 const SAME_COMPILER: f64 = 1.10;
-/// The same, if another version did.
+/// Allowed ratio to the baseline, if the compiler differs.
 const OTHER_COMPILER: f64 = 1.30;
-/// Below this the baseline is worth renewing, so that what was won stays won.
+/// Below this ratio the baseline should be renewed, to keep the improvement.
 const WORTH_RENEWING: f64 = 0.90;
 
-/// Counts, and what they were made with.
+/// Counts, and the compiler and processor that they were made with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Baseline {
     rustc: String,
@@ -22,7 +22,7 @@ pub(crate) struct Baseline {
     counts: BTreeMap<String, f64>,
 }
 
-/// What becomes of a path.
+/// The verdict on a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
     Within {
@@ -42,7 +42,7 @@ pub(crate) enum Verdict {
     Unknown {
         count: f64,
     },
-    /// The baseline is another processor's.
+    /// The baseline was made on another processor.
     Elsewhere {
         count: f64,
     },
@@ -74,7 +74,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Baseline {
-    /// Counts now.
+    /// Counts the instructions now.
     pub(crate) fn count(paths: &[Path], doubled: bool) -> anyhow::Result<Self> {
         let counted = |path: &Path| Ok((path.name().to_owned(), callgrind::count(*path, doubled)?.round()));
         Ok(Self {
@@ -101,7 +101,7 @@ impl Baseline {
         std::fs::write(file, format!("{text:#}\n")).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// How `counted` is compared with this.
+    /// Which comparison with `counted` is possible.
     pub(crate) fn introduction(&self, counted: &Self) -> String {
         if self.target != counted.target {
             return format!("The baseline is of {}, this is {}: counts are not compared.", self.target, counted.target);

@@ -1,4 +1,4 @@
-//! Counts the instructions that this program takes, by callgrind.
+//! Counts this program's instructions by callgrind.
 
 use std::process::Command;
 
@@ -9,11 +9,11 @@ use crate::paths::Path;
 /// The command that callgrind runs.
 pub(crate) const RUN: &str = "run";
 
-/// How often a path is gone in the shorter run; twice as often in the longer one. What comes before and after is the same
-/// in both, so that their difference is the path's alone.
+/// Iterations of a path in the shorter run; the longer one has twice as many. Setup and teardown are the same in both, so
+/// their difference is the path alone.
 const TIMES: usize = 500;
 
-/// Instructions for each time that the path is gone.
+/// Instructions per iteration of the path.
 pub(crate) fn count(path: Path, doubled: bool) -> anyhow::Result<f64> {
     let times = if doubled { 2 * TIMES } else { TIMES };
     let (short, long) = (instructions(path, times)?, instructions(path, 2 * times)?);
@@ -32,7 +32,7 @@ fn instructions(path: Path, times: usize) -> anyhow::Result<f64> {
         .args([RUN, path.name(), &times.to_string()])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        // The C library copies memory as the processor can best; without these all can the same.
+        // The C library selects copy routines by processor; this makes it select the same everywhere.
         .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX2_Usable,-ERMS,-FSRM")
         .output()
         .context("cannot start valgrind (Debian: apt-get install valgrind; tests/run does it)")?;

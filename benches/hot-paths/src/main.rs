@@ -1,5 +1,5 @@
-//! How many instructions the pure paths of a call take: to write and read a request and a reply, and to wait for one.
-//! Counts, unlike times, do not depend on what else the machine does.
+//! Counts the instructions of a call's pure paths: encoding and decoding a request and a reply, and waiting for one.
+//! Counts, unlike times, do not depend on the machine's load.
 //!
 //!     cargo run --release -p oxlo-hot-paths -- check      fails where a path takes more than the baseline allows
 //!     cargo run --release -p oxlo-hot-paths -- renew      writes the baseline
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
         match argument.as_str() {
             "--baseline" => file = arguments.next().context(USAGE)?.into(),
             "--only" => paths = vec![arguments.next().and_then(|name| Path::named(&name)).context(USAGE)?],
-            // For the test that shows that this can fail: everything is done twice and counted once.
+            // For the test that proves that this can fail: every iteration runs the path twice.
             "--doubled" => doubled = true,
             _ => bail!(USAGE),
         }

@@ -1,4 +1,4 @@
-//! What is counted: what the drivers do for each call, without broker and runtime.
+//! The counted paths: the drivers' work per call, without broker and runtime.
 
 use std::{
     hint::black_box,
@@ -20,7 +20,7 @@ use oxlo_wire::{
     request::{self, CallLabels, Labels},
 };
 
-/// The length of the text that a call carries, as in `oxlo-bench`.
+/// The length of the string that a call carries, as in `oxlo-bench`.
 const TEXT: usize = 270;
 const MINUTE: Duration = Duration::from_secs(60);
 const ID: &str = "c43db2cf6fef4e459052653534e37c4a";
@@ -34,7 +34,7 @@ pub(crate) enum Path {
     DecodeRequest,
     EncodeReply,
     DecodeReply,
-    /// A call is registered, its reply comes, it is taken.
+    /// A call is registered, its reply arrives and is taken.
     Pending,
 }
 
@@ -56,7 +56,7 @@ impl Path {
         Self::ALL.into_iter().find(|path| path.name() == name)
     }
 
-    /// Goes it so many times.
+    /// Runs it this many times.
     pub(crate) fn run(self, times: usize) -> anyhow::Result<()> {
         let result = Payload::encode(&"x".repeat(TEXT))?;
         match self {
@@ -92,7 +92,7 @@ impl Path {
 
 fn pending(times: usize, result: &Payload) -> anyhow::Result<()> {
     let calls = PendingCalls::new();
-    // As many others wait as are in flight where calls are measured.
+    // As many other pending calls as in the benchmark of calls.
     let others: Vec<_> = (0..64).map(|_| calls.register(MINUTE, None)).collect::<Result<_, _>>()?;
     let mut nobody = Context::from_waker(Waker::noop());
     for _ in 0..times {

@@ -1,9 +1,9 @@
-//! The guard as it is run, with the figures of this build, whatever they are.
+//! The guard, run as in CI, with the counts of this build as baseline.
 #![allow(clippy::unwrap_used)]
 
 use std::{path::Path, process::Command};
 
-/// Whether it passed, and what it said.
+/// Whether it passed, and its output.
 fn guard(command: &str, baseline: &Path, further: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_oxlo-hot-paths"))
         .args([command, "--only", "encode_reply", "--baseline"])

@@ -1,5 +1,5 @@
-//! What is held in memory: by a call that waits, an idle transport, a listener. Each is measured in a process of its own, by
-//! what the kernel says is resident before and after, which is coarse for one thing and good for many.
+//! Memory footprints: of a pending call, an idle transport, a listener. Each is measured in its own process as the difference of
+//! resident memory before and after creating many of them.
 
 use std::{
     sync::{
@@ -30,39 +30,39 @@ use crate::{
     worker::{Side, Spread},
 };
 
-/// How long calls wait that are to wait while they are counted.
+/// The timeout of calls that must stay pending during the measurement.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What each call carries; it should not be held once it is sent.
+/// The payload of each call; it should be freed once it is sent.
 const TEXT: usize = 270;
 
-/// How many calls are being sent at a time.
+/// How many calls are sent concurrently.
 const STARTERS: usize = 256;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
-/// What is measured, as a word on the command line.
+/// The measured object, as a word on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Calls that were started and are held by their handles.
+    /// Started calls, held by their handles.
     Started,
-    /// Calls that a task each waits for.
+    /// Calls, each awaited by a task.
     Awaited,
-    /// Tasks that wait for nothing in particular.
+    /// Tasks that wait and do nothing else.
     Tasks,
-    /// Transports with everything that a call needs, none under way.
+    /// Idle transports with everything that a call needs.
     Transports,
-    /// Two connections of lapin with a channel each, one of which consumes.
+    /// Two lapin connections with a channel each, one of which consumes.
     LapinConnections,
-    /// Listeners on a topic each.
+    /// Listeners, each on its own topic.
     Listeners,
-    /// A channel of lapin with the three queues and consumers of a listener.
+    /// A lapin channel with the three queues and consumers of a listener.
     LapinConsumers,
 }
 
-/// What can be held, and how many of it are counted.
+/// The measured objects, and how many are created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) title: &'static str,
@@ -90,22 +90,22 @@ pub(crate) const FOOTPRINTS: &[Held] = &[
     held("lapin: a channel with three consumers", Place::RabbitMq, Kind::LapinConsumers, 200, 4),
 ];
 
-/// What was found.
+/// A measured footprint.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
     pub(crate) title: &'static str,
     kind: Kind,
     pub(crate) count: usize,
-    /// Bytes for each.
+    /// Bytes per object.
     pub(crate) each: f64,
-    /// Bytes that are resident in the whole process with all of them.
+    /// Resident bytes of the whole process with all objects.
     pub(crate) process: f64,
-    /// Bytes for each that are wanted at most.
+    /// The limit in bytes per object.
     pub(crate) limit: Option<f64>,
 }
 
 impl Found {
-    /// Sets the limits: that of a listener is what it takes beyond lapin's own.
+    /// Sets the limits: that of a listener is relative to lapin's own.
     pub(crate) fn all(mut found: Vec<Self>) -> Vec<Self> {
         let lapin = found.iter().find(|found| found.kind == Kind::LapinConsumers).map(|found| found.each);
         for found in &mut found {
@@ -124,7 +124,7 @@ impl Found {
     }
 }
 
-/// What a process answers.
+/// The answer of a measuring process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Answer {
     each: f64,
@@ -132,7 +132,7 @@ struct Answer {
 }
 
 impl Held {
-    /// Runs a process that holds it, and asks what it takes.
+    /// Runs a process that creates the objects, and asks for their footprint.
     pub(crate) async fn measure(&self, quick: bool, brokers: &mut Brokers) -> anyhow::Result<Found> {
         let Self { title, at, kind, .. } = *self;
         let count = if quick { self.quick } else { self.count };
@@ -171,7 +171,7 @@ pub(crate) struct Options {
     count: usize,
 }
 
-/// The process that holds.
+/// The main function of a measuring process.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let Options { kind, url, topic, count } = options;
     let answer = match kind {
@@ -190,11 +190,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         }
     };
     println!("{}", serde_json::to_string(&answer)?);
-    // Nothing here needs to end in order, and the broker would be busy with it while the next process is measured.
+    // No orderly shutdown: the broker would be busy with it during the next measurement.
     std::process::exit(0)
 }
 
-/// Makes `count` things, holds them, and says what each takes.
+/// Creates `count` objects, and returns the footprint of each.
 async fn grown<T>(count: usize, make: impl AsyncFn(usize) -> anyhow::Result<T>) -> anyhow::Result<Answer> {
     let before = settled().await?;
     let mut held = Vec::with_capacity(count);
@@ -233,7 +233,7 @@ async fn tasks(count: usize) -> anyhow::Result<Answer> {
     answer(before, count).await
 }
 
-/// A client, and with `memory://` somebody who takes its calls and never answers.
+/// A client, and on `memory://` a listener that takes its calls and never answers.
 async fn client(url: &str, topic: &str) -> anyhow::Result<RPCClient> {
     let transport = oxlo::connect(url).await?;
     if url.starts_with("memory:") {
@@ -241,7 +241,7 @@ async fn client(url: &str, topic: &str) -> anyhow::Result<RPCClient> {
         tokio::spawn(swallow(listener));
     }
     let client = RPCClient::new(transport, Target::topic(topic).version("1.0")).timeout(LONG);
-    // The first call makes what all share.
+    // The first call creates the shared state.
     drop(start(&client).await?);
     Ok(client)
 }
@@ -286,7 +286,7 @@ async fn awaited(url: &str, topic: &str, count: usize) -> anyhow::Result<Answer>
             waiting.fetch_add(1, Ordering::Relaxed);
             anyhow::Ok(pending.await?)
         });
-        // As a program would that has so many calls to make: some at a time.
+        // With limited concurrency, as a program with many calls would.
         while place + 1 >= begun.load(Ordering::Relaxed) + STARTERS {
             ensure!(tasks.try_join_next().is_none(), "a call ended that nobody was to answer");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -299,7 +299,7 @@ async fn awaited(url: &str, topic: &str, count: usize) -> anyhow::Result<Answer>
     answer(before, count).await
 }
 
-/// A transport that has done all that makes connections and queues: a call to nobody.
+/// A transport with all its connections and queues, which a call without a server creates.
 async fn transport(url: &str, topic: &str) -> anyhow::Result<Arc<dyn Transport>> {
     let transport = oxlo::connect(url).await?;
     let client = RPCClient::new(transport.clone(), Target::topic(format!("{topic}-nobody")));
@@ -315,7 +315,7 @@ pub(crate) async fn listener(
     Ok(transport.listen(&Target::topic(topic).server("bench"), &ListenOptions::default()).await?)
 }
 
-/// Takes every request and answers none.
+/// Receives every request and answers none.
 pub(crate) async fn swallow(mut listener: Box<dyn Listener<Request>>) {
     while let Ok(delivery) = listener.recv().await {
         delivery.settle.ack();

@@ -1,4 +1,4 @@
-//! The command `growth`: what a call costs when there is more of everything, and what is held in memory.
+//! The command `growth`: the cost of a call as load grows, and memory footprints.
 
 mod footprint;
 mod report;
@@ -22,21 +22,21 @@ use crate::{
     worker::{Order, Spread},
 };
 
-/// The name that chooses the footprints beside the series.
+/// The name that selects the footprints.
 const HELD: &str = "held";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Few points and short turns: to see that everything runs. The figures mean nothing.
+    /// Few points and short turns, to check that everything runs. The figures are meaningless.
     #[arg(long)]
     quick: bool,
-    /// How many times each point's turn comes.
+    /// The number of rounds; each point has one turn per round.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long a turn is.
+    /// The duration of a turn.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// The series to run, by name, separated by commas; `held` is what is held in memory. Default: all.
+    /// The series to run, by name, separated by commas; `held` are the memory footprints. Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[command(flatten)]

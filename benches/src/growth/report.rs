@@ -1,4 +1,4 @@
-//! What was measured, and its three forms: text, JSON, SVG.
+//! The report as text, JSON and SVG.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -18,7 +18,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
-    /// Of RabbitMQ.
+    /// RabbitMQ's version.
     pub(crate) schedulers: usize,
     pub(crate) curves: Vec<Curve>,
     pub(crate) held: Vec<Found>,
@@ -100,7 +100,7 @@ const TOP: f64 = 46.0;
 const BOTTOM: f64 = 36.0;
 const COLUMNS: usize = 2;
 
-/// A plot for each series: the cost of a call by what grows, on a logarithmic scale; then what is held, as bars.
+/// A plot per series: the cost of a call over the growing quantity, on a logarithmic scale; then the footprints, as bars.
 fn draw(report: &Report) -> String {
     let mut body = String::new();
     for (place, curve) in report.curves.iter().enumerate() {

@@ -29,15 +29,15 @@ use tokio::{
 
 use super::{Client, EchoArgs, Reply, Request, echoed};
 
-/// How many messages a link may have in hand: what oxlo asks for.
+/// The credit of a link, as oxlo has it.
 const CREDIT: u32 = 128;
 
 /// When a message counts as delivered, at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// When its receiver says so, which its sender waits for: as oxlo does it.
+    /// When its receiver settles it, which the sender awaits, as oxlo does.
     ByReceiver,
-    /// When it is written: what the connection's end loses is lost. The practical limit.
+    /// When it is written: a lost connection loses messages. The practical limit.
     ByItself,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Fe2o3Rpc {
 
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Vec<u8>>>>;
 
-/// A sender that many tasks share: it is held while a message is written, and not while its outcome is awaited.
+/// A sender shared by many tasks: locked while a message is written, not while its outcome is awaited.
 #[derive(Clone)]
 struct Outbox {
     sender: Arc<AsyncMutex<Sender>>,
@@ -80,7 +80,7 @@ impl Held {
     async fn open(url: &str) -> anyhow::Result<Self> {
         let place = url.rsplit_once('@').map_or(url, |(_, place)| place).trim_end_matches('/');
         let stream = TcpStream::connect(place).await?;
-        // Without it each reply waits some 40 ms for the kernel.
+        // Without it the kernel delays each reply by about 40 ms.
         stream.set_nodelay(true)?;
         let connection = Connection::builder()
             .container_id(format!("bench-{}", std::process::id()))
@@ -124,8 +124,8 @@ impl Held {
     }
 }
 
-/// A receiver that keeps the broker in credit. fe2o3-amqp's own way counts settlements, of which there are none for messages
-/// that come settled.
+/// A receiver that replenishes its credit. fe2o3-amqp's automatic mode counts settlements, of which there are none for
+/// pre-settled messages.
 struct Inbox {
     receiver: Receiver,
     left: u32,
@@ -192,7 +192,7 @@ impl Client for Fe2o3Rpc {
     }
 }
 
-/// The server knows where its one client wants its replies: a link for each reply would be slower.
+/// The server has one link for the replies of its only client: a link per reply would be slower.
 pub(crate) async fn serve(url: &str, topic: &str, settled: Settled) -> anyhow::Result<Held> {
     let mut held = Held::open(url).await?;
     let reply_address = queue(&format!("{topic}-replies"));

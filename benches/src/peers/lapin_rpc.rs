@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use super::{Client, EchoArgs, Reply, Request, amqp_url, echoed};
 
-/// How many requests the server is handed before the first is acknowledged: what oxlo asks for.
+/// The server's prefetch, as oxlo has it.
 const PREFETCH: u16 = 128;
 
 /// How deliveries are acknowledged, at both ends.
@@ -32,10 +32,10 @@ const PREFETCH: u16 = 128;
 pub(crate) enum Acks {
     /// One frame for each, as in the tutorials.
     Each,
-    /// None are wanted: what the connection's end loses is lost.
+    /// No acknowledgements: a lost connection loses messages.
     None,
-    /// One frame for all that one wake-up finds. Publishes are mandatory and confirmed then, and have a connection of
-    /// their own: what oxlo promises, without the rest of oxlo.
+    /// One frame for all deliveries of one wake-up. Publishes are mandatory and confirmed, on their own connection: oxlo's
+    /// guarantees without the rest of oxlo.
     Coalesced,
 }
 
@@ -86,7 +86,7 @@ async fn hand_out(mut consumer: Consumer, acks: Acks, waiting: Arc<Waiting>) -> 
     Ok(())
 }
 
-/// Acknowledges a delivery as `acks` has it, and waits for the next one.
+/// Acknowledges a delivery according to `acks`, and waits for the next one.
 async fn take_next(
     consumer: &mut Consumer,
     acker: &Acker,

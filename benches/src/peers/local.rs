@@ -12,7 +12,7 @@ use super::{Client, EchoArgs, Reply, Request, echoed};
 
 type Letter = (Vec<u8>, oneshot::Sender<Vec<u8>>);
 
-/// Nothing but tokio's channels: the limit of what can be had in a process. One task serves, request after request.
+/// Only tokio's channels: the upper limit within a process. One task serves requests sequentially.
 #[derive(Clone)]
 pub(crate) struct Channels(mpsc::Sender<Letter>);
 

@@ -23,15 +23,15 @@ use crate::{
     worker::{Side, Spread, follow_orders, until_input_ends},
 };
 
-/// The client's end.
+/// The client side of a peer.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
-    /// Has `text` echoed, and checks that it came back.
+    /// Calls the echo method with `text`, and checks the result.
     fn call(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         let _ = text;
         async { bail!("this peer has no calls") }
     }
 
-    /// Sends `text` and waits until the broker has confirmed that it keeps it.
+    /// Sends `text` and waits for the broker's confirm.
     fn cast(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         let _ = text;
         async { bail!("this peer has no casts") }

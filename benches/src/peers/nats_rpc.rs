@@ -1,4 +1,4 @@
-//! Request and reply on NATS: its broker keeps nothing and confirms nothing.
+//! Request and reply on NATS, whose broker stores and confirms nothing.
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;

@@ -1,5 +1,5 @@
-//! The server of the scenario of casts, the same for all its peers, so that only their publishing differs: it takes what
-//! comes to the topic, without acknowledging and without looking at it.
+//! The server of the cast scenario, the same for all peers, so that only publishing differs: it consumes the topic without
+//! acknowledging or decoding messages.
 
 use futures_util::StreamExt;
 use lapin::{

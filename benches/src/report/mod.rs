@@ -1,4 +1,4 @@
-//! What was measured, and its three forms: text, JSON, SVG.
+//! The report as text, JSON and SVG.
 
 mod svg;
 mod text;
@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
-    /// Of RabbitMQ.
+    /// RabbitMQ's version.
     pub(crate) schedulers: usize,
     pub(crate) tables: Vec<Table>,
 }
@@ -32,10 +32,10 @@ pub(crate) struct Table {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) peer: &'static str,
-    /// MiB, the most of the whole run.
+    /// MiB, the maximum of the whole run.
     pub(crate) client_memory: f64,
     pub(crate) server_memory: Option<f64>,
-    /// The most while this peer had its turns; the broker is the same for all peers, and keeps what earlier ones made it take.
+    /// MiB, the maximum during this peer's turns. All peers share the broker, and its memory does not shrink after earlier ones.
     pub(crate) broker_memory: Option<f64>,
     pub(crate) samples: Vec<Sample>,
 }
@@ -48,14 +48,14 @@ pub(crate) struct Sample {
     /// Microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// Microseconds of processor time for each call.
+    /// Microseconds of processor time per call.
     pub(crate) client_cpu: f64,
     pub(crate) server_cpu: f64,
     pub(crate) broker_cpu: f64,
 }
 
 impl Sample {
-    /// What both ends use for one call, without the broker.
+    /// Processor time of client and server per call, without the broker.
     pub(crate) fn own_cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu
     }
@@ -66,26 +66,26 @@ impl Row {
         median(self.samples.iter().map(of).collect())
     }
 
-    /// The median of this row's ratios to `other`, round by round, so that what slows a whole round cancels out.
+    /// The median of this row's ratios to `other`, round by round, so that a slow round cancels out.
     pub(crate) fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().zip(&other.samples).map(|(own, other)| of(own) / of(other)).collect())
     }
 }
 
-/// What oxlo is, in shares of a peer: medians of the rounds' ratios.
+/// oxlo relative to a peer: medians of the rounds' ratios.
 #[derive(Debug, Serialize)]
 struct Ratios {
     rate: f64,
     p50: f64,
     p99: f64,
-    /// Processor time of client and server for each call.
+    /// Processor time of client and server per call.
     own_cpu: f64,
-    /// Processor time of the broker for each call; none without one.
+    /// Processor time of the broker per call; `None` without a broker.
     broker_cpu: Option<f64>,
 }
 
 impl Table {
-    /// None for oxlo itself.
+    /// `None` for oxlo itself.
     fn ratios(&self, peer: &Row) -> Option<Ratios> {
         let own = self.rows.first().filter(|own| own.peer != peer.peer)?;
         let broker_cpu = own.ratio(peer, |sample| sample.broker_cpu);
