@@ -70,7 +70,7 @@ async fn row_17_oversized_message() {
     let large = "x".repeat(17 << 20);
     let error = client.call::<String>(&Context::new(), "echo", json!({"id": large})).await.unwrap_err();
     assert!(matches!(&error, CallError::TooLarge { .. }) && !error.may_have_run(), "{error}");
-    // A reply queue without a reader.
+    // An oversized message that arrives is rejected unread.
     inject(&vhost, TOPIC, JSON, "binary:copy(<<\"x\">>, 17 * 1024 * 1024)").await;
     unharmed(&vhost, &stage).await;
     stage.close().await;

@@ -157,7 +157,7 @@ async fn replies_and_heartbeats_are_what_python_sends() {
     }
 }
 
-/// oxlo sends nothing for a target that Python refuses before any message.
+/// A target, a version or arguments that Python refuses are refused here too, before any message is sent.
 #[tokio::test]
 async fn what_is_refused_leaves_no_message() {
     let vhost = TestVhost::new().await;
