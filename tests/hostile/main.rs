@@ -2,6 +2,8 @@
 //! server whose process must stay small and keep serving others.
 //!
 //! An attack ends after a number of bytes or connections, not after a time, so that a loaded machine only takes longer.
+//!
+//! Each test runs in its own process (`own_process!`), whose memory it measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
 
 mod amqp091;
