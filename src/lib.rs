@@ -68,7 +68,9 @@ pub mod testing;
 
 /// The client's crate, for what only layers name: `CallService`, `BoxError`.
 pub use oxlo_client as client;
-pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{
+    CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
+};
 pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 /// The server's crate, for what only layers name: `CallService`, `BoxError`.
@@ -86,10 +88,10 @@ pub use oxlo_transport::{
     TransportUrl, Version, serialized, settings::RemoteError,
 };
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_client::__private::{client, remote, serde};
     pub use oxlo_server::__private::{served, server};
 }
 

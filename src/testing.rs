@@ -40,7 +40,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use oxlo::{CallError, memory::{Fault, Traffic}};
+//! use oxlo::{TransportError, memory::{Fault, Traffic}};
 //! # use oxlo::{Context, Endpoint, Failure, testing::{TestService, freeze_time}};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,7 +49,7 @@
 //! freeze_time();
 //! service.faults().inject(Traffic::Replies, 1, Fault::Drop);
 //! let lost = service.fire::<i64>(&Context::new(), "add", ()).await.unwrap_err();
-//! assert!(matches!(lost, CallError::TimedOut { .. }) && lost.may_have_run());
+//! assert!(matches!(lost.transport_error(), Some(TransportError::TimedOut { .. })) && lost.may_have_run());
 //! # Ok(()) }
 //! ```
 //!

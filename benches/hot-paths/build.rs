@@ -1,4 +1,4 @@
-//! Passes the compiler's version to the program: counts differ between versions.
+//! Passes the compiler version to the program: counts differ between versions.
 
 use std::process::Command;
 

@@ -16,33 +16,33 @@ use crate::process::{cpu_seconds, family, forget_peak_memory, peak_memory};
 /// How long a broker may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The medium between a client and a server.
+/// The broker between a client and a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The installed RabbitMQ, by AMQP 0-9-1.
+    /// The installed RabbitMQ, over AMQP 0-9-1.
     RabbitMq,
-    /// RabbitMQ 4, by its native AMQP 1.0.
+    /// RabbitMQ 4, over its native AMQP 1.0.
     RabbitMq4,
     /// Debian's nats-server.
-    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are behind a feature"))]
     Nats,
     /// A direct connection.
-    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are behind a feature"))]
     EndToEnd,
-    /// Both are in the same process.
+    /// None: both ends are in one process.
     Nowhere,
 }
 
-/// The address where a client and its server meet.
+/// The address of a broker, for a pair of ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Meeting {
     pub(crate) url: String,
-    /// The broker's processes; empty without a broker.
+    /// The processes of the broker; empty without a broker.
     pub(crate) pids: Vec<u32>,
 }
 
 impl Meeting {
-    /// The processor time that the broker has used so far, in seconds.
+    /// The processor time used by the broker so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
     }
@@ -52,7 +52,7 @@ impl Meeting {
         self.pids.iter().try_for_each(|pid| forget_peak_memory(*pid))
     }
 
-    /// The broker's peak resident memory since the last reset, in MiB.
+    /// The peak resident memory of the broker since the reset, in MiB.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
         self.pids.iter().map(|pid| peak_memory(*pid)).sum()
     }
@@ -60,7 +60,7 @@ impl Meeting {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct BrokerOptions {
-    /// RabbitMQ's number of Erlang schedulers. Default: one per processor, as RabbitMQ has it.
+    /// The number of Erlang schedulers of RabbitMQ. Default: one per processor.
     #[arg(long)]
     schedulers: Option<usize>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// No broker is started yet.
+    /// Creates an empty set.
     pub(crate) fn new(options: BrokerOptions) -> anyhow::Result<Self> {
         let schedulers = match options.schedulers {
             Some(schedulers) => schedulers,
@@ -85,12 +85,12 @@ impl Brokers {
         Ok(Self { schedulers, rabbit: None, rabbit4: None, nats: None, ports: Vec::new() })
     }
 
-    /// RabbitMQ's number of Erlang schedulers.
+    /// The number of Erlang schedulers of RabbitMQ.
     pub(crate) fn schedulers(&self) -> usize {
         self.schedulers
     }
 
-    /// The address for a pair; starts the broker if it is not running.
+    /// Returns the address of a broker, and starts it if it is not running.
     pub(crate) async fn meeting(&mut self, place: Place) -> anyhow::Result<Meeting> {
         let (url, pid) = match place {
             Place::RabbitMq => {
@@ -114,7 +114,7 @@ impl Brokers {
                     Some(broker) => broker,
                     none => none.insert(Nats::start().await?),
                 };
-                (format!("nats://127.0.0.1:{}", broker.port.port()), broker.child.id().context("nats-server ended")?)
+                (format!("nats://127.0.0.1:{}", broker.port.port()), broker.child.id().context("nats-server exited")?)
             }
             Place::EndToEnd => {
                 let port = PortLease::take();
@@ -124,7 +124,7 @@ impl Brokers {
             }
             Place::Nowhere => return Ok(Meeting { url: "memory://bench".to_owned(), pids: Vec::new() }),
         };
-        // Helpers that run only during the broker's start have ended by now; later measurements would miss them.
+        // Short-lived helpers of the start have exited by now; otherwise a later lookup would not find them.
         let pids = family(pid).into_iter().filter(|pid| peak_memory(*pid).is_ok()).collect();
         Ok(Meeting { url, pids })
     }
@@ -141,9 +141,9 @@ impl Nats {
         let program = ["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"]
             .into_iter()
             .find(|path| Path::new(path).exists())
-            .context("nats-server is missing: apt-get install nats-server, or leave it out: --without nats")?;
+            .context("nats-server is missing: install it with apt-get install nats-server, or exclude it with --without nats")?;
         let port = PortLease::take();
-        // setpriv, so that it also ends when this program is killed.
+        // setpriv ends the broker even if this program is killed.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program, "--addr", "127.0.0.1", "--port"])
             .arg(port.port().to_string())

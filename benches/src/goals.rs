@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::report::{Report, Sample};
 
-/// The compared quantity.
+/// The quantity that a goal compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Measure {
@@ -58,7 +58,7 @@ const GOALS: &[Goal] = &[
     goal("memory", "tarpc", Measure::Rate, 1.0),
 ];
 
-/// oxlo's result for a goal.
+/// The result for a goal.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
     scenario: &'static str,

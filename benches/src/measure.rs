@@ -13,10 +13,10 @@ use crate::{
     worker::{Order, Outcome},
 };
 
-/// Latencies are kept with this many significant digits.
+/// The number of significant digits of recorded latencies.
 const DIGITS: u8 = 3;
 
-/// The initial capacity in calls, over all tasks.
+/// The initial capacity for latencies, across all tasks.
 const ROOM: usize = 1 << 18;
 
 pub(crate) async fn drive<C: Client>(client: &C, order: Order) -> anyhow::Result<Outcome> {

@@ -1,30 +1,30 @@
-//! The scenarios, and the peers that run each.
+//! The scenarios, and the peers of each.
 
 use crate::{
     brokers::Place,
     process::Program::{self, Python, Rust},
 };
 
-/// A measured workload with its peers.
+/// A scenario with its peers.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// The number of tasks, each of which calls sequentially.
+    /// The number of tasks that make sequential calls.
     pub(crate) tasks: usize,
     pub(crate) cast: bool,
-    /// The first is oxlo; it is compared with the others.
+    /// The first entry is oxlo; the others are its peers.
     pub(crate) entries: &'static [Entry],
 }
 
-/// A client and a server program.
+/// A pair of ends.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// The medium between client and server.
+    /// The broker between the ends.
     pub(crate) at: Place,
     pub(crate) client: Program,
-    /// `None`: the client runs the server in its own process.
+    /// `None`: the server is in the client's process.
     pub(crate) server: Option<Program>,
 }
 
@@ -32,12 +32,12 @@ const fn peer(name: &'static str, client: Program, server: Program) -> Entry {
     Entry { name, at: Place::RabbitMq, client, server: Some(server) }
 }
 
-/// The same program as client and server.
+/// The same program at both ends.
 const fn pair(name: &'static str, at: Place, program: Program) -> Entry {
     Entry { name, at, client: program, server: Some(program) }
 }
 
-/// Client and server in the client's process.
+/// Both ends in the client's process.
 const fn local(name: &'static str, client: Program) -> Entry {
     Entry { name, at: Place::Nowhere, client, server: None }
 }

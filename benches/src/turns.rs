@@ -1,4 +1,4 @@
-//! The order of measurements, and the progress bar.
+//! The order of turns, and the progress display.
 
 use std::{fmt::Display, time::Duration};
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::pair::Pair;
 
-/// Shows the current turn and an estimate of the remaining time.
+/// Displays the current turn and the estimated remaining time.
 pub(crate) fn progress(turns: usize) -> anyhow::Result<ProgressBar> {
     let progress = ProgressBar::new(turns as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);

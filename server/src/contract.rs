@@ -1,8 +1,8 @@
 //! What the code that `#[contract]` and `#[endpoint]` write calls. No part of the API.
 
-use std::{any::Any, future::Future};
+use std::{any::Any, future::Future, marker::PhantomData};
 
-use oxlo_transport::{Failure, Payload};
+use oxlo_transport::{Failure, Payload, settings::RemoteError};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::{
@@ -87,11 +87,44 @@ pub fn answer<T: Serialize + ?Sized>(call: &Call, value: &T) -> Result<Payload, 
     outcome::answer::<_, Failure>(&call.request.method, call.non_finite, Ok(value))
 }
 
-/// The answer of a method that failed.
-///
-/// # Errors
-///
-/// Always: what the caller gets.
-pub fn fail<E: Into<HandlerError>>(error: E) -> Answer {
-    Err(error.into())
+/// Turns the error of a method into its answer. A [`RemoteError`] finds the inherent method: the contract declares it, so
+/// it is expected. Any other error finds that of [`FailUndeclared`].
+#[derive(Debug)]
+pub struct Fail<E>(PhantomData<fn() -> E>);
+
+impl<E> Fail<E> {
+    /// For errors of type `E`.
+    #[allow(clippy::new_without_default)]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E: RemoteError> Fail<E> {
+    /// The answer of a method that failed with an error that its contract declares.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    #[allow(clippy::unused_self)]
+    pub fn fail(&self, error: E) -> Answer {
+        Err(HandlerError::expected(error))
+    }
+}
+
+/// See [`Fail`].
+pub trait FailUndeclared<E> {
+    /// The answer of a method that failed with another error.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    fn fail(&self, error: E) -> Answer;
+}
+
+impl<E: Into<HandlerError>> FailUndeclared<E> for Fail<E> {
+    fn fail(&self, error: E) -> Answer {
+        Err(error.into())
+    }
 }

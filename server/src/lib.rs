@@ -48,8 +48,6 @@
 //! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
 //! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
-#[doc(hidden)]
-pub mod able;
 pub mod call;
 #[doc(hidden)]
 pub mod contract;
@@ -68,7 +66,8 @@ pub mod states;
 
 mod aside;
 mod control;
-mod debug_handler;
+#[doc(hidden)]
+pub mod debug_handler;
 mod dispatch;
 mod flatten;
 mod heartbeat;
@@ -109,13 +108,13 @@ pub use oxlo_macros::{
 };
 pub use oxlo_transport::{Context, Failure, Payload, Target, Version, settings::RemoteError};
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::{able as served, contract as server};
+    pub use crate::{contract as server, debug_handler as served};
 }
 
 /// Compiles the example in the README.

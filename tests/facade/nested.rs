@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo::{
     CallError, Context, Deadline, Endpoint, Failure, RPCClient, RPCServer, RunningServer, State, Target, Transport,
+    TransportError,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -149,10 +150,13 @@ async fn a_nested_call_ends_with_the_call_that_it_is_made_for() {
     let _front = front.start().await.unwrap();
     let client = RPCClient::new(transport, Target::topic("front")).timeout(5 * SECOND);
     let ended = client.call::<()>(&Context::new(), "ask", ()).await.unwrap_err();
-    assert!(matches!(ended, CallError::TimedOut { .. }), "{ended}");
+    assert!(matches!(ended, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{ended}");
     let (took, first, second, cast) = told.recv().await.unwrap();
     assert_eq!(took.as_secs(), 5);
-    assert!(matches!(first, CallError::TimedOut { .. }) && first.may_have_run(), "{first}");
+    assert!(
+        matches!(first, CallError::Transport { error: TransportError::TimedOut { .. }, .. }) && first.may_have_run(),
+        "{first}"
+    );
     for refused in [second, cast] {
         assert!(matches!(refused, CallError::DeadlinePassed { .. }) && !refused.may_have_run(), "{refused}");
         assert!(!refused.is_retryable());

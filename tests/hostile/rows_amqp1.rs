@@ -38,7 +38,7 @@ async fn storm(
 async fn row_67_outcomes_of_four_thousand_million_deliveries() {
     own_process!(row_67_outcomes_of_four_thousand_million_deliveries);
     for settled in [true, false] {
-        let words = "the broker told the outcome of 4294967296 deliveries, of which at most";
+        let words = "the broker sent the outcome of 4294967296 deliveries, but at most";
         storm("dispositions", MUCH, Some(words), move |channel, _| disposition(channel, 0, u32::MAX, settled)).await;
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use oxlo::{
     Args, CallError, Context, Endpoint, Failure, ProcessConfig, RPCClient, RPCServer, RunningServer, Target,
-    transport::oslo_metrics::OsloMetricsOptions,
+    TransportError, transport::oslo_metrics::OsloMetricsOptions,
 };
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde::Deserialize;
@@ -101,7 +101,7 @@ async fn the_collector_counts_and_times_calls_and_casts_of_both_sides() {
     client.prepare().fanout(true).cast(&Context::new(), "pause", ()).await.unwrap();
     let short = client.prepare().timeout(Duration::from_millis(300));
     let late = short.call::<()>(&Context::new(), "pause", ()).await.unwrap_err();
-    assert!(matches!(late, CallError::TimedOut { .. }), "{late}");
+    assert!(matches!(late, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{late}");
     let flushed = metrics.clone();
     assert!(tokio::task::spawn_blocking(move || flushed.flush(SOON)).await.unwrap());
 

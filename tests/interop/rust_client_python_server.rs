@@ -31,7 +31,7 @@ async fn arguments_that_python_refuses_ran_nothing() {
         peer.echo(&ctxt).await.unwrap_err(),
         peer.nothing(&ctxt).await.unwrap_err(),
     ] {
-        assert!(error.call().is_some_and(oxlo::CallError::is_refused) && !error.may_have_run(), "{error}");
+        assert!(error.call().is_some_and(oxlo::CallError::is_refused_by_server) && !error.may_have_run(), "{error}");
     }
     let own = peer.fail(&ctxt, "type".into()).await.unwrap_err();
     assert!(own.failed().is_some_and(|failure| failure.class == "TypeError") && own.may_have_run(), "{own}");

@@ -169,7 +169,7 @@ async fn what_is_refused_leaves_no_message() {
     assert!(fanout.to_string().contains("fanout"), "{fanout}");
     let nowhere = RPCClient::new(crate::fixture::connect(&vhost.url()).await, Target::new());
     let nowhere = nowhere.call::<()>(&ctxt, "m", ()).await.unwrap_err();
-    assert!(nowhere.to_string().contains("names no topic"), "{nowhere}");
+    assert!(nowhere.to_string().contains("has no topic"), "{nowhere}");
     let version = client.prepare().version("1").call::<()>(&ctxt, "m", ()).await.unwrap_err();
     assert!(version.to_string().contains("\"1\""), "{version}");
     let args = client.call::<()>(&ctxt, "m", json!([1])).await.unwrap_err();

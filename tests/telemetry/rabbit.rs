@@ -104,7 +104,9 @@ async fn connecting_publishing_and_blocked_time() {
     let begun = Instant::now();
     // The broker tells a connection that it is blocked when that publishes: what it was is read when the alarm is over.
     let cast = async || client.cast(&Context::new(), "ping", ()).await;
-    let blocked = |ended: &Result<(), CallError>| matches!(ended, Err(CallError::Blocked { .. }));
+    let blocked = |ended: &Result<(), CallError>| {
+        matches!(ended, Err(CallError::Transport { error: TransportError::Blocked { .. }, .. }))
+    };
     let _ = eventually(SOON, "the broker blocks us", cast, blocked).await;
     assert_eq!(recorded(&snapshotter)["oxlo_connections_blocked{role=publish}"], [1.0]);
     broker.set_memory_alarm(false).await;

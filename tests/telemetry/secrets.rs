@@ -109,7 +109,7 @@ async fn no_password_is_printed() {
             Duration::from_secs(20),
             "calls go on",
             async || client.call::<()>(&Context::new(), "fail", ()).await.unwrap_err(),
-            |error| error.remote().is_some(),
+            |error| error.remote_failure().is_some(),
         )
         .await;
         server.stop();

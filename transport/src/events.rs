@@ -1,11 +1,11 @@
-//! What events are called on a broker: the names that the sending and the receiving side must agree on.
+//! Names of exchanges, topics and pools for events, which senders and receivers must agree on.
 //!
-//! An event is a notification of priority `info` in an exchange of its source, under a topic of its type. Who receives
-//! it is a matter of pools: those who share a pool share the events, and each pool gets all of them.
+//! An event is a notification of priority `info` in the exchange of its source, under the topic of its type. Pools decide
+//! who receives it: every pool receives each event, and its members share them.
 
 use crate::{error::TransportError, target::Target};
 
-/// How many of the listeners to an event get it.
+/// Which listeners of an event receive it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reach {
@@ -14,12 +14,12 @@ pub enum Reach {
     ServicePool,
     /// Every instance of every service: nameko's `BROADCAST`.
     Broadcast,
-    /// Exactly one instance of all services together: nameko's `SINGLETON`.
+    /// Exactly one instance among all services: nameko's `SINGLETON`.
     Singleton,
 }
 
 impl Reach {
-    /// The name in lower case, as queues and metrics say it.
+    /// The name in lower case, as used in queue names and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,18 +30,19 @@ impl Reach {
     }
 }
 
-/// Where the events of one type of one source go.
+/// The target of the events of one type from one source.
 ///
 /// # Errors
 ///
-/// [`TransportError::InvalidTarget`] if a name is empty, or has a `*` or `#`: brokers take these as wildcards.
+/// [`TransportError::InvalidTarget`] if a name is empty, or one of its dotted words is `*` or `#`, which brokers treat as
+/// wildcards.
 pub fn target(source: &str, event_type: &str) -> Result<Target, TransportError> {
     check("the event's source", source)?;
     check("the event's type", event_type)?;
     Ok(Target::topic(event_type).exchange(format!("events.{source}")))
 }
 
-/// The pool of those who share the events: of one service under one handler's name, of one instance, or of all.
+/// The name of the pool that `members` identify: of one service and handler, of one instance, or of all services.
 ///
 /// # Errors
 ///
@@ -62,7 +63,7 @@ fn check(what: &str, name: &str) -> Result<(), TransportError> {
     let reason = if name.is_empty() {
         format!("{what} is empty")
     } else if name.split('.').any(|word| word == "*" || word == "#") {
-        format!("{what} `{name}` has a word that is a wildcard for brokers")
+        format!("{what} `{name}` contains a wildcard word (`*` or `#`)")
     } else {
         return Ok(());
     };
@@ -92,7 +93,7 @@ mod tests {
         let refused = target("shop", "order.*").unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the target cannot be used: the event's type `order.*` has a word that is a wildcard for brokers"
+            "the target cannot be used: the event's type `order.*` contains a wildcard word (`*` or `#`)"
         );
         assert!(target("", "paid").unwrap_err().to_string().contains("source is empty"));
         assert!(pool("shop", "paid", Reach::ServicePool, &["#"]).is_err());

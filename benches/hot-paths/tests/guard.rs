@@ -1,9 +1,9 @@
-//! The guard, run as in CI, with the counts of this build as baseline.
+//! Runs the check with the counts of this build as the baseline.
 #![allow(clippy::unwrap_used)]
 
 use std::{path::Path, process::Command};
 
-/// Whether it passed, and its output.
+/// Runs the program; returns whether it succeeded, and its output.
 fn guard(command: &str, baseline: &Path, further: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_oxlo-hot-paths"))
         .args([command, "--only", "encode_reply", "--baseline"])

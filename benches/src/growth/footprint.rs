@@ -1,5 +1,5 @@
-//! Memory footprints: of a pending call, an idle transport, a listener. Each is measured in its own process as the difference of
-//! resident memory before and after creating many of them.
+//! Memory held by a pending call, an idle transport, a listener. Each is measured in a separate process, as the difference in
+//! resident memory, which is coarse for one object and accurate for many.
 
 use std::{
     sync::{
@@ -30,39 +30,39 @@ use crate::{
     worker::{Side, Spread},
 };
 
-/// The timeout of calls that must stay pending during the measurement.
+/// The timeout of calls that are pending while they are counted.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// The payload of each call; it should be freed once it is sent.
+/// The payload of each call; it should not be held after it is sent.
 const TEXT: usize = 270;
 
-/// How many calls are sent concurrently.
+/// The number of calls that are sent concurrently.
 const STARTERS: usize = 256;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
-/// The measured object, as a word on the command line.
+/// The kind of object, as a word on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Started calls, held by their handles.
+    /// Pending calls, held by their handles.
     Started,
-    /// Calls, each awaited by a task.
+    /// Pending calls, each awaited by a task.
     Awaited,
-    /// Tasks that wait and do nothing else.
+    /// Tasks that only wait.
     Tasks,
-    /// Idle transports with everything that a call needs.
+    /// Transports with everything that a call needs, without a call in flight.
     Transports,
-    /// Two lapin connections with a channel each, one of which consumes.
+    /// Two connections of lapin with a channel each, one of which consumes.
     LapinConnections,
-    /// Listeners, each on its own topic.
+    /// Listeners on a topic each.
     Listeners,
-    /// A lapin channel with the three queues and consumers of a listener.
+    /// A channel of lapin with the three queues and consumers of a listener.
     LapinConsumers,
 }
 
-/// The measured objects, and how many are created.
+/// A kind of object, and how many are counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) title: &'static str,
@@ -90,7 +90,7 @@ pub(crate) const FOOTPRINTS: &[Held] = &[
     held("lapin: a channel with three consumers", Place::RabbitMq, Kind::LapinConsumers, 200, 4),
 ];
 
-/// A measured footprint.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
     pub(crate) title: &'static str,
@@ -100,12 +100,12 @@ pub(crate) struct Found {
     pub(crate) each: f64,
     /// Resident bytes of the whole process with all objects.
     pub(crate) process: f64,
-    /// The limit in bytes per object.
+    /// The goal for bytes per object.
     pub(crate) limit: Option<f64>,
 }
 
 impl Found {
-    /// Sets the limits: that of a listener is relative to lapin's own.
+    /// Sets the limits; the limit of a listener is relative to lapin's.
     pub(crate) fn all(mut found: Vec<Self>) -> Vec<Self> {
         let lapin = found.iter().find(|found| found.kind == Kind::LapinConsumers).map(|found| found.each);
         for found in &mut found {
@@ -124,7 +124,7 @@ impl Found {
     }
 }
 
-/// The answer of a measuring process.
+/// The answer of a process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Answer {
     each: f64,
@@ -132,7 +132,7 @@ struct Answer {
 }
 
 impl Held {
-    /// Runs a process that creates the objects, and asks for their footprint.
+    /// Runs a process that holds the objects, and reads its answer.
     pub(crate) async fn measure(&self, quick: bool, brokers: &mut Brokers) -> anyhow::Result<Found> {
         let Self { title, at, kind, .. } = *self;
         let count = if quick { self.quick } else { self.count };
@@ -171,7 +171,7 @@ pub(crate) struct Options {
     count: usize,
 }
 
-/// The main function of a measuring process.
+/// The holding process.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let Options { kind, url, topic, count } = options;
     let answer = match kind {
@@ -190,11 +190,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         }
     };
     println!("{}", serde_json::to_string(&answer)?);
-    // No orderly shutdown: the broker would be busy with it during the next measurement.
+    // Exit without an orderly shutdown, which would occupy the broker while the next process is measured.
     std::process::exit(0)
 }
 
-/// Creates `count` objects, and returns the footprint of each.
+/// Creates and holds `count` objects, and returns the size of each.
 async fn grown<T>(count: usize, make: impl AsyncFn(usize) -> anyhow::Result<T>) -> anyhow::Result<Answer> {
     let before = settled().await?;
     let mut held = Vec::with_capacity(count);
@@ -209,7 +209,7 @@ async fn answer(before: f64, count: usize) -> anyhow::Result<Answer> {
     Ok(Answer { each: (process - before) / count.max(1) as f64, process })
 }
 
-/// Bytes resident, once that has not changed for a while.
+/// The resident bytes, once they are stable.
 async fn settled() -> anyhow::Result<f64> {
     let mut last = resident_memory(std::process::id())?;
     let mut same = 0;
@@ -233,7 +233,7 @@ async fn tasks(count: usize) -> anyhow::Result<Answer> {
     answer(before, count).await
 }
 
-/// A client, and on `memory://` a listener that takes its calls and never answers.
+/// A client, and with `memory://` a server that takes its calls and never answers.
 async fn client(url: &str, topic: &str) -> anyhow::Result<RPCClient> {
     let transport = oxlo::connect(url).await?;
     if url.starts_with("memory:") {
@@ -286,25 +286,25 @@ async fn awaited(url: &str, topic: &str, count: usize) -> anyhow::Result<Answer>
             waiting.fetch_add(1, Ordering::Relaxed);
             anyhow::Ok(pending.await?)
         });
-        // With limited concurrency, as a program with many calls would.
+        // A limited number of calls at a time, as in a real program.
         while place + 1 >= begun.load(Ordering::Relaxed) + STARTERS {
-            ensure!(tasks.try_join_next().is_none(), "a call ended that nobody was to answer");
+            ensure!(tasks.try_join_next().is_none(), "a call ended unexpectedly");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
     while waiting.load(Ordering::Relaxed) < count {
-        ensure!(tasks.try_join_next().is_none(), "a call ended that nobody was to answer");
+        ensure!(tasks.try_join_next().is_none(), "a call ended unexpectedly");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     answer(before, count).await
 }
 
-/// A transport with all its connections and queues, which a call without a server creates.
+/// A transport whose connections and queues exist, after a call to a missing topic.
 async fn transport(url: &str, topic: &str) -> anyhow::Result<Arc<dyn Transport>> {
     let transport = oxlo::connect(url).await?;
     let client = RPCClient::new(transport.clone(), Target::topic(format!("{topic}-nobody")));
     let outcome: Result<String, _> = client.call(&Context::new(), "none", serde_json::json!({})).await;
-    ensure!(outcome.is_err(), "somebody answered");
+    ensure!(outcome.is_err(), "unexpected reply");
     Ok(transport)
 }
 
@@ -315,7 +315,7 @@ pub(crate) async fn listener(
     Ok(transport.listen(&Target::topic(topic).server("bench"), &ListenOptions::default()).await?)
 }
 
-/// Receives every request and answers none.
+/// Takes every request and answers none.
 pub(crate) async fn swallow(mut listener: Box<dyn Listener<Request>>) {
     while let Ok(delivery) = listener.recv().await {
         delivery.settle.ack();

@@ -1,4 +1,4 @@
-//! The growing quantities, and the check that the cost stays flat.
+//! Series with a growing load, and whether the cost stays flat.
 
 use serde::Serialize;
 
@@ -8,16 +8,16 @@ use crate::{
     report::Sample,
 };
 
-/// The length of a call's string in the series where it is constant.
+/// The length of the text in a call, in series where it is fixed.
 const TEXT: usize = 270;
 
-/// The allowed growth of a call's cost.
+/// The allowed growth of the cost of a call.
 pub(crate) const TOLERANCE: f64 = 1.2;
 
-/// Below this size the cost of the bytes cannot be distinguished from that of the call.
+/// Below this size, the cost of a body cannot be distinguished from the cost of a call.
 const BYTES_COUNT_FROM: usize = 10_000;
 
-/// The growing quantity.
+/// The quantity that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Axis {
@@ -27,23 +27,23 @@ pub(crate) enum Axis {
     Bytes,
 }
 
-/// The parameters of one point's processes.
+/// The configuration of one point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) tasks: usize,
     pub(crate) topics: usize,
     pub(crate) servers: usize,
     pub(crate) text: usize,
-    /// A factor on the turn's duration: each task must make several calls.
+    /// The factor for the length of a turn, so that each task makes several calls.
     pub(crate) longer: f64,
 }
 
-/// One growing quantity on one driver.
+/// A series over one driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Series {
     pub(crate) axis: Axis,
     pub(crate) at: Place,
-    /// Client and server; on `memory://` in one process.
+    /// The peer for both ends; with `memory://` in one process.
     pub(crate) program: Program,
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
@@ -62,7 +62,7 @@ const fn series(axis: Axis, at: Place, name: &'static str, title: &'static str) 
     Series { axis, at, program, name, title, points, quick }
 }
 
-/// The same by hand on lapin, to separate the broker's cost from oxlo's.
+/// The same series with hand-written lapin, to separate the broker's share from oxlo's.
 const fn beside(axis: Axis, name: &'static str, title: &'static str) -> Series {
     Series { program: Rust("lapin-confirmed"), ..series(axis, Place::RabbitMq, name, title) }
 }
@@ -91,13 +91,13 @@ impl Series {
             Axis::InFlight => Setting { tasks: x, longer: (x as f64 / 2_000.0).max(1.0), ..usual },
             Axis::Topics => Setting { topics: x, ..usual },
             Axis::Servers => Setting { servers: x, ..usual },
-            // Few in flight, so that the bytes are measured and not memory pressure.
+            // Few calls in flight, so that the measurement is not limited by memory.
             Axis::Bytes => Setting { tasks: 8, text: x, ..usual },
         }
     }
 }
 
-/// The medians of one point of a series.
+/// The measurements at one point of a series, as medians.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Point {
     pub(crate) x: usize,
@@ -109,14 +109,14 @@ pub(crate) struct Point {
     /// Milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// MiB, of client and servers.
+    /// Memory of client and servers, in MiB.
     pub(crate) peak_memory: f64,
-    /// Nanoseconds of processor time per byte beyond the smallest body; only where the size grows.
+    /// Nanoseconds of processor time per byte beyond the smallest body; only if bytes grow.
     pub(crate) per_byte: Option<f64>,
 }
 
 impl Point {
-    /// Microseconds of processor time of client and server per call.
+    /// Microseconds of processor time of both ends per call.
     pub(crate) fn own_cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu
     }
@@ -144,9 +144,9 @@ pub(crate) struct Curve {
     pub(crate) title: &'static str,
     pub(crate) axis: Axis,
     pub(crate) points: Vec<Point>,
-    /// The largest ratio of a point's cost to the lowest cost of the points before it.
+    /// The highest ratio of a cost to the lowest cost at a smaller load.
     pub(crate) growth: f64,
-    /// The largest ratio of an earlier cost to the lowest cost: the gain from sharing among more calls.
+    /// The highest ratio of an earlier cost to the lowest: the part that more calls share.
     pub(crate) fall: f64,
     pub(crate) flat: bool,
 }
@@ -171,7 +171,7 @@ impl Curve {
     }
 }
 
-/// The largest ratio of a cost to the lowest one before it; at least 1.
+/// The highest ratio of a cost to the lowest one before it; at least 1.
 fn growth(costs: impl Iterator<Item = f64>) -> f64 {
     let mut least = f64::INFINITY;
     costs.fold(1.0, |growth: f64, cost| {

@@ -1,4 +1,4 @@
-//! oxlo on any of its drivers, with default options.
+//! oxlo over any of its drivers, with all defaults.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use crate::worker::Spread;
 
 #[derive(Clone)]
 pub(crate) struct Oxlo {
-    /// One client per topic.
+    /// One per topic.
     clients: Arc<[RPCClient]>,
     next: Arc<AtomicUsize>,
     context: Context,
@@ -33,7 +33,7 @@ fn topics(topic: &str, spread: Spread) -> impl Iterator<Item = String> {
 }
 
 impl Oxlo {
-    /// The client of the next topic, round-robin.
+    /// The client of the next topic in turn.
     fn client(&self) -> &RPCClient {
         match &*self.clients {
             [only] => only,

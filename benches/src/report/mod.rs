@@ -1,4 +1,4 @@
-//! The report as text, JSON and SVG.
+//! The report of a run, as text, JSON or SVG.
 
 mod svg;
 mod text;
@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
-    /// RabbitMQ's version.
+    /// Version of RabbitMQ.
     pub(crate) schedulers: usize,
     pub(crate) tables: Vec<Table>,
 }
@@ -32,18 +32,18 @@ pub(crate) struct Table {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) peer: &'static str,
-    /// MiB, the maximum of the whole run.
+    /// Peak of the whole run, in MiB.
     pub(crate) client_memory: f64,
     pub(crate) server_memory: Option<f64>,
-    /// MiB, the maximum during this peer's turns. All peers share the broker, and its memory does not shrink after earlier ones.
+    /// Peak during this peer's turns. All peers share the broker, which keeps memory from earlier turns.
     pub(crate) broker_memory: Option<f64>,
     pub(crate) samples: Vec<Sample>,
 }
 
-/// A peer's turn in one round.
+/// The turn of a peer in one round.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
-    /// Calls or casts a second.
+    /// Calls or casts per second.
     pub(crate) rate: f64,
     /// Microseconds.
     pub(crate) p50: f64,
@@ -55,7 +55,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Processor time of client and server per call, without the broker.
+    /// Processor time of both ends per call, without the broker.
     pub(crate) fn own_cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu
     }
@@ -66,13 +66,13 @@ impl Row {
         median(self.samples.iter().map(of).collect())
     }
 
-    /// The median of this row's ratios to `other`, round by round, so that a slow round cancels out.
+    /// The median of this row's ratios to `other`, round by round, so that anything that slows a whole round cancels out.
     pub(crate) fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().zip(&other.samples).map(|(own, other)| of(own) / of(other)).collect())
     }
 }
 
-/// oxlo relative to a peer: medians of the rounds' ratios.
+/// The ratios of oxlo to a peer: medians of the rounds' ratios.
 #[derive(Debug, Serialize)]
 struct Ratios {
     rate: f64,
@@ -111,7 +111,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Prints the report, and writes the files that were asked for.
+/// Prints the report and writes the requested files.
 pub(crate) fn write(
     report: &Report,
     verdicts: &[Verdict],
@@ -132,7 +132,7 @@ pub(crate) fn write(
     publish(&whole, || text::render(report, verdicts), || svg::draw(report), json, svg)
 }
 
-/// Prints the text and writes the files that were asked for. JSON to `-` is printed in place of the text.
+/// Prints the text and writes the requested files. JSON to `-` replaces the text.
 pub(crate) fn publish(
     whole: &impl Serialize,
     text: impl FnOnce() -> String,

@@ -39,7 +39,7 @@ async fn a_driver_that_is_not_there_is_named_with_its_line() {
             "topics = a\ndriver = messagingv3\n",
             "nova.conf:3: option `driver`: there is no such driver; known are messaging,",
         ),
-        ("retry = often\n", "nova.conf:2: option `retry`: cannot be read as i64"),
+        ("retry = often\n", "nova.conf:2: option `retry`: cannot parse the value as i64"),
         #[cfg(feature = "routing")]
         ("driver = routing\n", "nova.conf:2: option `driver`: the driver routing needs routing_config"),
     ] {

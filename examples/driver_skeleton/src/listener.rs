@@ -138,7 +138,7 @@ pub(crate) fn read_request(session: &Arc<Session>, body: &Bytes) -> Result<(Requ
     let Some(caller) = caller else { return Ok((request, None)) };
     // The name comes from a peer: only an id becomes part of a path.
     let session_of_caller: Uuid =
-        caller.reply_queue.parse().map_err(|_| Poison::WrongType { key: "_reply_q", wanted: "id of a session" })?;
+        caller.reply_queue.parse().map_err(|_| Poison::WrongType { key: "_reply_q", expected: "id of a session" })?;
     let queue = session.topology.session(session_of_caller).join("replies");
     let interval = caller.heartbeat_interval;
     let sink = ReplyQueue { session: session.clone(), caller, queue };

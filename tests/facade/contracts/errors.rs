@@ -125,8 +125,8 @@ async fn a_registered_type_comes_back_and_another_module_stays_opaque() {
 
     let transport = oxlo::connect("memory://errors-opaque").await.unwrap();
     match failing(&transport).await {
-        CallError::RemoteError { exc_type, module, .. } => {
-            assert_eq!((&*exc_type, &*module), ("ItemNotFound", "shop.exceptions"));
+        CallError::Remote { failure, .. } => {
+            assert_eq!((failure.class(), failure.module()), ("ItemNotFound", "shop.exceptions"));
         }
         other => panic!("{other:?}"),
     }

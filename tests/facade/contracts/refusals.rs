@@ -9,8 +9,8 @@ use super::calculator::{bus, pair};
 async fn refusal(name: &str, ctxt: &Context, method: &str, args: Value) -> (String, String) {
     let (_abacus, _server, client) = pair(name).await;
     let error = client.rpc().call::<Value>(ctxt, method, args).await.unwrap_err();
-    let remote = error.remote().expect("a failure of the method");
-    (remote.original_class().to_owned(), remote.message().to_owned())
+    let remote = error.remote_failure().expect("a failure of the method");
+    (remote.class().to_owned(), remote.message().to_owned())
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn what_a_server_refuses_is_never_the_methods_own_failure() {
     ];
     for (error, text) in refused {
         let call = error.call().unwrap_or_else(|| panic!("{error} is the method's failure"));
-        assert!(call.is_refused() && !error.may_have_run(), "{error}");
+        assert!(call.is_refused_by_server() && !error.may_have_run(), "{error}");
         assert!(error.to_string().starts_with("call `ad") && error.to_string().contains(text), "{error}");
     }
     let own = other.divide(&ctxt, 1, 0).await.unwrap_err();

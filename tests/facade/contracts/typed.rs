@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::{CallError, Context, MethodError};
+use oxlo::{CallError, Context, MethodError, TransportError};
 use serde_json::json;
 
 use super::calculator::{Abacus, CalcError, CalculatorClient, Rounding, Tenant, bus, pair, serve, until};
@@ -90,7 +90,10 @@ async fn overrides_hold_for_the_prepared_client_alone() {
     let ctxt = Context::new();
     let nobody = client.prepare(|it| it.topic("nobody").timeout(Duration::from_secs(1)));
     let error = nobody.add(&ctxt, 1, 1).await.unwrap_err();
-    assert!(matches!(error.call(), Some(CallError::Undeliverable { .. })), "{error}");
+    assert!(
+        matches!(error.call(), Some(CallError::Transport { error: TransportError::Undeliverable { .. }, .. })),
+        "{error}"
+    );
     assert!(!error.may_have_run() && error.is_retryable());
     assert_eq!(client.add(&ctxt, 1, 1).await.unwrap(), 2);
 }

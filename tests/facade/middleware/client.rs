@@ -11,7 +11,7 @@ use std::{
 
 use oxlo::{
     Args, CallError, CallRequest, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, State, Target,
-    client::BoxError, transport::Reply,
+    TransportError, client::BoxError, transport::Reply,
 };
 use tower::{
     ServiceBuilder,
@@ -97,7 +97,7 @@ async fn the_clients_timeout_covers_its_layers() {
     let rpc = client(&transport).timeout(Duration::from_secs(5)).layer(RetryLayer::new(Idempotent { left: 1000 }));
     let began = tokio::time::Instant::now();
     let error = rpc.idempotent(true).call::<()>(&Context::new(), "endless", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
@@ -162,7 +162,7 @@ async fn a_layer_sees_calls_casts_and_started_calls() {
     let error = rpc.call::<()>(&Context::new(), "nosuch", ()).await.unwrap_err();
     assert!(error.is_no_such_method());
     let error = rpc.prepare().topic("nobody").call::<()>(&Context::new(), "token", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn a_timeout_of_a_layer_and_load_shedding_say_what_they_are() {
     let shedding = client(&transport).timeout(Duration::from_secs(2)).layer(one);
     let (first, second) =
         tokio::join!(shedding.call::<()>(&ctxt, "endless", ()), shedding.call::<()>(&ctxt, "endless", ()),);
-    assert!(matches!(first, Err(CallError::TimedOut { .. })), "{first:?}");
+    assert!(matches!(first, Err(CallError::Transport { error: TransportError::TimedOut { .. }, .. })), "{first:?}");
     let error = second.unwrap_err();
     assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run(), "{error:?}");
 
@@ -197,7 +197,10 @@ async fn a_contract_names_overload_and_timeout_as_errors_of_the_call() {
     let any = AnyClient::over(client(&transport).timeout(Duration::from_secs(2)));
     let ctxt = Context::new();
     let (first, second) = tokio::join!(any.hang(&ctxt), any.hang(&ctxt));
-    assert!(matches!(first, Err(MethodError::Call(CallError::TimedOut { .. }))), "{first:?}");
+    assert!(
+        matches!(first, Err(MethodError::Call(CallError::Transport { error: TransportError::TimedOut { .. }, .. }))),
+        "{first:?}"
+    );
     let error = second.unwrap_err();
     assert!(matches!(error, MethodError::Call(_)), "{error:?}");
     assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run());
@@ -262,6 +265,9 @@ async fn a_route_holds_in_either_order_with_layers() {
             assert_eq!((called.as_str(), started.as_str()), (node, node), "{order}");
         }
         let nowhere = client.cast(&Context::new(), "who", serde_json::json!({"node": "nobody"})).await.unwrap_err();
-        assert!(matches!(nowhere, CallError::Undeliverable { .. }), "{order}: {nowhere:?}");
+        assert!(
+            matches!(nowhere, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }),
+            "{order}: {nowhere:?}"
+        );
     }
 }

@@ -175,6 +175,6 @@ async fn an_extension_that_no_layer_put_in_is_the_servers_mistake() {
         .method("asks", async |it: Option<Extension<Serial>>| Ok::<_, Failure>(it.is_some()));
     let _server = builder(&transport).endpoint(endpoint).start().await.unwrap();
     let error = client(&transport).call::<u32>(&Context::new(), "needs", ()).await.unwrap_err();
-    assert_eq!(error.remote().map(|it| it.message()), Some("needs() is not set up on this server"));
+    assert_eq!(error.remote_failure().map(|it| it.message()), Some("needs() is not set up on this server"));
     assert!(!client(&transport).call::<bool>(&Context::new(), "asks", ()).await.unwrap());
 }

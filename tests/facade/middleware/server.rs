@@ -39,7 +39,7 @@ async fn who_names_no_project_is_refused_and_handlers_know_who_does() {
     let _server = builder(&transport).endpoint(endpoint).layer(FilterLayer::new(with_project)).start().await.unwrap();
     let client = client(&transport);
     let error = client.call::<String>(&Context::new(), "whose", ()).await.unwrap_err();
-    assert_eq!(error.remote().map(|it| it.original_class()), Some("PermissionError"), "{error}");
+    assert_eq!(error.remote_failure().map(|it| it.class()), Some("PermissionError"), "{error}");
     let ctxt = Context::new().with("project_id", "p-1");
     assert_eq!(client.call::<String>(&ctxt, "whose", ()).await.unwrap(), "p-1");
 }
@@ -50,9 +50,9 @@ async fn a_timeout_ends_a_method_and_its_caller_hears_of_it() {
     let _server =
         builder(&transport).endpoint(endless()).layer(TimeoutLayer::new(Duration::from_secs(2))).start().await.unwrap();
     let error = client(&transport).call::<Value>(&Context::new(), "endless", ()).await.unwrap_err();
-    let CallError::RemoteError { exc_type, module, value, .. } = &error else { panic!("{error:?}") };
+    let CallError::Remote { failure, .. } = &error else { panic!("{error:?}") };
     let wanted = ("TimedOut", "oxlo.exceptions", "endless() was given up: request timed out");
-    assert_eq!((&**exc_type, &**module, &**value), wanted);
+    assert_eq!((failure.class(), failure.module(), failure.message()), wanted);
     assert!(error.may_have_run() && error.is_retryable() && !error.is_overloaded());
     // A caller further up must not mistake it for a timeout of its own server.
     assert_eq!(error.to_failure().class, "RemoteError");
@@ -110,9 +110,9 @@ async fn what_is_too_much_is_shed_at_once() {
     let first = client.start::<String>(&Context::new(), "work", ()).await.unwrap();
     entered.acquire().await.unwrap().forget();
     let error = client.call::<String>(&Context::new(), "work", ()).await.unwrap_err();
-    let CallError::RemoteError { exc_type, module, value, .. } = &error else { panic!("{error:?}") };
+    let CallError::Remote { failure, .. } = &error else { panic!("{error:?}") };
     let wanted = ("Overloaded", "oxlo.exceptions", "work() did not run: service overloaded");
-    assert_eq!((&**exc_type, &**module, &**value), wanted);
+    assert_eq!((failure.class(), failure.module(), failure.message()), wanted);
     assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run());
     assert_eq!(error.to_failure().class, "RemoteError");
     let passed_on: Failure = error.into();
@@ -158,7 +158,10 @@ async fn words_about_the_request_pass_layers_unchanged() {
         builder(&transport).endpoint(endpoint).layer(TimeoutLayer::new(Duration::from_secs(60))).start().await.unwrap();
     let client = client(&transport).timeout(Duration::from_millis(200));
     let error = client.call::<()>(&Context::new(), "ignored", ()).await.unwrap_err();
-    assert!(matches!(error, oxlo::CallError::TimedOut { .. }), "{error}");
+    assert!(
+        matches!(error, oxlo::CallError::Transport { error: oxlo::TransportError::TimedOut { .. }, .. }),
+        "{error}"
+    );
     server.stop();
     assert_eq!(server.wait().await.unwrap().ignored, 1);
     assert_eq!(asked.load(Ordering::Relaxed), 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxlo::{
     AckPolicy, CallError, Context, Ctxt, Ending, Endpoint, Failure, HandlerError, RPCClient, Redelivered,
-    RequestContext, Target,
+    RequestContext, Target, TransportError,
     memory::{Fault, Traffic},
     testing::{SERVER, TestService, advance_time, freeze_time},
 };
@@ -79,5 +79,5 @@ async fn a_redelivery_can_be_scripted() {
     assert!(calling.await.unwrap().unwrap(), "the second run answers");
     service.faults().inject(Traffic::Requests, 1, Fault::Reject);
     let refused = service.fire::<bool>(&Context::new(), "work", ()).await.unwrap_err();
-    assert!(matches!(refused, CallError::Rejected { .. }), "{refused}");
+    assert!(matches!(refused, CallError::Transport { error: TransportError::Rejected { .. }, .. }), "{refused}");
 }

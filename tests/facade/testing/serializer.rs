@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use oxlo::{
-    Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Serializer, SerializerError, Target, serialized,
+    Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Serializer, SerializerError, Target,
+    TransportError, serialized,
     transport::{ListenOptions, Payload, Reply},
 };
 use serde_json::{Value, json};
@@ -61,7 +62,7 @@ async fn entities_and_contexts_go_through_it_both_ways() {
     // A request without it fails and does not run.
     let stranger = RPCClient::new(plain.clone(), Target::topic("t"));
     let refused = stranger.call::<Value>(&ctxt, "echo", json!({"value": 1})).await.unwrap_err();
-    let CallError::Remote(failure) = &refused else { panic!("{refused:?}") };
+    let CallError::Remote { failure, .. } = &refused else { panic!("{refused:?}") };
     assert!(failure.to_string().contains("the context is not signed"), "{failure}");
     let report = {
         running.stop();
@@ -78,5 +79,9 @@ async fn entities_and_contexts_go_through_it_both_ways() {
     delivery.settle.ack();
     delivery.replier.unwrap().reply(Reply::Result(Payload::encode(&7).unwrap())).await.unwrap();
     let unread = pending.await.unwrap_err();
-    assert!(matches!(unread, CallError::MalformedReply { .. }) && unread.may_have_run(), "{unread:?}");
+    assert!(
+        matches!(unread, CallError::Transport { error: TransportError::MalformedReply { .. }, .. })
+            && unread.may_have_run(),
+        "{unread:?}"
+    );
 }

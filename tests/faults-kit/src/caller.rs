@@ -57,7 +57,7 @@ impl Caller {
         let ended = client.call::<String>(&Context::new(), method, json!({"id": id, "ms": ms})).await;
         let outcome = match &ended {
             Ok(answer) => Outcome::Replied(answer.clone()),
-            Err(CallError::Remote(_) | CallError::RemoteError { .. }) => Outcome::Failed,
+            Err(CallError::Remote { .. }) => Outcome::Failed,
             Err(error) if error.may_have_run() => Outcome::Unknown,
             Err(_) => Outcome::NotRun,
         };

@@ -64,6 +64,6 @@ async fn a_name_that_somebody_else_consumes_is_an_error_that_names_the_queue() {
         .start()
         .await
         .unwrap_err();
-    assert!(is_topology(&refused, &format!("queue `{queue}`: another process consumes it already")), "{refused:?}");
+    assert!(is_topology(&refused, &format!("queue `{queue}`: another process consumes it")), "{refused:?}");
     let _ = std::fs::remove_file(format!("/dev/shm/oxlo-names_taken-{}_qmanager", std::process::id()));
 }

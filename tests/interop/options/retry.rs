@@ -21,7 +21,10 @@ async fn retry_0_comes_back_quickly_and_the_next_send_works() {
     state.wait_for(|state| matches!(state, ConnectionState::Disconnected(_))).await.unwrap();
     let begun = Instant::now();
     let cast = client.prepare().retry(Retry::Times(0)).cast(&ctxt, "note", ()).await.unwrap_err();
-    assert!(matches!(cast, CallError::Unreachable { .. }) && !cast.may_have_run(), "{cast:?}");
+    assert!(
+        matches!(cast, CallError::Transport { error: TransportError::Unreachable { .. }, .. }) && !cast.may_have_run(),
+        "{cast:?}"
+    );
     let call = client.prepare().retry(Retry::Times(0)).call::<()>(&ctxt, "note", ()).await.unwrap_err();
     assert!(!call.may_have_run(), "{call:?}");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -39,7 +42,10 @@ async fn a_cast_that_must_be_delivered_says_at_once_that_nobody_listens() {
     let client = client(&connect(&vhost.url()).await);
     let begun = Instant::now();
     let refused = client.prepare().mandatory(true).retry(Retry::Times(0)).cast(&Context::new(), "note", ()).await;
-    assert!(matches!(refused, Err(CallError::Undeliverable { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CallError::Transport { error: TransportError::Undeliverable { .. }, .. })),
+        "{refused:?}"
+    );
     client.cast(&Context::new(), "note", ()).await.expect("unless it must, it is dropped");
     assert!(begun.elapsed() < Duration::from_secs(10));
 }

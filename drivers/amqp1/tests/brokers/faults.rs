@@ -46,7 +46,7 @@ async fn a_broker_of_another_protocol_is_named() {
     let broker = Broker::start().await;
     let refused = connect(&format!("amqp://guest:guest@127.0.0.1:{}", broker.port())).await.unwrap_err();
     assert!(matches!(refused, TransportError::Refused { refusal: Refusal::Protocol, .. }), "{refused:?}");
-    assert!(refused.to_string().contains("this broker speaks AMQP 0-9-1, use rabbit://"), "{refused}");
+    assert!(refused.to_string().contains("the peer speaks AMQP 0-9-1: use rabbit://"), "{refused}");
 }
 
 /// A link that gets no credit holds up nobody but those who send to its address, and those no longer than they said.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::CallError;
+use oxlo::{CallError, TransportError};
 use oxlo_test_support::{Event, eventually};
 use tokio::time::Instant;
 
@@ -30,7 +30,11 @@ pub async fn reply_queue_deleted(stage: Stage, within: Duration, delete: impl As
     let begun = Instant::now();
     while let Some(ended) = calls.join_next().await {
         let error = ended.unwrap().unwrap_err();
-        assert!(matches!(&error, CallError::ReplyLost { .. }) && error.may_have_run(), "{error}");
+        assert!(
+            matches!(&error, CallError::Transport { error: TransportError::ReplyLost { .. }, .. })
+                && error.may_have_run(),
+            "{error}"
+        );
     }
     stage.lag.in_time("pending calls end after their queue", begun.elapsed(), within);
     stage.release();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::CallError;
+use oxlo::{CallError, TransportError};
 use oxlo_test_support::{Broker, Event, eventually, port_opens, resident};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ pub async fn killed(broker: &Broker, stage: &Stage) {
     broker.kill().await;
     state(&stage.client, "disconnected").await;
     let refused = stage.caller.refusal().await;
-    assert!(matches!(refused, CallError::Unreachable { .. }), "{refused}");
+    assert!(matches!(refused, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{refused}");
 }
 
 /// Row 1: it is restarted. Service is restored `within` this time after its port opened.
@@ -72,7 +72,7 @@ pub async fn alarm(stage: Stage, count: usize, tells: bool, within: Duration, ra
     let call = async || stage.caller.call(0, SECOND).await;
     let reached = |ended: &Result<(), CallError>| match ended {
         Ok(()) => false,
-        Err(error) => !tells || matches!(error, CallError::Blocked { .. }),
+        Err(error) => !tells || matches!(error, CallError::Transport { error: TransportError::Blocked { .. }, .. }),
     };
     let _ = eventually(2 * SOON, "the alarm reaches the caller", call, reached).await;
     let memory = resident();
@@ -80,7 +80,10 @@ pub async fn alarm(stage: Stage, count: usize, tells: bool, within: Duration, ra
     while let Some(ended) = calls.join_next().await {
         let error = ended.unwrap().unwrap_err();
         unsent += usize::from(!error.may_have_run());
-        assert!(!tells || matches!(error, CallError::Blocked { .. }), "{error}");
+        assert!(
+            !tells || matches!(error, CallError::Transport { error: TransportError::Blocked { .. }, .. }),
+            "{error}"
+        );
     }
     println!("figures: {count} calls during an alarm ended after {:?}, {unsent} as not sent", begun.elapsed());
     assert!(!tells || unsent == count, "{unsent}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::CallError;
+use oxlo::{CallError, TransportError};
 use oxlo_test_support::{Direction, Event, FaultProxy, Hangup, Mode, eventually};
 use tokio::time::{Instant, sleep};
 
@@ -26,7 +26,7 @@ pub async fn lost_route(proxy: FaultProxy, stage: Stage, mode: Mode, brokers: Du
     let limit = if mode == Mode::BlackholeOne(Direction::Up) { brokers } else { ours };
     noticed(&format!("frozen peer ({mode:?})"), begun.elapsed(), &stage, limit);
     let ended = stage.caller.refusal().await;
-    assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
+    assert!(matches!(ended, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{ended}");
     proxy.set(Mode::Pass).await;
     stage.caller.resumes(6 * SECOND).await;
     traffic.stop().await;
