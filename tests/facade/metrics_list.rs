@@ -1,8 +1,8 @@
-//! `docs/telemetry.md` lists the metrics that there are.
+//! `docs/telemetry.md` lists exactly the metrics in the source.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// The words of a text that could be names of metrics, between a pair of these marks.
+/// The words of a text between two of these marks that could be names of metrics.
 fn names(text: &str, mark: char) -> BTreeSet<String> {
     let name = |word: &&str| {
         word.starts_with("oxlo_")

@@ -1,4 +1,4 @@
-//! Calls that a handler makes while its own caller waits, on every driver whose server learns of a caller's deadline.
+//! Calls made within a handler, on every driver that transmits the caller's deadline.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ struct How {
     how: String,
 }
 
-/// Says how much time its caller leaves it, in milliseconds.
+/// Answers with its remaining deadline in milliseconds.
 async fn back(transport: &Arc<dyn Transport>, topic: &str) -> RunningServer {
     let endpoint = Endpoint::new("1.0").method("left", async |deadline: Deadline| {
         let left = deadline.remaining().expect("a call has a deadline");
@@ -26,7 +26,7 @@ async fn back(transport: &Arc<dyn Transport>, topic: &str) -> RunningServer {
     RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap()
 }
 
-/// Asks the one at the back, in several ways.
+/// Calls the back server in several ways.
 async fn front(transport: &Arc<dyn Transport>, topic: &str, back: RPCClient) -> RunningServer {
     let ask = async |deadline: Deadline, oxlo::Args(How { how }): oxlo::Args<How>, State(back): State<RPCClient>| {
         let ctxt = Context::new();
@@ -49,9 +49,9 @@ async fn front(transport: &Arc<dyn Transport>, topic: &str, back: RPCClient) -> 
     RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap()
 }
 
-/// The caller waits 20 s, a call by default 60 s, so that a deadline that was inherited tells itself.
+/// The caller waits 20 s; a call's default is 60 s, so an inherited deadline is recognised.
 async fn nested_calls_inherit_what_is_left(url: &str, options: &[(&str, std::ops::RangeInclusive<u64>)]) {
-    // Some brokers are shared by all tests.
+    // Brokers are shared by all tests.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let topic = format!("nested-{}-{}", std::process::id(), now.as_nanos());
     let (front_topic, back_topic) = (format!("{topic}-front"), format!("{topic}-back"));
@@ -70,7 +70,7 @@ async fn nested_calls_inherit_what_is_left(url: &str, options: &[(&str, std::ops
     transport.close().await;
 }
 
-/// What a machine that has much to do may use up on the way.
+/// Ranges that allow for a busy machine.
 #[cfg(feature = "brokers")]
 fn on_a_broker() -> Vec<(&'static str, std::ops::RangeInclusive<u64>)> {
     vec![

@@ -1,4 +1,4 @@
-//! What the tests share: peers that are ready, and what is asked of them.
+//! Shared by the tests: ready peers, and requests to them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,10 @@ use oxlo::{Context, RPCClient, Target, Transport};
 use oxlo_test_support::{PythonPeer, VhostAdmin, eventually};
 use serde_json::{Value, json};
 
-/// The topic of every server here.
+/// The topic of all servers.
 pub(crate) const TOPIC: &str = "t";
 
-/// How long what must happen may take; a busy machine is slow, a broken program never gets there.
+/// Time limit for everything that must happen, generous for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) async fn python(program: &str, arguments: &[&str]) -> PythonPeer {
@@ -43,12 +43,12 @@ pub(crate) async fn rust_client(url: &str) -> RPCClient {
     client_on(&connect(url).await)
 }
 
-/// The order to `client.py` that calls a method.
+/// The command for `client.py` that calls a method.
 pub(crate) fn call(method: &str, args: Value) -> Value {
     json!({"op": "call", "method": method, "args": args, "timeout": SOON.as_secs()})
 }
 
-/// An order with further keys.
+/// A command with additional keys.
 pub(crate) fn with(mut order: Value, further: Value) -> Value {
     let (Value::Object(order_keys), Value::Object(further)) = (&mut order, further) else { panic!("no objects") };
     order_keys.extend(further);
@@ -56,10 +56,10 @@ pub(crate) fn with(mut order: Value, further: Value) -> Value {
 }
 
 pub(crate) trait Ask {
-    /// What a peer answers to an order that succeeds.
+    /// The answer to a command that must succeed.
     async fn ok(&mut self, order: Value) -> Value;
 
-    /// How an order fails.
+    /// The error of a command that must fail.
     async fn error(&mut self, order: Value) -> Value;
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn taken(vhost: &VhostAdmin) {
     eventually(SOON, "the request was taken", waiting, |messages| *messages == Some(0)).await;
 }
 
-/// Calls without a context, for whatever comes.
+/// Calls without a context; must succeed.
 pub(crate) async fn ask(client: &RPCClient, method: &str, args: Value) -> Value {
     client.call(&Context::new(), method, args).await.unwrap_or_else(|error| panic!("{method}: {error:?}"))
 }

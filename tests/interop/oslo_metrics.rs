@@ -1,4 +1,4 @@
-//! What the collector of oslo.metrics, in Python, makes of what oxlo sends, and of what oslo.messaging sends.
+//! The Python collector of oslo.metrics, fed by oxlo and by oslo.messaging: both must yield the same metrics.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -45,7 +45,7 @@ impl Collector {
         self.folder.path().join("socket").display().to_string()
     }
 
-    /// What it shows once a sample of this name and with these labels has this value.
+    /// All samples, once the one of this name and with these labels has this value.
     async fn shows(&mut self, name: &str, labels: &[(&str, &str)], value: f64) -> Vec<Sample> {
         let what = format!("{name} {labels:?} is {value}");
         eventually(
@@ -150,7 +150,7 @@ async fn the_collector_counts_and_times_calls_and_casts_of_both_sides() {
     assert_eq!(metrics.dropped(), 0);
 }
 
-/// What a site's dashboards ask for is there whoever called.
+/// The metrics that dashboards query exist for callers of both languages.
 #[tokio::test]
 async fn a_call_of_rust_and_one_of_python_are_the_same_to_the_collector() {
     let mut collector = Collector::start().await;
@@ -198,7 +198,7 @@ async fn a_call_of_rust_and_one_of_python_are_the_same_to_the_collector() {
     assert!(python.request(order("fanout", "pause")).await["error"].is_null());
     client.prepare().fanout(true).cast(&Context::new(), "pause", ()).await.unwrap();
 
-    // Each side's last word arrives last.
+    // Each side's last datagram arrives last.
     let last = [("fanout", "True"), ("process", "python")];
     collector.shows("rpc_client_invocation_end_total", &last, 1.0).await;
     let last = [("fanout", "True"), ("process", "rust")];

@@ -1,5 +1,4 @@
-//! The permissions that the guide names are enough, and not more than its service needs: read from the guide, tried on
-//! a broker.
+//! The permissions in the guide are sufficient and necessary: read from the guide, tested on a broker.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,7 +19,7 @@ fn permissions() -> BTreeMap<&'static str, String> {
     ["configure", "write", "read"].into_iter().map(row).collect()
 }
 
-/// A user of the vhost with these permissions, and the URL to connect as it.
+/// Creates a user of the vhost with these permissions, and returns the URL to connect as this user.
 async fn user(vhost: &TestVhost, permissions: &BTreeMap<&str, String>) -> String {
     let name = vhost.name().to_owned() + "-limited";
     let binary = |text: &str| format!("<<{}>>", text.bytes().map(|it| it.to_string()).collect::<Vec<_>>().join(","));
@@ -45,7 +44,7 @@ async fn forget_user(vhost: &TestVhost) {
     vhost.control().eval::<String>(&expressions).await;
 }
 
-/// A server whose methods say what reached them.
+/// A server whose methods report their calls.
 async fn serve(
     transport: &Arc<dyn Transport>,
     topic: &str,
@@ -60,7 +59,7 @@ async fn serve(
     Ok((RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await?, notes))
 }
 
-/// All ways to ask a service: any server, one by name, all of them.
+/// Reaches a service in all ways: any server, one by name, all of them.
 async fn ask(transport: &Arc<dyn Transport>, topic: &str, notes: &mut mpsc::UnboundedReceiver<&'static str>) {
     let client = RPCClient::new(transport.clone(), Target::topic(topic)).timeout(Duration::from_secs(30));
     let ctxt = Context::new();
@@ -80,7 +79,7 @@ async fn what_the_guide_permits_is_enough() {
     let limited = oxlo::connect(user(&vhost, &permissions()).await).await.unwrap();
     let (scheduler, mut noted) = serve(&limited, "scheduler").await.unwrap();
 
-    // Somebody else's service, asked by the limited user, and somebody else who asks the limited user's.
+    // Another user's service, called by the limited user, and the limited user's service, called by another user.
     let others = oxlo::connect(vhost.url()).await.unwrap();
     let (compute, mut others_noted) = serve(&others, "compute").await.unwrap();
     ask(&limited, "compute", &mut others_noted).await;

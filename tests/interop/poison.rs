@@ -1,4 +1,4 @@
-//! Messages that nobody can make anything of: rejected once, and everybody else goes on.
+//! Unreadable messages: rejected once, without effect on others.
 
 use oxlo::{Context, RPCClient};
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
@@ -9,7 +9,7 @@ use crate::{
     twin::Twin,
 };
 
-/// A Rust server whose rejected messages come to the queue `dead`.
+/// A Rust server whose rejected messages are dead-lettered to the queue `dead`.
 struct Fixture {
     vhost: TestVhost,
     _server: Twin,
@@ -32,7 +32,7 @@ impl Fixture {
         Self { vhost, _server, client, raw }
     }
 
-    /// Publishes a poison, and checks that it is rejected, not requeued, and that calls go on.
+    /// Publishes a poison message, and checks that it is rejected, not requeued, and that calls succeed.
     async fn rejects(&mut self, what: &str, message: Value) {
         let mut order = json!({"op": "publish", "exchange": "openstack", "key": "t"});
         order.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
@@ -177,7 +177,7 @@ async fn replies_that_nobody_waits_for_harm_no_call() {
     eventually(SOON, "the stray replies are off the queue", left, |left| *left == Some(0)).await;
 }
 
-/// What is no poison, though it looks odd: Python takes it, so do we.
+/// Unusual messages that are valid: Python accepts them, and so does oxlo.
 #[tokio::test]
 async fn what_python_takes_is_taken() {
     let fixture = Fixture::start().await;

@@ -1,4 +1,4 @@
-//! The patterns of RPC, a Python client before Rust servers.
+//! All RPC patterns, with a Python client and Rust servers.
 
 use oxlo::{Endpoint, RPCServer, Target};
 use oxlo_test_support::TestVhost;
@@ -54,7 +54,7 @@ async fn python_fans_out_to_three_rust_servers() {
     }
 }
 
-/// The filter of duplicates must not take the second copy of one fanout message for a repetition.
+/// The duplicate filter must not drop the second copy of one fanout message.
 #[tokio::test]
 async fn python_fans_out_to_rust_servers_that_share_a_transport() {
     let vhost = TestVhost::new().await;

@@ -1,4 +1,4 @@
-//! The patterns of RPC, a Rust client before Python servers.
+//! All RPC patterns, with a Rust client and Python servers.
 
 use oxlo::Context;
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
@@ -12,7 +12,7 @@ async fn eventually_saw(server: &mut PythonPeer, notes: Value) {
         .await;
 }
 
-/// Python has no word for arguments that do not fit; the traceback tells them from a `TypeError` of the method's own.
+/// Python has no class for wrong arguments; the traceback distinguishes them from a `TypeError` raised by the method.
 #[tokio::test]
 async fn arguments_that_python_refuses_ran_nothing() {
     #[oxlo::contract(version = "1.0", client)]

@@ -20,10 +20,10 @@ use tracing_subscriber::{
 
 const SOON: Duration = Duration::from_secs(120);
 const FLOOD: u64 = 30_000;
-/// As Erlang writes it.
+/// In Erlang's syntax.
 const FORGED: &str = "\\n2026-11-28T00:00:00Z ERROR sshd: forged \\e[31m";
 
-/// Lines of oxlo as text: all that an event holds.
+/// oxlo's events as text, with all fields.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

@@ -23,7 +23,7 @@ fn named<'a>(spans: &'a [SpanData], name: &str) -> Vec<&'a SpanData> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
-/// Counters, gauges by how much they changed, and the values of histograms in seconds, since the last look.
+/// Counters, changes of gauges, and values of histograms in seconds, since the last snapshot.
 fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
     let metrics = snapshotter.snapshot().into_vec().into_iter().map(|(key, _, _, value)| {
         let key = key.key();
@@ -50,7 +50,7 @@ async fn connecting_publishing_and_blocked_time() {
     let snapshotter = recorder.snapshotter();
     let _installed = metrics::set_default_local_recorder(&recorder);
 
-    // Nobody listens on the discard port.
+    // The discard port has no listener.
     let refused = oxlo::connect("rabbit://guest:secret@127.0.0.1:9/").await.unwrap_err();
     assert!(matches!(refused, TransportError::Unreachable { .. }), "{refused}");
     let spans = exporter.get_finished_spans().unwrap();

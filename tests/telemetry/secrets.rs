@@ -12,7 +12,7 @@ use oxlo_test_support::{SharedBroker, TestVhost, eventually, own_process};
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 
-/// As it is, as a URL has it, and as Debug shows its bytes, in decimal numbers and in hexadecimal ones.
+/// The password in plain text, percent-encoded, and as bytes in decimal and hexadecimal `Debug` output.
 const PASSWORD: &str = "tooth/fairy#7";
 
 fn spellings() -> Vec<String> {
@@ -103,7 +103,7 @@ async fn no_password_is_printed() {
         assert_clean("Debug", &format!("{transport:?} {server:?} {client:?} {:?}", transport.settings()));
         let failed = client.call::<()>(&Context::new(), "fail", ()).await.unwrap_err();
         assert_clean("an error", &shown(&failed));
-        // A lost connection says more than one that stands.
+        // A lost connection logs more than an established one.
         assert!(vhost.close_all_connections("for the log").await > 0);
         eventually(
             Duration::from_secs(20),

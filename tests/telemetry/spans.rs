@@ -19,7 +19,7 @@ fn attribute(span: &SpanData, key: &str) -> String {
     found.unwrap_or_else(|| panic!("no {key} in {:?}", span.attributes)).value.to_string()
 }
 
-/// The server's span ends when its reply has left, which the caller does not wait for.
+/// The server's span ends after its reply was sent, possibly after the caller has it.
 async fn eventually(exporter: &InMemorySpanExporter, count: usize) {
     let ended = async {
         while exporter.get_finished_spans().unwrap().len() < count {
@@ -44,7 +44,7 @@ async fn spans_say_how_it_ended_and_make_one_trace_from_server_to_server() {
     let _back = RPCServer::builder(transport.clone(), Target::topic("back").server("b")).endpoint(back).start().await;
     let front = Endpoint::new("1.0").with_state(RPCClient::new(transport.clone(), Target::topic("back"))).method(
         "ask",
-        // The context of the request is passed on as it came; the span that this runs in is what counts.
+        // The request's context is passed on unchanged; the current span determines the parent.
         async |ctxt: Context, State(back): State<RPCClient>| {
             back.call::<Option<String>>(&ctxt, "parent", ()).await.map_err(Failure::from)
         },

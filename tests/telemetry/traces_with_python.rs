@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// One exporter for the process: which spans are enabled is decided for all its threads at once.
+/// One exporter for the process: whether spans are enabled is a global setting.
 static EXPORTER: LazyLock<InMemorySpanExporter> = LazyLock::new(|| {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
@@ -26,7 +26,7 @@ static EXPORTER: LazyLock<InMemorySpanExporter> = LazyLock::new(|| {
     exporter
 });
 
-/// A span that has ended, whichever side made it.
+/// A finished span of either language.
 #[derive(Clone, Debug, PartialEq)]
 struct Span {
     side: &'static str,
@@ -62,7 +62,7 @@ impl Span {
     }
 }
 
-/// The spans of this process that make the request's way: what a driver adds is left out.
+/// The spans of this process on the request's path, without those of the driver.
 fn of_rust() -> Vec<Span> {
     let spans = EXPORTER.get_finished_spans().unwrap();
     let way = |span: &&SpanData| {
@@ -71,8 +71,8 @@ fn of_rust() -> Vec<Span> {
     spans.iter().filter(way).map(Span::of_rust).collect()
 }
 
-/// Waits until the spans of all sides that belong to the trace of the only root are these, from caller to callee, each
-/// the parent of the next, and of one trace.
+/// Waits until the spans of all processes in the root's trace are `chain`, from caller to callee, each the parent of the
+/// next.
 async fn assert_chain(peers: &mut [&mut PythonPeer], rust_trace: Option<&str>, chain: &[(&str, &str, &str)]) {
     let what = format!("the spans are {chain:?}");
     let mut spans = eventually(
@@ -125,7 +125,7 @@ struct Relay {
     via: Vec<String>,
 }
 
-/// The twin of `traced.py`'s server.
+/// The counterpart of `traced.py`'s server.
 async fn relay(transport: &Arc<dyn Transport>, topic: &str) -> RunningServer {
     let next = RPCClient::new(transport.clone(), Target::topic("none")).timeout(SOON);
     let endpoint = Endpoint::new("1.0")
@@ -142,7 +142,7 @@ async fn relay(transport: &Arc<dyn Transport>, topic: &str) -> RunningServer {
     RPCServer::builder(transport.clone(), target).endpoint(endpoint).start().await.unwrap()
 }
 
-/// A virtual host, and oxlo in it, which relays under the topic `rust`.
+/// A vhost with an oxlo server that relays under the topic `rust`.
 struct Scene {
     transport: Arc<dyn Transport>,
     url: String,
@@ -160,7 +160,7 @@ impl Scene {
         Self { transport, url, _relay: relay, _vhost: vhost }
     }
 
-    /// A client of what Python serves.
+    /// A client of the Python server.
     fn client(&self) -> RPCClient {
         RPCClient::new(self.transport.clone(), Target::topic("python")).timeout(SOON)
     }
@@ -170,13 +170,13 @@ impl Scene {
         python("traced.py", &self.url, "").await
     }
 
-    /// The other end of it, which relays under the topic `python`.
+    /// A Python server that relays under the topic `python`.
     async fn python_server(&self) -> PythonPeer {
         python("traced.py", &self.url, "--topic python --serve p1").await
     }
 }
 
-/// The entries of a context that name the span which sent it.
+/// The trace and span ids in a context's `traceparent`.
 fn traceparent(ctxt: &Value) -> (String, String) {
     let mut parts = ctxt["traceparent"].as_str().unwrap_or_else(|| panic!("{ctxt}")).split('-').skip(1);
     (parts.next().unwrap().to_owned(), parts.next().unwrap().to_owned())
@@ -244,7 +244,7 @@ async fn casts_carry_the_trace_both_ways() {
     assert_chain(&mut [&mut server], Some(&sent.trace), &chain).await;
 }
 
-/// What a service that traces nothing does in the middle: it passes its context on, and the trace with it.
+/// A service without tracing passes its context on, and the trace with it.
 #[tokio::test]
 async fn a_rust_server_without_a_layer_leaves_the_trace_to_its_neighbours() {
     own_process!(a_rust_server_without_a_layer_leaves_the_trace_to_its_neighbours);

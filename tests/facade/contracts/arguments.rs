@@ -1,4 +1,4 @@
-//! What `#[serde(..)]` on an argument does, on both sides.
+//! The effect of `#[serde(..)]` on an argument, on both sides.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ pub struct Page {
     pub marker: String,
 }
 
-/// Written as text, as some Python services do.
+/// Encoded as a string, as some Python services do.
 mod as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -131,7 +131,7 @@ async fn pair(transport: std::sync::Arc<dyn Transport>, topic: &str) -> (Running
     (server, StoreClient::new(transport, Target::topic(topic)))
 }
 
-/// The client's arguments arrive, and so do a Python client's, who writes them by hand; what no argument takes is
+/// The arguments of the generated client arrive, and so do hand-written ones of a Python client; unknown arguments are
 /// refused.
 async fn flattened_arguments_travel(transport: std::sync::Arc<dyn Transport>, topic: &str) {
     let (_server, client) = pair(transport, topic).await;

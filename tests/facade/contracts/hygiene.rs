@@ -1,4 +1,4 @@
-//! Names and attributes of the user's that generated code must neither take for its own nor lose.
+//! User names and attributes that generated code must neither confuse with its own nor drop.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(crate) async fn started(transport: &std::sync::Arc<dyn Transport>, endpoint:
         .unwrap()
 }
 
-/// Types called as generated code calls its own, and as it calls those of others.
+/// Types with the names that generated code uses itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Args {
     pub a: i64,
@@ -111,7 +111,7 @@ async fn types_of_any_name_are_the_users() {
     assert_eq!(client.wildcard(&ctxt, "t".into()).await.unwrap(), "t");
     assert_eq!(client.clone(&ctxt, 1).await.unwrap(), 2);
     assert_eq!(client.listed(&ctxt, vec![1, 2], 5).await.unwrap(), 2005);
-    // `list` is the function, although an argument of the method is called so.
+    // `list` is the function, although an argument of the method has the same name.
     let older = client.prepare(|it| it.version_cap("1.2"));
     assert_eq!(older.listed(&ctxt, vec![1, 2], 5).await.unwrap(), 9);
 }
@@ -119,7 +119,7 @@ async fn types_of_any_name_are_the_users() {
 mod argument_names {
     use super::*;
 
-    /// Arguments called as local variables of generated code are, or were.
+    /// Arguments with the names of local variables in generated code.
     #[oxlo::contract(version = "1.0")]
     pub trait Images {
         async fn tag(&self, ctxt: &Context, image: String, version: &str) -> String;

@@ -1,11 +1,11 @@
-//! Bad input: what a served contract refuses, and how a client reads what does not fit.
+//! Bad input: requests that a contract's server refuses, and results that its client cannot decode.
 
 use oxlo::{CallError, Context, Endpoint, Failure, RPCServer, Target};
 use serde_json::{Value, json};
 
 use super::calculator::{bus, pair};
 
-/// The class and the text that a request with these arguments ends with.
+/// The class and the text of the failure of a request with these arguments.
 async fn refusal(name: &str, ctxt: &Context, method: &str, args: Value) -> (String, String) {
     let (_abacus, _server, client) = pair(name).await;
     let error = client.rpc().call::<Value>(ctxt, method, args).await.unwrap_err();
@@ -57,7 +57,7 @@ async fn an_argument_of_another_type_is_named_in_the_terms_of_json() {
     }
 }
 
-/// Whatever the contract's error is: nothing ran.
+/// A refusal says that nothing ran, for any error type of the contract.
 #[tokio::test]
 async fn what_a_server_refuses_is_never_the_methods_own_failure() {
     #[oxlo::contract(version = "1.9", namespace = "math", client)]

@@ -129,26 +129,26 @@ async fn a_service_is_upgraded_one_process_at_a_time() {
     let new_server = serve(&transport, "node-new", new()).await;
     for _ in 0..20 {
         old_client.put(&ctxt, text("k"), text("v")).await.unwrap();
-        // What is droppable is left out under the cap.
+        // Droppable arguments are left out under the cap.
         let answer = capped.put(&ctxt, text("k"), text("v"), Some(text("hint")), None).await.unwrap();
         assert!(!answer.contains("hint"), "{answer}");
         capped.put_many(&ctxt, vec![(text("a"), text("1")), (text("b"), text("2"))]).await.unwrap();
-        // A request says no more than it needs to, so this needs no cap.
+        // A request requires the lowest sufficient version, so this needs no cap.
         uncapped.put(&ctxt, text("k"), text("v"), None, None).await.unwrap();
     }
-    // What cannot be said to old servers is refused before it is sent.
+    // A request that old servers cannot serve is refused before it is sent.
     let error = capped.put(&ctxt, text("k"), text("v"), None, Some(60)).await.unwrap_err();
     assert!(matches!(error.call(), Some(CallError::VersionCap { .. })), "{error}");
     let error = capped.purge(&ctxt).await.unwrap_err();
     assert!(matches!(error.call(), Some(CallError::VersionCap { .. })), "{error}");
     assert!(!error.may_have_run());
 
-    // Without the cap such a request reaches an old server, which says that it cannot serve it.
+    // Without the cap such a request reaches an old server, which refuses it.
     let error = uncapped.prepare(|it| it.server("node-old")).purge(&ctxt).await.unwrap_err();
     assert!(error.call().is_some_and(CallError::is_unsupported_version) && !error.may_have_run(), "{error}");
     assert_eq!(uncapped.prepare(|it| it.server("node-new")).purge(&ctxt).await.unwrap(), "purged");
 
-    // The last old server goes, and the cap is raised.
+    // The last old server stops, and the cap is raised.
     old_server.stop();
     old_server.wait().await.unwrap();
     let raised = capped.prepare(|it| it.version_cap("1.2"));

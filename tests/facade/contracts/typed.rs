@@ -1,4 +1,4 @@
-//! What a contract's client sends, and what arrives.
+//! A contract's client and server, end to end.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn values_and_errors_have_their_types() {
     let (_abacus, _server, client) = pair("typed").await;
     let ctxt = Context::new();
     assert_eq!(client.add(&ctxt, 1, 2).await.unwrap(), 3);
-    // The transport was told of no module: the contract names the error.
+    // No module is allowed on the transport: the contract registers the error.
     let error = client.divide(&ctxt, 1, 0, None, None).await.unwrap_err();
     assert_eq!(error.failed(), Some(&CalcError::DivisionByZero));
     assert_eq!(error.to_string(), "division by zero");
@@ -60,7 +60,7 @@ async fn casts_and_fanouts_come_back_at_once() {
     let client = CalculatorClient::new(transport, oxlo::Target::topic("calculator"));
     client.reload(&Context::new(), true).await.unwrap();
     until(|| first.said() == ["reload true"] && second.said() == ["reload true"]).await;
-    // Its error is for the server's log; a cast has no reply.
+    // Its error goes to the server's log; a cast has no reply.
     client.prepare(|it| it.server("node-2")).note(&Context::new(), "hello").await.unwrap();
     until(|| second.said().len() == 2).await;
     assert_eq!(first.said(), ["reload true"]);

@@ -25,7 +25,7 @@ use tower::{
 
 use super::{Work, WorkClient, WorkEndpoint, builder, bus, client, endless};
 
-/// Repeats what says that it may be repeated.
+/// Retries errors that are retryable.
 #[derive(Clone)]
 struct Idempotent {
     left: u32,
@@ -105,7 +105,7 @@ async fn the_clients_timeout_covers_its_layers() {
 async fn an_attempt_that_may_have_run_is_not_forgotten() {
     let transport = bus("forgotten").await;
     let _server = builder(&transport).endpoint(endless()).start().await.unwrap();
-    // The second attempt goes where nobody listens, which alone would say that nothing ran.
+    // The second attempt is undeliverable, which alone would mean that nothing ran.
     let attempts = Arc::new(AtomicU32::new(0));
     let elsewhere = MapRequestLayer::new(move |mut call: CallRequest| {
         if attempts.fetch_add(1, Ordering::Relaxed) > 0 {
@@ -206,7 +206,7 @@ async fn a_contract_names_overload_and_timeout_as_errors_of_the_call() {
     assert!(error.is_overloaded() && error.is_retryable() && !error.may_have_run());
 }
 
-/// Any failure is one that this contract knows.
+/// Accepts any failure.
 #[oxlo::contract(version = "1.0")]
 pub trait Any {
     async fn hang(&self, ctxt: &Context) -> Result<u32, Failure>;

@@ -1,4 +1,4 @@
-//! What handlers can take beside context and arguments: the same for closures and for a contract's methods.
+//! Extractors, in closures and in a contract's methods.
 
 use std::{
     sync::{
@@ -158,7 +158,7 @@ async fn cancellation_says_when_nobody_wants_the_answer() {
     assert!(error.is_err());
     assert_eq!(told.recv().await, Some((false, true, false)), "the caller's time is over");
     client.cast(&Context::new(), "work", ()).await.unwrap();
-    // Once it runs, the server is told to stop.
+    // The server is stopped while it runs.
     while entered.load(Ordering::Relaxed) < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -54,7 +54,7 @@ async fn a_timeout_ends_a_method_and_its_caller_hears_of_it() {
     let wanted = ("TimedOut", "oxlo.exceptions", "endless() was given up: request timed out");
     assert_eq!((failure.class(), failure.module(), failure.message()), wanted);
     assert!(error.may_have_run() && error.is_retryable() && !error.is_overloaded());
-    // The next caller up must not take it for a timeout of its own server.
+    // A caller further up must not mistake it for a timeout of its own server.
     assert_eq!(error.to_failure().class, "RemoteError");
 }
 
@@ -103,7 +103,7 @@ async fn what_is_too_much_is_shed_at_once() {
             Ok::<_, Failure>("done")
         }
     });
-    // From the outside in: shed what the limit does not let through.
+    // From the outside in: requests above the limit are shed.
     let layers = ServiceBuilder::new().layer(LoadShedLayer::new()).layer(ConcurrencyLimitLayer::new(1));
     let _server = builder(&transport).endpoint(endpoint).layer(layers).start().await.unwrap();
     let client = client(&transport);

@@ -1,4 +1,4 @@
-//! The testing kit, as a service's tests use it.
+//! `oxlo::testing`, used as in the tests of a service.
 
 mod serializer;
 

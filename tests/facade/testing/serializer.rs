@@ -1,4 +1,4 @@
-//! A serializer both ways: entities as MessagePack, and a context that is signed.
+//! A serializer in both directions: entities as MessagePack, and a signed context.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use oxlo::{
@@ -59,7 +59,7 @@ async fn entities_and_contexts_go_through_it_both_ways() {
     let refused = client.call::<Value>(&ctxt, "echo", json!({"value": "unwritable"})).await.unwrap_err();
     assert!(!refused.may_have_run() && refused.to_string().contains("it shall not travel"), "{refused}");
 
-    // What comes without it is a failure, and no request that runs.
+    // A request without it fails and does not run.
     let stranger = RPCClient::new(plain.clone(), Target::topic("t"));
     let refused = stranger.call::<Value>(&ctxt, "echo", json!({"value": 1})).await.unwrap_err();
     let CallError::Remote { failure, .. } = &refused else { panic!("{refused:?}") };
@@ -70,7 +70,7 @@ async fn entities_and_contexts_go_through_it_both_ways() {
     };
     assert_eq!(report.taken, 3);
 
-    // And on the wire it is what the serializer wrote, and a result that it cannot read is said to be one.
+    // The wire has the serializer's output, and a result that it cannot read is reported as such.
     let mut listener = plain.listen(&on, &ListenOptions::new()).await.unwrap();
     let pending = client.start::<Value>(&ctxt, "echo", json!({"value": 7})).await.unwrap();
     let delivery = listener.recv().await.unwrap();

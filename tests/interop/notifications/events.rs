@@ -1,4 +1,4 @@
-//! Events on a real broker: who gets them, and what stays behind.
+//! Events on a real broker: routing to subscribers, and cleanup.
 
 use oxlo::{
     Context,
@@ -68,7 +68,7 @@ async fn a_reliable_queue_keeps_events_and_another_goes_with_its_last_listener()
         let second = listen(&vhost, "billing", subscription(), &got).await;
         first.stop();
         first.wait().await.unwrap();
-        // The queue stays as long as one listens.
+        // The queue exists as long as one listener does.
         shop.dispatch(&Context::new(), event, 1_u64).await.unwrap().confirmed().await.unwrap();
         got.wait(1).await;
         second.stop();

@@ -1,4 +1,4 @@
-//! What the tests are built from: a virtual host for each, transports in it, Python peers, and a collector.
+//! Shared by the tests: transports in a vhost, Python peers, and a collector.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,7 +9,7 @@ use oxlo::{Transport, notify::Received};
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
-/// How long a test waits for what must come.
+/// Time limit for everything that must arrive.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn connect(vhost: &TestVhost) -> Arc<dyn Transport> {
@@ -25,14 +25,14 @@ pub(crate) async fn python(program: &str, url: &str, arguments: &[&str]) -> Pyth
     peer
 }
 
-/// Asks a Python peer for something that must not fail.
+/// Sends a Python peer a command that must succeed.
 pub(crate) async fn ask(peer: &mut PythonPeer, request: Value) -> Value {
     let mut answer = peer.request(request.clone()).await;
     assert!(answer.get("error").is_none(), "{request}: {answer}");
     answer["ok"].take()
 }
 
-/// Waits until a Python listener has seen this many, and returns them.
+/// Waits until a Python listener has received this many, and returns them.
 pub(crate) async fn seen(peer: &mut PythonPeer, count: usize) -> Vec<Value> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -46,7 +46,7 @@ pub(crate) async fn seen(peer: &mut PythonPeer, count: usize) -> Vec<Value> {
     }
 }
 
-/// Collects what handlers see.
+/// Collects what handlers receive.
 #[derive(Clone, Debug)]
 pub(crate) struct Collected<T>(Arc<Mutex<Vec<T>>>);
 
@@ -65,7 +65,7 @@ impl<T: Clone + std::fmt::Debug> Collected<T> {
         self.0.lock().unwrap().clone()
     }
 
-    /// Waits until this many have come, and returns them.
+    /// Waits until this many have arrived, and returns them.
     pub(crate) async fn wait(&self, count: usize) -> Vec<T> {
         eventually(
             PATIENCE,

@@ -1,4 +1,4 @@
-//! Python notifies, Rust listens.
+//! A Python notifier with Rust listeners.
 
 use oxlo::{
     Target,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{Collected, PATIENCE, ask, connect, python, shown};
 
-/// An endpoint that collects whatever comes under these priorities.
+/// An endpoint that collects everything of these priorities.
 fn collecting(priorities: &[Priority], into: &Collected<Received<Value>>) -> NotificationEndpoint {
     priorities.iter().fold(NotificationEndpoint::new(), |endpoint, priority| {
         let into = into.clone();
@@ -130,7 +130,7 @@ async fn rust_takes_205_from_python_in_batches_by_priority() {
         })
     });
     let listener = BatchListener::builder(connect(&vhost).await)
-        // All of them, whatever the machine makes of their arrival.
+        // All of them, in whatever batches they arrive.
         .size(208)
         .timeout(PATIENCE)
         .endpoint(endpoint)

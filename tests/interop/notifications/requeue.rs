@@ -1,4 +1,4 @@
-//! Notifications that fail, on every driver: they come again behind the others, and end at their limit.
+//! Failing notifications on every driver: redelivered behind the others, up to their limit.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::fixture::{PATIENCE, ask, connect, python, seen};
 
-/// How long the others may take that are handled beside those that fail. Alone they take a tenth of it.
+/// Limit for handling the others while some fail. Alone they take a tenth of it.
 const MEANWHILE: Duration = Duration::from_secs(8);
 
 /// How often handlers failed, and how often they did not.
@@ -37,7 +37,7 @@ impl Runs {
         self.0.1.load(Relaxed)
     }
 
-    /// Fails on what is `true`.
+    /// Fails on payloads that are `true`.
     fn endpoint(&self) -> NotificationEndpoint {
         let runs = self.0.clone();
         NotificationEndpoint::new().info(move |Body(fails): Body<bool>| {
@@ -68,7 +68,7 @@ async fn end(listener: RunningListener) -> oxlo::notify::ListenReport {
     listener.wait().await.unwrap()
 }
 
-/// What fails is first in the queue, and more than a listener holds.
+/// The failing notifications are first in the queue, and more than a listener holds.
 async fn failing_ones_starve_nobody(transport: Arc<dyn Transport>) {
     for (concurrency, failing, others) in [(64, 200, 400), (2, 20, 100)] {
         let topic = format!("starve-{}-{concurrency}", uuid());
@@ -83,7 +83,7 @@ async fn failing_ones_starve_nobody(transport: Arc<dyn Transport>) {
         eventually(PATIENCE, "the others come again", failed, |failed| *failed >= 2 * failing).await;
         let report = end(listener).await;
         assert_eq!((report.handled, report.rejected), (others as u64, 0));
-        // A duplicate would have been handled once more.
+        // A duplicate would have been handled again.
         assert_eq!(runs.handled(), others);
         let rest = Runs::default();
         let last = builder(&transport, &topic, &rest).requeue_limit(1).start().await.unwrap();
@@ -94,7 +94,7 @@ async fn failing_ones_starve_nobody(transport: Arc<dyn Transport>) {
 }
 
 fn uuid() -> String {
-    // Brokers are shared, and a topic must not be.
+    // Brokers are shared between tests; topics must not be.
     format!("{}-{:?}", std::process::id(), std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap())
         .replace(['.', 's'], "")
 }
@@ -146,7 +146,7 @@ mod amqp1 {
     }
 }
 
-/// Python reads what oxlo sent again, once each, and what oxlo holds aside goes back when it stops.
+/// Python receives what oxlo deferred, once each, and what oxlo holds is requeued when it stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_reads_what_was_sent_again() {
     let vhost = TestVhost::new().await;
@@ -172,7 +172,7 @@ async fn python_reads_what_was_sent_again() {
     peer.finish().await;
 }
 
-/// The limit ends in a rejection, which the broker dead-letters where it was told to.
+/// At the limit the notification is rejected, and the broker dead-letters it as configured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_reaches_its_limit_is_dead_lettered() {
     let vhost = TestVhost::new().await;

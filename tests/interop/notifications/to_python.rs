@@ -1,4 +1,4 @@
-//! Rust notifies, Python listens.
+//! A Rust notifier with Python listeners.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn python_reads_every_priority_in_both_formats_from_several_topics() {
 async fn python_takes_205_in_batches_of_100_100_5() {
     let vhost = TestVhost::new().await;
     let notifier = Notifier::new(connect(&vhost).await, "p").unwrap();
-    // All of them are there before it listens, so that its batches are full.
+    // All are queued before it listens, so that its batches are full.
     for number in 0..205 {
         notifier.info(&Context::new(), "evt", number).await.unwrap();
     }
@@ -110,7 +110,7 @@ async fn listeners_in_both_languages_share_a_queue() {
         .unwrap();
     let url = format!("{}?rabbit_qos_prefetch_count=1", vhost.url());
     let mut there = python("listener.py", &url, &["--topic", "notifications", "--priorities", "info"]).await;
-    // Python says that it is ready before it consumes.
+    // Python reports ready before it consumes.
     let consumers = async || vhost.queue("notifications.info").await.map(|queue| queue.consumers);
     eventually(PATIENCE, "both listen", consumers, |count| *count == Some(2)).await;
     let notifier = Notifier::new(transport, "p").unwrap();

@@ -1,4 +1,4 @@
-//! Servers that are killed in the middle: processes of their own, under `AckPolicy::AfterReply`.
+//! Servers that are killed while a method runs: child processes under `AckPolicy::AfterReply`.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,7 +13,7 @@ use super::{client, connect};
 
 const URL: &str = "OXLO_TEST_CHILD_URL";
 
-/// The program of the children: a server that hangs in its first run of `hang`, and dies in every run of `die`.
+/// The child's program: a server that hangs in its first run of `hang`, and aborts in every run of `die`.
 #[tokio::test]
 #[ignore = "run by the tests below, as a process of its own"]
 async fn child() {
@@ -43,7 +43,7 @@ async fn child() {
     serving.wait().await.unwrap();
 }
 
-/// Killed when it is dropped, with SIGKILL as always.
+/// A child process, killed with SIGKILL when dropped.
 struct Server(Child);
 
 impl Server {

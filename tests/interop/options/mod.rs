@@ -1,4 +1,4 @@
-//! What each option of `oslo_messaging_rabbit` leaves at the broker, beside what a Python server leaves with the same.
+//! Options of `oslo_messaging_rabbit`: their effect at the broker, compared with that of a Python server.
 
 mod delivery;
 mod names;
@@ -23,7 +23,7 @@ fn client(transport: &Arc<dyn Transport>) -> RPCClient {
     RPCClient::new(transport.clone(), Target::topic("t")).timeout(SOON)
 }
 
-/// A server that tells of every `note` it runs, and answers `whoami`.
+/// A server that reports every `note` it runs, and answers `whoami`.
 async fn server(transport: &Arc<dyn Transport>, name: &str) -> (RunningServer, mpsc::UnboundedReceiver<i64>) {
     #[derive(serde::Deserialize)]
     struct Note {
@@ -67,7 +67,7 @@ async fn python_server(url: &str, further: &[&str]) -> PythonPeer {
     peer
 }
 
-/// Waits until somebody consumes a queue; a Python server says that it is ready before.
+/// Waits until a queue has a consumer; a Python server reports ready before that.
 async fn consumed(vhost: &VhostAdmin, queue: &str) {
     let consumers = async || vhost.queue(queue).await.map_or(0, |queue| queue.consumers);
     eventually(SOON, "the queue is consumed", consumers, |count| *count > 0).await;

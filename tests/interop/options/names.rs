@@ -1,4 +1,4 @@
-//! Stable names: held by one process, found again by the next, refused when somebody else uses them.
+//! Stable names: held by one process, reused by the next, refused while another process holds them.
 
 use oxlo_test_support::TestVhost;
 
@@ -54,7 +54,7 @@ async fn a_name_that_somebody_else_consumes_is_an_error_that_names_the_queue() {
     let url = format!("{}?{}", vhost.url(), options("taken"));
     let folder = tempfile::tempdir().unwrap();
     let lock_path = format!("lock_path={}", folder.path().display());
-    // Python holds names by a count of its own, and no lock of ours.
+    // Python counts names itself, without oxlo's lock.
     let _python = python_server(&url, &["[oslo_concurrency]", &lock_path]).await;
     let queue = fanout_queues(&vhost).await.remove(0);
     consumed(&vhost, &queue).await;

@@ -1,4 +1,4 @@
-//! Fanout through a stream: everyone gets everything once, and nothing twice.
+//! Fanout through a stream: each consumer gets each message once.
 
 use oxlo_test_support::TestVhost;
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn every_server_gets_it_also_two_of_one_transport_and_pythons() {
     let vhost = TestVhost::new().await;
     let url = format!("{}?{STREAM}", vhost.url());
     let mut python = python_server(&url, &[]).await;
-    // It gets what is said from then on.
+    // It gets the messages published from then on.
     consumed(&vhost, "t_fanout").await;
     let transport = connect(&url).await;
     let (_first, mut first) = server(&transport, "a").await;
@@ -20,7 +20,7 @@ async fn every_server_gets_it_also_two_of_one_transport_and_pythons() {
     let client = client(&transport);
     note(&client, 1).await;
     assert_eq!((next(&mut first).await, next(&mut second).await), (1, 1));
-    // Python's server has `cast_note`; that it lives on the same stream shows by what it has seen.
+    // Python's server has `cast_note`; what it has seen shows that it reads the same stream.
     client.prepare().fanout(true).cast(&oxlo::Context::new(), "cast_note", json!({"x": 7})).await.unwrap();
     let seen = async {
         loop {
@@ -44,7 +44,7 @@ async fn nothing_is_replayed_after_a_restart_nor_after_a_lost_connection() {
     note(&client, 2).await;
     assert_eq!((next(&mut notes).await, next(&mut notes).await), (1, 2));
 
-    // The same process comes back where it was: what was said meanwhile is not lost, what it had is not replayed.
+    // The same process resumes at its offset: messages of the meantime are not lost, earlier ones are not replayed.
     vhost.close_all_connections("a test").await;
     note(&client, 3).await;
     assert_eq!(next(&mut notes).await, 3);

@@ -1,4 +1,4 @@
-//! Both declare under the same options, each in a vhost of its own, and what is there then must be equal.
+//! Both servers declare under the same options, each in its own vhost; the results must be equal.
 
 use oxlo_test_support::{TestVhost, without_default_type};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Attributes of the user's: what is deprecated or allowed stays so, and generated code itself gives no warning.
+//! User attributes: `deprecated` and `allow` keep their effect, and generated code causes no warning.
 #![deny(warnings)]
 
 use oxlo::{Context, Target};

@@ -1,4 +1,4 @@
-//! Constants and methods in scope that generated code would mean if it named things as briefly as a program does.
+//! Constants and methods in scope that generated code would pick up if it did not use full paths.
 
 use oxlo::{Context, Failure, Target};
 
