@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::put,
 };
-use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
+use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target, TransportError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
@@ -79,10 +79,12 @@ impl IntoResponse for Failed {
         // The error names topic and method, which belongs in the log; it contains no arguments and no passwords.
         println!("     log: {}", self.0);
         let (status, text) = match &self.0 {
-            CallError::Remote(failure) if failure.original_class() == "KeyError" => {
+            CallError::Remote { failure, .. } if failure.class() == "KeyError" => {
                 (StatusCode::NOT_FOUND, "there is no such job")
             }
-            CallError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "the job is too large"),
+            CallError::Transport { error: TransportError::TooLarge { .. }, .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the job is too large")
+            }
             // No queue, no broker, a blocked broker: a retry is safe.
             error if error.is_retryable() && !error.may_have_run() => {
                 let nothing_done = (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; retry later");
@@ -93,7 +95,7 @@ impl IntoResponse for Failed {
             error if error.is_retryable() => {
                 (StatusCode::GATEWAY_TIMEOUT, "no reply in time; the request may still have been processed")
             }
-            CallError::Remote(_) | CallError::RemoteError { .. } => (StatusCode::BAD_GATEWAY, "the service failed"),
+            CallError::Remote { .. } => (StatusCode::BAD_GATEWAY, "the service failed"),
             // A version above the cap, a reply of another type: a bug in this program.
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         };

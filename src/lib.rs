@@ -41,6 +41,19 @@
 //!
 //! Add further drivers with [`registry`] and [`Registry::with`].
 //!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | the driver for `memory://` |
+//! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
+//! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
+//! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
+//! | `opentelemetry` | no | propagation of `tracing-opentelemetry` spans in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
+//! | `routing` | no | the notification driver `routing`, with rules in a YAML file |
+//! | `tracing-layer` | no | log records as notifications |
+//!
 //! # Guide
 //!
 //! The [`guide`] covers concepts, a first service, versions, errors, delivery guarantees, deployment, middleware,
@@ -56,15 +69,17 @@ pub mod testing;
 
 /// The client crate, for types that only layers need: `CallService`, `BoxError`.
 pub use oxlo_client as client;
-pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{
+    CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
+};
 pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 /// The server crate, for types that only layers need: `CallService`, `BoxError`.
 pub use oxlo_server as server;
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
-    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
+    AccessPolicy, AckPolicy, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Endpoint, Extension,
+    FinishedRequest, FromCall, HandlerError, HandlerResult, Method, Outcome, RPCServer, RPCServerBuilder, Redelivered,
+    RunningServer, ServeError, ServeReport, ShutdownSignal, State, StopReason, no_such_method, shutdown_signal,
 };
 /// The transport crate, for drivers, middleware and tests: the vocabulary and the `Transport` trait.
 pub use oxlo_transport as transport;
@@ -74,10 +89,10 @@ pub use oxlo_transport::{
     TransportUrl, Version, serialized, settings::RemoteError,
 };
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_client::__private::{client, remote, serde};
     pub use oxlo_server::__private::{served, server};
 }
 
@@ -89,24 +104,19 @@ pub use oxlo_driver_memory as memory;
 pub use oxlo_driver_rabbit as rabbit;
 
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
-pub mod notifications {
-    pub use oxlo_client::notifier::*;
+pub mod notify {
     pub use oxlo_config::NotificationsConfig;
-    pub use oxlo_server::notifications::*;
-    pub use oxlo_transport::{
-        Notification, Priority,
-        message::{NotificationFormat, UnknownPriority},
-    };
+    pub use oxlo_notify::*;
 
     /// Starts building the transport of notifications from a configuration: as [`configured`](crate::configured), with the
     /// `transport_url` in `[oslo_messaging_notifications]` if it is set.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oxlo::notifications::{self, Notifier};
+    /// use oxlo::notify::{self, Notifier};
     ///
     /// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
-    /// let transport = notifications::configured(&config)?.connect().await?;
+    /// let transport = notify::configured(&config)?.connect().await?;
     /// let notifier = Notifier::configured("compute.host-1", &transport, &config)?.build()?;
     /// # Ok(()) }
     /// ```

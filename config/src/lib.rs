@@ -1,4 +1,10 @@
 //! Configuration from INI files in oslo.config's format and from environment variables.
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `oslo-metrics` | no | `metrics_enabled` in `[oslo_messaging_metrics]`, which is refused without the feature |
 
 use std::{fmt, fs::File, io::Read, path::Path, sync::Arc, time::Duration};
 
@@ -341,3 +347,8 @@ fn invalid(option: &str, value: &str) -> Option<String> {
 fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

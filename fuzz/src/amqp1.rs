@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use oxlo_driver_amqp1::__fuzz::{self as driver, DEEPEST, GROWTH};
+use oxlo_driver_amqp1::__fuzz::{self as driver, GROWTH, MAX_DEPTH};
 use serde_amqp::Value;
 
 use crate::{pieces::Pieces, stack::roomy};
@@ -14,13 +14,13 @@ pub(crate) fn check_value(data: &[u8]) {
     let found = driver::length(data);
     match (found, wanted) {
         (Ok(found), Some(wanted)) => {
-            assert!(found == wanted && deepest <= DEEPEST, "{found} bytes, {wanted} wanted, {deepest} levels");
-            if driver::is_for_others(data) {
+            assert!(found == wanted && deepest <= MAX_DEPTH, "{found} bytes, {wanted} wanted, {deepest} levels");
+            if driver::is_safe_for_serde_amqp(data) {
                 parses(&data[..found]);
             }
         }
         (Err(too_deep), Some(_)) => {
-            assert!(too_deep && deepest > DEEPEST, "a valid value of {deepest} levels is refused")
+            assert!(too_deep && deepest > MAX_DEPTH, "a valid value of {deepest} levels is refused")
         }
         // With several errors, each parser may report a different one.
         (Err(_), None) => {}
@@ -32,7 +32,7 @@ pub(crate) fn check_value(data: &[u8]) {
 /// are ignored.
 fn parses(value: &[u8]) {
     if let Ok(read) = serde_amqp::from_slice::<Value>(value) {
-        assert!(levels(&read) <= DEEPEST, "fe2o3-amqp parses {} levels", levels(&read));
+        assert!(levels(&read) <= MAX_DEPTH, "fe2o3-amqp parses {} levels", levels(&read));
     }
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn check_message(data: &[u8]) {
         let (mut rest, mut bodies) = (data, 0);
         while !rest.is_empty() {
             let (deepest, length) = reference(rest);
-            assert!(deepest <= DEEPEST, "a section of {deepest} levels was accepted");
+            assert!(deepest <= MAX_DEPTH, "a section of {deepest} levels was accepted");
             let (section, after) = rest.split_at(length.expect("an invalid section was accepted"));
             assert_eq!(section[0], 0, "a section without a descriptor was accepted");
             bodies += usize::from(matches!(section[..3], [0, 0x53, 0x75 | 0x77]));
@@ -264,7 +264,7 @@ fn passed(output: &[u8]) -> &[u8] {
         return rest;
     }
     let (deepest, length) = reference(body);
-    assert!(deepest <= DEEPEST, "a performative of {deepest} levels was accepted");
+    assert!(deepest <= MAX_DEPTH, "a performative of {deepest} levels was accepted");
     let (performative, payload) = body.split_at(length.expect("an invalid performative was accepted"));
     parses(performative);
     if !payload.is_empty() {

@@ -17,7 +17,7 @@ pub(crate) fn check_table(entries: &[u8]) {
         let whole = reader.entries(1).is_some();
         (reader.deepest, whole)
     });
-    let verdict = driver::judge(entries);
+    let verdict = driver::check_table(entries);
     // Both parse from front to back, so nesting before the first syntax error is too deep for both.
     let wanted = match (deepest > MAX_DEPTH, whole) {
         (true, _) => Verdict::TooDeep,
@@ -185,7 +185,7 @@ fn mapped(properties: &BasicProperties, body: &[u8]) {
     };
     assert_eq!(driver::stream_offset(properties), offset);
 
-    let again = driver::noted(properties, 7, 41);
+    let again = driver::resent(properties, 7, 41);
     assert_eq!(driver::message_id(&again), Some(7));
     // The broker's redelivery count restarts when a message is sent again.
     assert_eq!(driver::redeliveries(&again), (41, false));

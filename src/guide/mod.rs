@@ -45,11 +45,10 @@ pub mod middleware {}
 #[doc = include_str!("telemetry.md")]
 pub mod telemetry {}
 
-/// Testing a service without a broker.
-///
-/// Requires the cargo feature `testing`, which enables [`oxlo::testing`](crate::testing).
-#[cfg(feature = "testing")]
-#[doc = include_str!("testing.md")]
+/// How to test a service without a broker.
+#[cfg_attr(feature = "testing", doc = "\n\nWith the cargo feature `testing`: [`oxlo::testing`](crate::testing).\n")]
+#[cfg_attr(feature = "testing", doc = include_str!("testing.md"))]
+#[cfg_attr(not(feature = "testing"), doc = "\n\nThis chapter is written when the cargo feature `testing` is enabled.")]
 pub mod testing {}
 
 #[doc = include_str!("from_oslo.md")]

@@ -7,19 +7,24 @@
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | messages and their parts |
 //! | [`deadline`] | the time at which a caller stops waiting |
-//! | [`events`] | names of exchanges, topics and pools for publish-subscribe |
 //! | [`options`], [`error`], [`text`] | options of an operation, its errors, and the text of errors |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | transports, and how to create one |
 //! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
 //! | [`json`] | a bounded, lenient JSON decoder and a strict encoder |
 //! | [`backoff`], [`budget`] | delays between attempts, and the memory budget of a listener |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 pub mod backoff;
 pub mod budget;
 pub mod context;
 pub mod deadline;
 pub mod error;
-pub mod events;
 pub mod failure;
 pub mod json;
 pub mod limit;
@@ -67,3 +72,8 @@ pub use crate::{
     url::TransportUrl,
     version::Version,
 };
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

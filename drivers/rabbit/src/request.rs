@@ -29,7 +29,7 @@ use crate::{
     lateness::{self, Lateness},
     properties,
     publish::{Outgoing, Publisher},
-    received::Received,
+    stream::received::Received,
     topology::TopologyOptions,
 };
 

@@ -10,3 +10,8 @@ pub mod notification;
 pub mod reply;
 pub mod request;
 pub mod unread;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
