@@ -49,9 +49,9 @@
 //! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
 //! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
 //! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
-//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `opentelemetry` | no | propagation of `tracing-opentelemetry` spans in the request context |
 //! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
-//! | `routing` | no | the notifier's driver `routing`: rules in a YAML file |
+//! | `routing` | no | the notification driver `routing`, with rules in a YAML file |
 //! | `tracing-layer` | no | log records as notifications |
 //!
 //! # Guide

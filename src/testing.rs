@@ -77,7 +77,7 @@ pub const TOPIC: &str = "service";
 pub const SERVER: &str = "under-test";
 
 /// How long a test waits for an expected event, in tokio's time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service that runs on its own bus, and a client for it. Dropping it stops the service.
 ///
@@ -163,14 +163,14 @@ impl TestService {
         };
         let find = |all: &[FinishedRequest]| all.iter().filter(|it| &*it.method == method).nth(nth).cloned();
         let mut finished = self.finished.clone();
-        let found = timeout(PATIENCE, finished.wait_for(|all| find(all).is_some())).await;
+        let found = timeout(TIMEOUT, finished.wait_for(|all| find(all).is_some())).await;
         match found {
             Ok(Ok(all)) => find(&all),
             _ => None,
         }
         .unwrap_or_else(|| {
             let others: Vec<Arc<str>> = self.finished().into_iter().map(|it| it.method).collect();
-            panic!("{method} did not run {} times within {PATIENCE:?}; what ran: {others:?}", nth + 1)
+            panic!("{method} did not run {} times within {TIMEOUT:?}; what ran: {others:?}", nth + 1)
         })
     }
 
