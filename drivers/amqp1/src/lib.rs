@@ -42,6 +42,7 @@ mod config;
 mod connection;
 mod consume;
 mod encoding;
+
 mod error;
 mod fe2o3_internals;
 mod management;
