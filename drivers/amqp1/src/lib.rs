@@ -57,3 +57,8 @@ mod stream;
 mod transport;
 
 pub use transport::Amqp1Driver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

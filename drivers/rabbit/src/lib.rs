@@ -53,3 +53,8 @@ pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, R
 pub use options::options_table;
 use oxlo_driver_kit::lateness;
 pub use transport::RabbitDriver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

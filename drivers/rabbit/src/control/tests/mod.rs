@@ -8,8 +8,11 @@ mod deep_headers;
 mod fake_server;
 mod handshake;
 mod internals;
+#[cfg(feature = "brokers")]
 mod publisher;
+#[cfg(feature = "brokers")]
 mod real_broker;
+#[cfg(feature = "brokers")]
 mod real_tls;
 
 use crate::stream::tests::{connect, tls, wire};

@@ -84,7 +84,7 @@ impl Files {
     }
 
     pub(crate) fn trusting(&self, authority: &Authority) -> TlsOptions {
-        TlsOptions { ca_file: Some(self.put("ca.pem", &authority.issuer.pem())), ..TlsOptions::default() }
+        TlsOptions { ca_file: Some(self.put("ca.pem", &authority.pem())), ..TlsOptions::default() }
     }
 }
 
