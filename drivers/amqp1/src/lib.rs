@@ -42,7 +42,6 @@ mod config;
 mod connection;
 mod consume;
 mod encoding;
-
 mod error;
 mod fe2o3_internals;
 mod management;
