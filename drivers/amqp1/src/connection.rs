@@ -19,9 +19,10 @@ use fe2o3_amqp::{
     },
 };
 use futures_util::FutureExt;
-pub(crate) use oxlo_driver_net::link::{Role, connected};
+pub(crate) use oxlo_driver_net::link::Role;
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
+    session,
     socket::{Peer, connect},
     text::keep_secret,
     tls::Tls,
@@ -198,6 +199,12 @@ impl Connected {
     /// Of which version.
     pub(crate) fn version(&self) -> Option<&str> {
         self.opened.version.as_deref()
+    }
+}
+
+impl session::Session for Connected {
+    async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }
 

@@ -36,6 +36,7 @@
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod address;
+mod codec;
 mod config;
 mod connection;
 mod consume;
@@ -45,8 +46,8 @@ mod management;
 mod message;
 mod publish;
 mod receive;
-mod reply;
-mod request;
+mod replies;
+mod reply_queue;
 mod resend;
 mod scan;
 mod sender;

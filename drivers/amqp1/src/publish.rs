@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{patience::Patience, room::Room, text::Said};
+use oxlo_driver_net::{room::Room, send_budget::SendBudget, text::Said};
 use oxlo_transport::{
     TransportError,
     error::Cause,
@@ -69,7 +69,7 @@ impl Publisher {
         address: &str,
         message: &mut Outgoing,
         mandatory: bool,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let to = Destination { system: "amqp", exchange: "", key: &address, size: message.text() };
         publishing(to, self.hand_over(address, message, mandatory, patience)).await
@@ -80,7 +80,7 @@ impl Publisher {
         &self,
         address: &str,
         message: &mut Outgoing,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         self.hand_over(address, message, false, patience).await
     }
@@ -90,7 +90,7 @@ impl Publisher {
         address: &str,
         message: &mut Outgoing,
         mandatory: bool,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let mut room = Some(self.room.enter(message.text(), patience, NO_ROOM).await?);
         // Whether the message is sent alone, to see whether it is the one that the broker refuses.
@@ -152,7 +152,7 @@ impl Publisher {
     /// # Errors
     ///
     /// `Topology` if the broker does not want to; `Unreachable`, `Closed`.
-    pub(crate) async fn make(&self, needs: &[Need], patience: &Patience) -> Result<(), TransportError> {
+    pub(crate) async fn make(&self, needs: &[Need], patience: &SendBudget) -> Result<(), TransportError> {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
@@ -180,7 +180,7 @@ impl Publisher {
     /// # Errors
     ///
     /// As [`make`](Self::make).
-    pub(crate) async fn consumers(&self, queue: &str, patience: &Patience) -> Result<u32, TransportError> {
+    pub(crate) async fn consumers(&self, queue: &str, patience: &SendBudget) -> Result<u32, TransportError> {
         let connected = self.connected(patience).await?;
         match timeout_at(patience.deadline, management::consumers(&connected, queue)).await {
             Ok(Ok(count)) => Ok(count),
@@ -205,7 +205,7 @@ impl Publisher {
         let _ = tokio::time::timeout(FLUSH_LIMIT, sent).await;
     }
 
-    async fn connected(&self, patience: &Patience) -> Result<Arc<Connected>, TransportError> {
+    async fn connected(&self, patience: &SendBudget) -> Result<Arc<Connected>, TransportError> {
         let mut state = self.link.state();
         loop {
             let cause = match &*state.borrow_and_update() {

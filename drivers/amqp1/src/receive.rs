@@ -17,34 +17,32 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
+use oxlo_driver_net::{
+    deferral::Deferring,
+    intake::{Intake, Marks, Reader},
+};
 use oxlo_transport::{
-    Delivery, Settle, Settlement, limited,
-    parts::{
-        budget::{Budget, TURN},
-        duplicates,
-    },
-    text,
+    Settlement,
+    parts::{budget::TURN, deferral::Way, duplicates},
     wire::envelope::Poison,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::yield_now,
 };
-use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
-    consume::Reader,
     error,
     message::{self, Incoming},
     publish::Publisher,
-    resend::Kept,
+    resend::Delivered,
     stream::SURPLUS,
 };
 
 /// What the links of a subscription are to do.
 #[derive(Clone, Debug)]
-pub(crate) enum Orders {
+pub(crate) enum Order {
     /// Take messages.
     Take,
     /// Take none, give back what comes, and settle what was handed out.
@@ -68,30 +66,33 @@ impl Stopping {
     }
 }
 
-/// Which messages were delivered, and who settles those that are being worked on. Python's casts and notifications have no
-/// name.
-pub(crate) type Duplicates = duplicates::Duplicates<Box<dyn FnOnce(Settlement) + Send>>;
-
 /// What the links of a subscription share.
-pub(crate) struct Receiving<R: Reader> {
+pub(crate) struct Receiving<R: Reader<Incoming>> {
     pub(crate) reader: R,
-    pub(crate) outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
+    pub(crate) intake: Intake<R::Message, Settler>,
     /// How many messages of a link may be unsettled.
     pub(crate) prefetch: u32,
-    /// What may be read and not finished with, over all links.
-    pub(crate) budget: Budget,
-    pub(crate) message_max: usize,
+    /// The largest message that is read, in bytes.
+    pub(crate) max_size: usize,
+    /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
-    pub(crate) duplicates: Arc<Duplicates>,
     /// Sends messages to their address again, where they may be deferred.
     pub(crate) resends: Option<Arc<Publisher>>,
-    /// What is being sent again.
-    pub(crate) resending: TaskTracker,
-    /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
-    /// send the same messages again.
-    pub(crate) leaving: Arc<AtomicBool>,
     /// Whether it was logged that the broker sends more than it may.
     pub(crate) surplus_told: AtomicBool,
+}
+
+/// Settles one delivery on its link. After the end of the link that is void: the broker gives the message to another.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    link: mpsc::UnboundedSender<Settled>,
+    delivery: DeliveryInfo,
+}
+
+impl duplicates::Settler for Settler {
+    fn settle(self, settlement: Settlement) {
+        let _ = self.link.send((self.delivery, settlement));
+    }
 }
 
 /// Where a link takes messages from.
@@ -150,7 +151,7 @@ type Settled = (DeliveryInfo, Settlement);
 /// How many settlements are looked at together.
 const BATCH: usize = 256;
 
-struct LinkTask<R: Reader> {
+struct LinkTask<R: Reader<Incoming>> {
     receiver: Receiver,
     place: Place,
     shared: Arc<Receiving<R>>,
@@ -168,21 +169,21 @@ struct LinkTask<R: Reader> {
 }
 
 /// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
-pub(crate) async fn run<R: Reader>(
+pub(crate) async fn run<R: Reader<Incoming>>(
     receiver: Receiver,
     place: Place,
     shared: Arc<Receiving<R>>,
-    orders: watch::Receiver<Orders>,
+    order: watch::Receiver<Order>,
 ) -> Result<Receiver, String> {
     let (settle, settled) = mpsc::unbounded_channel();
     let (credit, surplus) = (shared.prefetch, VecDeque::new());
     let (unsettled, taking, read) = (0, true, 0);
     let task = LinkTask { receiver, place, shared, settle, settled, credit, unsettled, surplus, taking, read };
-    task.run(orders).await
+    task.run(order).await
 }
 
-impl<R: Reader> LinkTask<R> {
-    async fn run(mut self, mut orders: watch::Receiver<Orders>) -> Result<Receiver, String> {
+impl<R: Reader<Incoming>> LinkTask<R> {
+    async fn run(mut self, mut order: watch::Receiver<Order>) -> Result<Receiver, String> {
         let mut draining: Option<Arc<Semaphore>> = None;
         let mut settled = Vec::new();
         loop {
@@ -195,7 +196,7 @@ impl<R: Reader> LinkTask<R> {
                 self.read = 0;
                 yield_now().await;
             }
-            let room = !self.taking || self.shared.budget.has_room(&self.place.address);
+            let room = !self.taking || self.shared.intake.budget().has_room(&self.place.address);
             if room {
                 self.take_surplus().await?;
             }
@@ -203,26 +204,26 @@ impl<R: Reader> LinkTask<R> {
                 // What is settled goes first: it makes room.
                 biased;
                 _ = self.settled.recv_many(&mut settled, BATCH) => {
-                    if self.shared.leaving.load(Ordering::Acquire) {
+                    if self.shared.intake.is_leaving() {
                         self.stop().await?;
                     }
                     self.dispose_all(&mut settled).await?;
                     self.take_surplus().await?;
                     self.top_up().await?;
                 },
-                changed = orders.changed() => {
+                changed = order.changed() => {
                     if changed.is_err() {
                         return Ok(self.receiver);
                     }
-                    let order = orders.borrow_and_update().clone();
-                    match order {
-                        Orders::Take => {}
-                        Orders::Stop(stopping) => {
+                    let now = order.borrow_and_update().clone();
+                    match now {
+                        Order::Take => {}
+                        Order::Stop(stopping) => {
                             self.stop().await?;
                             stopping.told.add_permits(1);
                             draining = Some(stopping.drained);
                         }
-                        Orders::End => {
+                        Order::End => {
                             self.settled.close();
                             while self.settled.recv_many(&mut settled, BATCH).await > 0 {
                                 self.dispose_all(&mut settled).await?;
@@ -232,7 +233,7 @@ impl<R: Reader> LinkTask<R> {
                     }
                 }
                 // Until then messages wait as they came.
-                () = self.shared.budget.opened(), if !room => {}
+                () = self.shared.intake.budget().opened(), if !room => {}
                 delivery = self.receiver.recv::<Body<Value>>(), if room => match delivery {
                     Ok(delivery) => {
                         let (info, message) = delivery.into_parts();
@@ -268,7 +269,7 @@ impl<R: Reader> LinkTask<R> {
     /// Hands out what waits, as far as there is room.
     async fn take_surplus(&mut self) -> Result<(), String> {
         while self.unsettled < self.shared.prefetch
-            && self.shared.budget.is_open()
+            && self.shared.intake.budget().is_open()
             && let Some((info, body)) = self.surplus.pop_front()
         {
             self.take(info, body).await?;
@@ -276,71 +277,32 @@ impl<R: Reader> LinkTask<R> {
         Ok(())
     }
 
-    /// Hands a delivery out, or settles it at once if nobody should see it.
+    /// Passes a delivery to the listener's intake.
     async fn take(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
         if !self.taking {
             return self.give_back(info).await;
         }
-        let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
+        self.unsettled += 1;
+        let settler = Settler { link: self.settle.clone(), delivery: info };
+        let Receiving { reader, intake, max_size, resends, .. } = &*self.shared;
+        let Place { address, everyone } = &self.place;
+        let mut marks = Marks { redelivered: false, redeliveries: 0, way: Way::default() };
+        let (mut name, mut deferring) = (None, Deferring::Unsupported);
+        let read = read(body, *max_size).and_then(|incoming| {
             let way = incoming.way;
             let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
-            let again = (incoming.redelivered || redeliveries > 0, redeliveries, way.due());
-            let name = incoming.name(self.place.everyone);
-            // What was sent once more is no duplicate of itself.
-            let name = name.map(|name| self.shared.duplicates.name((&*self.place.address, name, way.round)));
-            let kept = self.shared.resends.as_ref().map(|publisher| (publisher.clone(), Kept::of(&incoming)));
-            self.shared.reader.read(incoming).map(|read| (again, name, kept, read))
+            marks = Marks { redelivered: incoming.redelivered || redeliveries > 0, redeliveries, way };
+            // A message that was sent to its address again is no duplicate of itself.
+            name = incoming.name(*everyone).map(|name| intake.duplicates().name((&**address, name, way.round)));
+            deferring = match resends {
+                None => Deferring::Unsupported,
+                // A copy would reach every listener again.
+                Some(_) if *everyone => Deferring::Delayed,
+                Some(publisher) => Deferring::Copied(Delivered::new(publisher.clone(), address.clone(), &incoming)),
+            };
+            reader.read(incoming)
         });
-        let ((redelivered, redeliveries, not_before), name, kept, read) = match redelivered_and_read {
-            Ok(read) => read,
-            Err(poison) => {
-                let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());
-                limited!(warn, "a message was rejected that cannot be read", %poison, cause);
-                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                // As if it were a large one: nothing says how far it was read.
-                self.read += TURN;
-                self.reject(info).await?;
-                return self.top_up().await;
-            }
-        };
-        self.read += read.bytes;
-        if redelivered {
-            metrics::counter!("oxlo_redeliveries_total").increment(1);
-        }
-        self.unsettled += 1;
-        let settler = self.settle.clone();
-        // The link may be gone by then; the broker then gives the message to another.
-        let settle = move |settlement| drop(settler.send((info, settlement)));
-        let settle = match name {
-            None => Settle::new(settle),
-            Some(name) => {
-                if !self.shared.duplicates.is_first(name, Box::new(settle)) {
-                    debug!("a message came again, and is not handed out twice");
-                    metrics::counter!("oxlo_duplicates_total").increment(1);
-                    return Ok(());
-                }
-                let duplicates = self.shared.duplicates.clone();
-                Settle::new(move |settlement| duplicates.settle(name, settlement))
-            }
-        };
-        let settle = match kept {
-            None => settle,
-            // What is sent to everyone's address would reach others again.
-            Some(_) if self.place.everyone => oxlo_driver_net::delayed::late(settle),
-            Some((publisher, kept)) => {
-                let tasks = self.shared.resending.clone();
-                kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)
-            }
-        };
-        let mut taken = Delivery::new(read.message, settle);
-        taken.not_before = not_before;
-        taken.replier = read.replier;
-        taken.deadline = read.deadline;
-        taken.redelivered = redelivered;
-        taken.redeliveries = redeliveries;
-        taken.permit = Some(self.shared.budget.charge(read.bytes));
-        // A listener that is gone gives it back by dropping it.
-        let _ = self.shared.outbox.send(taken);
+        self.read += intake.take(settler, read, name, marks, deferring);
         Ok(())
     }
 

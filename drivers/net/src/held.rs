@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{patience::Patience, recent::Recent};
+use crate::{recent::Recent, send_budget::SendBudget};
 
 /// How long until a queue is tried again, at first and at most. oslo pauses 250 ms.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -54,7 +54,7 @@ pub trait HeldReply: Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever the broker answers.
-    fn send(&self, patience: &Patience) -> impl Future<Output = Result<(), TransportError>> + Send;
+    fn send(&self, patience: &SendBudget) -> impl Future<Output = Result<(), TransportError>> + Send;
 }
 
 /// What is known of a reply queue.
@@ -233,7 +233,7 @@ impl<M: HeldReply> Shared<M> {
             if taken.is_empty() {
                 break;
             }
-            let patience = Patience::new(TRY_LIMIT, Retry::Forever);
+            let patience = SendBudget::new(TRY_LIMIT, Retry::Forever);
             let sent = join_all(taken.iter().map(|(_, reply)| reply.send(&patience))).await;
             drop(permit);
             let mut missing = false;

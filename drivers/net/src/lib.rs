@@ -4,20 +4,27 @@
 //!
 //! It knows no protocol and no broker. Only drivers use it.
 
-pub mod delayed;
+pub mod deferral;
 pub mod dial;
 pub mod held;
 #[cfg(test)]
 mod held_tests;
+pub mod inbound;
+pub mod intake;
 mod keeper;
 pub mod lateness;
 pub mod link;
 pub mod options;
 mod outage;
-pub mod patience;
 mod recent;
+pub mod replies;
+pub mod reply_queue;
 pub mod room;
+pub mod send_budget;
+pub mod session;
 pub mod socket;
 pub mod state;
+pub mod subscription;
 pub mod text;
 pub mod tls;
+pub mod transport;

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{keeper::Keeper, patience::Patience, socket::ConnectError};
+use crate::{keeper::Keeper, send_budget::SendBudget, socket::ConnectError};
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
@@ -245,6 +245,18 @@ impl<S: Send + Sync + 'static> Link<S> {
         }
     }
 
+    /// How many hosts it may connect to.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The error for a caller that waited since `begun` for what needs this connection.
+    #[must_use]
+    pub fn unreachable(&self, begun: Instant, cause: Option<TransportError>) -> TransportError {
+        unreachable(self.places.join(", "), begun, cause)
+    }
+
     /// Closes in order; the link does not come back. Returns when the connection is closed.
     pub async fn close(&self) {
         self.stop.cancel();
@@ -283,23 +295,19 @@ pub async fn connected<S>(state: &mut watch::Receiver<LinkState<S>>) -> Option<A
     }
 }
 
-/// Resolves when each of `hosts` was tried as often as `patience` says, with the error for whoever waits; never for one that
-/// wants it tried on.
-pub async fn exhausted<S>(
-    mut state: watch::Receiver<LinkState<S>>,
-    hosts: usize,
-    places: String,
-    patience: &Patience,
-) -> TransportError {
-    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(patience.retry, hosts));
-    if patience.retry != Retry::Forever
+/// Resolves when each of `hosts` was tried as often as `budget` says, with the error for whoever waits; never for one that
+/// retries forever.
+pub async fn exhausted<S: Send + Sync + 'static>(link: &Link<S>, budget: &SendBudget) -> TransportError {
+    let (mut state, hosts) = (link.state(), link.hosts());
+    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(budget.retry, hosts));
+    if budget.retry != Retry::Forever
         && let Ok(state) = state.wait_for(over).await
     {
         let cause = match &*state {
             LinkState::Down(down) => down.cause.clone(),
             LinkState::Up(_) | LinkState::Closed => None,
         };
-        return unreachable(places, patience.begun, cause);
+        return link.unreachable(budget.begun, cause);
     }
     std::future::pending().await
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout_at,
 };
 
-use crate::patience::Patience;
+use crate::send_budget::SendBudget;
 
 /// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
 const ROOM: u32 = 64 * 1024;
@@ -44,13 +44,13 @@ impl Room {
     pub async fn enter(
         &self,
         bytes: usize,
-        patience: &Patience,
+        budget: &SendBudget,
         reason: &str,
     ) -> Result<OwnedSemaphorePermit, TransportError> {
-        match timeout_at(patience.deadline, self.0.clone().acquire_many_owned(share(bytes))).await {
+        match timeout_at(budget.deadline, self.0.clone().acquire_many_owned(share(bytes))).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(TransportError::Blocked { reason: reason.to_owned(), waited: patience.begun.elapsed() }),
+            Err(_) => Err(TransportError::Blocked { reason: reason.to_owned(), waited: budget.begun.elapsed() }),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use lapin::BasicProperties;
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::send_budget::SendBudget;
 use oxlo_transport::{TransportError, parts::pending::PendingCalls};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ pub(crate) struct Flight {
     pub(crate) expires: bool,
     /// The properties of a message that came and is sent once more.
     pub(crate) again: Option<Box<BasicProperties>>,
-    pub(crate) patience: Patience,
+    pub(crate) patience: SendBudget,
     pub(crate) completion: Completion,
     /// Its share of the room for messages.
     pub(crate) weight: Option<OwnedSemaphorePermit>,
@@ -404,7 +404,7 @@ mod tests {
             mandatory: false,
             expires: false,
             again: None,
-            patience: Patience::new(Duration::from_secs(1), Retry::Forever),
+            patience: SendBudget::new(Duration::from_secs(1), Retry::Forever),
             completion: Completion::Told(teller),
             weight: Some(room.clone().try_acquire_owned().unwrap()),
             id: None,

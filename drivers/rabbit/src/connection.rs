@@ -10,9 +10,10 @@ use lapin::{
     Channel, Connection, ConnectionProperties, Event,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
-pub(crate) use oxlo_driver_net::link::{Down, Role, connected as session};
+pub(crate) use oxlo_driver_net::link::{Down, Role};
 use oxlo_driver_net::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
+    session,
     socket::{Peer, connect},
     text::{keep_secret, said},
     tls::Tls,
@@ -107,6 +108,12 @@ impl Session {
 
     /// Waits for the end of this incarnation.
     pub(crate) async fn ended(&self) {
+        self.stream.ended().await;
+    }
+}
+
+impl session::Session for Session {
+    async fn ended(&self) {
         self.stream.ended().await;
     }
 }

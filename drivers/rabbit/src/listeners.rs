@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::{link::connected, send_budget::SendBudget};
 use oxlo_transport::TransportError;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::{
-    config::Config,
-    connection::{Link, Session, session, unreachable_after},
+    connection::{Link, Session},
     error,
     topology::short_string,
 };
@@ -24,17 +23,12 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// `Unreachable` if the broker did not answer in time, `Topology` if it refuses, `Closed`.
-pub(crate) async fn of_queue(
-    config: &Config,
-    link: &Link,
-    queue: &str,
-    patience: &Patience,
-) -> Result<u32, TransportError> {
+pub(crate) async fn of_queue(link: &Link, queue: &str, budget: &SendBudget) -> Result<u32, TransportError> {
     link.begin();
     let mut state = link.state();
     let asked = async {
         loop {
-            let Some(session) = session(&mut state).await else { return Err(TransportError::Closed) };
+            let Some(session) = connected(&mut state).await else { return Err(TransportError::Closed) };
             match session.meanwhile(ask(&session, queue)).await {
                 Ok(count) => return Ok(count),
                 Err(failed) => {
@@ -47,7 +41,7 @@ pub(crate) async fn of_queue(
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout_at(patience.deadline, asked).await.unwrap_or_else(|_| Err(unreachable_after(config, patience.begun, None)))
+    timeout_at(budget.deadline, asked).await.unwrap_or_else(|_| Err(link.unreachable(budget.begun, None)))
 }
 
 async fn ask(session: &Session, queue: &str) -> lapin::Result<u32> {

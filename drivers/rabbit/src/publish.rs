@@ -9,7 +9,7 @@ use std::{
 };
 
 use lapin::BasicProperties;
-use oxlo_driver_net::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
+use oxlo_driver_net::{link::ATTEMPT_LIMIT, room::Room, send_budget::SendBudget};
 use oxlo_transport::{Removal, TransportError, parts::telemetry::Destination};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -112,7 +112,7 @@ impl Publisher {
     /// # Errors
     ///
     /// `Topology` if the broker refuses, `Unreachable`, `Blocked`, `Closed`.
-    pub(crate) async fn declare(&self, declares: &[Declare], patience: &Patience) -> Result<(), TransportError> {
+    pub(crate) async fn declare(&self, declares: &[Declare], patience: &SendBudget) -> Result<(), TransportError> {
         loop {
             let lane = self.way.open_lane(patience).await?;
             let declared = timeout_at(patience.deadline, lane.declare_now(declares)).await;
@@ -131,7 +131,7 @@ impl Publisher {
         &self,
         queue: &str,
         removal: Removal,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         loop {
             let lane = self.way.open_lane(patience).await?;
@@ -151,7 +151,7 @@ impl Publisher {
     pub(crate) async fn publish(
         &self,
         outgoing: Outgoing<'_>,
-        patience: &Patience,
+        patience: &SendBudget,
         completion: Completion,
     ) -> Result<(), TransportError> {
         let Outgoing { route, body, mandatory, expires, again } = outgoing;
@@ -201,7 +201,7 @@ impl Publisher {
     pub(crate) async fn publish_confirmed(
         &self,
         outgoing: Outgoing<'_>,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let (teller, told) = oneshot::channel();
         self.publish(outgoing, patience, Completion::Told(teller)).await?;
@@ -285,7 +285,11 @@ impl Way {
     }
 
     /// An open lane on which everything is declared that a route needs.
-    pub(crate) async fn declared_lane(&self, route: &Route, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
+    pub(crate) async fn declared_lane(
+        &self,
+        route: &Route,
+        patience: &SendBudget,
+    ) -> Result<Arc<Lane>, TransportError> {
         loop {
             let lane = self.open_lane(patience).await?;
             let declared = timeout_at(patience.deadline, lane.declare(route)).await;
@@ -300,7 +304,7 @@ impl Way {
         &self,
         declared: Result<Result<(), DeclareError>, Elapsed>,
         lane: &Lane,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<bool, TransportError> {
         match declared {
             Ok(Ok(())) => Ok(true),
@@ -348,14 +352,14 @@ impl Way {
     }
 
     /// Waits until another lane is open in the place of this one, or none.
-    async fn replaced(&self, lane: &Arc<Lane>, patience: &Patience) {
+    async fn replaced(&self, lane: &Arc<Lane>, patience: &SendBudget) {
         let mut gate = self.gate.clone();
         let another = |gate: &Gate| !matches!(gate, Gate::Open(now) if Arc::ptr_eq(now, lane));
         let _ = timeout_at(patience.deadline, gate.wait_for(another)).await;
     }
 
     /// Not sent in time, because of what is known of the connection.
-    fn unreachable(&self, patience: &Patience) -> TransportError {
+    fn unreachable(&self, patience: &SendBudget) -> TransportError {
         let cause = match &*self.gate.borrow() {
             Gate::Down(down) => down.cause.clone(),
             _ => None,
@@ -371,7 +375,7 @@ impl Way {
         }
     }
 
-    async fn open_lane(&self, patience: &Patience) -> Result<Arc<Lane>, TransportError> {
+    async fn open_lane(&self, patience: &SendBudget) -> Result<Arc<Lane>, TransportError> {
         if let Some(lane) = self.open_now() {
             return Ok(lane);
         }

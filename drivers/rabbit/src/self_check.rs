@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::{BasicProperties, Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_net::patience::Patience;
+use oxlo_driver_net::send_budget::SendBudget;
 use oxlo_transport::{Retry, TransportError, parts::backoff::jitter};
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -98,7 +98,7 @@ impl SelfCheck {
             .with_delivery_mode(1);
         let again = Some(Box::new(properties));
         let probe = Outgoing { route: &route, body: Vec::new(), mandatory: true, expires: false, again };
-        match self.publisher.publish_confirmed(probe, &Patience::new(PROBE_LIMIT, Retry::Forever)).await {
+        match self.publisher.publish_confirmed(probe, &SendBudget::new(PROBE_LIMIT, Retry::Forever)).await {
             Ok(()) => false,
             Err(TransportError::Undeliverable { .. }) => true,
             // For now nothing can be said.

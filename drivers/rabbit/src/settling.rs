@@ -17,10 +17,6 @@ use crate::{
     stream::{Deferred, Frames, Sender, ports::Unsettled},
 };
 
-/// Which messages were delivered, and who settles those that are being worked on: one filter for all listeners of a
-/// transport.
-pub(crate) type Duplicates = duplicates::Duplicates<Settler>;
-
 /// The deliveries of one channel.
 pub(crate) struct Settling {
     sender: Sender,
