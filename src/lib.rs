@@ -53,27 +53,25 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The client's crate, for what only layers name: `CallService`, `BoxError`.
+pub use oxlo_client as client;
 pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
+/// The server's crate, for what only layers name: `CallService`, `BoxError`.
+pub use oxlo_server as server;
 pub use oxlo_server::{
     AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
     Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
     ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
 };
-pub use oxlo_transport::{
-    Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, ProcessConfig, ProcessConfigError, Registry,
-    Removal, RequestContext, RequestQueue, Retry, Serializer, SerializerError, Settings, Target, Transport,
-    TransportBuilder, TransportError, TransportUrl, Version, serialized, settings::RemoteError,
-};
-
-/// The client's crate, for what only layers name: `CallService`, `BoxError`.
-pub use oxlo_client as client;
-
-/// The server's crate, for what only layers name: `CallService`, `BoxError`.
-pub use oxlo_server as server;
-
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;
+pub use oxlo_transport::{
+    Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, Registry, Removal, RequestContext,
+    RequestQueue, Retry, Serializer, SerializerError, Settings, Target, Transport, TransportBuilder, TransportError,
+    TransportUrl, Version, serialized, settings::RemoteError,
+};
 
 /// What the attributes' code calls. No part of the API.
 #[doc(hidden)]
@@ -85,7 +83,6 @@ pub mod __private {
 /// The in-process broker, with what tests need: scripted faults and a look into the bus.
 #[cfg(feature = "memory")]
 pub use oxlo_driver_memory as memory;
-
 /// RabbitMQ's driver: its options by their types, for [`TransportBuilder::options`].
 #[cfg(feature = "rabbit")]
 pub use oxlo_driver_rabbit as rabbit;
@@ -93,9 +90,10 @@ pub use oxlo_driver_rabbit as rabbit;
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
 pub mod notifications {
     pub use oxlo_client::notifier::*;
+    pub use oxlo_config::NotificationsConfig;
     pub use oxlo_server::notifications::*;
     pub use oxlo_transport::{
-        Notification, NotificationsConfig, Priority,
+        Notification, Priority,
         message::{NotificationFormat, UnknownPriority},
     };
 

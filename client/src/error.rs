@@ -5,8 +5,8 @@ use std::{any::type_name, borrow::Cow, sync::Arc, time::Duration};
 use oxlo_transport::{
     TransportError,
     error::{Cause, Refusal},
+    json::JsonError,
     text::{folded, line},
-    wire::json::JsonError,
 };
 
 use crate::{remote::Remote, site::CallSite};

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use oxlo_transport::{Reply, Target, Transport, settings::FromFailure, transport::PendingReply};
+use oxlo_transport::{PendingReply, Reply, Target, Transport, settings::FromFailure};
 use serde::de::DeserializeOwned;
 
 use crate::{

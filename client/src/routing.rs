@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use oxlo_transport::{
-    CallOptions, Payload, Reply, Request, SendOptions, Target, Transport, TransportError,
-    transport::PendingReply,
+    CallOptions, Payload, PendingReply, Reply, Request, SendOptions, Target, Transport, TransportError,
     wrap::{Wrap, wrap},
 };
 use serde::de::DeserializeOwned;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_wire::envelope::Poison;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 

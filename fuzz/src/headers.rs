@@ -6,7 +6,7 @@ use amq_protocol::{
     types::AMQPValue,
 };
 use oxlo_driver_rabbit::__fuzz::{self as driver, MAX_DEPTH, Verdict};
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_wire::envelope::Poison;
 
 use crate::stack::roomy;
 

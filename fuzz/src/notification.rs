@@ -1,15 +1,11 @@
 //! Notifications, with and without an envelope.
 
 use bytes::Bytes;
-use oxlo_transport::{
-    Notification, Priority,
-    message::NotificationFormat,
-    wire::{
-        amqp1,
-        envelope::Poison,
-        json::Limits,
-        notification::{self, Inbound},
-    },
+use oxlo_transport::{Notification, Priority, json::Limits, message::NotificationFormat};
+use oxlo_wire::{
+    amqp1,
+    envelope::Poison,
+    notification::{self, Inbound},
 };
 use serde_json::{Map, Value};
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use oxlo_transport::{
     Context, Payload,
-    wire::json::{self, Limits},
+    json::{self, Limits},
 };
 use serde_json::Value;
 

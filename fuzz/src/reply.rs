@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use oxlo_transport::{
     Failure, Payload, Reply,
-    parts::pending::ReplyPart,
-    wire::{
-        amqp1,
-        envelope::Poison,
-        json::{self, Limits},
-        reply::{self, Inbound},
-    },
+    json::{self, Limits},
+};
+use oxlo_wire::{
+    amqp1,
+    envelope::Poison,
+    reply::{self, Inbound, ReplyPart},
 };
 use serde_json::{Map, Value};
 

@@ -1,14 +1,11 @@
 //! Requests: in the envelope of the rabbit driver, and in the shape of the AMQP 1.0 driver.
 
 use bytes::Bytes;
-use oxlo_transport::{
-    Request,
-    wire::{
-        amqp1,
-        envelope::Poison,
-        json::Limits,
-        request::{self, CallLabels, Inbound, Labels},
-    },
+use oxlo_transport::{Request, json::Limits};
+use oxlo_wire::{
+    amqp1,
+    envelope::Poison,
+    request::{self, CallLabels, Inbound, Labels},
 };
 use serde_json::{Map, Value, json};
 

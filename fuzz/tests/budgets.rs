@@ -10,7 +10,8 @@ use bytes::Bytes;
 use oxlo_driver_amqp1::__fuzz as amqp1_driver;
 use oxlo_driver_rabbit::__fuzz as rabbit_driver;
 use oxlo_fuzz::{amqp1_bytes, amqp091_bytes};
-use oxlo_transport::wire::{amqp1, envelope, json::Limits, notification, reply, request};
+use oxlo_transport::json::Limits;
+use oxlo_wire::{amqp1, envelope, notification, reply, request};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]

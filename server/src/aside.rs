@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_transport::{Deferral, Delivery, ListenOptions, Listener, Settlement, TransportError, parts::budget::Permit};
+use oxlo_transport::{Deferral, Delivery, ListenOptions, Listener, Settlement, TransportError, budget::Permit};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -193,7 +193,7 @@ impl<M> Aside<M> {
 mod tests {
     use std::sync::mpsc;
 
-    use oxlo_transport::{Settle, parts::budget::Budget};
+    use oxlo_transport::{Settle, budget::Budget};
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use oxlo_transport::{
     Failure, Payload,
+    json::{JsonError, JsonErrorKind},
     settings::{FromFailure, NonFinite},
     text::{FOREIGN_NAME, folded, one_line},
-    wire::json::{JsonError, JsonErrorKind},
 };
 use serde::Serialize;
 

@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::FutureExt;
 use oxlo_transport::{
-    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, limited,
-    parts::budget::Permit, settings::NonFinite,
+    Deadline, Delivery, Failure, Payload, Replier, Reply, Request, Settle, TransportError, budget::Permit, limited,
+    settings::NonFinite,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_transport::{Settle, parts::deferral::LONGEST};
+use oxlo_transport::{Deferral, Settle};
 use rand::Rng;
 
 /// Pauses that double, and a limit.
@@ -39,7 +39,7 @@ impl Requeue {
     /// Between half of a pause and all of it, so that what failed together does not come again together.
     fn pause(&self, redeliveries: u32, rng: &mut impl Rng) -> Duration {
         let Some(doublings) = redeliveries.checked_sub(1) else { return Duration::ZERO };
-        let whole = self.first.saturating_mul(1 << doublings.min(30)).min(self.most).min(LONGEST);
+        let whole = self.first.saturating_mul(1 << doublings.min(30)).min(self.most).min(Deferral::LONGEST);
         whole.mul_f64(rng.random_range(0.5..=1.0))
     }
 }

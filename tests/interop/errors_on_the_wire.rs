@@ -34,8 +34,8 @@ async fn reply_of(raw: &mut PythonPeer, server: &str, request: &Value) -> (Value
 /// The keys of an object in the order of its text.
 fn keys(text: &str) -> Vec<String> {
     let mut keys = Vec::new();
-    let limits = oxlo::transport::wire::json::Limits::default();
-    oxlo::transport::wire::json::raw_members(text, limits, |key, _| keys.push(key.into_owned())).unwrap();
+    let limits = oxlo::transport::json::Limits::default();
+    oxlo::transport::json::raw_members(text, limits, |key, _| keys.push(key.into_owned())).unwrap();
     keys
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use oxlo::{
     Context, Payload, RPCClient, Target, Transport,
-    transport::{CallOptions, ListenOptions, Reply, Request, wire::json},
+    transport::{CallOptions, ListenOptions, Reply, Request, json},
 };
 use oxlo_test_support::TestVhost;
 use serde::{Deserialize, Serialize};

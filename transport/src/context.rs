@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::Value;
 
 use self::entry::Entry;
-use crate::wire::json::{self, JsonError, Limits, finite};
+use crate::json::{self, JsonError, Limits, finite};
 
 /// The request context (oslo's `ctxt`): string keys to JSON values, in the order they were put in.
 ///
@@ -105,7 +105,7 @@ impl Context {
     }
 
     /// As [`insert`](Self::insert), for text that is known to be one JSON value, as a decoder cut it out of a message.
-    pub(crate) fn insert_text(&mut self, key: &str, json: Bytes) {
+    pub fn insert_text(&mut self, key: &str, json: Bytes) {
         self.insert_entry(key.to_owned(), Entry::from_text(json));
     }
 
@@ -129,7 +129,7 @@ impl Context {
     /// The value of `key`.
     ///
     /// An entry that came in a message is read the first time; what Python writes and JSON forbids is read as
-    /// [`wire::json`](crate::wire::json) says.
+    /// [`wire::json`](crate::json) says.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.get(key).map(Entry::value)
@@ -149,7 +149,7 @@ impl Context {
     }
 
     /// Every entry as JSON text, in order. What came in a message is not read.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
+    pub fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
         self.entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.json()?)))
     }
 
@@ -178,7 +178,7 @@ impl Context {
     /// # Errors
     ///
     /// [`serde_json::Error`] if an entry has no JSON form.
-    pub(crate) fn to_wire(&self) -> Result<String, serde_json::Error> {
+    pub fn to_wire(&self) -> Result<String, serde_json::Error> {
         match self.fault() {
             Some(fault) => Err(serde::ser::Error::custom(fault)),
             None => self.to_json(),

@@ -1,4 +1,4 @@
-//! The vocabulary of oxlo, the [`Transport`] trait, and the parts that drivers are composed of.
+//! The vocabulary of oxlo and the [`Transport`] trait.
 //!
 //! This crate knows no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
 //! `Arc<dyn Transport>` and never learns which broker carries its messages.
@@ -10,27 +10,26 @@
 //! | [`events`] | what publish-subscribe calls things on a broker |
 //! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
-//! | [`process_config`] | INI files and environment variables |
 //! | `oslo_metrics` (cargo feature `oslo-metrics`) | the datagrams of oslo.metrics |
-//! | [`wire`] | oslo.messaging's JSON, as pure functions |
-//! | [`parts`] | pending calls, duplicate filter, backoff, supervision: what drivers share |
+//! | [`json`] | a bounded JSON reader and a strict writer |
+//! | [`backoff`], [`budget`] | delays between attempts, and the memory that a listener may hold |
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
+pub mod backoff;
+pub mod budget;
 pub mod context;
 pub mod deadline;
 pub mod error;
 pub mod events;
 pub mod failure;
+pub mod json;
 pub mod limit;
 pub mod listener;
 pub mod message;
 pub mod options;
 #[cfg(feature = "oslo-metrics")]
 pub mod oslo_metrics;
-pub mod parts;
 pub mod payload;
-pub mod process_config;
+mod pending_reply;
 pub mod registry;
 pub mod request_context;
 pub mod request_queue;
@@ -42,7 +41,6 @@ pub mod trace;
 pub mod transport;
 pub mod url;
 pub mod version;
-pub mod wire;
 pub mod wrap;
 
 #[doc(hidden)]
@@ -58,14 +56,14 @@ pub use crate::{
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,
-    process_config::{NotificationsConfig, ProcessConfig, ProcessConfigError},
+    pending_reply::PendingReply,
     registry::{Driver, Registry, TransportBuilder},
     request_context::RequestContext,
     request_queue::{Removal, RequestQueue},
     serializer::{Serializer, SerializerError, serialized},
     settings::Settings,
     target::Target,
-    transport::{Capabilities, ConnectionState, PendingReply, Transport},
+    transport::{Capabilities, ConnectionState, Transport},
     url::TransportUrl,
     version::Version,
 };

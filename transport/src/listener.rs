@@ -5,7 +5,7 @@ use std::{fmt, future::Future, time::Duration};
 use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{error::TransportError, message::Reply, parts::budget::Permit};
+use crate::{budget::Permit, error::TransportError, message::Reply};
 
 /// A subscription that yields messages until it is closed. Lost connections and cancelled consumers are subscribed
 /// again behind it.
@@ -96,6 +96,11 @@ pub struct Deferral {
     pub delay: Duration,
     /// Whether this counts as a redelivery.
     pub counts: bool,
+}
+
+impl Deferral {
+    /// The longest delay.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
 }
 
 /// What becomes of a message.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    json::{self, JsonError, Limits},
     settings::NonFinite,
-    wire::json::{self, JsonError, Limits},
 };
 
 /// A piece of JSON text: the arguments of a method, or its result.

@@ -136,11 +136,6 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
-    #[cfg(test)]
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     /// Sets a driver's option as if it stood in the URL's query; it wins over the URL.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -300,9 +295,10 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
 }
 
 impl fmt::Debug for TransportBuilder {
-    /// The URL and the options may hold passwords, so they are left out.
+    /// The options may hold passwords and are left out; the URL is shown without its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransportBuilder").field("settings", &self.settings).finish_non_exhaustive()
+        let url = self.url.parse::<TransportUrl>().map(|url| url.to_string()).ok();
+        f.debug_struct("TransportBuilder").field("url", &url).field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

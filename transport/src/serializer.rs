@@ -16,9 +16,10 @@ use crate::{
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
     payload::Payload,
+    pending_reply::PendingReply,
     target::Target,
     text::chain,
-    transport::{PendingReply, Transport},
+    transport::Transport,
     wrap::{Wrap, wrap},
 };
 
@@ -137,7 +138,7 @@ impl Wrap for Serialized {
     ) -> Result<PendingReply, TransportError> {
         let (serializer, context) = (self.serializer.clone(), request.context.clone());
         let pending = self.inner.start(to, self.request(request)?, options).await?;
-        Ok(pending.map(move |reply| read_reply(&*serializer, &context, reply)))
+        Ok(pending.and_then(move |reply| read_reply(&*serializer, &context, reply)))
     }
 
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {

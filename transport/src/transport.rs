@@ -10,12 +10,11 @@ use crate::{
     listener::Listener,
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
+    pending_reply::PendingReply,
     request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
 };
-
-pub use crate::parts::pending::PendingReply;
 
 /// What a driver's broker can do. The conformance suite checks that it does, or that it says it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

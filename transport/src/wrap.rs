@@ -10,10 +10,11 @@ use crate::{
     listener::Listener,
     message::{Notification, Priority, Reply, Request},
     options::{CallOptions, ListenOptions, SendOptions},
+    pending_reply::PendingReply,
     request_queue::{Removal, RequestQueue},
     settings::Settings,
     target::Target,
-    transport::{Capabilities, ConnectionState, PendingReply, Transport},
+    transport::{Capabilities, ConnectionState, Transport},
 };
 
 /// A transport around another: each method does what the inner one does unless it is written otherwise. [`wrap`] makes

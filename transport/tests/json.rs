@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU8,
 };
 
-use oxlo_transport::wire::json::{self, JsonErrorKind, Limits};
+use oxlo_transport::json::{self, JsonErrorKind, Limits};
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny},

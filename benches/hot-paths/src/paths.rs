@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use oxlo_driver_kit::pending::PendingCalls;
 use oxlo_transport::{
     Payload,
+    json::Limits,
     message::{Reply, Request},
-    parts::pending::{PendingCalls, ReplyPart},
-    wire::{
-        json::Limits,
-        reply,
-        request::{self, CallLabels, Labels},
-    },
+};
+use oxlo_wire::{
+    reply::{self, ReplyPart},
+    request::{self, CallLabels, Labels},
 };
 
 /// The length of the text that a call carries, as in `oxlo-bench`.

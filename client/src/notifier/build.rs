@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::{Notification, ProcessConfigError, Retry, Transport, settings::NonFinite};
+use oxlo_config::ProcessConfigError;
+use oxlo_transport::{Notification, Retry, Transport, settings::NonFinite};
 use tokio::runtime;
 
 use super::{

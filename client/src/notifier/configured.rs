@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use oxlo_transport::{NotificationsConfig, ProcessConfig, ProcessConfigError, Transport, message::NotificationFormat};
+use oxlo_config::{NotificationsConfig, ProcessConfig, ProcessConfigError};
+use oxlo_transport::{Transport, message::NotificationFormat};
 
 use super::{
     build::{BuildNotifierError, NotifierBuilder},

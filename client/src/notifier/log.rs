@@ -44,7 +44,7 @@ impl NotificationDriver for Log {
     }
 }
 
-fn line(notification: &Notification) -> Result<String, oxlo_transport::wire::json::JsonError> {
+fn line(notification: &Notification) -> Result<String, oxlo_transport::json::JsonError> {
     let mut payload: Value = notification.payload.decode()?;
     mask(&mut payload);
     Ok(json!({

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use oxlo_transport::{
-    Notification, Retry, SendOptions, Target, Transport, TransportError, message::NotificationFormat,
-    parts::backoff::Backoff,
+    Notification, Retry, SendOptions, Target, Transport, TransportError, backoff::Backoff, message::NotificationFormat,
 };
 use tokio::time::sleep;
 use uuid::Uuid;

@@ -8,11 +8,12 @@ use std::{
 
 use async_trait::async_trait;
 use oxlo_client::RPCClient;
+use oxlo_driver_kit::pending::PendingCalls;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Context, Failure, ListenOptions, Listener, Notification, Payload,
     PendingReply, Priority, Reply, Request, SendOptions, Settings, Target, Transport, TransportError,
-    parts::pending::{PendingCalls, ReplyPart},
 };
+use oxlo_wire::reply::ReplyPart;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -152,7 +153,7 @@ impl Transport for Fake {
             Step::Lose(error) => assert!(self.pending.fail(&id, error)),
             Step::Silence => {}
         }
-        Ok(pending)
+        Ok(pending.into())
     }
 
     async fn notify(&self, _: &Target, _: Notification, _: &SendOptions) -> Result<(), TransportError> {

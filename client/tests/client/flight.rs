@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use oxlo_client::{CallError, PendingCall};
-use oxlo_transport::{Payload, Reply, Transport, parts::pending::ReplyPart};
+use oxlo_transport::{Payload, Reply, Transport};
+use oxlo_wire::reply::ReplyPart;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 

@@ -1,7 +1,8 @@
 //! The notifier as an operator configures it.
 
 use oxlo_client::{Context, notifier::Notifier};
-use oxlo_transport::{Priority, ProcessConfig, message::NotificationFormat};
+use oxlo_config::ProcessConfig;
+use oxlo_transport::{Priority, message::NotificationFormat};
 
 use crate::bench::{bus, listen, take};
 

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     inbound::{Codec, Inbound},
     lateness::Stamp,
 };
-use oxlo_transport::{
-    Notification, Request,
-    wire::{amqp1, envelope::Poison, json::Limits},
-};
+use oxlo_transport::{Notification, Request, json::Limits};
+use oxlo_wire::{amqp1, envelope::Poison};
 use uuid::Uuid;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     options::{contradiction, place, tls as tls_options},
     tls::{MinVersion, TlsOptions},
 };

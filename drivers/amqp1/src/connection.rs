@@ -19,15 +19,16 @@ use fe2o3_amqp::{
     },
 };
 use futures_util::FutureExt;
-pub(crate) use oxlo_driver_net::link::Role;
-use oxlo_driver_net::{
+pub(crate) use oxlo_driver_kit::link::Role;
+use oxlo_driver_kit::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
     session,
     socket::{Peer, connect},
+    supervisor::Failover,
     text::keep_secret,
     tls::Tls,
 };
-use oxlo_transport::{TransportError, limited, parts::supervisor::Failover, text};
+use oxlo_transport::{TransportError, limited, text};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
     time::{Instant, timeout},

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use fe2o3_amqp::Receiver;
-use oxlo_driver_net::{intake::Reader, session::AttachError, subscription::Source};
+use oxlo_driver_kit::{intake::Reader, session::AttachError, subscription::Source};
 use oxlo_transport::TransportError;
 use tokio::{
     sync::watch,

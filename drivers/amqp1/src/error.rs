@@ -12,7 +12,7 @@ use fe2o3_amqp::{
         primitives::Symbol,
     },
 };
-use oxlo_driver_net::{link::AttemptError, text};
+use oxlo_driver_kit::{link::AttemptError, text};
 use oxlo_transport::{TransportError, error::Refusal};
 
 use crate::{config::Host, stream};
@@ -39,7 +39,7 @@ pub(crate) fn from_open(
         if !stream::is_permanent(&failure) {
             return AttemptError::passing(host.place(), waited, Some(failure));
         }
-        let tls = failure.get_ref().is_some_and(|inner| inner.is::<oxlo_driver_net::tls::TlsError>());
+        let tls = failure.get_ref().is_some_and(|inner| inner.is::<oxlo_driver_kit::tls::TlsError>());
         let refusal = if tls { Refusal::Tls } else { Refusal::Protocol };
         return AttemptError::refused(host.place(), refusal, failure.to_string());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fe2o3_amqp::types::messaging::MessageId;
-use oxlo_transport::wire::envelope::Poison;
+use oxlo_wire::envelope::Poison;
 
 use crate::{
     message, scan,

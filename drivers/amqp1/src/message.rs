@@ -13,8 +13,8 @@ use fe2o3_amqp::{
         primitives::{Binary, Uuid},
     },
 };
-use oxlo_driver_net::lateness::stamped_id;
-use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
+use oxlo_driver_kit::{deferral::Way, lateness::stamped_id};
+use oxlo_wire::envelope::Poison;
 use tokio::time::Instant;
 
 use crate::{
@@ -310,8 +310,7 @@ mod tests {
         messaging::{Body, Header, Properties, message::__private::Deserializable},
         primitives::Value,
     };
-
-    use oxlo_driver_net::lateness::Stamp;
+    use oxlo_driver_kit::lateness::Stamp;
 
     use super::*;
 

@@ -6,16 +6,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{room::Room, send_budget::SendBudget, text::Said};
-use oxlo_transport::{
-    TransportError,
-    error::Cause,
-    limited,
-    parts::{
-        backoff::Backoff,
-        telemetry::{Destination, publishing},
-    },
+use oxlo_driver_kit::{
+    room::Room,
+    send_budget::SendBudget,
+    telemetry::{Destination, publishing},
+    text::Said,
 };
+use oxlo_transport::{TransportError, backoff::Backoff, error::Cause, limited};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 

@@ -17,15 +17,14 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
-use oxlo_driver_net::{
-    deferral::Deferring,
+use oxlo_driver_kit::{
+    deferral::Way,
+    duplicates,
     intake::{Intake, Marks, Reader},
+    resend::Deferring,
 };
-use oxlo_transport::{
-    Settlement,
-    parts::{budget::TURN, deferral::Way, duplicates},
-    wire::envelope::Poison,
-};
+use oxlo_transport::{Settlement, budget::TURN};
+use oxlo_wire::envelope::Poison;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::yield_now,

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     replies::{Attempt, RESEND_PAUSE, ReplySender, Verdict, unwritable_reply},
     send_budget::SendBudget,
 };
-use oxlo_transport::{Failure, Reply, TransportError, listener, wire::amqp1};
+use oxlo_transport::{Failure, Reply, TransportError, listener};
+use oxlo_wire::amqp1;
 use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;

@@ -10,19 +10,18 @@ use bytes::Bytes;
 use fe2o3_amqp::{
     Receiver,
     link::RecvError,
-    types::messaging::{Body, Source},
-    types::primitives::Value,
+    types::{
+        messaging::{Body, Source},
+        primitives::Value,
+    },
 };
 use futures_util::FutureExt;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     reply_queue::{Awaited, ReplySource},
     session::AttachError,
 };
-use oxlo_transport::{
-    TransportError,
-    parts::{budget::TURN, pending::ReplyPart},
-    wire::{envelope::Poison, unread::UnreadReply},
-};
+use oxlo_transport::{TransportError, budget::TURN};
+use oxlo_wire::{envelope::Poison, reply::ReplyPart, unread::UnreadReply};
 use tokio::{task::yield_now, time::timeout};
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oxlo_driver_net::{deferral::Resend, send_budget::SendBudget};
-use oxlo_transport::{TransportError, parts::deferral::Way};
+use oxlo_driver_kit::{deferral::Way, resend::Resend, send_budget::SendBudget};
+use oxlo_transport::TransportError;
 use tokio::time::Instant;
 
 use crate::{

@@ -7,18 +7,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     intake::{Intake, Reader},
     lateness::stamped_id,
     options::load,
+    pending::{PendingCall, PendingCalls},
     send_budget::SendBudget,
     state::joined,
     transport::{Broker, BrokerTransport, Call, Links as Connections, SubscriptionSpec, encoded},
 };
 use oxlo_transport::{
-    Capabilities, Driver, ListenOptions, Notification, PendingReply, Priority, Reply, Request, SendOptions, Settings,
-    Target, Transport, TransportError, TransportUrl, parts::pending::PendingCalls, wire::amqp1,
+    Capabilities, Driver, ListenOptions, Notification, Priority, Reply, Request, SendOptions, Settings, Target,
+    Transport, TransportError, TransportUrl,
 };
+use oxlo_wire::amqp1;
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
@@ -186,7 +188,7 @@ impl Broker for Amqp1 {
         Message { address, mut message, .. }: Message,
         mandatory: bool,
         _: &PendingCalls,
-        pending: PendingReply,
+        pending: PendingCall,
         budget: &SendBudget,
     ) -> Result<Reply, TransportError> {
         let mut sending = pin::pin!(self.publisher.send(&address, &mut message, mandatory, budget));

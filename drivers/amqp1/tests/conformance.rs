@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use oxlo_conformance::Harness;
 use oxlo_driver_amqp1::Amqp1Driver;
 use oxlo_test_support::{Amqp1Product, TestVhost};
-use oxlo_transport::{Registry, Settings, Transport, conformance::Harness};
+use oxlo_transport::{Registry, Settings, Transport};
 
 #[derive(Debug)]
 struct At {
@@ -36,20 +37,20 @@ impl Harness for At {
 
 mod rabbitmq_3 {
     use super::*;
-    oxlo_transport::conformance_suite!(At::rabbitmq_3().await);
+    oxlo_conformance::conformance_suite!(At::rabbitmq_3().await);
 }
 
 mod rabbitmq_4 {
     use super::*;
-    oxlo_transport::conformance_suite!(At::shared(Amqp1Product::RabbitMq4, "").await);
+    oxlo_conformance::conformance_suite!(At::shared(Amqp1Product::RabbitMq4, "").await);
 }
 
 mod rabbitmq_4_with_addresses_of_version_1 {
     use super::*;
-    oxlo_transport::conformance_suite!(At::shared(Amqp1Product::RabbitMq4, "/?address_profile=rabbitmq").await);
+    oxlo_conformance::conformance_suite!(At::shared(Amqp1Product::RabbitMq4, "/?address_profile=rabbitmq").await);
 }
 
 mod activemq {
     use super::*;
-    oxlo_transport::conformance_suite!(At::shared(Amqp1Product::ActiveMq, "").await);
+    oxlo_conformance::conformance_suite!(At::shared(Amqp1Product::ActiveMq, "").await);
 }

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use foldhash::{HashMap, HashMapExt};
-use oxlo_transport::{Deferral, Settlement, parts::deferral::LONGEST};
+use oxlo_transport::{Deferral, Settlement};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::names::{QueueName, Route};
@@ -445,7 +445,7 @@ impl<M: Clone> Broker<M> {
         self.arrivals += 1;
         waiting.redelivered = true;
         waiting.redeliveries += u32::from(counts);
-        waiting.not_before = (!delay.is_zero()).then(|| now + delay.min(LONGEST));
+        waiting.not_before = (!delay.is_zero()).then(|| now + delay.min(Deferral::LONGEST));
         queue.waiting.push_back(waiting);
         queue.make_last(held.consumer);
         self.push(held.queue, now);

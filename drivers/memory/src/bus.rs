@@ -9,14 +9,9 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::{
-    ConnectionState, Notification, Request, Settlement, TransportError,
-    parts::{
-        dedup::Dedup,
-        numbers::Numbers,
-        pending::{PendingCalls, ReplyPart},
-    },
-};
+use oxlo_driver_kit::{dedup::Dedup, numbers::Numbers, pending::PendingCalls};
+use oxlo_transport::{ConnectionState, Notification, Request, Settlement, TransportError};
+use oxlo_wire::reply::ReplyPart;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,

@@ -7,8 +7,8 @@ use oxlo_transport::{
     Reply, Retry, TransportError,
     failure::Failure,
     listener::{Caller, ReplySink},
-    parts::pending::ReplyPart,
 };
+use oxlo_wire::reply::ReplyPart;
 use tokio::task::coop::consume_budget;
 
 use crate::{

@@ -3,13 +3,13 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use oxlo_driver_kit::{
+    pending::{PendingCall, PendingCalls},
+    telemetry::{Destination, publish_span, published, publishing},
+};
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, ListenOptions, ListenScope, Listener, Notification, PendingReply,
     Priority, Removal, Reply, Request, RequestQueue, SendOptions, Settings, Target, Transport, TransportError,
-    parts::{
-        pending::PendingCalls,
-        telemetry::{Destination, publish_span, published, publishing},
-    },
 };
 use tokio::{
     sync::{Notify, watch},
@@ -188,12 +188,7 @@ impl MemoryTransport {
     }
 
     /// Begins a call: it is registered, and its request sent.
-    async fn begin(
-        &self,
-        to: &Target,
-        request: Request,
-        options: &CallOptions,
-    ) -> Result<PendingReply, TransportError> {
+    async fn begin(&self, to: &Target, request: Request, options: &CallOptions) -> Result<PendingCall, TransportError> {
         consume_budget().await;
         let route = self.route(to)?;
         if to.fanout {
@@ -268,7 +263,7 @@ impl Transport for MemoryTransport {
         request: Request,
         options: &CallOptions,
     ) -> Result<PendingReply, TransportError> {
-        self.begin(to, request, options).await
+        self.begin(to, request, options).await.map(PendingReply::from)
     }
 
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use oxlo_conformance::Harness;
 use oxlo_driver_memory::MemoryDriver;
-use oxlo_transport::{Registry, Settings, Transport, conformance::Harness};
+use oxlo_transport::{Registry, Settings, Transport};
 
 /// What follows the name of the bus.
 #[derive(Debug)]
@@ -18,11 +19,11 @@ impl Harness for Memory {
     }
 }
 
-oxlo_transport::conformance_suite!(Memory(""));
+oxlo_conformance::conformance_suite!(Memory(""));
 
 /// As on RabbitMQ, where queues are named by topic alone.
 mod sharing_exchanges {
     use super::Memory;
 
-    oxlo_transport::conformance_suite!(Memory("-shared?exchanges=shared"));
+    oxlo_conformance::conformance_suite!(Memory("-shared?exchanges=shared"));
 }

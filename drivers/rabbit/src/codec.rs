@@ -1,18 +1,15 @@
 //! Reading messages: properties first, then oslo's JSON.
 
 use bytes::Bytes;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     inbound::{Codec, Inbound},
     lateness::Stamp,
 };
-use oxlo_transport::{
-    Notification, Request,
-    wire::{
-        envelope::Poison,
-        json::Limits,
-        notification,
-        request::{self, Caller},
-    },
+use oxlo_transport::{Notification, Request, json::Limits};
+use oxlo_wire::{
+    envelope::Poison,
+    notification,
+    request::{self, Caller},
 };
 
 use crate::{properties, received::Received};

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     link::Pace,
     options::{contradiction, place, tls as tls_options},
+    supervisor::Failover,
     tls::{MinVersion, TlsOptions},
 };
 use oxlo_transport::{
     TransportError, TransportUrl,
-    parts::{backoff::Backoff, supervisor::Failover},
+    backoff::Backoff,
     url::{QueryReader, Secret},
 };
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use lapin::BasicProperties;
-use oxlo_driver_net::send_budget::SendBudget;
-use oxlo_transport::{TransportError, parts::pending::PendingCalls};
+use oxlo_driver_kit::{pending::PendingCalls, send_budget::SendBudget};
+use oxlo_transport::TransportError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -10,15 +10,16 @@ use lapin::{
     Channel, Connection, ConnectionProperties, Event,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
-pub(crate) use oxlo_driver_net::link::{Down, Role};
-use oxlo_driver_net::{
+pub(crate) use oxlo_driver_kit::link::{Down, Role};
+use oxlo_driver_kit::{
     link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
     session,
     socket::{Peer, connect},
+    telemetry::BlockedTime,
     text::{keep_secret, said},
     tls::Tls,
 };
-use oxlo_transport::{TransportError, limited, parts::telemetry::BlockedTime};
+use oxlo_transport::{TransportError, limited};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},

@@ -11,18 +11,16 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-pub(crate) use oxlo_driver_net::session::LIMIT_PAUSE;
-use oxlo_driver_net::{
-    deferral::Deferring,
+pub(crate) use oxlo_driver_kit::session::LIMIT_PAUSE;
+use oxlo_driver_kit::{
+    duplicates::Settler as _,
     intake::{Intake, Marks, Reader},
+    resend::Deferring,
     session::AttachError,
     subscription::Source,
 };
-use oxlo_transport::{
-    Settlement,
-    parts::{budget::TURN, duplicates::Settler as _},
-    wire::envelope::Poison,
-};
+use oxlo_transport::{Settlement, budget::TURN};
+use oxlo_wire::envelope::Poison;
 use tokio::{
     task::{JoinSet, yield_now},
     time::timeout,

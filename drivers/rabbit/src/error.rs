@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     link::AttemptError,
     text::{Said, said},
 };
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_broker_does_not_make_us_print_our_password() {
-        oxlo_driver_net::text::keep_secret("nova", "tooth-fairy");
+        oxlo_driver_kit::text::keep_secret("nova", "tooth-fairy");
         let told = || closed_by_broker(AMQPHardError::NOTALLOWED.into(), "NOT_ALLOWED - nova:tooth-fairy\n\u{1b}[31m");
         let errors = [
             topology("queue `T`", &told()).unwrap(),
@@ -273,7 +273,7 @@ mod tests {
             .error,
         ];
         for error in errors {
-            let shown = format!("{error} {error:?} {}", oxlo_driver_net::text::chain(&error));
+            let shown = format!("{error} {error:?} {}", oxlo_driver_kit::text::chain(&error));
             assert!(shown.contains("***") && !shown.contains("tooth-fairy"), "{shown}");
             assert!(!shown.contains(char::is_control), "{shown:?}");
         }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use amq_protocol::protocol::basic::parse_properties;
 use bytes::Bytes;
 use lapin::BasicProperties;
-use oxlo_transport::{parts::deferral::Way, wire::envelope::Poison};
+use oxlo_driver_kit::deferral::Way;
+use oxlo_wire::envelope::Poison;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

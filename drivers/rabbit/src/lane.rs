@@ -10,7 +10,7 @@ use std::{
 };
 
 use foldhash::HashSet;
-use oxlo_transport::{Removal, parts::backoff::Backoff};
+use oxlo_transport::{Removal, backoff::Backoff};
 use tokio::{
     sync::{Mutex, Notify, watch},
     time::{Instant, sleep, timeout},

@@ -48,8 +48,7 @@ mod stream;
 mod topology;
 mod transport;
 
-use oxlo_driver_net::lateness;
-
 pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, RabbitOptions, TlsVersion};
 pub use options::options_table;
+use oxlo_driver_kit::lateness;
 pub use transport::RabbitDriver;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_net::{link::connected, send_budget::SendBudget};
+use oxlo_driver_kit::{link::connected, send_budget::SendBudget};
 use oxlo_transport::TransportError;
 use tokio::time::{sleep, timeout, timeout_at};
 

@@ -15,11 +15,9 @@ use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable, ShortString},
 };
-use oxlo_transport::{
-    TransportError,
-    parts::deferral::Way,
-    wire::{charset::to_utf8, envelope::Poison},
-};
+use oxlo_driver_kit::deferral::Way;
+use oxlo_transport::TransportError;
+use oxlo_wire::{charset::to_utf8, envelope::Poison};
 use uuid::Uuid;
 
 use crate::{

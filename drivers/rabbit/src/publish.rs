@@ -9,8 +9,8 @@ use std::{
 };
 
 use lapin::BasicProperties;
-use oxlo_driver_net::{link::ATTEMPT_LIMIT, room::Room, send_budget::SendBudget};
-use oxlo_transport::{Removal, TransportError, parts::telemetry::Destination};
+use oxlo_driver_kit::{link::ATTEMPT_LIMIT, room::Room, send_budget::SendBudget, telemetry::Destination};
+use oxlo_transport::{Removal, TransportError};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, error::Elapsed, timeout, timeout_at},

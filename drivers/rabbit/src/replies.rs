@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     replies::{Attempt, RESEND_PAUSE, ReplySender, Verdict, unwritable_reply},
     send_budget::SendBudget,
 };
-use oxlo_transport::{
-    Failure, Reply, TransportError, listener,
-    wire::{reply, request::Caller},
-};
+use oxlo_transport::{Failure, Reply, TransportError, listener};
+use oxlo_wire::{reply, request::Caller};
 use tokio::time::Instant;
 use uuid::Uuid;
 

@@ -12,16 +12,14 @@ use lapin::{
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{FieldTable, ShortString},
 };
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     reply_queue::{Awaited, ReplySource},
     session::AttachError,
 };
-use oxlo_transport::{
-    parts::budget::TURN,
-    wire::{
-        envelope::Poison,
-        reply::{self, Inbound},
-    },
+use oxlo_transport::budget::TURN;
+use oxlo_wire::{
+    envelope::Poison,
+    reply::{self, Inbound},
 };
 use tokio::{task::yield_now, time::timeout};
 

@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::{BasicProperties, Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_net::send_budget::SendBudget;
-use oxlo_transport::{Retry, TransportError, parts::backoff::jitter};
+use oxlo_driver_kit::send_budget::SendBudget;
+use oxlo_transport::{Retry, TransportError, backoff::jitter};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 

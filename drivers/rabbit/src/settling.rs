@@ -9,7 +9,8 @@ use std::{
     },
 };
 
-use oxlo_transport::{Settlement, parts::duplicates};
+use oxlo_driver_kit::duplicates;
+use oxlo_transport::Settlement;
 use tokio::sync::Notify;
 
 use crate::{

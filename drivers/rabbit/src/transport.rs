@@ -4,21 +4,22 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     intake::{Intake, Reader},
     options::load,
+    pending::{PendingCall, PendingCalls},
     send_budget::SendBudget,
     state::{Side, joined},
+    telemetry::publishing,
     transport::{Broker, BrokerTransport, Call, Links, SubscriptionSpec, encoded},
 };
 use oxlo_transport::{
-    Capabilities, Driver, ListenOptions, Notification, PendingReply, Priority, Removal, Reply, Request, RequestQueue,
-    SendOptions, Settings, Target, Transport, TransportError, TransportUrl,
-    parts::{pending::PendingCalls, telemetry::publishing},
-    wire::{
-        notification,
-        request::{self, CallLabels, Labels},
-    },
+    Capabilities, Driver, ListenOptions, Notification, Priority, Removal, Reply, Request, RequestQueue, SendOptions,
+    Settings, Target, Transport, TransportError, TransportUrl,
+};
+use oxlo_wire::{
+    notification,
+    request::{self, CallLabels, Labels},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -193,7 +194,7 @@ impl Broker for Rabbit {
         mut message: Message,
         mandatory: bool,
         calls: &PendingCalls,
-        pending: PendingReply,
+        pending: PendingCall,
         budget: &SendBudget,
     ) -> Result<Reply, TransportError> {
         let outgoing = message.outgoing(mandatory);

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use oxlo_conformance::Harness;
 use oxlo_driver_rabbit::RabbitDriver;
 use oxlo_test_support::{RabbitVersion, TestVhost};
-use oxlo_transport::{Registry, Settings, Transport, conformance::Harness};
+use oxlo_transport::{Registry, Settings, Transport};
 
 #[derive(Debug)]
 struct Rabbit(TestVhost);
@@ -25,10 +26,10 @@ impl Harness for Rabbit {
 
 mod rabbitmq_3 {
     use super::*;
-    oxlo_transport::conformance_suite!(Rabbit::start(RabbitVersion::V3).await);
+    oxlo_conformance::conformance_suite!(Rabbit::start(RabbitVersion::V3).await);
 }
 
 mod rabbitmq_4 {
     use super::*;
-    oxlo_transport::conformance_suite!(Rabbit::start(RabbitVersion::V4).await);
+    oxlo_conformance::conformance_suite!(Rabbit::start(RabbitVersion::V4).await);
 }

@@ -4,11 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oxlo_conformance as conformance;
+use oxlo_conformance::Harness;
 use oxlo_driver_rabbit::RabbitDriver;
 use oxlo_test_support::{Broker, RabbitVersion};
 use oxlo_transport::{
     CallOptions, ListenOptions, Payload, Registry, Request, Settings, Target, Transport, TransportError,
-    conformance::{self, Harness},
 };
 
 #[derive(Debug)]

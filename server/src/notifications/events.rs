@@ -5,8 +5,8 @@ use std::{collections::HashSet, fmt, future::Future, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use oxlo_transport::{
     Delivery, Notification, Priority, Settle, Target, Transport,
+    backoff::Backoff,
     events::{self, Reach},
-    parts::backoff::Backoff,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oxlo_transport::{Context, Notification, Payload, Priority, wire::json::JsonError};
+use oxlo_transport::{Context, Notification, Payload, Priority, json::JsonError};
 use serde::de::DeserializeOwned;
 
 use crate::extract::Redelivered;

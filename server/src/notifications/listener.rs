@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use oxlo_transport::{Priority, Target, Transport, parts::deferral::LONGEST};
+use oxlo_transport::{Deferral, Priority, Target, Transport};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -125,8 +125,11 @@ impl Common {
             }
         }
         let Requeue { first, most, .. } = self.requeue;
-        if first.is_zero() || first > most || most > LONGEST {
-            let reason = format!("{first:?} to {most:?} is out of range; more than zero, rising, at most {LONGEST:?}");
+        if first.is_zero() || first > most || most > Deferral::LONGEST {
+            let reason = format!(
+                "{first:?} to {most:?} is out of range; more than zero, rising, at most {:?}",
+                Deferral::LONGEST
+            );
             return Err(ListenError::Option { option: "requeue_backoff", reason });
         }
         let most = u16::try_from(self.concurrency.saturating_mul(batch_size).saturating_mul(2)).unwrap_or(u16::MAX);

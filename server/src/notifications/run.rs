@@ -9,7 +9,7 @@ use std::{
 
 use foldhash::HashMap;
 use oxlo_transport::{
-    Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError, parts::budget::Permit,
+    Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError, budget::Permit,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},

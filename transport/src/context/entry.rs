@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::wire::json::{self, Limits};
+use crate::json::{self, Limits};
 
 #[derive(Clone)]
 pub(super) enum Entry {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use oxlo_driver_net::{
+use oxlo_driver_kit::{
     socket::Socket,
     tls::{self, TlsError},
 };
@@ -28,9 +28,11 @@ use tokio::{
 };
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-pub(crate) use self::guard::{GROWTH, GuardError, Opened};
-pub(crate) use self::outbound::{PAIR_RECEIVER, PAIR_SENDER, SURPLUS};
 use self::{channels::Channels, guard::Guard, outbound::Outbound};
+pub(crate) use self::{
+    guard::{GROWTH, GuardError, Opened},
+    outbound::{PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
+};
 
 /// What is asked of the socket at a time.
 const CHUNK: usize = 64 * 1024;

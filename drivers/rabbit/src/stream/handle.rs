@@ -1,21 +1,26 @@
 //! What outlives a stream: its counters, its kill switch, and the news of its end.
 
-use std::fmt;
-use std::io::{self, Write as _};
-use std::net::{self, Shutdown};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    net::{self, Shutdown},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::content_header::Reason;
-use super::outbox::{Outbox, Sender};
-use super::ports::Ports;
+use super::{
+    guard::content_header::Reason,
+    outbox::{Outbox, Sender},
+    ports::Ports,
+};
 
 /// How a stream ended. The first cause stays.
 #[derive(Clone, Debug)]
@@ -325,8 +330,9 @@ impl Shared {
 
 /// `io::Error` cannot be cloned, and both lapin and the supervisor want the cause.
 fn copy_of(kind: io::ErrorKind, error: &io::Error) -> io::Error {
+    use oxlo_driver_kit::tls::TlsError;
+
     use super::guard::GuardError;
-    use oxlo_driver_net::tls::TlsError;
     let inner = error.get_ref();
     if let Some(cause) = inner.and_then(|inner| inner.downcast_ref::<GuardError>()) {
         return io::Error::new(kind, cause.clone());

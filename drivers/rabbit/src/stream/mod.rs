@@ -21,25 +21,28 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use futures_io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf};
-use tokio::task::AbortHandle;
-
-use guard::{Guard, GuardError};
-use handle::Shared;
-use inbound::Inbound;
-use oxlo_driver_net::socket::Socket;
-use oxlo_driver_net::tls::{self, TlsError};
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 pub(crate) use frames::Frames;
+use futures_io::{AsyncRead, AsyncWrite};
+use guard::{Guard, GuardError};
+use handle::Shared;
 pub(crate) use handle::{StreamEnd, StreamHandle};
+use inbound::Inbound;
 pub(crate) use outbox::{Deferred, Sender};
+use oxlo_driver_kit::{
+    socket::Socket,
+    tls::{self, TlsError},
+};
+use tokio::{
+    io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf},
+    task::AbortHandle,
+};
 
 /// Whether an error that came out of a [`GuardedStream`], through lapin or not, is a permanent one: a peer that speaks
 /// another protocol, or TLS trouble that a retry does not heal.

@@ -16,13 +16,13 @@ use fe2o3_amqp::{
     sasl_profile::SaslProfile,
     types::{messaging::Body, primitives::Value},
 };
+use oxlo_driver_kit::socket::{Peer, connect};
 
 use super::wire;
 use crate::{
     receive,
     stream::{GROWTH, GuardedStream},
 };
-use oxlo_driver_net::socket::{Peer, connect};
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";

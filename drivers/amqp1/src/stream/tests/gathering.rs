@@ -5,6 +5,7 @@ use std::{
     task::{Context, Waker},
 };
 
+use oxlo_driver_kit::socket::Socket;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -12,7 +13,6 @@ use tokio::{
 
 use super::wire;
 use crate::stream::GuardedStream;
-use oxlo_driver_net::socket::Socket;
 
 async fn pair() -> (GuardedStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,20 +1,22 @@
 //! Channels that the broker closes while we let go of them: what lapin makes of that, and what keeps its connection.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
-use lapin::options::BasicConsumeOptions;
-use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, Consumer};
-use oxlo_driver_net::socket::Peer;
+use lapin::{
+    Channel, Connection, ConnectionProperties, Consumer, options::BasicConsumeOptions, types::FieldTable, uri::AMQPUri,
+};
+use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::eventually;
 
-use super::fake_server::{Session, listen};
-use super::{connect, wire};
-use crate::channels::Closer;
-use crate::stream::ports::Allowance;
-use crate::stream::{StreamHandle, runtime};
+use super::{
+    connect,
+    fake_server::{Session, listen},
+    wire,
+};
+use crate::{
+    channels::Closer,
+    stream::{StreamHandle, ports::Allowance, runtime},
+};
 
 const SOON: Duration = Duration::from_secs(20);
 const TRIES: usize = 50;

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, ErrorKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::time::timeout;
+use lapin::{Connection, ConnectionProperties, ErrorKind, uri::AMQPUri};
+use oxlo_driver_kit::socket::Peer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
 
-use super::child::Process;
-use super::{connect, wire};
+use super::{child::Process, connect, wire};
 use crate::stream::{StreamEnd, StreamHandle, is_permanent, runtime};
-use oxlo_driver_net::socket::Peer;
 
 const SOON: Duration = Duration::from_secs(10);
 

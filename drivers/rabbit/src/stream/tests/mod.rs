@@ -19,7 +19,7 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-use oxlo_driver_net::socket::{self, ConnectError, Peer};
+use oxlo_driver_kit::socket::{self, ConnectError, Peer};
 
 use super::GuardedStream;
 

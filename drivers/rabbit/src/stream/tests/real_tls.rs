@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
-use lapin::{ConnectionProperties, ErrorKind};
+use lapin::{ConnectionProperties, ErrorKind, uri::AMQPUri};
+use oxlo_driver_kit::{
+    socket::{ConnectError, Peer},
+    tls::{Failure, Tls, TlsOptions},
+};
 use oxlo_test_support::{Broker, TlsMaterial};
 
-use super::connect;
-use super::tls::{Authority, Files};
+use super::{
+    connect,
+    tls::{Authority, Files},
+};
 use crate::stream::{is_permanent, runtime};
-use oxlo_driver_net::socket::{ConnectError, Peer};
-use oxlo_driver_net::tls::{Failure, Tls, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(20);
 

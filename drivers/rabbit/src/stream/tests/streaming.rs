@@ -1,17 +1,17 @@
 //! The guarded stream over real sockets: counters, the end, the kill switch.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use oxlo_driver_kit::socket::Socket;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use super::wire;
-use crate::stream::guard::GuardError;
-use crate::stream::{GuardedStream, StreamEnd, is_permanent};
-use oxlo_driver_net::socket::Socket;
+use crate::stream::{GuardedStream, StreamEnd, guard::GuardError, is_permanent};
 
 const SOON: Duration = Duration::from_secs(10);
 

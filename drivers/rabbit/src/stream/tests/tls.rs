@@ -1,24 +1,30 @@
 //! TLS against listeners of the test's own, with certificates made on the spot.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::io::AsyncReadExt;
+use oxlo_driver_kit::{
+    socket::{ConnectError, Peer},
+    tls::{Failure, MaterialError, MinVersion, Tls, TlsError, TlsOptions},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier},
+};
 
 use super::{connect, wire};
 use crate::stream::{GuardedStream, StreamEnd, is_permanent};
-use oxlo_driver_net::socket::{ConnectError, Peer};
-use oxlo_driver_net::tls::{Failure, MaterialError, MinVersion, Tls, TlsError, TlsOptions};
 
 const SOON: Duration = Duration::from_secs(10);
 
