@@ -21,11 +21,10 @@ use fe2o3_amqp::{
 use futures_util::FutureExt;
 pub(crate) use oxlo_driver_kit::link::Role;
 use oxlo_driver_kit::{
-    link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
+    hosts::{Account, Host},
+    link::{self, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
     session,
-    socket::{Peer, connect},
     supervisor::Failover,
-    text::keep_secret,
     tls::Tls,
 };
 use oxlo_transport::{TransportError, limited, text};
@@ -38,7 +37,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, Host},
+    config::Config,
     error::{self, Refused},
     sessions::{Pool, Seat},
     stream::{GROWTH, GuardedStream, Opened, StreamHandle},
@@ -250,28 +249,19 @@ struct Open {
 impl Dialler for Fe2o3 {
     const SYSTEM: &'static str = "amqp";
     type Session = Connected;
-    type Custody = Open;
+    type ConnectionGuard = Open;
 
     async fn open(&self, host: usize) -> Result<(Arc<Connected>, Open), AttemptError> {
         let begun = Instant::now();
         let Some(host) = self.config.hosts.get(host) else {
             return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
         };
-        let peer = Peer {
-            host: host.name.clone(),
-            port: host.port,
-            tls: self.tls.clone(),
-            user_timeout: self.config.idle_timeout,
-        };
-        let socket = connect(&peer, ATTEMPT_LIMIT)
-            .await
-            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        let socket = host.dial(self.tls.clone(), self.config.idle_timeout).await?;
         let stream = GuardedStream::new(socket, FRAME_MAX, self.message_max, CHANNEL_MAX);
         let guard = KillOnDrop(Some(stream.handle()));
-        let profile = match &host.login {
-            Some(login) => {
-                keep_secret(&login.user, login.password.expose());
-                SaslProfile::Plain { username: login.user.clone(), password: login.password.expose().to_owned() }
+        let profile = match &host.account {
+            Some(Account { user, password }) => {
+                SaslProfile::Plain { username: user.clone(), password: password.expose().to_owned() }
             }
             None => SaslProfile::Anonymous,
         };

@@ -12,10 +12,10 @@ use fe2o3_amqp::{
         primitives::Symbol,
     },
 };
-use oxlo_driver_kit::{link::AttemptError, text};
+use oxlo_driver_kit::{hosts::Host, link::AttemptError, text};
 use oxlo_transport::{TransportError, error::Refusal};
 
-use crate::{config::Host, stream};
+use crate::stream;
 
 /// What fe2o3-amqp says, which may quote the broker.
 pub(crate) fn shown(error: &impl std::fmt::Display) -> String {
@@ -43,8 +43,10 @@ pub(crate) fn from_open(
         let refusal = if tls { Refusal::Tls } else { Refusal::Protocol };
         return AttemptError::refused(host.place(), refusal, failure.to_string());
     }
-    let who =
-        host.login.as_ref().map_or_else(|| "nobody (SASL ANONYMOUS)".to_owned(), |it| format!("user `{}`", it.user));
+    let who = match host.user() {
+        "" => "nobody (SASL ANONYMOUS)".to_owned(),
+        user => format!("user `{user}`"),
+    };
     match error {
         OpenError::SaslError { .. } => AttemptError::refused(
             host.place(),

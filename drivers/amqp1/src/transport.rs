@@ -8,27 +8,28 @@ use std::{
 
 use async_trait::async_trait;
 use oxlo_driver_kit::{
+    broker::{Broker, Call, SubscriptionSpec, encoded},
     intake::{Intake, Reader},
     lateness::stamped_id,
     options::load,
     pending::{PendingCall, PendingCalls},
     send_budget::SendBudget,
     state::joined,
-    transport::{Broker, BrokerTransport, Call, Links as Connections, SubscriptionSpec, encoded},
+    transport::{BrokerTransport, Links as Connections},
 };
 use oxlo_transport::{
     Capabilities, Driver, ListenOptions, Notification, Priority, Reply, Request, SendOptions, Settings, Target,
     Transport, TransportError, TransportUrl,
 };
 use oxlo_wire::amqp1;
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
     address::{Addresses, Place, Profile},
     codec::OsloCodec,
     config::Config,
-    connection::{Connected, Link, Role, link},
+    connection::{Connected, Link, link},
     consume::Links,
     management::Need,
     message::{self, Incoming, Outgoing},
@@ -62,19 +63,19 @@ impl Driver for Amqp1Driver {
 async fn connect(config: Config, settings: Settings) -> Result<BrokerTransport<Amqp1>, TransportError> {
     let tls = load(config.tls.clone()).await?;
     let config = Arc::new(config);
-    let max = settings.max_message_size;
-    let news = watch::Sender::new(());
-    let publishing = Arc::new(link(config.clone(), tls.clone(), Role::Publish, max, &news));
-    let consuming = Arc::new(link(config.clone(), tls, Role::Consume, max, &news));
-    publishing.begin();
-    let connected = publishing.first_connection(settings.connect_retry).await?;
+    let max_size = settings.max_message_size;
+    let connecting = Connections::connect(
+        |role, news| link(config.clone(), tls.clone(), role, max_size, news),
+        settings.connect_retry,
+    );
+    let (links, connected) = connecting.await?;
     // The hosts of one URL are one broker: what the first says of itself holds for all.
     let addresses = config.addresses.on(connected.product(), connected.version(), &settings.control_exchange);
-    let publisher = Arc::new(Publisher::new(config.clone(), publishing.clone()));
-    let state = joined(publishing.state(), consuming.state());
+    let publisher = Arc::new(Publisher::new(config.clone(), links.publishing.clone()));
+    let state = joined(links.publishing.state(), links.consuming.state());
     let replies = AddressReplies { publisher: publisher.clone() };
-    let amqp1 = Amqp1 { config, addresses: Arc::new(addresses), publisher, max_size: settings.max_message_size };
-    Ok(BrokerTransport::new(amqp1, settings, Connections { publishing, consuming }, state, replies, HELD_FOR))
+    let amqp1 = Amqp1 { config, addresses: Arc::new(addresses), publisher, max_size };
+    Ok(BrokerTransport::new(amqp1, settings, links, state, replies, HELD_FOR))
 }
 
 /// A broker that speaks AMQP 1.0.

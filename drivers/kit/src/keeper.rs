@@ -105,22 +105,21 @@ impl<D: Dialler> Keeper<D> {
             let attempt = outage.logged_during(self.attempt(host, &broker));
             let Some(attempt) = stop.run_until_cancelled(attempt).await else { break };
             match attempt {
-                Ok((session, mut custody)) => {
+                Ok((session, mut guard)) => {
                     let after = outage.lasting(Instant::now());
                     info!(broker, role, failed_attempts = attempts, ?after, "connected");
                     attempts = 0;
                     self.supervisor.connected(Instant::now());
                     self.news.send_replace(());
                     self.state.send_replace(LinkState::Up(session.clone()));
-                    let Some(cause) = stop.run_until_cancelled(self.dialler.follow(&session, &mut custody)).await
-                    else {
-                        self.dialler.farewell(&session, custody).await;
+                    let Some(cause) = stop.run_until_cancelled(self.dialler.follow(&session, &mut guard)).await else {
+                        self.dialler.farewell(&session, guard).await;
                         break;
                     };
                     let cause = said(&cause);
                     warn!(broker, role, cause, "connection lost");
                     metrics::counter!("oxlo_connections_lost_total", "role" => role).increment(1);
-                    self.dialler.abandon(&session, custody);
+                    self.dialler.abandon(&session, guard);
                     let cause = LostBecause(cause);
                     let cause = TransportError::ConnectionLost { source: Some(Arc::new(cause)) };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
@@ -159,7 +158,7 @@ impl<D: Dialler> Keeper<D> {
         if first { Duration::ZERO } else { pace.delay + jitter(&mut rand::rng(), pace.splay) }
     }
 
-    async fn attempt(&self, host: usize, broker: &str) -> Result<(Arc<D::Session>, D::Custody), AttemptError> {
+    async fn attempt(&self, host: usize, broker: &str) -> Result<(Arc<D::Session>, D::ConnectionGuard), AttemptError> {
         let begun = Instant::now();
         // Boxed, because every layer around a future moves and stores it once more, and connecting is rare.
         let opening = Box::pin(async {

@@ -4,6 +4,8 @@
 //! long-lived one, rustls on ring, a connection that is re-established by itself, replies that wait for their queue, and
 //! the age of requests.
 
+#[cfg(feature = "net")]
+pub mod broker;
 pub mod dedup;
 pub mod deferral;
 #[cfg(feature = "net")]
@@ -13,6 +15,8 @@ pub mod duplicates;
 pub mod held;
 #[cfg(all(test, feature = "net"))]
 mod held_tests;
+#[cfg(feature = "net")]
+pub mod hosts;
 #[cfg(feature = "net")]
 pub mod inbound;
 #[cfg(feature = "net")]

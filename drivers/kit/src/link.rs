@@ -30,23 +30,24 @@ pub trait Dialler: Send + Sync + 'static {
     /// What the driver works with while the connection lasts.
     type Session: Send + Sync + 'static;
     /// What only [`follow`](Self::follow) and the end of the connection need.
-    type Custody: Send + 'static;
+    type ConnectionGuard: Send + 'static;
 
     /// Opens a connection to the host at this place of the list, handshake included. [`ATTEMPT_LIMIT`] is kept by the
     /// caller, by dropping the future: it must close what it had opened.
     fn open(
         &self,
         host: usize,
-    ) -> impl Future<Output = Result<(Arc<Self::Session>, Self::Custody), AttemptError>> + Send;
+    ) -> impl Future<Output = Result<(Arc<Self::Session>, Self::ConnectionGuard), AttemptError>> + Send;
 
     /// Looks after the connection until it ends by itself, and says in one sentence why it did. May be dropped.
-    fn follow(&self, session: &Self::Session, custody: &mut Self::Custody) -> impl Future<Output = String> + Send;
+    fn follow(&self, session: &Self::Session, guard: &mut Self::ConnectionGuard)
+    -> impl Future<Output = String> + Send;
 
     /// Lets go of a connection that was lost: whoever waits for its end learns of it, and no socket stays behind.
-    fn abandon(&self, session: &Self::Session, custody: Self::Custody);
+    fn abandon(&self, session: &Self::Session, guard: Self::ConnectionGuard);
 
     /// Closes a connection in order, within a few [`FAREWELL`]s.
-    fn farewell(&self, session: &Self::Session, custody: Self::Custody) -> impl Future<Output = ()> + Send;
+    fn farewell(&self, session: &Self::Session, guard: Self::ConnectionGuard) -> impl Future<Output = ()> + Send;
 }
 
 /// Why an attempt to connect failed, and whether another one would fail the same way.

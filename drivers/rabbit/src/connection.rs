@@ -12,11 +12,11 @@ use lapin::{
 };
 pub(crate) use oxlo_driver_kit::link::{Down, Role};
 use oxlo_driver_kit::{
-    link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
+    hosts::Host,
+    link::{self, AttemptError, Dialler, FAREWELL, Plan, unreachable},
     session,
-    socket::{Peer, connect},
     telemetry::BlockedTime,
-    text::{keep_secret, said},
+    text::said,
     tls::Tls,
 };
 use oxlo_transport::{TransportError, limited};
@@ -27,9 +27,10 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    builder::LoginMethod,
     channels::{Closer, OpenChannel},
-    config::{Config, Host, Login},
-    error,
+    config::Config,
+    error, names,
     stream::{self, GuardedStream, Sender, StreamHandle},
 };
 
@@ -146,24 +147,16 @@ impl Dialler for Lapin {
     const SYSTEM: &'static str = "rabbitmq";
     type Session = Session;
     /// What is known of the broker's blocking.
-    type Custody = watch::Sender<Option<Arc<str>>>;
+    type ConnectionGuard = watch::Sender<Option<Arc<str>>>;
 
-    async fn open(&self, host: usize) -> Result<(Arc<Session>, Self::Custody), AttemptError> {
+    async fn open(&self, host: usize) -> Result<(Arc<Session>, Self::ConnectionGuard), AttemptError> {
         let begun = Instant::now();
         let Some(host) = self.config.hosts.get(host) else {
             return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
         };
-        keep_secret(&host.user, host.password.expose());
-        let peer = Peer {
-            host: host.name.clone(),
-            port: host.port,
-            tls: self.tls.clone(),
-            // oslo sets the heartbeat threshold.
-            user_timeout: (self.config.heartbeat > 0).then(|| Duration::from_secs(self.config.heartbeat.into())),
-        };
-        let socket = connect(&peer, ATTEMPT_LIMIT)
-            .await
-            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        // oslo sets the heartbeat threshold.
+        let user_timeout = (self.config.heartbeat > 0).then(|| Duration::from_secs(self.config.heartbeat.into()));
+        let socket = host.dial(self.tls.clone(), user_timeout).await?;
         let stream = GuardedStream::new(socket, FRAME_MAX);
         let handle = stream.handle();
         let connection = stream::runtime::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
@@ -175,16 +168,16 @@ impl Dialler for Lapin {
         Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }
 
-    async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {
+    async fn follow(&self, session: &Session, blocked: &mut Self::ConnectionGuard) -> String {
         watch_over(session, blocked, BlockedTime::new(self.role.name())).await
     }
 
-    fn abandon(&self, session: &Session, _: Self::Custody) {
+    fn abandon(&self, session: &Session, _: Self::ConnectionGuard) {
         // lapin may still hold the socket of a connection that it gave up.
         session.stream.kill("the connection was lost");
     }
 
-    async fn farewell(&self, session: &Session, _: Self::Custody) {
+    async fn farewell(&self, session: &Session, _: Self::ConnectionGuard) {
         let closed = timeout(FAREWELL, session.connection.close(200, "OK".into())).await;
         if !matches!(closed, Ok(Ok(()))) {
             session.stream.kill("it did not close in time");
@@ -196,14 +189,15 @@ impl Dialler for Lapin {
 impl Lapin {
     fn uri(&self, host: &Host) -> AMQPUri {
         let mechanism = match self.config.login {
-            Login::AmqPlain => SASLMechanism::AMQPlain,
-            Login::Plain => SASLMechanism::Plain,
-            Login::External => SASLMechanism::External,
+            LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
+            LoginMethod::Plain => SASLMechanism::Plain,
+            LoginMethod::External => SASLMechanism::External,
         };
+        let password = host.account.as_ref().map(|account| account.password.expose().to_owned()).unwrap_or_default();
         AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority {
-                userinfo: AMQPUserInfo { username: host.user.clone(), password: host.password.expose().to_owned() },
+                userinfo: AMQPUserInfo { username: host.user().to_owned(), password },
                 host: host.name.clone(),
                 port: host.port,
             },
@@ -217,10 +211,7 @@ impl Lapin {
     }
 
     fn properties(&self) -> ConnectionProperties {
-        let program = std::env::args_os()
-            .next()
-            .and_then(|path| std::path::PathBuf::from(path).file_name().map(|name| name.to_string_lossy().into_owned()))
-            .unwrap_or_else(|| "oxlo".to_owned());
+        let program = Some(names::process()).filter(|name| !name.is_empty()).unwrap_or_else(|| "oxlo".to_owned());
         // oslo's `program:pid:uuid`, and what the connection is for.
         let name = format!("{program}:{}:{}:{}", std::process::id(), Uuid::new_v4(), self.role.name());
         ConnectionProperties::default()

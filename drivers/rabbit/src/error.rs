@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
 use oxlo_driver_kit::{
+    hosts::Host,
     link::AttemptError,
     text::{Said, said},
 };
@@ -12,10 +13,7 @@ use oxlo_transport::{
     error::{Cause, Refusal},
 };
 
-use crate::{
-    config::Host,
-    stream::{self, StreamEnd},
-};
+use crate::stream::{self, StreamEnd};
 
 /// An administrator, or the broker's end, closed the connection.
 const CONNECTION_FORCED: u16 = 320;
@@ -59,7 +57,10 @@ fn refusal(host: &Host, virtual_host: &str, code: u16, told: &str) -> Option<(Re
         )),
         NOT_ALLOWED => Some((
             Refusal::VirtualHost,
-            format!("virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({told})", host.user),
+            format!(
+                "virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({told})",
+                host.user()
+            ),
         )),
         INTERNAL_ERROR if told.contains("is down") => {
             Some((Refusal::Unavailable, format!("virtual host `{virtual_host}` is down; restart it ({told})")))
@@ -107,7 +108,7 @@ pub(crate) fn from_handshake(
 ) -> AttemptError {
     match reply_code(&error) {
         Some(ACCESS_REFUSED) => {
-            let reason = format!("user `{}` was not let in; check user, password and login method", host.user);
+            let reason = format!("user `{}` was not let in; check user, password and login method", host.user());
             AttemptError::refused(host.place(), Refusal::Credentials, reason)
         }
         Some(code) if let Some((why, reason)) = refusal(host, virtual_host, code, &text(&error)) => {

@@ -5,16 +5,13 @@ use std::time::Duration;
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use oxlo_driver_kit::{link::connected, send_budget::SendBudget};
 use oxlo_transport::TransportError;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use crate::{
     connection::{Link, Session},
     error,
     topology::short_string,
 };
-
-/// How long a channel that the broker ended is kept, so that lapin has closed it when it is dropped.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// Consumers of a queue; none if there is no such queue. A queue that is there is not touched.
 ///
@@ -45,24 +42,16 @@ pub(crate) async fn of_queue(link: &Link, queue: &str, budget: &SendBudget) -> R
 }
 
 async fn ask(session: &Session, queue: &str) -> lapin::Result<u32> {
-    let name = short_string(queue).unwrap_or_default();
     let channel = session.channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(name, passive, FieldTable::default()).await {
-        Ok(found) => {
-            let _ = channel.close(200, "OK".into()).await;
-            Ok(found.consumer_count())
-        }
-        Err(failed) => {
-            let _ = timeout(CLOSING, closed(&channel)).await;
-            if error::is_not_found(&failed) { Ok(0) } else { Err(failed) }
-        }
+    match consumers(&channel, queue).await {
+        Err(failed) if error::is_not_found(&failed) => Ok(0),
+        asked => asked,
     }
 }
 
-/// Waits until lapin has answered the broker that ended the channel.
-async fn closed(channel: &Channel) {
-    while channel.status().connected() || channel.status().closing() {
-        sleep(Duration::from_millis(5)).await;
-    }
+/// Consumers of a queue that exists; if it does not, the broker closes the channel.
+pub(crate) async fn consumers(channel: &Channel, queue: &str) -> lapin::Result<u32> {
+    let name = short_string(queue).unwrap_or_default();
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    Ok(channel.queue_declare(name, passive, FieldTable::default()).await?.consumer_count())
 }

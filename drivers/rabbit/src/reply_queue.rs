@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use lapin::{
     Consumer,
-    options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
-    types::{FieldTable, ShortString},
+    options::{BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
+    types::FieldTable,
 };
 use oxlo_driver_kit::{
     reply_queue::{Awaited, ReplySource},
@@ -31,6 +31,7 @@ use crate::{
     consume::beyond,
     declare::{DeclareError, declare_all, unused},
     error,
+    listeners::consumers,
     names::QueueName,
     properties,
     stream::{
@@ -73,7 +74,7 @@ impl ReplyQueue {
 
     async fn consume(&self, session: &Session, calls: &Awaited) -> Result<Open, DeclareError> {
         let name = short_string(&self.name).map_err(DeclareError::Refused)?;
-        if self.was_declared && !exists(session, name.clone()).await? {
+        if self.was_declared && !exists(session, &self.name).await? {
             calls.lost(&self.name);
         }
         let declares = [self.config.topology.reply_queue(&self.name)];
@@ -94,10 +95,9 @@ impl ReplyQueue {
     }
 }
 
-async fn exists(session: &Session, name: ShortString) -> Result<bool, DeclareError> {
+async fn exists(session: &Session, queue: &str) -> Result<bool, DeclareError> {
     let channel = session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(name, passive, FieldTable::default()).await {
+    match consumers(&channel, queue).await {
         Ok(_) => Ok(true),
         Err(failed) if error::is_not_found(&failed) => Ok(false),
         Err(failed) => Err(DeclareError::Lost(failed)),

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lapin::{BasicProperties, Channel, options::QueueDeclareOptions, types::FieldTable};
+use lapin::{BasicProperties, Channel};
 use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::{Retry, TransportError, backoff::jitter};
 use tokio::time::sleep;
@@ -14,9 +14,10 @@ use tracing::{debug, warn};
 
 use crate::{
     declare::declare_on,
+    listeners::consumers,
     publish::{Outgoing, Publisher},
     stream::ports::Incoming,
-    topology::{Declare, Route, Subscription, short_string},
+    topology::{Declare, Route, Subscription},
 };
 
 /// What marks the message, beside its empty body.
@@ -79,9 +80,7 @@ impl SelfCheck {
     }
 
     async fn is_only_consumer(&self, queue: &str) -> lapin::Result<bool> {
-        let Ok(name) = short_string(queue) else { return Ok(false) };
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        Ok(self.channel.queue_declare(name, passive, FieldTable::default()).await?.consumer_count() == 1)
+        Ok(consumers(&self.channel, queue).await? == 1)
     }
 
     /// Whether the broker returns what is sent to an exchange under a key.

@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use oxlo_driver_kit::{
+    broker::{Broker, Call, SubscriptionSpec, encoded},
     intake::{Intake, Reader},
     options::load,
     pending::{PendingCall, PendingCalls},
     send_budget::SendBudget,
     state::{Side, joined},
     telemetry::publishing,
-    transport::{Broker, BrokerTransport, Call, Links, SubscriptionSpec, encoded},
+    transport::{BrokerTransport, Links},
 };
 use oxlo_transport::{
     Capabilities, Driver, ListenOptions, Notification, Priority, Removal, Reply, Request, RequestQueue, SendOptions,
@@ -21,14 +22,13 @@ use oxlo_wire::{
     notification,
     request::{self, CallLabels, Labels},
 };
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     codec::OsloCodec,
     config::Config,
     confirms::Completion,
-    connection::{Link, Role, Session, link},
+    connection::{Link, Session, link},
     consume::Queues,
     lane::Gate,
     listeners,
@@ -65,19 +65,15 @@ impl Driver for RabbitDriver {
 async fn connect(config: Config, settings: Settings) -> Result<BrokerTransport<Rabbit>, TransportError> {
     let tls = load(config.tls.clone()).await?;
     let config = Arc::new(config);
-    let news = watch::Sender::new(());
-    let publishing = Arc::new(link(config.clone(), tls.clone(), Role::Publish, &news));
-    let consuming = Arc::new(link(config.clone(), tls, Role::Consume, &news));
-    publishing.begin();
-    publishing.first_connection(settings.connect_retry).await?;
-    let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
+    let connecting = Links::connect(|role, news| link(config.clone(), tls.clone(), role, news), settings.connect_retry);
+    let (links, _) = connecting.await?;
+    let publisher = Arc::new(Publisher::spawn(config.clone(), links.publishing.clone()));
     publisher.opened().await?;
-    let state = joined(publisher.gate(), consuming.state());
+    let state = joined(publisher.gate(), links.consuming.state());
     let missing_queue_retry = config.missing_queue_retry;
     let replies =
         QueueReplies { publisher: publisher.clone(), missing_queue_retry, mandatory: config.mandatory_replies };
     let rabbit = Rabbit { config, settings: settings.clone(), publisher, routes: Routes::default() };
-    let links = Links { publishing, consuming };
     Ok(BrokerTransport::new(rabbit, settings, links, state, replies, missing_queue_retry))
 }
 
