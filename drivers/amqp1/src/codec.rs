@@ -57,8 +57,6 @@ impl Codec for OsloCodec {
 
     fn notification(&self, incoming: Incoming, limits: Limits) -> Result<Inbound<Notification, Caller>, Poison> {
         let body = incoming.body.unwrap_or_default();
-        let message = amqp1::decode_notification(&body, limits)?;
-        let (caller, time_to_live, sent) = (None, None, None);
-        Ok(Inbound { message, unique_id: None, caller, time_to_live, sent, size: body.len() })
+        Ok(Inbound::one_way(amqp1::decode_notification(&body, limits)?, None, body.len()))
     }
 }

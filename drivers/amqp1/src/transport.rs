@@ -89,14 +89,14 @@ struct Amqp1 {
 
 /// A message and where it goes.
 struct Message {
-    address: String,
+    address: Arc<str>,
     message: Outgoing,
     /// What must be there, if nobody is.
     needs: Vec<Need>,
 }
 
 impl Message {
-    fn cast(address: String, json: &str, needs: Vec<Need>) -> Self {
+    fn cast(address: Arc<str>, json: &str, needs: Vec<Need>) -> Self {
         let message = message::cast(&address, json);
         Self { address, message, needs }
     }
@@ -107,7 +107,7 @@ impl Broker for Amqp1 {
     type Codec = OsloCodec;
     type Replies = AddressReplies;
     type ReplySource = ReplyLink;
-    type Route = String;
+    type Route = Arc<str>;
     type Outgoing = Message;
     type Subscription = Vec<Place>;
     type Source<R: Reader<Incoming>> = Links<R>;
@@ -134,11 +134,11 @@ impl Broker for Amqp1 {
         OsloCodec { addresses: self.addresses.clone() }
     }
 
-    fn route(&self, to: &Target) -> Result<String, TransportError> {
-        self.addresses.request(to)
+    fn route(&self, to: &Target) -> Result<Arc<str>, TransportError> {
+        self.addresses.request(to).map(Arc::from)
     }
 
-    fn cast(&self, address: String, request: &Request) -> Result<Message, TransportError> {
+    fn cast(&self, address: Arc<str>, request: &Request) -> Result<Message, TransportError> {
         let json = encoded(amqp1::encode_request(request, None), self.max_size)?;
         Ok(Message::cast(address, &json, Vec::new()))
     }
@@ -149,7 +149,7 @@ impl Broker for Amqp1 {
 
     async fn call(
         &self,
-        address: String,
+        address: Arc<str>,
         request: &Request,
         call: &Call<'_, Connected>,
     ) -> Result<Message, TransportError> {
@@ -168,7 +168,7 @@ impl Broker for Amqp1 {
     ) -> Result<Message, TransportError> {
         let Place { address, needs, .. } = self.addresses.notification(to, notification.priority)?;
         let json = encoded(amqp1::encode_notification(notification), self.max_size)?;
-        Ok(Message::cast(address, &json, needs))
+        Ok(Message::cast(address.into(), &json, needs))
     }
 
     async fn send(&self, message: Message, mandatory: bool, budget: &SendBudget) -> Result<(), TransportError> {

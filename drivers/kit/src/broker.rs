@@ -31,8 +31,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     type Replies: ReplySender<Caller = <Self::Codec as Codec>::Caller>;
     /// Takes the replies to our own calls.
     type ReplySource: ReplySource<Session = Self::Session>;
-    /// Where requests for a target go.
-    type Route: Send + Sync;
+    /// Where requests for a target go; cheap to clone.
+    type Route: Clone + fmt::Debug + Send + Sync;
     /// A message that can be sent any number of times.
     type Outgoing: Send;
     /// What a listener subscribes to.
@@ -48,7 +48,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads what comes in.
     fn codec(&self) -> Self::Codec;
 
-    /// Where requests for a target go.
+    /// Where requests for a target go; asked once for each target.
     ///
     /// # Errors
     ///

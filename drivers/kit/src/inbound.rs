@@ -51,6 +51,21 @@ pub struct Inbound<M, C> {
     pub size: usize,
 }
 
+impl<M, C> Inbound<M, C> {
+    /// A message of `size` bytes that nobody answers, and that is of use forever.
+    pub fn one_way(message: M, unique_id: Option<String>, size: usize) -> Self {
+        Self { message, unique_id, caller: None, time_to_live: None, sent: None, size }
+    }
+}
+
+/// Whether a text can be what tells one reply queue from others in its name. A request names the queue of its reply, and a
+/// server that replied to any name would lend its permissions to whoever can send requests.
+#[must_use]
+pub fn is_reply_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 /// Reads requests, and makes the handles that answer them.
 #[derive(Debug)]
 pub struct RequestReader<C, S: ReplySender> {

@@ -48,6 +48,7 @@ pub mod resend;
 #[cfg(feature = "net")]
 pub mod room;
 #[cfg(feature = "net")]
+mod routes;
 pub mod send_budget;
 #[cfg(feature = "net")]
 pub mod session;

@@ -27,4 +27,10 @@ impl SendBudget {
         let deadline = begun.checked_add(timeout).unwrap_or(begun + FAR_AWAY);
         Self { begun, deadline, retry }
     }
+
+    /// A budget that starts now and lasts until `deadline`.
+    #[must_use]
+    pub fn until(deadline: Instant, retry: Retry) -> Self {
+        Self { begun: Instant::now(), deadline, retry }
+    }
 }

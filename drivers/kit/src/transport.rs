@@ -24,6 +24,7 @@ use crate::{
     pending::{PendingCall, PendingCalls},
     replies::Replies,
     reply_queue::ReplyQueue,
+    routes::Routes,
     send_budget::SendBudget,
     session::Session,
     subscription::Subscriber,
@@ -62,6 +63,7 @@ impl<S: Session> Links<S> {
 pub struct BrokerTransport<B: Broker> {
     broker: B,
     settings: Settings,
+    routes: Routes<B::Route>,
     links: Links<B::Session>,
     calls: PendingCalls,
     reply_queue: OnceLock<ReplyQueue<B::Session>>,
@@ -87,6 +89,7 @@ impl<B: Broker> BrokerTransport<B> {
         Self {
             broker,
             settings,
+            routes: Routes::default(),
             links,
             calls: PendingCalls::new(),
             reply_queue: OnceLock::new(),
@@ -99,6 +102,10 @@ impl<B: Broker> BrokerTransport<B> {
 
     fn limits(&self) -> Limits {
         Limits::default().with_max_bytes(self.settings.max_message_size).with_max_depth(self.settings.max_depth)
+    }
+
+    fn route(&self, to: &Target) -> Result<B::Route, TransportError> {
+        self.routes.get_or_try_insert(to, || self.broker.route(to))
     }
 
     fn reply_queue(&self) -> Result<&ReplyQueue<B::Session>, TransportError> {
@@ -125,7 +132,7 @@ impl<B: Broker> BrokerTransport<B> {
                 reason: "a call goes to one server; use cast for fanout".into(),
             });
         }
-        let route = self.broker.route(to)?;
+        let route = self.route(to)?;
         let budget = SendBudget::new(options.timeout, options.retry);
         let pending = self.calls.register_as(self.broker.call_id(), options.timeout, options.monitor_timeout)?;
         let call = Call {
@@ -171,7 +178,7 @@ impl<B: Broker> Transport for BrokerTransport<B> {
     }
 
     async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
-        let message = self.broker.cast(self.broker.route(to)?, &request)?;
+        let message = self.broker.cast(self.route(to)?, &request)?;
         let budget = SendBudget::new(options.timeout, options.retry);
         self.broker.send(message, options.mandatory && !to.fanout, &budget).await
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oxlo_driver_kit::{
-    inbound::{Codec, Inbound},
+    inbound::{Codec, Inbound, is_reply_name},
     lateness::Stamp,
 };
 use oxlo_transport::{Notification, Request, json::Limits};
@@ -40,16 +40,14 @@ impl Codec for OsloCodec {
     ) -> Result<Inbound<Notification, Caller>, Poison> {
         let body = properties::body(&properties, body, limits.max_bytes)?;
         let notification::Inbound { notification, unique_id } = notification::decode(&body, limits)?;
-        let (caller, time_to_live, sent) = (None, None, None);
-        Ok(Inbound { message: notification, unique_id, caller, time_to_live, sent, size: body.len() })
+        Ok(Inbound::one_way(notification, unique_id, body.len()))
     }
 }
 
 /// Whether a name can be that of a reply queue. Replies go to the default exchange, so a forged name could otherwise
 /// lead to any queue of the broker.
 fn is_reply_queue(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
-    name.len() <= 255 && name.strip_prefix("reply_").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+    name.len() <= 255 && name.strip_prefix("reply_").is_some_and(is_reply_name)
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ mod received;
 mod replies;
 mod reply_queue;
 mod resend;
-mod routes;
 mod sabotage;
 mod salvage;
 mod self_check;

@@ -37,7 +37,6 @@ use crate::{
     received::Received,
     replies::QueueReplies,
     reply_queue::ReplyQueue,
-    routes::Routes,
     settling::Settler,
     topology::{Route, Subscription},
 };
@@ -73,7 +72,7 @@ async fn connect(config: Config, settings: Settings) -> Result<BrokerTransport<R
     let missing_queue_retry = config.missing_queue_retry;
     let replies =
         QueueReplies { publisher: publisher.clone(), missing_queue_retry, mandatory: config.mandatory_replies };
-    let rabbit = Rabbit { config, settings: settings.clone(), publisher, routes: Routes::default() };
+    let rabbit = Rabbit { config, settings: settings.clone(), publisher };
     Ok(BrokerTransport::new(rabbit, settings, links, state, replies, missing_queue_retry))
 }
 
@@ -82,7 +81,6 @@ struct Rabbit {
     config: Arc<Config>,
     settings: Settings,
     publisher: Arc<Publisher>,
-    routes: Routes,
 }
 
 /// A message and where it goes.
@@ -141,7 +139,7 @@ impl Broker for Rabbit {
     }
 
     fn route(&self, to: &Target) -> Result<Arc<Route>, TransportError> {
-        self.routes.of(to, || self.config.topology.request_route(to, &self.settings.control_exchange))
+        self.config.topology.request_route(to, &self.settings.control_exchange).map(Arc::new)
     }
 
     fn cast(&self, route: Arc<Route>, request: &Request) -> Result<Message, TransportError> {

@@ -1,11 +1,9 @@
-//! Where requests go, kept by target, so that names and declarations are not made anew for each.
+//! Where requests go, kept by target, so that names and declarations are not made for each message.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::HashMap;
 use oxlo_transport::Target;
-
-use crate::topology::Route;
 
 /// How many are kept at most; a program has a few topics, each with its servers.
 const MOST: usize = 4096;
@@ -13,17 +11,24 @@ const MOST: usize = 4096;
 /// What of a target decides on its route.
 type Key = (Option<Arc<str>>, Option<Arc<str>>, Option<Arc<str>>, bool);
 
-#[derive(Debug, Default)]
-pub(crate) struct Routes(RwLock<HashMap<Key, Arc<Route>>>);
+/// The routes to the targets of one transport.
+#[derive(Debug)]
+pub(crate) struct Routes<R>(RwLock<HashMap<Key, R>>);
 
-impl Routes {
+impl<R> Default for Routes<R> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<R: Clone> Routes<R> {
     /// The route to a target, made by `make` the first time.
-    pub(crate) fn of<E>(&self, to: &Target, make: impl FnOnce() -> Result<Route, E>) -> Result<Arc<Route>, E> {
+    pub(crate) fn get_or_try_insert<E>(&self, to: &Target, make: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         let key = (to.exchange.clone(), to.topic.clone(), to.server.clone(), to.fanout);
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
-        let route = Arc::new(make()?);
+        let route = make()?;
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if routes.len() >= MOST {
             routes.clear();
@@ -37,10 +42,9 @@ impl Routes {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::topology::TopologyOptions;
 
-    fn of(routes: &Routes, to: &Target) -> Arc<Route> {
-        routes.of(to, || Ok::<_, ()>(TopologyOptions::reply_route(&to.to_string()))).unwrap()
+    fn route(routes: &Routes<Arc<String>>, to: &Target) -> Arc<String> {
+        routes.get_or_try_insert(to, || Ok::<_, ()>(Arc::new(to.to_string()))).unwrap()
     }
 
     #[test]
@@ -53,26 +57,26 @@ mod tests {
             Target::topic("a").exchange("e"),
             Target::topic("a").fanout(true),
         ];
-        let made: Vec<_> = targets.iter().map(|to| of(&routes, to)).collect();
-        for (one, route) in made.iter().enumerate() {
-            assert!(Arc::ptr_eq(route, &of(&routes, &targets[one])));
-            assert!(made.iter().enumerate().all(|(other, it)| one == other || !Arc::ptr_eq(route, it)));
+        let made: Vec<_> = targets.iter().map(|to| route(&routes, to)).collect();
+        for (one, made_first) in made.iter().enumerate() {
+            assert!(Arc::ptr_eq(made_first, &route(&routes, &targets[one])));
+            assert!(made.iter().enumerate().all(|(other, it)| one == other || !Arc::ptr_eq(made_first, it)));
         }
-        assert!(Arc::ptr_eq(&made[0], &of(&routes, &Target::topic("a").version("1.7"))));
+        assert!(Arc::ptr_eq(&made[0], &route(&routes, &Target::topic("a").version("1.7"))));
     }
 
     #[test]
     fn memory_is_bounded() {
         let routes = Routes::default();
-        (0..3 * MOST).for_each(|server| drop(of(&routes, &Target::topic("a").server(server.to_string()))));
+        (0..3 * MOST).for_each(|server| drop(route(&routes, &Target::topic("a").server(server.to_string()))));
         assert!(routes.0.read().unwrap().len() <= MOST);
     }
 
     #[test]
     fn what_is_refused_is_refused_again() {
-        let routes = Routes::default();
+        let routes = Routes::<Arc<String>>::default();
         for _ in 0..2 {
-            assert_eq!(routes.of(&Target::topic("a"), || Err::<Route, _>("no")), Err("no"));
+            assert_eq!(routes.get_or_try_insert(&Target::topic("a"), || Err("no")), Err("no"));
         }
     }
 }
