@@ -50,7 +50,7 @@ impl Codec for OsloCodec {
                 (None, Id::String(id)) => Uuid::try_parse(id).ok(),
                 (stamp, _) => stamp,
             }
-            .and_then(Stamp::of);
+            .and_then(Stamp::from_id);
         }
         Ok(Inbound { message: request, unique_id: None, caller, time_to_live, sent, size: body.len() })
     }

@@ -32,7 +32,7 @@ pub(crate) struct Links<R: Reader<Incoming>> {
     pub(crate) receiving: Arc<Receiving<R>>,
 }
 
-/// A subscription that stands.
+/// An active subscription.
 pub(crate) struct Live {
     links: JoinSet<Result<Receiver, String>>,
     order: watch::Sender<Order>,
@@ -42,16 +42,16 @@ pub(crate) struct Live {
 
 /// Why the broker did not give what was asked for.
 pub(crate) enum Failed {
-    /// There is nothing at the address.
+    /// Nothing exists at the address.
     Missing(TransportError),
-    /// The broker refuses it.
+    /// The broker refused it.
     Refused(TransportError),
     /// The connection or the session was lost.
     Lost(String),
 }
 
 impl Failed {
-    /// What a refusal means for whoever wanted `object`.
+    /// The failure of a request for `object`.
     pub(crate) fn new(object: &str, refusal: Refused) -> Self {
         let topology = |reason| TransportError::Topology { object: object.to_owned(), reason };
         match refusal {
@@ -127,7 +127,7 @@ impl<R: Reader<Incoming>> Links<R> {
         let links = u32::try_from(places.len()).unwrap_or(u32::MAX);
         let seat = up.seat(links).await.map_err(|refusal| Failed::new("session", refusal))?;
         let refused = |place: &Place, refusal| Failed::new(&format!("address `{}`", place.address), refusal);
-        // What everyone takes from goes with its only link, and would go with the trial's.
+        // A queue of one fanout listener goes with its only link, and would go with the trial's.
         for place in places.iter().filter(|place| seat.is_shared() && !place.everyone) {
             up.try_receiver(&place.address).await.map_err(|refusal| refused(place, refusal))?;
         }

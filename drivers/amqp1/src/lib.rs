@@ -5,15 +5,16 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `address`, `syntax`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
+//! | `config`, `address`, `syntax`, `error` | the URL's options; addresses on each broker; errors (pure) |
+//! | `message`, `codec` | messages: their properties, and reading them (pure) |
 //! | `encode`, `scan` | encoded values: written, and walked through without recursion |
 //! | `stream` | the socket under fe2o3-amqp with the guard against hostile messages |
-//! | `connection`, `sessions` | a supervised connection; where its links have their places |
-//! | `publish`, `sender` | sending, and knowing what became of it |
-//! | `consume`, `receive`, `request` | taking messages, once each, settling and answering them |
-//! | `management` | what RabbitMQ 4 needs declared |
-//! | `reply` | the replies to our own calls |
-//! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//! | `connection`, `sessions` | one incarnation of a connection, and the sessions of its links |
+//! | `publish`, `sender` | sending, and the outcome of it |
+//! | `consume`, `receive`, `resend` | taking messages, settling them, sending them to their address again |
+//! | `management` | declarations that RabbitMQ 4 needs |
+//! | `replies`, `reply_queue` | the replies to the calls of others, and to our own |
+//! | `transport` | all of it as one [`Broker`](oxlo_driver_kit::broker::Broker) |
 //!
 //! # Brokers
 //!

@@ -121,7 +121,7 @@ impl Publisher {
                             continue;
                         }
                         Err(Unknown::Lost(cause)) => {
-                            let source: Option<Cause> = Some(Arc::new(Said::of(&cause)));
+                            let source: Option<Cause> = Some(Arc::new(Said::new(&cause)));
                             return Err(TransportError::ConnectionLost { source });
                         }
                     }

@@ -1,4 +1,4 @@
-//! One link that receives: credit, deliveries, settlements.
+//! One receiving link: credit, deliveries, settlements.
 
 use std::{
     collections::VecDeque,
@@ -39,21 +39,21 @@ use crate::{
     stream::SURPLUS,
 };
 
-/// What the links of a subscription are to do.
+/// What the links of a subscription have to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Take messages.
     Take,
-    /// Take none, give back what comes, and settle what was handed out.
+    /// Take none, requeue what arrives, and settle what was handed out.
     Stop(Stopping),
-    /// Send what is settled, and hand the link back.
+    /// Send what is settled, and return the link.
     End,
 }
 
-/// Where links that stop say how far they are.
+/// How far the links are that stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopping {
-    /// A permit for each link that has told the broker.
+    /// A permit for each link whose stop the broker knows.
     pub(crate) told: Arc<Semaphore>,
     /// A permit for each link of which everything that was handed out is settled.
     pub(crate) drained: Arc<Semaphore>,
@@ -81,7 +81,7 @@ pub(crate) struct Receiving<R: Reader<Incoming>> {
     pub(crate) surplus_told: AtomicBool,
 }
 
-/// Settles one delivery on its link. After the end of the link that is void: the broker gives the message to another.
+/// Settles one delivery on its link. After the end of the link this has no effect: the broker requeues the message.
 #[derive(Debug)]
 pub(crate) struct Settler {
     link: mpsc::UnboundedSender<Settled>,
@@ -106,7 +106,7 @@ pub(crate) fn from(address: &str) -> Source {
     Source::builder().address(address.to_owned()).build()
 }
 
-/// Lets the broker send so many messages on a link.
+/// Sets how many messages the broker may send on a link.
 ///
 /// # Errors
 ///
@@ -131,14 +131,14 @@ pub(crate) fn bytes(body: Body<Value>) -> Bytes {
     }
 }
 
-/// Reads a message that was handed over.
+/// Reads a message as fe2o3-amqp returns it.
 ///
 /// # Errors
 ///
-/// [`Poison`] if nobody can make anything of it.
+/// [`Poison`] if it cannot be read by anyone.
 pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Poison> {
     let bytes = bytes(body);
-    // What is longer was cut, and is not to be taken for malformed.
+    // A longer message was truncated, which must not be reported as malformed.
     if bytes.len() > message_max && message::read(&bytes).is_err() {
         return Err(Poison::TooLarge { size: bytes.len(), limit: message_max });
     }
@@ -147,7 +147,7 @@ pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Po
 
 type Settled = (DeliveryInfo, Settlement);
 
-/// How many settlements are looked at together.
+/// How many settlements are sent together.
 const BATCH: usize = 256;
 
 struct LinkTask<R: Reader<Incoming>> {
@@ -167,7 +167,7 @@ struct LinkTask<R: Reader<Incoming>> {
     read: usize,
 }
 
-/// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
+/// Takes from a link until it ends, and returns why it did, or until it has to return the link.
 pub(crate) async fn run<R: Reader<Incoming>>(
     receiver: Receiver,
     place: Place,
@@ -200,7 +200,7 @@ impl<R: Reader<Incoming>> LinkTask<R> {
                 self.take_surplus().await?;
             }
             tokio::select! {
-                // What is settled goes first: it makes room.
+                // Settlements first: they make room.
                 biased;
                 _ = self.settled.recv_many(&mut settled, BATCH) => {
                     if self.shared.intake.is_leaving() {
@@ -231,7 +231,7 @@ impl<R: Reader<Incoming>> LinkTask<R> {
                         }
                     }
                 }
-                // Until then messages wait as they came.
+                // Until then messages wait unread.
                 () = self.shared.intake.budget().opened(), if !room => {}
                 delivery = self.receiver.recv::<Body<Value>>(), if room => match delivery {
                     Ok(delivery) => {
@@ -251,8 +251,8 @@ impl<R: Reader<Incoming>> LinkTask<R> {
         }
     }
 
-    /// Keeps a delivery beyond the credit until there is room for it; beyond as many as were wanted it goes back. RabbitMQ 3
-    /// sends such when credit reaches it while it is sending.
+    /// Keeps a delivery beyond the credit until there is room for it; requeues it beyond another whole credit. RabbitMQ 3
+    /// sends such deliveries when credit reaches it while it is sending.
     async fn keep_surplus(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
         if self.taking && !self.shared.surplus_told.swap(true, Ordering::Relaxed) {
             let address = &self.place.address;
@@ -291,7 +291,7 @@ impl<R: Reader<Incoming>> LinkTask<R> {
             let way = incoming.way;
             let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
             marks = Marks { redelivered: incoming.redelivered || redeliveries > 0, redeliveries, way };
-            // A message that was sent to its address again is no duplicate of itself.
+            // A copy that was sent to the address again is not a duplicate of the original.
             name = incoming.name(*everyone).map(|name| intake.duplicates().name((&**address, name, way.round)));
             deferring = match resends {
                 None => Deferring::Unsupported,
@@ -305,7 +305,7 @@ impl<R: Reader<Incoming>> LinkTask<R> {
         Ok(())
     }
 
-    /// Settles what was handed out: all that is accepted in as few frames as there are gaps between.
+    /// Settles what was handed out; accepted deliveries in as few frames as there are gaps between them.
     async fn dispose_all(&mut self, settled: &mut Vec<Settled>) -> Result<(), String> {
         let count = u32::try_from(settled.len()).unwrap_or(u32::MAX);
         self.unsettled = self.unsettled.saturating_sub(count);
@@ -334,8 +334,7 @@ impl<R: Reader<Incoming>> LinkTask<R> {
         self.receiver.reject(delivery, None).await.map_err(|error| error.to_string())
     }
 
-    /// Gives the broker as much credit as there is room, once half of it is used up: as oslo does, when something was
-    /// settled.
+    /// Grants as much credit as there is room once half of it is used up, as oslo does, when something was settled.
     async fn top_up(&mut self) -> Result<(), String> {
         let waiting = u32::try_from(self.surplus.len()).unwrap_or(u32::MAX);
         let room = self.shared.prefetch.saturating_sub(self.unsettled.saturating_add(waiting));

@@ -1,8 +1,8 @@
-//! Where the replies to our own calls come to.
+//! The link for the replies to our own calls.
 //!
-//! On most brokers that is a node which the broker makes for us and which goes with the connection, and with it the replies
-//! in it. RabbitMQ makes none; there it is a queue of our own that outlives a lost connection. Whether it did is seen when
-//! the link is attached again.
+//! On most brokers it receives from a dynamic node, which goes with the connection and takes its replies with it. RabbitMQ
+//! has none; there it is a queue of our own that outlives a lost connection. Whether it still exists is known when the link
+//! is attached again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
 
 /// The address, for errors and logs.
 const REPLIES: &str = "address of replies";
-/// How long the broker may take to make and attach all that it takes.
+/// How long the broker may take to declare and attach what replies need.
 const ATTACH_LIMIT: Duration = Duration::from_secs(20);
 
 /// Our reply link.
@@ -80,7 +80,7 @@ impl ReplyLink {
             Some(address) => Ok((open, address)),
             None => Err(Failed::Refused(TransportError::Topology {
                 object: "reply address".to_owned(),
-                reason: "the broker made none; see the option address_profile".to_owned(),
+                reason: "the broker created no dynamic node; see the option address_profile".to_owned(),
             })),
         }
     }
@@ -167,8 +167,8 @@ impl ReplySource for ReplyLink {
     }
 }
 
-/// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is of no
-/// use at the broker either. Returns how many bytes it has.
+/// Hands one reply to its call. One that cannot be read, or that no call waits for, is counted and dropped. Returns its size
+/// in bytes.
 fn deliver(body: Body<Value>, calls: &Awaited) -> usize {
     let limits = calls.limits();
     let incoming = match receive::read(body, limits.max_bytes) {

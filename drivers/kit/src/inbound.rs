@@ -23,14 +23,14 @@ pub trait Codec: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Poison`] if it is none, or names an address for its reply that cannot be one.
+    /// [`Poison`] if it is not a request, or if replies cannot go to the address that it names.
     fn request(&self, raw: Self::Raw, limits: Limits) -> Result<Inbound<Request, Self::Caller>, Poison>;
 
     /// Reads a notification.
     ///
     /// # Errors
     ///
-    /// [`Poison`] if it is none.
+    /// [`Poison`] if it is not a notification.
     fn notification(&self, raw: Self::Raw, limits: Limits) -> Result<Inbound<Notification, Self::Caller>, Poison>;
 }
 

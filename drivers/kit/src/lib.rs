@@ -1,8 +1,25 @@
 //! What a driver on a broker is composed of. Only drivers use it; it knows no protocol and no broker.
 //!
-//! With the cargo feature `net`, for drivers that speak to a broker over TCP: a dialled connection with the options of a
-//! long-lived one, rustls on ring, a connection that is re-established by itself, replies that wait for their queue, and
-//! the age of requests.
+//! | module | holds |
+//! |---|---|
+//! | [`pending`] | calls that wait for their reply |
+//! | [`duplicates`], [`dedup`], [`numbers`] | recognising a message that is delivered twice |
+//! | [`deferral`] | how often a message was sent to its queue again, and when it is due |
+//! | [`supervisor`] | which host to connect to, and when (pure) |
+//! | [`send_budget`], [`telemetry`] | the time that a send is allowed; spans and metrics |
+//!
+//! With the cargo feature `net`, for drivers that speak to a broker over TCP:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `hosts`, `dial`, `tls`, `socket`, `options` | the hosts of a URL, a socket to one of them, TLS by rustls |
+//! | `link`, `state` | a connection that is re-established whenever it is lost, and the state of two of them |
+//! | `broker`, `transport` | what a driver does in its protocol, and the `Transport` that is composed of it |
+//! | `session`, `subscription` | keeping a subscription until its listener is closed |
+//! | `inbound`, `intake`, `lateness`, `resend` | from a message of the broker to a delivery; deferring it |
+//! | `replies`, `held` | sending replies, and holding those that cannot be delivered now |
+//! | `reply_queue` | the replies to our own calls |
+//! | `room`, `text` | a bound on messages in flight; errors as one line of text |
 
 #[cfg(feature = "net")]
 pub mod broker;

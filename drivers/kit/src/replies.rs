@@ -297,3 +297,7 @@ fn undeliverable(queue: &str) -> TransportError {
 pub fn unwritable_reply(error: &serde_json::Error) -> TransportError {
     TransportError::MalformedReply { reason: format!("cannot encode the reply: {error}") }
 }
+
+#[cfg(test)]
+#[path = "replies_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Keeping the subscription on which the replies to our own calls arrive.
 //!
-//! It is made with the first call and made again whenever it ends, until the transport closes. Whether the replies survive
-//! the loss of the connection depends on the broker; where they do not, the calls that wait for one end as `ReplyLost` at
+//! It is made with the first call and resubscribed whenever it ends, until the transport closes. Whether replies survive
+//! the loss of the connection depends on the broker; where they do not, the calls that wait for them fail as `ReplyLost` at
 //! once.
 
 use std::{future::Future, sync::Arc};
@@ -230,7 +230,7 @@ impl<R: ReplySource> Keeper<R> {
                         () = stop.cancelled() => return self.source.close(&session, open).await,
                     };
                     debug!(%address, %cause, "the subscription for replies ended; resubscribing");
-                    let lost = TransportError::ConnectionLost { source: Some(Arc::new(Said::of(&cause))) };
+                    let lost = TransportError::ConnectionLost { source: Some(Arc::new(Said::new(&cause))) };
                     self.state.send_replace(State::Trying(Some(lost)));
                     if self.source.ends_with_subscription() {
                         self.calls.lost(&address);

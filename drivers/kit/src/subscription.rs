@@ -1,4 +1,4 @@
-//! Keeping a subscription: it is made again whenever it ends, until its listener is done with it.
+//! Keeping a subscription: resubscribes whenever it ends, until its listener is closed or dropped.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ use crate::{
     session::{AttachError, Pauses, Session},
 };
 
-/// What a listener takes from: the queues or addresses of one subscription.
+/// The queues or addresses of one subscription.
 pub trait Source: fmt::Debug + Send + 'static {
     /// One incarnation of the connection.
     type Session: Session;
@@ -38,7 +38,7 @@ pub trait Source: fmt::Debug + Send + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped, and another one made, at each command of the listener: no message may be lost by that.
+    /// The future is dropped and made again at each command of the listener; no message may be lost by that.
     fn take(&mut self, live: &mut Self::Live) -> impl Future<Output = String> + Send;
 
     /// Takes nothing more: tells the broker, and gives back what was not handed out.
@@ -65,7 +65,7 @@ pub trait Source: fmt::Debug + Send + 'static {
     }
 }
 
-/// What a listener asks of its subscription.
+/// A listener's request to its subscription.
 enum Command {
     Stop(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -80,7 +80,7 @@ pub(crate) struct Subscriber<M> {
 }
 
 impl<M: Send + 'static> Subscriber<M> {
-    /// Subscribes `source` within `limit`, and returns when the subscription stands.
+    /// Subscribes `source` within `limit`, and returns when the subscription is active.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ enum End {
     Lost(String),
     /// It was stopped, and everything that was handed out is settled.
     Drained,
-    /// Its listener is done with it; whoever waits for that is told.
+    /// Its listener was closed or dropped; a listener that waits for the end is told.
     Closed(Option<oneshot::Sender<()>>),
 }
 
@@ -312,8 +312,8 @@ impl<S: Source> Keeper<S> {
     }
 }
 
-/// Waits until the listener is done, while there is no subscription. A stop is remembered, also when the future is dropped
-/// after it.
+/// Waits until the listener is closed or dropped, while there is no subscription. A stop is remembered, also if the future
+/// is dropped after it.
 async fn idle(commands: &mut mpsc::UnboundedReceiver<Command>, is_stopped: &mut bool) -> Option<oneshot::Sender<()>> {
     loop {
         match commands.recv().await {
@@ -327,7 +327,7 @@ async fn idle(commands: &mut mpsc::UnboundedReceiver<Command>, is_stopped: &mut 
     }
 }
 
-/// Resolves when whoever waits for the first subscription has gone; never after it stood.
+/// Resolves when the caller that waits for the first subscription is gone; never once that was made.
 async fn gone(first: &mut Option<First>) {
     match first {
         Some(first) => first.closed().await,
@@ -340,3 +340,7 @@ fn answer(done: Option<oneshot::Sender<()>>) {
         let _ = done.send(());
     }
 }
+
+#[cfg(test)]
+#[path = "subscription_tests.rs"]
+mod tests;

@@ -29,7 +29,7 @@ impl Codec for OsloCodec {
             return Err(Poison::WrongType { key: "_reply_q", wanted: "name of a reply queue" });
         }
         let time_to_live = properties::expiration(&properties);
-        let sent = time_to_live.and_then(|_| properties::message_id(&properties)).and_then(Stamp::of);
+        let sent = time_to_live.and_then(|_| properties::message_id(&properties)).and_then(Stamp::from_id);
         Ok(Inbound { message: request, unique_id, caller, time_to_live, sent, size: body.len() })
     }
 

@@ -1,7 +1,6 @@
-//! One supervised connection: it comes back by itself, to whichever host answers, until it is closed.
+//! Opens, follows and closes lapin's connections; [`Link`] supervises them.
 //!
-//! That it comes back is [`Link`]'s doing; this opens, follows and closes what lapin calls a connection. lapin's own
-//! recovery stays off: it knows one host, waits up to 20 s too long, and gives up.
+//! lapin's own recovery stays off: it knows one host, waits up to 20 s too long, and gives up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,18 +33,18 @@ use crate::{
     stream::{self, GuardedStream, Sender, StreamHandle},
 };
 
-/// What is offered to the broker: RabbitMQ's own default.
+/// The frame size that is offered to the broker, in bytes: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
 
-/// How long lapin may take to pass on why the broker closed a connection, after the end of its stream.
+/// How long lapin may take to report why the broker closed a connection, after the end of its stream.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How long the broker may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection that comes back by itself.
+/// A supervised connection.
 pub(crate) type Link = link::Link<Session>;
-/// Where it stands.
+/// Its state.
 pub(crate) type LinkState = link::LinkState<Session>;
 
 /// One incarnation of the connection.
@@ -56,12 +55,12 @@ pub(crate) struct Session {
     closer: Closer,
     /// Host and port of the broker.
     place: String,
-    /// The broker's reason while it takes no messages.
+    /// The broker's reason while it accepts no messages.
     pub(crate) blocked: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Session {
-    /// A new channel, within a time limit: whoever asked tries again.
+    /// Opens a channel, within a time limit; the caller retries.
     pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
         match timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
             Ok(opened) => opened.map(|channel| self.closer.guard(channel)),
@@ -72,15 +71,15 @@ impl Session {
         }
     }
 
-    /// The limit that kept a channel from being opened; `None` if it was none.
+    /// The limit that kept a channel from being opened; `None` if another failure did.
     pub(crate) fn channel_limit(&self, error: &lapin::Error) -> Option<TransportError> {
         error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
     }
 
-    /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
-    /// request unanswered that it was given in the moment of the end.
+    /// Runs `work` on channels of this incarnation, and fails once the incarnation has ended: lapin may leave a request
+    /// unanswered that it was given at that moment.
     ///
-    /// A broker that closes the connection says why just before the end, so that `work` has a moment to pass it on.
+    /// A broker that closes the connection says why just before the end, so `work` has a moment to return that.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -120,7 +119,7 @@ impl session::Session for Session {
     }
 }
 
-/// A link to the broker; links that share `news` tell each other when they have connected.
+/// A link to the broker; links that share `news` notify each other when they have connected.
 pub(crate) fn link(config: Arc<Config>, tls: Option<Tls>, role: Role, news: &watch::Sender<()>) -> Link {
     let plan = Plan {
         role,
@@ -131,12 +130,12 @@ pub(crate) fn link(config: Arc<Config>, tls: Option<Tls>, role: Role, news: &wat
     Link::spawn(Lapin { config, tls, role }, plan, news)
 }
 
-/// No connection in time.
+/// The error for a task that waited since `begun` for a connection.
 pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
     unreachable(config.places(), begun, cause)
 }
 
-/// How lapin connects.
+/// Opens connections by lapin.
 struct Lapin {
     config: Arc<Config>,
     tls: Option<Tls>,
@@ -146,7 +145,7 @@ struct Lapin {
 impl Dialler for Lapin {
     const SYSTEM: &'static str = "rabbitmq";
     type Session = Session;
-    /// What is known of the broker's blocking.
+    /// Tells the session whether the broker blocks it.
     type ConnectionGuard = watch::Sender<Option<Arc<str>>>;
 
     async fn open(&self, host: usize) -> Result<(Arc<Session>, Self::ConnectionGuard), AttemptError> {
@@ -173,14 +172,14 @@ impl Dialler for Lapin {
     }
 
     fn abandon(&self, session: &Session, _: Self::ConnectionGuard) {
-        // lapin may still hold the socket of a connection that it gave up.
+        // lapin may still hold the socket of a connection that it has given up.
         session.stream.kill("the connection was lost");
     }
 
     async fn farewell(&self, session: &Session, _: Self::ConnectionGuard) {
         let closed = timeout(FAREWELL, session.connection.close(200, "OK".into())).await;
         if !matches!(closed, Ok(Ok(()))) {
-            session.stream.kill("it did not close in time");
+            session.stream.kill("the broker did not close it in time");
         }
         let _ = timeout(FAREWELL, session.stream.ended()).await;
     }
@@ -212,7 +211,7 @@ impl Lapin {
 
     fn properties(&self) -> ConnectionProperties {
         let program = Some(names::process()).filter(|name| !name.is_empty()).unwrap_or_else(|| "oxlo".to_owned());
-        // oslo's `program:pid:uuid`, and what the connection is for.
+        // oslo's `program:pid:uuid`, and the role.
         let name = format!("{program}:{}:{}:{}", std::process::id(), Uuid::new_v4(), self.role.name());
         ConnectionProperties::default()
             .with_connection_name(name.into())
@@ -221,14 +220,14 @@ impl Lapin {
     }
 }
 
-/// Follows the connection's events until it ends, and says why it did.
+/// Follows the connection's events until it ends, and returns why it did.
 async fn watch_over(
     session: &Session,
     blocked: &watch::Sender<Option<Arc<str>>>,
     mut blocked_time: BlockedTime,
 ) -> String {
     let mut events = std::pin::pin!(session.connection.events_listener());
-    // What happened before there was a listener is not repeated to it.
+    // Events before the listener was made are not repeated.
     if session.connection.status().blocked() {
         blocked.send_replace(Some("the broker blocks this connection".into()));
         blocked_time.begin();
@@ -239,12 +238,12 @@ async fn watch_over(
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
                     let reason = said(&reason);
-                    limited!(warn, "the broker takes no messages", reason);
+                    limited!(warn, "the broker blocks publishing", reason);
                     blocked.send_replace(Some(reason.into()));
                     blocked_time.begin();
                 }
                 Some(Event::ConnectionUnblocked) => {
-                    limited!(info, "the broker takes messages again");
+                    limited!(info, "the broker accepts messages again");
                     blocked.send_replace(None);
                     blocked_time.end();
                 }

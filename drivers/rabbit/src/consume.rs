@@ -50,7 +50,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How many messages a stream sends at once, whatever its credit: RabbitMQ hands out whole chunks.
 const STREAM_CHUNK: usize = 1 << 16;
 
-/// The messages that may be unsettled where `asked` were asked for. Twice as many leaves a broker room to be inexact.
+/// The bound on unsettled messages for a prefetch of `asked`. Twice as many, because brokers are inexact.
 pub(crate) fn beyond(asked: usize) -> usize {
     2 * asked + 16
 }
@@ -79,7 +79,7 @@ pub(crate) struct Queues<R: Reader<(Received, Bytes)>> {
     pub(crate) label: Uuid,
 }
 
-/// A subscription that stands.
+/// An active subscription.
 pub(crate) struct Live {
     channel: OpenChannel,
     settling: Arc<Settling>,
@@ -170,7 +170,7 @@ impl<R: Reader<(Received, Bytes)>> Queues<R> {
     async fn consume(&self, session: &Session) -> Result<Live, DeclareError> {
         let subscription = &self.subscription;
         let channel = declare_all(session, None, &subscription.declares).await?;
-        // After a lost connection the broker may not have noticed yet that the consumer there is gone: ours.
+        // After a lost connection the broker may still see our own former consumer there.
         if !self.was_subscribed {
             for queue in &subscription.claimed {
                 unused(&channel, queue).await?;
@@ -220,7 +220,7 @@ impl<R: Reader<(Received, Bytes)>> Queues<R> {
         arguments
     }
 
-    /// What a broker that keeps to the prefetch stays below. The prefetch is that of each consumer.
+    /// What a broker that respects the prefetch stays below. Each consumer has the whole prefetch.
     fn allowance(&self) -> Allowance {
         let Subscription { queues, stream, .. } = &self.subscription;
         let asked = usize::from(self.prefetch) * queues.len();
@@ -266,7 +266,7 @@ impl<R: Reader<(Received, Bytes)>> Queues<R> {
                 return self.intake.duplicates().name(Uuid::new_v4());
             }
             // A fanout message comes to each queue that is bound, with the same id, and from a stream every listener reads
-            // the same message. A message that was sent to its queue again is no duplicate of itself.
+            // the same message. A copy that was sent to the queue again is not a duplicate of the original.
             let listener = is_stream.then_some(self.label);
             let sending = if is_stream { (0, 0) } else { (way.redeliveries, way.round) };
             self.intake.duplicates().name((queue, listener, sending, id))

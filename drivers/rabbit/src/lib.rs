@@ -5,14 +5,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
-//! | `topology`, `routes`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
+//! | `topology`, `properties`, `codec`, `error` | names and declarations; properties of messages; reading them; errors (pure) |
 //! | `names` | stable names of queues, held by a socket |
-//! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers, what the broker says of publishing |
-//! | `connection` | a supervised connection |
-//! | `declare`, `publish`, `confirms` | sending, and knowing what became of it |
-//! | `consume`, `acks`, `duplicates`, `lateness`, `request`, `notification` | taking messages, settling and answering them |
-//! | `reply_queue` | the replies to our own calls |
-//! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//! | `stream` | the socket under lapin: the guard against hostile headers, messages and confirms |
+//! | `connection`, `channels` | the session: one incarnation of a connection, and its channels |
+//! | `declare`, `publish`, `confirms` | declaring and publishing, and the outcome of it |
+//! | `consume`, `settling`, `acks`, `resend` | taking messages, settling them, sending them to their queue again |
+//! | `replies`, `reply_queue` | the replies to the calls of others, and to our own |
+//! | `transport` | all of it as one [`Broker`](oxlo_driver_kit::broker::Broker) |
 
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! How many consumers a queue has.
+//! Counting the consumers of a queue.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::{
     topology::short_string,
 };
 
-/// Consumers of a queue; none if there is no such queue. A queue that is there is not touched.
+/// Consumers of a queue; 0 if it does not exist. The queue is not changed.
 ///
-/// It is asked on the consuming connection, which no alarm of the broker stops.
+/// Asks on the consuming connection, which no alarm of the broker stops.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! The queue that the replies to our own calls come to.
+//! The queue for the replies to our own calls.
 //!
-//! It is declared with the first call, under a name of its own; it outlives a lost connection, expires when we do not
-//! come back, and is deleted when the transport closes. After each reconnect it is looked for first: if it is gone, so
-//! are the replies in it.
+//! It is declared with the first call, under a name of its own; it outlives a lost connection, expires if we do not
+//! reconnect, and is deleted when the transport closes. After each reconnect the driver first checks that it exists: if it
+//! does not, the replies in it are lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -142,7 +142,7 @@ impl ReplySource for ReplyQueue {
 
     async fn close(&mut self, _: &Session, Open { channel, .. }: Open) {
         let Ok(name) = short_string(&self.name) else { return };
-        // One with a stable name is there for the next start, as in oslo; if there is none, it expires.
+        // One with a stable name is kept for the next start, as in oslo; if there is no next start, it expires.
         if !self.own_name.is_stable() {
             let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
         }
@@ -150,8 +150,8 @@ impl ReplySource for ReplyQueue {
     }
 }
 
-/// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is of no
-/// use in the queue either. Returns how many bytes that took to unpack.
+/// Hands one reply to its call. One that cannot be read, or that no call waits for, is counted and dropped. Returns how
+/// many bytes were unpacked.
 fn deliver(reply: Incoming, calls: &Awaited) -> usize {
     let Incoming { redelivered, properties, body, oversized, .. } = reply;
     let limits = calls.limits();

@@ -1,8 +1,8 @@
-//! The periodic check of a subscription: exchanges and bindings that were removed by hand are made again.
+//! The periodic check of a subscription: exchanges and bindings that were removed by hand are declared again.
 //!
-//! Binding again what is bound does nothing, and AMQP cannot ask whether a binding exists. So that a lost one is logged,
-//! an empty message is sent through the exchange first, which the broker returns if no queue is bound. It is sent only
-//! where nobody else can receive it: to a queue whose only consumer is this listener.
+//! AMQP cannot ask whether a binding exists, and declaring one that exists does nothing. To log a lost binding, an empty
+//! message (a probe) is sent through the exchange first, which the broker returns if no queue is bound. It is sent only
+//! where no one else can receive it: to a queue whose only consumer is this listener.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +20,14 @@ use crate::{
     topology::{Declare, Route, Subscription},
 };
 
-/// What marks the message, beside its empty body.
+/// The content type that marks a probe, beside its empty body.
 const CONTENT_TYPE: &str = "application/x-oxlo-probe";
-/// Milliseconds after which the broker drops one that was not taken.
+/// Milliseconds after which the broker drops a probe that was not consumed.
 const EXPIRATION: &str = "10000";
-/// How long the broker may take to return or confirm one.
+/// How long the broker may take to return or confirm a probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Whether a message is one of a self-check, and for nobody.
+/// Whether a message is a probe of a self-check.
 pub(crate) fn is_probe(incoming: &Incoming) -> bool {
     incoming.body.is_empty() && incoming.properties.content_type() == Some(CONTENT_TYPE)
 }
@@ -72,7 +72,7 @@ impl SelfCheck {
                 && self.is_unbound(exchange, routing_key, probing).await;
             declare_on(&self.channel, declare).await?;
             if gone {
-                warn!(queue, exchange, routing_key, "the binding of a queue was gone, and was made again");
+                warn!(queue, exchange, routing_key, "the binding of a queue was gone; bound it again");
                 metrics::counter!("oxlo_rebindings_total").increment(1);
             }
         }
@@ -100,14 +100,14 @@ impl SelfCheck {
         match self.publisher.publish_confirmed(probe, &SendBudget::new(PROBE_LIMIT, Retry::Forever)).await {
             Ok(()) => false,
             Err(TransportError::Undeliverable { .. }) => true,
-            // For now nothing can be said.
+            // Nothing is known for now.
             Err(
                 TransportError::Unreachable { .. }
                 | TransportError::Blocked { .. }
                 | TransportError::Unconfirmed { .. },
             ) => false,
             Err(error) => {
-                debug!(%error, exchange, "a self-check may not publish, and binds without asking");
+                debug!(%error, exchange, "a self-check may not publish; binding without a probe");
                 *probing = false;
                 false
             }
