@@ -41,6 +41,19 @@
 //!
 //! A driver that is not here is added with [`registry`] and [`Registry::with`].
 //!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | the driver for `memory://` |
+//! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
+//! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
+//! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
+//! | `routing` | no | the notifier's driver `routing`: rules in a YAML file |
+//! | `tracing-layer` | no | log records as notifications |
+//!
 //! # Reading on
 //!
 //! The [`guide`]: concepts, a first service, versions, errors, what is promised about delivery, deployment, middleware,
@@ -55,15 +68,17 @@ pub mod testing;
 
 /// The client's crate, for what only layers name: `CallService`, `BoxError`.
 pub use oxlo_client as client;
-pub use oxlo_client::{CallError, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, Remote};
+pub use oxlo_client::{
+    CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
+};
 pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
 /// The server's crate, for what only layers name: `CallService`, `BoxError`.
 pub use oxlo_server as server;
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
-    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
+    AccessPolicy, AckPolicy, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Endpoint, Extension,
+    FinishedRequest, FromCall, HandlerError, HandlerResult, Method, Outcome, RPCServer, RPCServerBuilder, Redelivered,
+    RunningServer, ServeError, ServeReport, ShutdownSignal, State, StopReason, no_such_method, shutdown_signal,
 };
 /// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
 pub use oxlo_transport as transport;
@@ -73,10 +88,10 @@ pub use oxlo_transport::{
     TransportUrl, Version, serialized, settings::RemoteError,
 };
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use oxlo_client::__private::{able, client, remote, serde};
+    pub use oxlo_client::__private::{client, remote, serde};
     pub use oxlo_server::__private::{served, server};
 }
 
@@ -88,24 +103,19 @@ pub use oxlo_driver_memory as memory;
 pub use oxlo_driver_rabbit as rabbit;
 
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
-pub mod notifications {
-    pub use oxlo_client::notifier::*;
+pub mod notify {
     pub use oxlo_config::NotificationsConfig;
-    pub use oxlo_server::notifications::*;
-    pub use oxlo_transport::{
-        Notification, Priority,
-        message::{NotificationFormat, UnknownPriority},
-    };
+    pub use oxlo_notify::*;
 
     /// Starts to build the transport of notifications from what an operator configured: as [`configured`](crate::configured),
     /// with the `transport_url` of `[oslo_messaging_notifications]` if that has one.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oxlo::notifications::{self, Notifier};
+    /// use oxlo::notify::{self, Notifier};
     ///
     /// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
-    /// let transport = notifications::configured(&config)?.connect().await?;
+    /// let transport = notify::configured(&config)?.connect().await?;
     /// let notifier = Notifier::configured("compute.host-1", &transport, &config)?.build()?;
     /// # Ok(()) }
     /// ```

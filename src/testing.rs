@@ -24,14 +24,14 @@
 //! What nobody waits for is waited for by [`wait_for`](TestService::wait_for):
 //!
 //! ```
-//! # use oxlo::{Context, Endpoint, Ending, Failure, testing::TestService};
+//! # use oxlo::{Context, Endpoint, Outcome, Failure, testing::TestService};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let endpoint = Endpoint::new("1.0").method("reload", async || Ok::<_, Failure>(()));
 //! let service = TestService::start(endpoint).await?;
 //! service.cast(&Context::new().with("request_id", "req-1"), "reload", ()).await?;
-//! let ran = service.wait_for("reload").await;
-//! assert_eq!((ran.ending, ran.context.get_str("request_id")), (Ending::Result, Some("req-1")));
+//! let reload = service.wait_for("reload").await;
+//! assert_eq!((reload.outcome, reload.context.get_str("request_id")), (Outcome::Result, Some("req-1")));
 //! # Ok(()) }
 //! ```
 //!
@@ -40,7 +40,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use oxlo::{CallError, memory::{Fault, Traffic}};
+//! use oxlo::{TransportError, memory::{Fault, Traffic}};
 //! # use oxlo::{Context, Endpoint, Failure, testing::{TestService, freeze_time}};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,7 +49,7 @@
 //! freeze_time();
 //! service.faults().inject(Traffic::Replies, 1, Fault::Drop);
 //! let lost = service.fire::<i64>(&Context::new(), "add", ()).await.unwrap_err();
-//! assert!(matches!(lost, CallError::TimedOut { .. }) && lost.may_have_run());
+//! assert!(matches!(lost.transport_error(), Some(TransportError::TimedOut { .. })) && lost.may_have_run());
 //! # Ok(()) }
 //! ```
 //!
@@ -66,7 +66,7 @@ use std::{
 
 use oxlo_client::{CallError, RPCClient};
 use oxlo_driver_memory::{Faults, MemoryBus};
-use oxlo_server::{Endpoint, RPCServer, RPCServerBuilder, Ran, RunningServer, ServeError, ServeReport};
+use oxlo_server::{Endpoint, FinishedRequest, RPCServer, RPCServerBuilder, RunningServer, ServeError, ServeReport};
 use oxlo_transport::{Context, Settings, Target, Transport};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::timeout};
@@ -89,7 +89,7 @@ pub struct TestService {
     client: RPCClient,
     transport: Arc<dyn Transport>,
     bus: MemoryBus,
-    ran: watch::Receiver<Vec<Ran>>,
+    finished: watch::Receiver<Vec<FinishedRequest>>,
     /// How many ends of each method were waited for.
     seen: Mutex<HashMap<String, usize>>,
 }
@@ -118,11 +118,11 @@ impl TestService {
         let bus = MemoryBus::named(&format!("oxlo-testing-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let ours: Arc<dyn Transport> = Arc::new(bus.connect(Some("service"), Settings::default()).sharing_exchanges());
         let theirs: Arc<dyn Transport> = Arc::new(bus.connect(Some("caller"), Settings::default()).sharing_exchanges());
-        let (note, ran) = watch::channel(Vec::new());
+        let (note, finished) = watch::channel(Vec::new());
         let builder = RPCServer::builder(ours.clone(), Target::topic(TOPIC).server(SERVER));
-        let running = build(ours, builder).observe(move |it| note.send_modify(|ran| ran.push(it))).start().await?;
+        let running = build(ours, builder).observe(move |it| note.send_modify(|all| all.push(it))).start().await?;
         let client = RPCClient::new(theirs.clone(), Target::topic(TOPIC));
-        Ok(Self { running, client, transport: theirs, bus, ran, seen: Mutex::default() })
+        Ok(Self { running, client, transport: theirs, bus, finished, seen: Mutex::default() })
     }
 
     /// Calls a method as a caller elsewhere would, and gives its result.
@@ -148,36 +148,36 @@ impl TestService {
         self.client.cast(ctxt, method, args).await
     }
 
-    /// Waits until a method has run, and says how that ended: the first time since the service was started, then the
-    /// second, and so on.
+    /// Waits until a request for this method has ended, and returns it: the first request since the service was started,
+    /// then the second, and so on.
     ///
     /// # Panics
     ///
     /// When it does not run within a minute, naming what ran instead.
-    pub async fn wait_for(&self, method: &str) -> Ran {
+    pub async fn wait_for(&self, method: &str) -> FinishedRequest {
         let nth = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let count = seen.entry(method.to_owned()).or_default();
             *count += 1;
             *count - 1
         };
-        let find = |ran: &[Ran]| ran.iter().filter(|it| &*it.method == method).nth(nth).cloned();
-        let mut ran = self.ran.clone();
-        let found = timeout(PATIENCE, ran.wait_for(|ran| find(ran).is_some())).await;
+        let find = |all: &[FinishedRequest]| all.iter().filter(|it| &*it.method == method).nth(nth).cloned();
+        let mut finished = self.finished.clone();
+        let found = timeout(PATIENCE, finished.wait_for(|all| find(all).is_some())).await;
         match found {
-            Ok(Ok(ran)) => find(&ran),
+            Ok(Ok(all)) => find(&all),
             _ => None,
         }
         .unwrap_or_else(|| {
-            let others: Vec<Arc<str>> = self.ran().into_iter().map(|it| it.method).collect();
+            let others: Vec<Arc<str>> = self.finished().into_iter().map(|it| it.method).collect();
             panic!("{method} did not run {} times within {PATIENCE:?}; what ran: {others:?}", nth + 1)
         })
     }
 
-    /// Everything that has run, oldest first.
+    /// The requests that have ended, oldest first.
     #[must_use]
-    pub fn ran(&self) -> Vec<Ran> {
-        self.ran.borrow().clone()
+    pub fn finished(&self) -> Vec<FinishedRequest> {
+        self.finished.borrow().clone()
     }
 
     /// What can be made to go wrong between the caller and the service. Their connections are called `caller` and

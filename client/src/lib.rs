@@ -1,12 +1,11 @@
-//! oxlo's RPC client: call, cast, prepare.
+//! The RPC client of oxlo: call, cast, start, prepare.
 //!
-//! An [`RPCClient`] asks the servers of a [`Target`] to run a method. A [`call`](RPCClient::call) waits for its result,
-//! a [`cast`](RPCClient::cast) does not, [`start`](RPCClient::start) lets several calls be on their way at once, and
-//! [`prepare`](RPCClient::prepare) derives a client that goes elsewhere or waits differently. What goes wrong is a
-//! [`CallError`], whose variants go by phase, because a caller's next question is whether the method
-//! [may have run](CallError::may_have_run).
+//! An [`RPCClient`] runs methods on the servers of a [`Target`]. A [`call`](RPCClient::call) waits for the result, a
+//! [`cast`](RPCClient::cast) does not, [`start`](RPCClient::start) keeps several calls in flight, and
+//! [`prepare`](RPCClient::prepare) derives a client with another target or other options. Errors are [`CallError`]s,
+//! which tell whether the method [may have run](CallError::may_have_run) and whether a retry is sensible.
 //!
-//! The client knows no broker: it is given an `Arc<dyn Transport>`.
+//! The client is independent of the broker: it takes an `Arc<dyn Transport>`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,45 +40,52 @@
 //! assert_eq!(sum, 7);
 //! # Ok(()) }
 //! ```
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
-#[doc(hidden)]
-pub mod able;
-mod answers;
-mod check;
 mod contract;
 mod error;
-mod failure;
 mod listeners;
 mod middleware;
-pub mod notifier;
 #[cfg(feature = "oslo-metrics")]
 mod oslo_metrics;
-mod outcome;
 mod pending;
 mod prepare;
-mod remote;
+mod remote_failure;
+mod reply;
+mod request_info;
 mod routing;
 mod rpc_client;
-mod site;
 mod telemetry;
+mod validate;
 
 pub use crate::{
     contract::{MethodError, PendingMethod},
     error::CallError,
     middleware::{BoxError, CallRequest, CallService},
     pending::PendingCall,
-    remote::Remote,
+    remote_failure::RemoteFailure,
+    request_info::{CallKind, RequestInfo},
     rpc_client::RPCClient,
-    site::{CallKind, CallSite},
 };
 pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
-pub use oxlo_transport::{Context, Deadline, Retry, Target, settings::RemoteError};
+pub use oxlo_transport::{Context, Deadline, Retry, Target, TransportError, settings::RemoteError};
 
-/// What the attributes' code calls. No part of the API.
+/// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use oxlo_transport::__private as remote;
     pub use serde;
 
-    pub use crate::{able, contract::private as client};
+    pub use crate::contract::private as client;
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

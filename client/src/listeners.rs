@@ -1,4 +1,4 @@
-//! Whether anybody listens where requests go.
+//! How many servers listen on a target.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,21 @@ use tracing::Instrument;
 
 use crate::{error::CallError, rpc_client::RPCClient};
 
-/// How long the broker may take to answer after a timeout.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer the look-up after a timeout.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long nothing more is looked up for a target after it was looked up once, and how many targets are remembered.
-const QUIET: Duration = Duration::from_secs(30);
-const REMEMBERED: usize = 64;
+/// A target is looked up at most once in this time.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How many targets are looked up in that time.
+const MAX_TARGETS: usize = 64;
 
 /// # Listeners
 impl RPCClient {
-    /// How many servers listen at the moment where this client's requests wait: for its topic, or for the one server
-    /// that it names. The queue of a service outlives its servers on most brokers, so that a call to a service that was
-    /// stopped ends by its timeout; this tells at once that nobody is there. It takes at most the client's timeout.
+    /// Returns how many servers listen on this client's target: on its topic, or on the server that it names.
+    ///
+    /// On most brokers the queue of a service outlives its servers, so that a call to a stopped service ends by its
+    /// timeout. This tells at once that no server runs. It takes at most the client's timeout.
     ///
     /// ```
     /// use oxlo_client::{RPCClient, Target};
@@ -40,41 +43,42 @@ impl RPCClient {
     ///
     /// # Errors
     ///
-    /// [`TransportError`], as [`Transport::listeners`]; `Unsupported` where the broker cannot tell.
+    /// Those of [`Transport::listeners`]; `Unsupported` if the broker cannot tell.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaks nothing.
+    /// Dropping the future cancels the look-up and leaks nothing.
     pub async fn listeners(&self) -> Result<u32, TransportError> {
         self.transport.listeners(&self.target, self.effective_timeout()).await
     }
 }
 
-/// After a call has timed out, logs it if nobody listens where it went: the call has ended by then, and is not delayed.
-pub(crate) fn look_after_timeout(transport: &Arc<dyn Transport>, error: &CallError) {
-    let CallError::TimedOut { site, waited } = error else { return };
-    if !transport.capabilities().counts_listeners || site.target().fanout || !is_due(site.target()) {
+/// Logs a warning if a call timed out and nobody listens on its target. Runs in a task of its own, so that the call is
+/// not delayed.
+pub(crate) fn warn_if_nobody_listens(transport: &Arc<dyn Transport>, error: &CallError) {
+    let CallError::Transport { request, error: TransportError::TimedOut { waited } } = error else { return };
+    if !transport.capabilities().counts_listeners || request.target().fanout || !is_due(request.target()) {
         return;
     }
     let Ok(runtime) = Handle::try_current() else { return };
-    let (transport, site, waited) = (transport.clone(), site.clone(), *waited);
-    let looking = async move {
-        if let Ok(0) = transport.listeners(site.target(), LOOK).await {
-            tracing::warn!("{site}: no reply within {waited:?}, and nobody listens there now: no server runs");
+    let (transport, request, waited) = (transport.clone(), request.clone(), *waited);
+    let lookup = async move {
+        if let Ok(0) = transport.listeners(request.target(), LOOKUP_TIMEOUT).await {
+            tracing::warn!("{request}: no reply within {waited:?}, and nobody listens there now: no server runs");
         }
     };
-    runtime.spawn(looking.in_current_span());
+    runtime.spawn(lookup.in_current_span());
 }
 
 fn is_due(target: &Target) -> bool {
-    static LOOKED: Mutex<Option<HashMap<String, Instant>>> = Mutex::new(None);
-    let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
-    let looked = looked.get_or_insert_default();
-    looked.retain(|_, since| since.elapsed() < QUIET);
+    static LOOKED_UP: Mutex<Option<HashMap<String, Instant>>> = Mutex::new(None);
+    let mut recent = LOOKED_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    let recent = recent.get_or_insert_default();
+    recent.retain(|_, since| since.elapsed() < LOOKUP_INTERVAL);
     let target = target.to_string();
-    if looked.len() >= REMEMBERED || looked.contains_key(&target) {
+    if recent.len() >= MAX_TARGETS || recent.contains_key(&target) {
         return false;
     }
-    looked.insert(target, Instant::now());
+    recent.insert(target, Instant::now());
     true
 }

@@ -1,4 +1,4 @@
-//! Layers around what a client sends: tower's `Layer` and `Service`, on requests.
+//! Client middleware: tower layers around each request.
 
 use std::{
     error::Error,
@@ -25,43 +25,42 @@ use tracing::Span;
 
 use crate::{
     error::CallError,
-    listeners::look_after_timeout,
+    listeners::warn_if_nobody_listens,
+    request_info::{CallKind, RequestInfo},
     rpc_client::RPCClient,
-    site::{CallKind, CallSite},
 };
 
-/// The error of any layer.
+/// Error of any layer.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// One request on its way through layers to the transport. A layer may change it, for instance its context.
+/// A request on its way through the layers to the transport. A layer may change it, for example its context.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallRequest {
-    /// Whether a result is awaited.
+    /// Whether it is a call or a cast.
     pub kind: CallKind,
-    /// Where it goes.
+    /// The target.
     pub target: Target,
     /// Method, arguments, context, namespace and version.
     pub request: Request,
-    /// How it is sent. Its timeout began when the method was called; layers that wait use it up.
+    /// How it is sent. Its timeout began when the method was called; time spent in layers counts.
     pub options: CallOptions,
-    /// Whether running it twice does no harm, as its contract or [`RPCClient::idempotent`] says.
+    /// Whether running it twice does no harm, as set by its contract or by [`RPCClient::idempotent`].
     pub idempotent: bool,
-    /// When the client's timeout is over, where layers may use some of it up.
+    /// When the client's timeout ends. Set if there are layers.
     deadline: Option<Instant>,
-    /// Kept where layers may send it several times, or not at all.
+    /// Set if there are layers, which may send the request several times or not at all.
     progress: Option<Arc<Progress>>,
-    /// What carries it behind the layers: that of the client as it is when it sends, which may have been given routes
-    /// after the layers.
+    /// The transport behind the layers: that of the sending client, which may have been given routes after the layers.
     transport: Option<Arc<dyn Transport>>,
 }
 
-/// What became of a request, for who sees only that a layer failed.
+/// Whether the request was sent, for callers that only see a layer's error.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Attempts that may have run: those that were handed to the transport, but for those that surely did not.
+    /// Attempts that may have run: those handed to the transport, minus those that certainly did not run.
     sent: AtomicUsize,
-    /// Told the message id when the broker has the request, by `start`.
+    /// Receives the message id when the broker has confirmed the request. Set by `start`.
     started: Mutex<Option<oneshot::Sender<String>>>,
 }
 
@@ -76,23 +75,23 @@ impl CallRequest {
         Self { kind, target, request, options, idempotent, deadline: None, progress: None, transport: None }
     }
 
-    /// The same request, which names the span that it is sent in.
+    /// Adds the span's trace context to the request.
     pub(crate) fn traced(mut self: Box<Self>, span: &Span) -> Box<Self> {
         oxlo_transport::trace::inject(span, &mut self.request.context);
         self
     }
 
-    fn site(&self) -> CallSite {
-        CallSite::new(self.kind, &self.request.method, &self.target)
+    fn info(&self) -> RequestInfo {
+        RequestInfo::new(self.kind, &self.request.method, &self.target)
     }
 
-    /// Hands it to the transport, with what is left of its time.
+    /// Hands the request to the transport, with the time that is left.
     pub(crate) async fn transmit(mut self: Box<Self>, transport: &Arc<dyn Transport>) -> Result<Reply, CallError> {
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let may_have_run = self.progress.as_ref().is_some_and(|progress| progress.may_have_run());
-                return Err(out_of_time(may_have_run, self.site(), self.options.timeout));
+                return Err(timed_out(may_have_run, self.info(), self.options.timeout));
             }
             self.options.timeout = self.options.timeout.min(left);
         }
@@ -101,7 +100,7 @@ impl CallRequest {
         }
         let method = self.request.method.clone();
         let started = self.progress.as_ref().and_then(|progress| progress.take_started());
-        // The request leaves the box only where it is handed over, so that this future needs no room for it.
+        // The request leaves the box only where it is handed over, which keeps this future small.
         let result = match (self.kind, started) {
             (CallKind::Cast, _) => {
                 let options = SendOptions::new()
@@ -120,8 +119,8 @@ impl CallRequest {
             },
         };
         result.map_err(|error: TransportError| {
-            let error = CallError::of(CallSite::new(self.kind, &method, &self.target), error);
-            look_after_timeout(transport, &error);
+            let error = CallError::transport(RequestInfo::new(self.kind, &method, &self.target), error);
+            warn_if_nobody_listens(transport, &error);
             if let Some(progress) = &self.progress
                 && !error.may_have_run()
             {
@@ -142,23 +141,24 @@ impl Progress {
     }
 }
 
-/// The layers held a request until its time was over.
+/// The layers held the request until its timeout ended.
 #[derive(Debug, thiserror::Error)]
 #[error("no layer let it through within {timeout:?}")]
 pub(crate) struct Held {
     timeout: Duration,
 }
 
-fn out_of_time(may_have_run: bool, site: CallSite, timeout: Duration) -> CallError {
+fn timed_out(may_have_run: bool, request: RequestInfo, timeout: Duration) -> CallError {
     if may_have_run {
-        return CallError::TimedOut { site, waited: timeout };
+        return CallError::transport(request, TransportError::TimedOut { waited: timeout });
     }
-    CallError::Middleware { site, sent: false, source: Arc::new(Held { timeout }) }
+    CallError::Middleware { request, sent: false, source: Arc::new(Held { timeout }) }
 }
 
-/// What a layer of a client wraps: it sends a [`CallRequest`] and resolves to the [`Reply`]; that of a cast is `null`.
+/// The service that a layer of a client wraps: sends a [`CallRequest`] and resolves to the [`Reply`], which is `null` for a
+/// cast.
 ///
-/// Its errors are [`CallError`]s, or what a layer below failed with. A method's failure is a reply, not an error.
+/// Its errors are [`CallError`]s, or those of an inner layer. A failure of the method is a reply, not an error.
 #[derive(Clone)]
 pub struct CallService(BoxCloneSyncService<CallRequest, Reply, BoxError>);
 
@@ -193,7 +193,7 @@ impl fmt::Debug for CallService {
     }
 }
 
-/// The innermost service.
+/// The innermost service: sends by the transport.
 #[derive(Clone)]
 struct Outgoing(Arc<dyn Transport>);
 
@@ -214,15 +214,15 @@ impl Service<CallRequest> for Outgoing {
 
 /// # Layers
 impl RPCClient {
-    /// Wraps what this client sends in a layer: any `tower` layer whose service takes a [`CallRequest`] and gives a
-    /// [`Reply`]. The last added sees a request first. Clients prepared from this one keep its layers.
+    /// Adds a layer around the requests of this client: any `tower` layer whose service takes a [`CallRequest`] and
+    /// returns a [`Reply`]. The layer that was added last sees a request first. Prepared clients keep the layers.
     ///
-    /// The client's timeout covers the layers: a call ends within it, also where a layer waits or repeats. An error of
-    /// a layer's own arrives as [`CallError::Middleware`], which knows whether the request had left; that of tower's
-    /// load shedding [is an overload](CallError::is_overloaded), and that and the one of its timeout are
+    /// The client's timeout includes the layers: a call ends within it, even if a layer waits or retries. An error of a
+    /// layer is [`CallError::Middleware`], which tells whether the request had been sent. Tower's load shedding is
+    /// [an overload](CallError::is_overloaded); load shedding and tower's timeout are
     /// [retryable](CallError::is_retryable).
     ///
-    /// A layer whose service is not `Clone`, such as tower's `RateLimitLayer`, goes under tower's `buffer`:
+    /// A layer whose service is not `Clone`, such as tower's `RateLimitLayer`, needs tower's `buffer`:
     /// `ServiceBuilder::new().buffer(64).rate_limit(10, second)`.
     ///
     /// ```
@@ -256,33 +256,33 @@ impl RPCClient {
         self
     }
 
-    /// Sends it through the layers, if there are any, and waits for what comes back.
+    /// Sends the request through the layers, if any, and waits for the reply.
     pub(crate) async fn send(&self, request: Box<CallRequest>) -> Result<Reply, CallError> {
         match &self.layers {
             None => request.transmit(&self.transport).await,
-            Some(layers) => Box::pin(through(layers.clone(), self.behind_layers(request))).await,
+            Some(layers) => Box::pin(through(layers.clone(), self.with_transport(request))).await,
         }
     }
 
-    fn behind_layers(&self, mut request: Box<CallRequest>) -> CallRequest {
+    fn with_transport(&self, mut request: Box<CallRequest>) -> CallRequest {
         request.transport = Some(self.transport.clone());
         *request
     }
 
-    /// Sends a call through the layers and returns when the broker has it: its id, and the future of its reply.
+    /// Sends a call through the layers. Returns when the broker has confirmed it.
     pub(crate) async fn send_layered(
         &self,
         layers: &CallService,
         mut request: Box<CallRequest>,
     ) -> Result<Layered, CallError> {
-        let (tell, started) = oneshot::channel();
-        *request.progress.get_or_insert_default().started.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
-        let mut reply: LayeredReply = Box::pin(through(layers.clone(), self.behind_layers(request)));
+        let (sender, started) = oneshot::channel();
+        *request.progress.get_or_insert_default().started.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        let mut reply: LayeredReply = Box::pin(through(layers.clone(), self.with_transport(request)));
         tokio::select! {
             biased;
             Ok(message_id) = started => Ok(Layered::new(message_id, reply)),
             early = &mut reply => {
-                // A layer answered by itself: there is nothing at the broker, and the result is known.
+                // A layer answered the call, and nothing was sent.
                 early.map(|early| Layered::new(String::new(), Box::pin(async move { Ok(early) })))
             }
         }
@@ -291,10 +291,10 @@ impl RPCClient {
 
 type LayeredReply = Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send>>;
 
-/// A call that is on its way within layers.
+/// A started call within layers.
 pub(crate) struct Layered {
     pub(crate) message_id: String,
-    /// Polled by its owner alone; the lock makes it shareable.
+    /// Only the owner polls it; the lock makes it `Sync`.
     reply: Mutex<LayeredReply>,
 }
 
@@ -309,7 +309,7 @@ impl Layered {
 }
 
 async fn through(mut layers: CallService, mut request: CallRequest) -> Result<Reply, CallError> {
-    let (site, progress) = (request.site(), request.progress.get_or_insert_default().clone());
+    let (info, progress) = (request.info(), request.progress.get_or_insert_default().clone());
     let timeout = request.options.timeout;
     let deadline = Instant::now().checked_add(timeout);
     request.deadline = deadline;
@@ -325,11 +325,11 @@ async fn through(mut layers: CallService, mut request: CallRequest) -> Result<Re
     match result {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(match error.downcast::<CallError>() {
-            // What became of the last attempt says nothing about those before it.
+            // The error of the last attempt tells nothing about earlier ones.
             Ok(error) if error.may_have_run() || !sent => *error,
-            Ok(error) => CallError::Middleware { site, sent, source: Arc::new(*error) },
-            Err(error) => CallError::Middleware { site, sent, source: error.into() },
+            Ok(error) => CallError::Middleware { request: info, sent, source: Arc::new(*error) },
+            Err(error) => CallError::Middleware { request: info, sent, source: error.into() },
         }),
-        Err(_) => Err(out_of_time(sent, site, timeout)),
+        Err(_) => Err(timed_out(sent, info, timeout)),
     }
 }

@@ -1,21 +1,22 @@
-//! What oslo.metrics is told of a call or cast.
+//! Reports calls and casts to oslo.metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use oxlo_transport::{
     Target,
     oslo_metrics::{Labels, OsloMetrics},
 };
 
-use crate::{contract::MethodError, error::CallError, site::CallKind};
+use crate::{contract::MethodError, request_info::CallKind};
 
-/// One call or cast that was told of when it began.
-pub(crate) struct Told {
+/// A call or cast whose start was reported.
+pub(crate) struct ReportedCall {
     metrics: OsloMetrics,
     labels: Arc<Labels>,
 }
 
-impl Told {
+impl ReportedCall {
+    /// Reports the start.
     pub(crate) fn begin(
         metrics: &OsloMetrics,
         kind: CallKind,
@@ -28,7 +29,8 @@ impl Told {
         Self { metrics: metrics.clone(), labels }
     }
 
-    pub(crate) fn ended(&self, exception: Option<&str>, took: Duration) {
+    /// Reports the end: the class of the exception, or success.
+    pub(crate) fn end(&self, exception: Option<&str>, took: Duration) {
         match exception {
             None => self.metrics.ended(&self.labels, took),
             Some(exception) => self.metrics.failed(&self.labels, exception),
@@ -36,42 +38,15 @@ impl Told {
     }
 }
 
-/// The class of the exception that oslo.messaging raises where this error is.
-pub(crate) fn exception(error: &CallError) -> &str {
+/// The class of the exception that a Python client would see. The class that a contract's error had on the wire is not
+/// known here, so its Rust type is named.
+pub(crate) fn method_exception<E>(error: &MethodError<E>) -> Cow<'_, str> {
     match error {
-        CallError::InvalidTarget { .. } => "InvalidTarget",
-        CallError::VersionCap { .. } => "RPCVersionCapError",
-        CallError::Encode { .. } => "TypeError",
-        CallError::Config { .. } | CallError::Decode { .. } => "ValueError",
-        CallError::Undeliverable { .. } => "MessageUndeliverable",
-        CallError::TimedOut { .. } | CallError::Unconfirmed { .. } | CallError::ServerSilent { .. } => {
-            "MessagingTimeout"
-        }
-        CallError::Refused { .. }
-        | CallError::Unreachable { .. }
-        | CallError::Blocked { .. }
-        | CallError::TooLarge { .. }
-        | CallError::Rejected { .. }
-        | CallError::MessageRefused { .. }
-        | CallError::Topology { .. }
-        | CallError::ConnectionLost { .. }
-        | CallError::ReplyLost { .. } => "MessageDeliveryFailure",
-        // Python cannot rename its own classes.
-        CallError::Remote(remote) if remote.original_module() == "builtins" => remote.original_class(),
-        CallError::Remote(remote) => remote.class(),
-        CallError::RemoteError { .. } => "RemoteError",
-        _ => "MessagingException",
-    }
-}
-
-/// As [`exception`]. What a contract's error was on the wire is not known any more; it has the name of its type.
-pub(crate) fn method_exception<E>(error: &MethodError<E>) -> &str {
-    match error {
-        MethodError::Call(error) => exception(error),
+        MethodError::Call(error) => error.oslo_exception().1,
         MethodError::Failed(_) => {
             let path = std::any::type_name::<E>();
             let plain = path.split('<').next().unwrap_or(path);
-            plain.rsplit("::").next().unwrap_or(plain)
+            plain.rsplit("::").next().unwrap_or(plain).into()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A call that is on its way.
+//! Started calls.
 
 use std::{
     fmt,
@@ -15,84 +15,93 @@ use serde::de::DeserializeOwned;
 use crate::{
     contract::MethodError,
     error::CallError,
-    listeners::look_after_timeout,
+    listeners::warn_if_nobody_listens,
     middleware::Layered,
-    outcome::{method_outcome, outcome},
-    site::CallSite,
-    telemetry::Flight,
+    reply::{decode, decode_method},
+    request_info::RequestInfo,
+    telemetry::CallRecord,
 };
 
-/// Who holds the reply.
-pub(crate) enum OnItsWay {
+/// The source of the reply.
+pub(crate) enum ReplySource {
     Direct(PendingReply),
     Layered(Layered),
 }
 
-/// A call whose request is at the broker; resolves to the method's result, within the timeout that began with
-/// [`start`](crate::RPCClient::start).
+/// A started call, whose request the broker has confirmed. Resolves to the result of the method within the timeout, which
+/// began with [`start`](crate::RPCClient::start).
+///
+/// # Errors
+///
+/// Those of [`RPCClient::call`](crate::RPCClient::call) that arise after the request was sent.
 ///
 /// # Cancel safety
 ///
-/// It can be polled on and off, for instance in a `select!` by `&mut`. Dropping it forgets the call at once: its reply
-/// is dropped when it comes; the method may still run.
+/// It can be polled by `&mut`, for example in a `select!`. Dropping it forgets the call at once: a reply that arrives
+/// later is discarded. The method may still run.
 #[must_use = "dropping it forgets the call"]
 pub struct PendingCall<R> {
-    reply: OnItsWay,
+    reply: ReplySource,
     transport: Arc<dyn Transport>,
-    site: CallSite,
-    flight: Flight,
+    request: RequestInfo,
+    record: CallRecord,
     result: PhantomData<fn() -> R>,
 }
 
 impl<R> PendingCall<R> {
-    pub(crate) fn new(reply: OnItsWay, transport: Arc<dyn Transport>, site: CallSite, flight: Flight) -> Self {
-        Self { reply, transport, site, flight, result: PhantomData }
+    pub(crate) fn new(
+        reply: ReplySource,
+        transport: Arc<dyn Transport>,
+        request: RequestInfo,
+        record: CallRecord,
+    ) -> Self {
+        Self { reply, transport, request, record, result: PhantomData }
     }
 
-    /// The call's id, as it travels and as a broker's or a Python server's log shows it: 32 hexadecimal digits. Empty if
-    /// a layer answered by itself and nothing was sent.
+    /// The message id as logs of brokers and Python servers show it: 32 hexadecimal digits. Empty if a layer answered the
+    /// call and nothing was sent.
     #[must_use]
     pub fn message_id(&self) -> String {
         match &self.reply {
-            OnItsWay::Direct(reply) => reply.message_id(),
-            OnItsWay::Layered(layered) => layered.message_id.clone(),
+            ReplySource::Direct(reply) => reply.message_id(),
+            ReplySource::Layered(layered) => layered.message_id.clone(),
         }
     }
 
     /// Name of the method.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.site.method()
+        self.request.method()
     }
 
-    /// Where the request went.
+    /// The target of the request.
     #[must_use]
     pub fn target(&self) -> &Target {
-        self.site.target()
+        self.request.target()
     }
 }
 
 impl<R: DeserializeOwned> PendingCall<R> {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
-        let _entered = self.flight.span().enter();
+        let _entered = self.record.span().enter();
         match &mut self.reply {
-            OnItsWay::Direct(reply) => Pin::new(reply).poll(cx).map_err(|error| {
-                let error = CallError::of(self.site.clone(), error);
-                look_after_timeout(&self.transport, &error);
+            ReplySource::Direct(reply) => Pin::new(reply).poll(cx).map_err(|error| {
+                let error = CallError::transport(self.request.clone(), error);
+                warn_if_nobody_listens(&self.transport, &error);
                 error
             }),
-            OnItsWay::Layered(layered) => layered.poll(cx),
+            ReplySource::Layered(layered) => layered.poll(cx),
         }
     }
 
-    /// As polling it, for a method whose contract names its error.
+    /// Polls the call of a method whose contract declares its error.
     pub(crate) fn poll_method<E: FromFailure>(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, MethodError<E>>> {
         let reply = ready!(self.poll_reply(cx));
         let settings = self.transport.settings();
         let result = reply
             .map_err(MethodError::Call)
-            .and_then(|reply| method_outcome(reply, &settings.remote_errors, || self.site.clone()));
-        self.flight.ended(&result);
+            .and_then(|reply| decode_method(reply, &settings.remote_errors, || self.request.clone()));
+        self.record.finish(&result);
         Poll::Ready(result)
     }
 }
@@ -103,8 +112,8 @@ impl<R: DeserializeOwned> Future for PendingCall<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(self.poll_reply(cx));
         let settings = self.transport.settings();
-        let result = reply.and_then(|reply| outcome(reply, &settings.remote_errors, || self.site.clone()));
-        self.flight.ended(&result);
+        let result = reply.and_then(|reply| decode(reply, &settings.remote_errors, || self.request.clone()));
+        self.record.finish(&result);
         Poll::Ready(result)
     }
 }
@@ -112,7 +121,7 @@ impl<R: DeserializeOwned> Future for PendingCall<R> {
 impl<R> fmt::Debug for PendingCall<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingCall")
-            .field("site", &self.site)
+            .field("request", &self.request)
             .field("message_id", &self.message_id())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Routing by argument: which server, or which extra queue, a request goes to.
+//! Routing by argument: the arguments select the server or the request queue.
 
 use std::{fmt, sync::Arc};
 
@@ -13,13 +13,13 @@ use crate::rpc_client::RPCClient;
 
 /// # Routing by argument
 impl RPCClient {
-    /// Has the arguments of `method` pick where its requests go: `route` gives a server's name, or the routing key of an
-    /// extra [request queue](oxlo_transport::RequestQueue). `None` leaves a request as it is, and so does a
-    /// [`server`](Self::server) that was named, or a fanout.
+    /// Routes requests of `method` by their arguments: `route` returns the name of a server, or the routing key of an
+    /// additional [request queue](oxlo_transport::RequestQueue). `None` leaves a request unchanged. A client that names a
+    /// [`server`](Self::server) and a fanout are not routed.
     ///
-    /// A request that was routed is mandatory, casts too: a key that leads nowhere is an
-    /// [`Undeliverable`](crate::CallError::Undeliverable) at once. Arguments that are no `A` are refused before anything
-    /// is sent. Clients that are prepared from this one keep the route; a later one for the same method wins.
+    /// A routed request is mandatory, also a cast: a key without a queue is an
+    /// [`Undeliverable`](oxlo_transport::TransportError::Undeliverable) at once. Arguments that cannot be decoded as `A`
+    /// are refused before anything is sent. Prepared clients keep the route; a later route of the same method replaces it.
     ///
     /// ```
     /// use oxlo_client::{RPCClient, Target};
@@ -68,13 +68,13 @@ impl fmt::Debug for Routed {
 }
 
 impl Routed {
-    /// Where the request goes if its arguments say so.
+    /// The target that the arguments select, if they do.
     fn route(&self, to: &Target, request: &Request) -> Result<Option<Target>, TransportError> {
         if request.method != self.method || to.server.is_some() || to.fanout {
             return Ok(None);
         }
         let key = (self.pick)(&request.args).map_err(|error| TransportError::InvalidTarget {
-            reason: format!("the arguments do not fit what routes `{}`: {error}", self.method),
+            reason: format!("cannot route `{}` by its arguments: {error}", self.method),
         })?;
         Ok(key.map(|key| to.clone().server(key)))
     }

@@ -1,4 +1,4 @@
-//! The client itself.
+//! The RPC client.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -7,25 +7,25 @@ use serde::{Serialize, de::DeserializeOwned};
 use tracing::Instrument;
 
 use crate::{
-    check,
     error::CallError,
     middleware::{CallRequest, CallService},
-    outcome::outcome,
-    pending::{OnItsWay, PendingCall},
-    site::{CallKind, CallSite},
-    telemetry::{Flight, Telemetry},
+    pending::{PendingCall, ReplySource},
+    reply::decode,
+    request_info::{CallKind, RequestInfo},
+    telemetry::{CallRecord, Telemetry},
+    validate,
 };
 
-/// Asks the servers of a target to run methods.
+/// Client of the servers of a target: calls and casts their methods.
 ///
 /// It is cheap to clone and to [`prepare`](Self::prepare), and can be used from any number of tasks; all clones share
-/// the transport. It holds no connection of its own, and dropping it ends nothing.
+/// the transport. It has no connection of its own, and dropping it closes nothing.
 ///
-/// Arguments are anything that serialises to a JSON object: a struct, a map, `json!({..})`. What serialises to `null`,
-/// such as `()` or `None`, counts as no arguments. They are serialised when the method is called, once; nothing is sent
-/// before the returned future is polled.
+/// Arguments are any value that serialises to a JSON object: a struct, a map, `json!({..})`. A value that serialises to
+/// `null`, such as `()` or `None`, means no arguments. They are serialised once, when the method is called; nothing is
+/// sent before the returned future is polled.
 ///
-/// The context travels with the request. The first argument of a Python method is called `ctxt` by custom, so an
+/// The context is sent with the request. The first parameter of a Python method is named `ctxt` by convention, so an
 /// argument of that name collides there.
 #[derive(Clone)]
 pub struct RPCClient {
@@ -44,9 +44,9 @@ pub struct RPCClient {
 }
 
 impl RPCClient {
-    /// A client for the service that `target` names by its topic.
+    /// Creates a client of the service that `target` names by its topic.
     ///
-    /// A target that cannot be used is refused when something is to be sent.
+    /// A target that cannot be used is an error of each call and cast.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, target: Target) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl RPCClient {
         }
     }
 
-    /// Where requests go.
+    /// The target of requests.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
@@ -77,10 +77,10 @@ impl RPCClient {
         self.version_cap.as_deref()
     }
 
-    /// Whether a request of this version may be sent: without a cap any may, with a cap those that are compatible with
-    /// it. No version, and text that is no version, do not fit any cap.
+    /// Returns `true` if a request of this version may be sent: any without a version cap, with one those that are
+    /// compatible with it. `None` and text that cannot be parsed as a version are not compatible with any cap.
     ///
-    /// oslo asks for the target's own version by default; here that is
+    /// oslo.messaging checks the target's own version by default; here that is
     /// `client.can_send_version(client.target().version.as_deref())`.
     ///
     /// ```
@@ -108,21 +108,21 @@ impl RPCClient {
         }
     }
 
-    /// Asks one server to run `method` and waits for its result, which is read as an `R`.
+    /// Calls `method` on one server and waits for its result, decoded as an `R`.
     ///
-    /// It ends within the timeout, 60 s unless the transport or [`timeout`](Self::timeout) says otherwise. A method
-    /// without a result returns `null`, which is a `()`; a result of no interest is a `serde::de::IgnoredAny`.
+    /// It ends within the [`timeout`](Self::timeout); absent, the transport's, which is 60 s by default. A method without
+    /// a result returns `null`, which decodes as `()`. To ignore the result, decode it as `serde::de::IgnoredAny`.
     ///
     /// # Errors
     ///
-    /// Any [`CallError`]. Refused before anything is sent are a target without topic, a fanout, a version that is none
-    /// or that the version cap does not allow, arguments that are no object, a timeout of zero, and a call monitor
-    /// timeout that is not whole seconds, at least 2.
+    /// Any [`CallError`]. Before anything is sent it refuses a target without topic, a fanout, a version that cannot be
+    /// parsed or that the version cap does not allow, arguments that are not an object, a timeout of zero, and a call
+    /// monitor timeout that is not whole seconds, at least 2.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future forgets the call at once and leaks nothing. If the request was sent, the method may still
-    /// run, and its reply is dropped.
+    /// run; its reply is discarded.
     pub fn call<R: DeserializeOwned>(
         &self,
         ctxt: &Context,
@@ -131,10 +131,10 @@ impl RPCClient {
     ) -> impl Future<Output = Result<R, CallError>> + Send {
         let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
-            let mut flight = self.flight(CallKind::Call, method);
-            let ready = ready.map(|request| request.traced(flight.span()));
-            let result = self.call_ready(method, ready).instrument(flight.span().clone()).await;
-            flight.ended(&result);
+            let mut record = self.record(CallKind::Call, method);
+            let ready = ready.map(|request| request.traced(record.span()));
+            let result = self.call_ready(method, ready).instrument(record.span().clone()).await;
+            record.finish(&result);
             result
         }
     }
@@ -145,15 +145,15 @@ impl RPCClient {
         ready: Result<Box<CallRequest>, CallError>,
     ) -> Result<R, CallError> {
         let reply = self.send(ready?).await?;
-        outcome(reply, &self.transport.settings().remote_errors, || self.site(CallKind::Call, method))
+        decode(reply, &self.transport.settings().remote_errors, || self.request_info(CallKind::Call, method))
     }
 
-    /// Sends a call and returns when the broker has it, with a future for its result. Several calls can be on their
-    /// way at once; each ends within its timeout, which begins here.
+    /// Sends a call and returns when the broker has confirmed it, with a future of its result. Several calls can be in
+    /// flight at once; each ends within its timeout, which begins here.
     ///
     /// # Errors
     ///
-    /// As [`call`](Self::call) for all that can go wrong until the broker has the request; the rest comes from the
+    /// Those of [`call`](Self::call) that arise until the broker has confirmed the request. Later ones are errors of the
     /// returned future.
     ///
     /// # Cancel safety
@@ -199,36 +199,36 @@ impl RPCClient {
     ) -> impl Future<Output = Result<PendingCall<R>, CallError>> + Send {
         let ready = self.ready(CallKind::Call, ctxt, method, args);
         async move {
-            let mut flight = self.flight(CallKind::Call, method);
-            let site = self.site(CallKind::Call, method);
+            let mut record = self.record(CallKind::Call, method);
+            let info = self.request_info(CallKind::Call, method);
             let result = async {
-                let ready = ready?.traced(flight.span());
+                let ready = ready?.traced(record.span());
                 if let Some(layers) = &self.layers {
-                    return self.send_layered(layers, ready).await.map(OnItsWay::Layered);
+                    return self.send_layered(layers, ready).await.map(ReplySource::Layered);
                 }
                 let CallRequest { ref target, request, ref options, .. } = *ready;
                 let started = self.transport.start(target, request, options).await;
-                started.map(OnItsWay::Direct).map_err(|error| CallError::of(site.clone(), error))
+                started.map(ReplySource::Direct).map_err(|error| CallError::transport(info.clone(), error))
             }
-            .instrument(flight.span().clone())
+            .instrument(record.span().clone())
             .await;
             if result.is_err() {
-                flight.ended(&result);
+                record.finish(&result);
             }
-            result.map(|reply| PendingCall::new(reply, self.transport.clone(), site, flight))
+            result.map(|reply| PendingCall::new(reply, self.transport.clone(), info, record))
         }
     }
 
-    /// Asks one server to run `method`, or every server with [`fanout`](Self::fanout), and waits for nothing but the
-    /// broker's confirmation. Whether the method runs, and how it ends, nobody says.
+    /// Casts `method` to one server, or to every server with [`fanout`](Self::fanout), and waits until the broker has
+    /// confirmed it. Nothing tells whether the method runs or how it ends.
     ///
-    /// A cast to a topic that nobody serves is dropped by the broker, unless it is [`mandatory`](Self::mandatory). It
-    /// is tried for as long as a call may take.
+    /// The broker drops a cast to a topic without servers, unless it is [`mandatory`](Self::mandatory). Sending is tried
+    /// until the [`timeout`](Self::timeout).
     ///
     /// # Errors
     ///
-    /// Any [`CallError`] up to and including `ConnectionLost`. Refused before anything is sent is what
-    /// [`call`](Self::call) refuses, but for fanout and call monitoring.
+    /// Any [`CallError`] that can arise without a reply. Before anything is sent it refuses what [`call`](Self::call)
+    /// refuses, except a fanout and a call monitor timeout.
     ///
     /// # Cancel safety
     ///
@@ -241,10 +241,10 @@ impl RPCClient {
     ) -> impl Future<Output = Result<(), CallError>> + Send {
         let ready = self.ready(CallKind::Cast, ctxt, method, args);
         async move {
-            let mut flight = self.flight(CallKind::Cast, method);
-            let ready = ready.map(|request| request.traced(flight.span()));
-            let result = self.cast_ready(ready).instrument(flight.span().clone()).await;
-            flight.ended(&result);
+            let mut record = self.record(CallKind::Cast, method);
+            let ready = ready.map(|request| request.traced(record.span()));
+            let result = self.cast_ready(ready).instrument(record.span().clone()).await;
+            record.finish(&result);
             result
         }
     }
@@ -260,18 +260,18 @@ impl RPCClient {
         method: &str,
         args: impl Serialize,
     ) -> Result<Box<CallRequest>, CallError> {
-        let site = || self.site(kind, method);
+        let info = || self.request_info(kind, method);
         let (monitor, mandatory) = match kind {
             CallKind::Call => (self.call_monitor_timeout, CallOptions::new().mandatory),
             CallKind::Cast => (None, SendOptions::new().mandatory),
         };
         let options = CallOptions::new()
-            .with_timeout(check::timeout_within(self.effective_timeout(), self.deadline(), site)?)
-            .with_monitor_timeout(check::monitor_timeout(monitor, site)?)
+            .with_timeout(validate::timeout_within(self.effective_timeout(), self.deadline(), info)?)
+            .with_monitor_timeout(validate::monitor_timeout(monitor, info)?)
             .with_retry(self.retry)
             .with_mandatory(self.mandatory.unwrap_or(mandatory));
         let (cap, non_finite) = (self.version_cap.as_ref(), self.transport.settings().non_finite);
-        let request = check::request(kind, &self.target, cap, ctxt, method, args, non_finite)?;
+        let request = validate::request(kind, &self.target, cap, ctxt, method, args, non_finite)?;
         Ok(Box::new(CallRequest::new(kind, self.target.clone(), request, options, self.idempotent)))
     }
 
@@ -279,7 +279,7 @@ impl RPCClient {
         self.timeout.unwrap_or(self.transport.settings().response_timeout)
     }
 
-    /// The earlier one of those that bound this client.
+    /// The earlier of the deadlines that bound this client.
     fn deadline(&self) -> Deadline {
         let inherited = if self.inherits_deadline { Deadline::current().0 } else { None };
         Deadline(match (self.within.0, inherited) {
@@ -288,11 +288,11 @@ impl RPCClient {
         })
     }
 
-    pub(crate) fn site(&self, kind: CallKind, method: &str) -> CallSite {
-        CallSite::new(kind, method, &self.target)
+    pub(crate) fn request_info(&self, kind: CallKind, method: &str) -> RequestInfo {
+        RequestInfo::new(kind, method, &self.target)
     }
 
-    pub(crate) fn flight(&self, kind: CallKind, method: &str) -> Flight {
+    pub(crate) fn record(&self, kind: CallKind, method: &str) -> CallRecord {
         self.telemetry.begin(kind, &self.target, method, self.transport.settings())
     }
 }

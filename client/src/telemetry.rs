@@ -1,5 +1,7 @@
-//! What `tracing` and `metrics` are told of each call and cast.
+//! Spans and metrics of calls and casts.
 
+#[cfg(feature = "oslo-metrics")]
+use std::borrow::Cow;
 use std::{
     collections::HashSet,
     fmt,
@@ -16,22 +18,22 @@ use tracing::{
 };
 
 #[cfg(feature = "oslo-metrics")]
-use crate::oslo_metrics::{Told, exception, method_exception};
-use crate::{contract::MethodError, error::CallError, site::CallKind};
+use crate::oslo_metrics::{ReportedCall, method_exception};
+use crate::{contract::MethodError, error::CallError, request_info::CallKind};
 
-/// How many pairs of topic and method have labels of their own, in the whole process. Names that come from elsewhere
-/// than the program's text, as in a proxy, would grow a metrics store without end.
-const MOST: usize = 1024;
+/// Pairs of topic and method with labels of their own, in the whole process. Without a limit, names that the program does
+/// not choose itself, as in a proxy, would grow a metrics store without bound.
+const MAX_LABELLED: usize = 1024;
 
-/// Label of topic and method of all further ones.
+/// Label of topic and method beyond the limit.
 const OTHER: &str = "(other)";
 
 /// Topic and method.
 type Pair = (Box<str>, Box<str>);
 
-static NAMED: LazyLock<Mutex<HashSet<Pair>>> = LazyLock::new(Mutex::default);
+static LABELLED: LazyLock<Mutex<HashSet<Pair>>> = LazyLock::new(Mutex::default);
 
-/// The handles of one client and all that were prepared from it, each looked up once, when its method is first called.
+/// Metric handles of a client and the clients prepared from it. Each is looked up once, when its method is first called.
 #[derive(Default)]
 pub(crate) struct Telemetry {
     calls: Methods,
@@ -41,8 +43,8 @@ pub(crate) struct Telemetry {
 #[derive(Default)]
 struct Methods {
     /// By topic.
-    named: RwLock<HashMap<Box<str>, ByMethod>>,
-    others: OnceLock<Arc<MethodMetrics>>,
+    labelled: RwLock<HashMap<Box<str>, ByMethod>>,
+    other: OnceLock<Arc<MethodMetrics>>,
 }
 
 type ByMethod = HashMap<Box<str>, Arc<MethodMetrics>>;
@@ -56,7 +58,7 @@ struct MethodMetrics {
     duration: Histogram,
 }
 
-/// What differs between calls and casts.
+/// Metric names of calls or casts.
 struct Names {
     total: &'static str,
     duration: &'static str,
@@ -88,8 +90,8 @@ impl Names {
 }
 
 impl Telemetry {
-    /// Begins to watch one request; the method's name and where it goes are all that is told of it.
-    pub(crate) fn begin(&self, kind: CallKind, target: &Target, method: &str, settings: &Settings) -> Flight {
+    /// Starts the measurement of a request. Only the method and the target are recorded.
+    pub(crate) fn begin(&self, kind: CallKind, target: &Target, method: &str, settings: &Settings) -> CallRecord {
         let methods = match kind {
             CallKind::Call => &self.calls,
             CallKind::Cast => &self.casts,
@@ -97,42 +99,44 @@ impl Telemetry {
         let metrics = methods.of(kind, target.topic.as_deref().unwrap_or_default(), method);
         metrics.in_flight.increment(1.0);
         #[cfg(feature = "oslo-metrics")]
-        let told =
-            settings.oslo_metrics.as_ref().map(|it| Told::begin(it, kind, target, &metrics.topic, &metrics.method));
+        let reported = settings
+            .oslo_metrics
+            .as_ref()
+            .map(|it| ReportedCall::begin(it, kind, target, &metrics.topic, &metrics.method));
         #[cfg(not(feature = "oslo-metrics"))]
         let _ = settings;
-        Flight {
+        CallRecord {
             metrics,
             span: span(kind, target, method),
             begun: Instant::now(),
             ended: false,
             #[cfg(feature = "oslo-metrics")]
-            told,
+            reported,
         }
     }
 }
 
 impl Methods {
     fn of(&self, kind: CallKind, topic: &str, method: &str) -> Arc<MethodMetrics> {
-        let known = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.labelled.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(metrics) = known.get(topic).and_then(|methods| methods.get(method)) {
             return metrics.clone();
         }
         drop(known);
-        if !may_be_named(topic, method) {
-            return self.others.get_or_init(|| Arc::new(MethodMetrics::new(kind, OTHER, OTHER))).clone();
+        if !may_be_labelled(topic, method) {
+            return self.other.get_or_init(|| Arc::new(MethodMetrics::new(kind, OTHER, OTHER))).clone();
         }
-        let mut known = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.labelled.write().unwrap_or_else(PoisonError::into_inner);
         let methods = known.entry(topic.into()).or_default();
         methods.entry(method.into()).or_insert_with(|| Arc::new(MethodMetrics::new(kind, topic, method))).clone()
     }
 }
 
-/// Whether a topic's method is among those with labels of their own, as long as there is room.
-fn may_be_named(topic: &str, method: &str) -> bool {
-    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+/// Whether a pair of topic and method has labels of its own, or there is room for it.
+fn may_be_labelled(topic: &str, method: &str) -> bool {
+    let mut named = LABELLED.lock().unwrap_or_else(PoisonError::into_inner);
     let pair = (topic.into(), method.into());
-    if named.len() >= MOST {
+    if named.len() >= MAX_LABELLED {
         return named.contains(&pair);
     }
     named.insert(pair);
@@ -157,7 +161,7 @@ fn counted(names: &Names, topic: &str, method: &str, outcome: &'static str) -> C
     counter!(names.total, "topic" => topic.to_owned(), "method" => method.to_owned(), "outcome" => outcome)
 }
 
-/// Named and filled as OpenTelemetry's conventions for RPC say; arguments and results stay out.
+/// The name and the attributes follow OpenTelemetry's conventions for RPC. Arguments and results are not recorded.
 fn span(kind: CallKind, target: &Target, method: &str) -> Span {
     let topic = target.topic.as_deref();
     tracing::debug_span!(
@@ -174,7 +178,7 @@ fn span(kind: CallKind, target: &Target, method: &str) -> Span {
     )
 }
 
-/// The name of a span, not written before somebody reads it.
+/// The name of a span, formatted only if a subscriber reads it.
 struct Name<'a> {
     topic: &'a str,
     method: &'a str,
@@ -186,37 +190,37 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// One call or cast on its way. Dropping it unended says that nobody waited for its end.
-pub(crate) struct Flight {
+/// The measurement of one call or cast. Dropping it before `finish` records that the caller stopped waiting.
+pub(crate) struct CallRecord {
     metrics: Arc<MethodMetrics>,
     span: Span,
     begun: Instant,
     ended: bool,
     #[cfg(feature = "oslo-metrics")]
-    told: Option<Told>,
+    reported: Option<ReportedCall>,
 }
 
-impl Flight {
+impl CallRecord {
     pub(crate) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// Says how it ended; what is said after that counts no more.
-    pub(crate) fn ended(&mut self, result: &impl Outcome) {
+    /// Records the outcome. Only the first one counts.
+    pub(crate) fn finish(&mut self, result: &impl Outcome) {
         let error = result.error_type();
         if let Some(error) = error {
             self.span.record("error.type", error);
             self.span.record("otel.status_code", "ERROR");
         }
         #[cfg(feature = "oslo-metrics")]
-        self.tell(result.exception());
+        self.report(result.exception().as_deref());
         self.count(error);
     }
 
     #[cfg(feature = "oslo-metrics")]
-    fn tell(&self, exception: Option<&str>) {
-        if let (false, Some(told)) = (self.ended, &self.told) {
-            told.ended(exception, self.begun.elapsed());
+    fn report(&self, exception: Option<&str>) {
+        if let (false, Some(reported)) = (self.ended, &self.reported) {
+            reported.end(exception, self.begun.elapsed());
         }
     }
 
@@ -234,35 +238,35 @@ impl Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for CallRecord {
     fn drop(&mut self) {
         if !self.ended {
             self.span.record("error.type", "dropped");
             #[cfg(feature = "oslo-metrics")]
-            self.tell(Some("CancelledError"));
+            self.report(Some("CancelledError"));
         }
         self.count(Some("dropped"));
     }
 }
 
-/// How a request ended, as labels say it.
+/// How a request ended, for labels.
 pub(crate) trait Outcome {
-    /// `None` if it went well.
+    /// `None` on success.
     fn error_type(&self) -> Option<&'static str>;
 
-    /// The class of exception that a caller in Python would see; `None` if it went well.
+    /// The class of the exception that a Python client would see; `None` on success.
     #[cfg(feature = "oslo-metrics")]
-    fn exception(&self) -> Option<&str>;
+    fn exception(&self) -> Option<Cow<'_, str>>;
 }
 
 impl<T> Outcome for Result<T, CallError> {
     fn error_type(&self) -> Option<&'static str> {
-        self.as_ref().err().map(CallError::outcome)
+        self.as_ref().err().map(CallError::label)
     }
 
     #[cfg(feature = "oslo-metrics")]
-    fn exception(&self) -> Option<&str> {
-        self.as_ref().err().map(exception)
+    fn exception(&self) -> Option<Cow<'_, str>> {
+        self.as_ref().err().map(|error| error.oslo_exception().1)
     }
 }
 
@@ -270,13 +274,13 @@ impl<T, E> Outcome for Result<T, MethodError<E>> {
     fn error_type(&self) -> Option<&'static str> {
         match self {
             Ok(_) => None,
-            Err(MethodError::Call(error)) => Some(error.outcome()),
+            Err(MethodError::Call(error)) => Some(error.label()),
             Err(MethodError::Failed(_)) => Some("remote"),
         }
     }
 
     #[cfg(feature = "oslo-metrics")]
-    fn exception(&self) -> Option<&str> {
+    fn exception(&self) -> Option<Cow<'_, str>> {
         self.as_ref().err().map(method_exception)
     }
 }
@@ -286,21 +290,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_without_end_share_one_label() {
+    fn an_unbounded_number_of_names_shares_one_label() {
         let telemetry = Telemetry::default();
         let (target, settings) = (Target::topic("proxied"), Settings::default());
-        for number in 0..2 * MOST {
+        for number in 0..2 * MAX_LABELLED {
             telemetry.begin(CallKind::Call, &target, &format!("m{number}"), &settings);
         }
         let first = telemetry.begin(CallKind::Call, &target, "m0", &settings);
-        let last = telemetry.begin(CallKind::Call, &target, &format!("m{}", 2 * MOST - 1), &settings);
+        let last = telemetry.begin(CallKind::Call, &target, &format!("m{}", 2 * MAX_LABELLED - 1), &settings);
         assert_eq!((&*first.metrics.topic, &*first.metrics.method), ("proxied", "m0"));
         assert_eq!((&*last.metrics.topic, &*last.metrics.method), (OTHER, OTHER));
-        let known: usize = telemetry.calls.named.read().map_or(0, |known| known.values().map(HashMap::len).sum());
-        assert!(known <= MOST, "{known}");
+        let known: usize = telemetry.calls.labelled.read().map_or(0, |known| known.values().map(HashMap::len).sum());
+        assert!(known <= MAX_LABELLED, "{known}");
         let elsewhere = Telemetry::default();
         let cast = |method| elsewhere.begin(CallKind::Cast, &target, method, &settings);
-        assert_eq!(&*cast("m0").metrics.method, "m0", "the bound is the process's");
+        assert_eq!(&*cast("m0").metrics.method, "m0", "the limit is per process");
         assert_eq!(&*cast("new").metrics.method, OTHER);
     }
 }

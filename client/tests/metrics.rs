@@ -125,6 +125,6 @@ async fn a_failure_that_a_type_stands_for_is_a_remote_one() {
     let fake = Fake::with(settings);
     fake.fails(SoldOut { item: "tea".into() }.into());
     let error = shop(&fake).call::<i64>(&ctxt(), "buy", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Remote(_)), "{error:?}");
+    assert!(matches!(error, CallError::Remote { .. }), "{error:?}");
     assert_eq!(seen(&snapshotter)["oxlo_client_calls_total{method=buy,outcome=remote,topic=shop}"], 1.0);
 }

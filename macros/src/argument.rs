@@ -1,4 +1,4 @@
-//! One parameter behind the context: a named argument, or what the server reads from the request.
+//! A parameter after the context: a named argument or an extractor.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,9 +6,8 @@ use syn::{FnArg, GenericArgument, Ident, LitStr, Pat, PathArguments, Type, ext::
 
 use crate::{
     attributes::{Once, entries, take},
-    check::is_known,
     errors::Errors,
-    names::{Names, local, mixed},
+    names::{local, mixed},
     serde_keys::SerdeKeys,
     version::Version,
 };
@@ -16,7 +15,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) enum Parameter {
     Argument(Box<Argument>),
-    /// The name is made up, so that the user may take the value apart in the signature.
+    /// The name is generated, because the user may destructure the value in the signature.
     Extract {
         ident: Ident,
         ty: Box<Type>,
@@ -28,12 +27,11 @@ pub(crate) struct Argument {
     pub(crate) ident: Ident,
     /// As the user wrote it.
     pub(crate) ty: Type,
-    position: usize,
     wire: Option<LitStr>,
     pub(crate) since: Option<Version>,
     pub(crate) droppable: bool,
     pub(crate) serde: SerdeKeys,
-    /// Whether `#[cfg]` stands at it, so that another argument may take its place.
+    /// Whether it has a `#[cfg]`, so that another argument may replace it.
     pub(crate) conditional: bool,
 }
 
@@ -47,7 +45,7 @@ impl Parameter {
         let ty = (*typed.ty).clone();
         if let Some(mark) = extract.first() {
             if let Some(other) = rpc.first().or(serde.first()) {
-                errors.at(other, "`#[extract]` is no argument, so there is nothing to name or to serialise");
+                errors.at(other, "an `#[extract]` parameter is not sent, so it has no name and no serde attributes");
             }
             if !matches!(mark.meta, syn::Meta::Path(_)) {
                 errors.at(mark, "write #[extract]");
@@ -55,7 +53,7 @@ impl Parameter {
             return Some(Self::Extract { ident: local(&format!("extracted_{position}")), ty: Box::new(ty) });
         }
         let Pat::Ident(pattern) = &*typed.pat else {
-            errors.at(&typed.pat, "arguments travel by name: write `name: Type` and take it apart in the body");
+            errors.at(&typed.pat, "arguments are sent by name: write `name: Type` and destructure it in the body");
             return None;
         };
         let ident = pattern.ident.clone();
@@ -64,8 +62,7 @@ impl Parameter {
         }
         let serde = SerdeKeys::read(serde, errors);
         let conditional = typed.attrs.iter().any(|it| it.path().is_ident("cfg"));
-        let mut argument =
-            Argument { ident, ty, position, wire: None, since: None, droppable: false, serde, conditional };
+        let mut argument = Argument { ident, ty, wire: None, since: None, droppable: false, serde, conditional };
         let mut once = Once::default();
         for attribute in &rpc {
             for entry in errors.check(entries(attribute)).into_iter().flatten() {
@@ -86,13 +83,10 @@ impl Parameter {
 impl Argument {
     fn check(&self, errors: &mut Errors) {
         if self.droppable && self.since.is_none() {
-            errors.at(&self.ident, "`droppable` goes with `since`: #[rpc(since = \"1.2\", droppable)]");
+            errors.at(&self.ident, "`droppable` needs `since`: #[rpc(since = \"1.2\", droppable)]");
         }
         if self.since.is_some() && !is_option(&self.ty) {
-            errors.at(
-                &self.ty,
-                "an argument that came later must be an `Option`, so that older requests can be without it",
-            );
+            errors.at(&self.ty, "an argument that was added later must be an `Option`, because older requests lack it");
         }
         if let (Some(rename), Some(_)) = (&self.serde.rename, &self.wire) {
             errors.at(rename, "the argument has two names: #[rpc(name = \"..\")] and #[serde(rename = \"..\")]");
@@ -109,7 +103,7 @@ impl Argument {
         given.map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
-    /// All names that the server takes for it; none if its fields are the arguments.
+    /// All names that the server accepts for it; none if it is flattened.
     pub(crate) fn names(&self) -> Vec<String> {
         if self.serde.flatten {
             return Vec::new();
@@ -117,34 +111,16 @@ impl Argument {
         std::iter::once(self.name()).chain(self.serde.aliases.iter().map(LitStr::value)).collect()
     }
 
-    /// The type that stands as a parameter of the structs, so that serde's code for them asks nothing of it, and what is
-    /// asked of it can be asked where the user wrote it. `None` for what is common, and for what the user's own
-    /// attributes for serde may be about.
-    pub(crate) fn parameter(&self, names: &Names) -> Option<(Ident, &Type)> {
-        let ty = match self.since {
-            Some(_) => inside_option(&self.ty)?,
-            None => &self.ty,
-        };
-        let free = self.serde.attributes.is_empty() && !self.is_reference() && !is_known(ty);
-        free.then(|| (names.item(&format!("T{}", self.position)), ty))
-    }
-
-    /// The type of the struct's field, if it has a parameter.
-    fn parametric(&self, names: &Names) -> Option<TokenStream> {
-        let (parameter, _) = self.parameter(names)?;
-        Some(if self.since.is_some() { mixed!(::core::option::Option<#parameter>) } else { mixed!(#parameter) })
-    }
-
-    /// The field of the struct that is sent. References are sent as they are.
-    pub(crate) fn sent_field(&self, names: &Names) -> TokenStream {
+    /// The field of the struct that the client serialises. References are serialised as they are.
+    pub(crate) fn sent_field(&self) -> TokenStream {
         let ident = &self.ident;
-        let ty = self.parametric(names).unwrap_or_else(|| match &self.ty {
+        let ty = match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
                 mixed!(&'oxlo #inner)
             }
             other => quote!(#other),
-        });
+        };
         let attributes = self.field_attributes();
         let skip = (self.since.is_some() && !self.serde.skipped_by_function)
             .then(|| mixed!(#[serde(skip_serializing_if = "::core::option::Option::is_none")]));
@@ -155,16 +131,16 @@ impl Argument {
         matches!(self.ty, Type::Reference(_))
     }
 
-    /// The field of the struct that is received. What is taken by reference is owned there.
-    pub(crate) fn received_field(&self, names: &Names) -> TokenStream {
+    /// The field of the struct that the server deserialises. It owns what the method takes by reference.
+    pub(crate) fn received_field(&self) -> TokenStream {
         let ident = &self.ident;
-        let ty = self.parametric(names).unwrap_or_else(|| match &self.ty {
+        let ty = match &self.ty {
             Type::Reference(reference) => {
                 let inner = &reference.elem;
                 mixed!(<#inner as ::std::borrow::ToOwned>::Owned)
             }
             other => quote!(#other),
-        });
+        };
         let attributes = self.field_attributes();
         // serde takes a missing `Option` for `None` only where no function reads it.
         let default = (self.since.is_some() && self.serde.read_by_function && !self.serde.default)
@@ -172,7 +148,7 @@ impl Argument {
         mixed!(#(#attributes)* #default #ident: #ty)
     }
 
-    /// How the received value is handed to the method.
+    /// The expression that passes the received value to the method.
     pub(crate) fn passed(&self) -> TokenStream {
         let ident = &self.ident;
         if self.is_reference() { mixed!(&oxlo_args.#ident) } else { mixed!(oxlo_args.#ident) }
@@ -188,16 +164,7 @@ fn is_option(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
 }
 
-fn inside_option(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
-    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
-    arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
-        _ => None,
-    })
-}
-
-/// A reference in a type that is none itself, or below the one that it is.
+/// A reference inside a type; for a reference type, inside its target.
 pub(crate) fn reference_inside(ty: &Type) -> Option<&Type> {
     fn any(ty: &Type) -> Option<&Type> {
         if matches!(ty, Type::Reference(_)) { Some(ty) } else { reference_inside(ty) }
@@ -220,20 +187,20 @@ pub(crate) fn reference_inside(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Why a type cannot travel, as far as its form tells; whether it is a serde type the compiler finds out.
+/// Why a type cannot be sent, as far as its syntax tells. The compiler checks the serde traits.
 pub(crate) fn unsupported(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Reference(reference) if reference.mutability.is_some() => {
-            Some("an argument is copied to the server; `&mut` has nothing to change there")
+            Some("an argument is sent to the server by value; `&mut` has no effect there")
         }
         Type::Reference(reference) if reference.lifetime.as_ref().is_some_and(|it| it.ident != "_") => {
-            Some("an argument is copied to the server; leave the lifetime out")
+            Some("an argument is sent to the server by value; remove the lifetime")
         }
         Type::Reference(reference) => unsupported(&reference.elem),
         Type::ImplTrait(_) => Some("`impl Trait` cannot be read from JSON; name the type"),
         Type::TraitObject(_) => Some("`dyn Trait` cannot be read from JSON; name the type"),
-        Type::BareFn(_) => Some("a function cannot travel"),
-        Type::Ptr(_) => Some("a pointer cannot travel"),
+        Type::BareFn(_) => Some("a function cannot be sent"),
+        Type::Ptr(_) => Some("a pointer cannot be sent"),
         Type::Never(_) => Some("there is no value of this type to send"),
         Type::Infer(_) => Some("the type must be written out"),
         Type::Paren(inner) => unsupported(&inner.elem),

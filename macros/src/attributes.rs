@@ -1,4 +1,4 @@
-//! Reading `key`, `key = value` lists, with every mistake named.
+//! Parses lists of `key` and `key = value`, and reports every error.
 
 use syn::{
     Attribute, Expr, ExprLit, Ident, Lit, LitStr, Path, Token,
@@ -63,7 +63,7 @@ impl Entry {
         }
     }
 
-    /// A text that is not empty.
+    /// A text that must not be empty.
     pub(crate) fn name(&self, errors: &mut Errors) -> Option<LitStr> {
         let text = self.text(errors)?;
         if text.value().is_empty() {
@@ -92,18 +92,18 @@ impl Entry {
     }
 
     pub(crate) fn unknown(&self, errors: &mut Errors, known: &str) {
-        errors.add(syn::Error::new(self.key.span(), format!("unknown key `{}`; known here: {known}", self.key)));
+        errors.add(syn::Error::new(self.key.span(), format!("unknown key `{}`; known keys: {known}", self.key)));
     }
 }
 
-/// Takes the attributes of one name out of a list.
+/// Removes and returns the attributes of this name.
 pub(crate) fn take(attributes: &mut Vec<Attribute>, name: &str) -> Vec<Attribute> {
     let (taken, rest) = attributes.drain(..).partition(|attribute: &Attribute| attribute.path().is_ident(name));
     *attributes = rest;
     taken
 }
 
-/// Notes a key that stands twice, of one item.
+/// Reports a key that is given twice on one item.
 #[derive(Default)]
 pub(crate) struct Once(Vec<String>);
 
@@ -111,7 +111,7 @@ impl Once {
     pub(crate) fn check(&mut self, entry: &Entry, errors: &mut Errors) {
         let key = entry.key.to_string();
         if self.0.contains(&key) {
-            errors.add(syn::Error::new(entry.key.span(), format!("`{key}` stands here twice")));
+            errors.add(syn::Error::new(entry.key.span(), format!("`{key}` is given twice")));
         }
         self.0.push(key);
     }

@@ -1,8 +1,7 @@
-//! One clear complaint for a type that cannot travel, at the type.
+//! Checks of the user's types, with a message at the type that says what to derive.
 //!
-//! The compiler reports a bound that does not hold wherever it is needed, and the generated code needs it in several
-//! places. Hence each type has one check, placed where the user wrote it; the rest of the generated code asks for the
-//! bounds by way of `able` in the client's and the server's crate, which never complains.
+//! The compiler reports one error for each span and trait bound. A check therefore stands in the same function as the
+//! code that needs the bound, and both are located at the type: the error of the check is then the one that is shown.
 
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
@@ -10,7 +9,7 @@ use syn::{GenericArgument, PathArguments, Type, spanned::Spanned};
 
 use crate::root::Root;
 
-/// Which way a value goes, seen from the code that is written.
+/// The direction of a value, seen from the generated code.
 #[derive(Clone, Copy)]
 enum Way {
     Both,
@@ -18,7 +17,7 @@ enum Way {
     Received,
 }
 
-/// The sides that are written.
+/// The sides that are generated.
 #[derive(Clone, Copy)]
 pub(crate) struct Sides {
     pub(crate) client: bool,
@@ -36,12 +35,12 @@ impl Sides {
         self.check(root, ty, if self.client { Way::Received } else { Way::Sent })
     }
 
-    /// The error of a method. A server alone takes more than a client can tell apart.
+    /// The error of a method. A server without a client also accepts errors that a client could not recognise.
     pub(crate) fn error(self, root: &Root, ty: &Type) -> TokenStream {
-        if self.client { call(root, "remote", "fails", ty) } else { call(root, "served", "failure", ty) }
+        if self.client { call(root, "remote", "check_error", ty) } else { call(root, "served", "failure", ty) }
     }
 
-    /// What a server reads from the request. A client is without it.
+    /// An extractor. Only the server has it.
     pub(crate) fn extracted(self, root: &Root, ty: &Type) -> TokenStream {
         if self.server { call(root, "served", "extractor", ty) } else { TokenStream::new() }
     }
@@ -57,9 +56,9 @@ impl Sides {
         }
         let way = if self.client && self.server { Way::Both } else { way };
         let name = match way {
-            Way::Both => "travels",
-            Way::Sent => "leaves",
-            Way::Received => "arrives",
+            Way::Both => "check_sent_and_received",
+            Way::Sent => "check_sent",
+            Way::Received => "check_received",
         };
         call(root, "remote", name, ty)
     }
@@ -67,10 +66,12 @@ impl Sides {
 
 fn call(root: &Root, module: &str, name: &str, ty: &Type) -> TokenStream {
     let (private, module, name) = (root.private(), format_ident!("{module}"), format_ident!("{name}"));
-    at(ty, &quote!(#private::#module::#name::<#ty>();))
+    // The type keeps its own tokens, which the compiler shows.
+    let (function, end) = (at(ty, &quote!(#private::#module::#name::<)), at(ty, &quote!(>();)));
+    quote!(#function #ty #end)
 }
 
-/// The tokens as if they stood where the user wrote this. Names keep their meaning.
+/// The tokens, located at the user's tokens `place`. The hygiene of names is unchanged.
 pub(crate) fn at(place: &impl Spanned, tokens: &TokenStream) -> TokenStream {
     located(tokens.clone(), place.span())
 }
@@ -92,12 +93,7 @@ fn located(tokens: TokenStream, place: Span) -> TokenStream {
         .collect()
 }
 
-/// Whether a type is so common that there is nothing to check: serde has it.
-pub(crate) fn is_known(ty: &Type) -> bool {
-    parts(ty).is_some_and(|parts| parts.into_iter().all(is_known))
-}
-
-/// What a common type is made of, which is nothing for a number; `None` for a type that is not common.
+/// The type arguments of a common type, of which only those need a check. `None` for any other type.
 fn parts(ty: &Type) -> Option<Vec<&Type>> {
     const PLAIN: [&str; 18] = [
         "bool", "char", "String", "Value", "Context", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32",

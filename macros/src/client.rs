@@ -1,28 +1,31 @@
-//! The client's side: a struct around `RPCClient` with one method for each of the contract's.
+//! The client's side: a struct around `RPCClient` with a method for each of the contract's.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::format_ident;
 use syn::{Ident, ItemTrait, LitStr, ext::IdentExt};
 
 use crate::{
+    check::{Sides, at},
     method::{Method, Output, lints, named},
     names::{Names, local, mixed},
     root::Root,
 };
 
-/// Names that the generated client has beside the contract's.
+/// Methods that the generated client has in addition to the contract's.
 pub(crate) const RESERVED: [&str; 6] = ["new", "over", "rpc", "prepare", "into_rpc", "VERSION"];
 
-/// What all of the client's code needs to know.
+/// Inputs of all parts of the client's code.
 struct Code<'a> {
     root: &'a Root,
     names: &'a Names,
+    sides: Sides,
     client: Ident,
 }
 
 pub(crate) fn generate(
     root: &Root,
     names: &Names,
+    sides: Sides,
     contract: &ItemTrait,
     version: &LitStr,
     namespace: Option<&LitStr>,
@@ -31,11 +34,11 @@ pub(crate) fn generate(
     let (private, visibility, ident) = (root.private(), &contract.vis, &contract.ident);
     let (carried, lints) = (named(&contract.attrs, &["cfg", "deprecated"]), lints(&contract.attrs));
     let conditions = named(&contract.attrs, &["cfg"]);
-    let code = Code { root, names, client: format_ident!("{ident}Client") };
+    let code = Code { root, names, sides, client: format_ident!("{ident}Client") };
     let client = &code.client;
     let about = format!(
-        "Asks servers of [`{ident}`]: an `RPCClient` with a method for each of the contract's, which sends the version \
-         that introduced it and honours the version cap."
+        "The client of [`{ident}`]: an `RPCClient` with a method for each of the contract's, which sends the version in \
+         which the method was added and respects the version cap."
     );
     let namespaced =
         namespace.map_or_else(|| mixed!(rpc), |it| mixed!(#private::client::RPCClient::namespace(rpc, #it)));
@@ -47,7 +50,7 @@ pub(crate) fn generate(
         #[doc = #about]
         #(#carried)*
         #(#lints)*
-        // What a program does not call is no dead code of its own.
+        // A method that a program does not call is not its dead code.
         #[allow(dead_code, deprecated)]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
         #visibility struct #client {
@@ -66,7 +69,7 @@ pub(crate) fn generate(
                 /// The version of the contract.
                 pub const VERSION: &'static ::core::primitive::str = #version;
 
-                /// A client for the service that `target` names by its topic. Namespace and version are the contract's.
+                /// Creates a client of the service that `target` names by its topic. Namespace and version are the contract's.
                 #[must_use]
                 pub fn new(
                     transport: ::std::sync::Arc<dyn #private::client::Transport>,
@@ -75,26 +78,26 @@ pub(crate) fn generate(
                     Self::over(#private::client::RPCClient::new(transport, target))
                 }
 
-                /// A client around one that was prepared: its exchange, server, timeout, version cap and layers hold.
+                /// Creates a client around a prepared one, with its exchange, server, timeout, version cap and layers.
                 #[must_use]
                 pub fn over(rpc: #private::client::RPCClient) -> Self {
                     Self { rpc: #namespaced }
                 }
 
-                /// What it wraps.
+                /// The wrapped client.
                 #[must_use]
                 pub fn rpc(&self) -> &#private::client::RPCClient {
                     &self.rpc
                 }
 
-                /// What it wraps.
+                /// The wrapped client, by value.
                 #[must_use]
                 pub fn into_rpc(self) -> #private::client::RPCClient {
                     self.rpc
                 }
 
-                /// A client with overrides, such as `.prepare(|it| it.server("node-7").timeout(limit))`, leaving this
-                /// one as it is.
+                /// Returns a client with overrides, such as `.prepare(|it| it.server("node-7").timeout(limit))`. This one
+                /// is unchanged.
                 #[must_use]
                 pub fn prepare(
                     &self,
@@ -111,20 +114,19 @@ pub(crate) fn generate(
 }
 
 impl Code<'_> {
-    /// The struct that a method's arguments are sent as.
+    /// The struct that serialises the arguments of a method.
     fn arguments(&self, method: &Method) -> TokenStream {
         let (private, serde) = (self.root.private(), self.root.serde());
         let (ident, conditions, lints) = (self.arguments_ident(method), &method.conditions, &method.lints);
-        let fields = method.arguments().map(|argument| argument.sent_field(self.names));
+        let fields = method.arguments().map(|argument| argument.sent_field());
         let lifetime = has_references(method).then(|| mixed!('oxlo,));
-        let (parameters, _) = method.generics(self.names);
         mixed! {
             #(#conditions)*
             #(#lints)*
             #[allow(non_camel_case_types, non_snake_case)]
             #[derive(#private::serde::Serialize)]
             #[serde(crate = #serde)]
-            struct #ident <#lifetime #(#parameters),*> { #(#fields,)* }
+            struct #ident <#lifetime> { #(#fields,)* }
         }
     }
 
@@ -132,7 +134,7 @@ impl Code<'_> {
         self.names.item(&format!("Args_{}", method.ident.unraw()))
     }
 
-    /// What every method of the client begins with: the version to be sent, and the arguments.
+    /// The first statements of a method: the version to send, and the arguments.
     fn prelude(&self, method: &Method) -> TokenStream {
         let (private, arguments) = (self.root.private(), self.arguments_ident(method));
         let names = method.arguments().map(|argument| &argument.ident);
@@ -154,7 +156,7 @@ impl Code<'_> {
         }
     }
 
-    /// A description of the request: name, version, and whether running it twice does harm.
+    /// The description of the request: name, version, whether it is idempotent, whether it is a fanout.
     fn spec(&self, method: &Method) -> TokenStream {
         let (private, name) = (self.root.private(), method.name());
         let (idempotent, fanout) = (method.idempotent, method.fanout);
@@ -168,20 +170,16 @@ impl Code<'_> {
         }
     }
 
-    /// The call of a function of ours, by way of what knows whether it can be called at all.
+    /// The call of the library's function. The compiler shows the method's name for what it finds wrong with it.
     fn send(&self, method: &Method, function: &TokenStream, types: &TokenStream) -> TokenStream {
         let (private, spec, context) = (self.root.private(), self.spec(method), &method.context);
-        let ctxt = &method.context_ident;
-        let (value, error) = match &method.output {
-            Output::Value(value) if !method.cast => (quote!(#value), mixed!(#private::remote::Failure)),
-            Output::Result(value, error) if !method.cast => (quote!(#value), quote!(#error)),
-            _ => (mixed!(()), mixed!(#private::remote::Failure)),
-        };
-        mixed! {{
-            use #private::able::{IsAble as _, IsUnable as _};
-            let oxlo_probe = #private::able::Probe::<#value, #error, #context, _>::of(&oxlo_args);
-            (&oxlo_probe).oxlo_able().#function::<#types #context>(&self.rpc, #ctxt, #spec, oxlo_args).await
-        }}
+        let (ctxt, checks) = (&method.context_ident, method.checks(self.root, self.sides));
+        let function = at(&method.ident, &mixed!(#private::client::#function));
+        let arguments = at(&method.ident, &mixed!((&self.rpc, #ctxt, #spec, oxlo_args).await));
+        mixed! {
+            #checks
+            #function::<#types #context>#arguments
+        }
     }
 
     fn call(&self, method: &Method) -> TokenStream {
@@ -211,7 +209,7 @@ impl Code<'_> {
         }
     }
 
-    /// Calls the user's function where the server is too old.
+    /// Calls the user's function if the version cap is below the method.
     fn fallback(&self, method: &Method) -> TokenStream {
         let (private, fallback, ctxt) = (self.root.private(), self.fallback_ident(method), &method.context_ident);
         let since = method.since.as_ref().map(|it| &it.literal);
@@ -227,7 +225,7 @@ impl Code<'_> {
         self.names.item(&format!("Fallback_{}", method.ident.unraw()))
     }
 
-    /// The call of the user's function, apart from the method: an argument may be called as the function is.
+    /// A wrapper of the user's function, outside the method, where an argument could shadow its name.
     fn fallback_function(&self, method: &Method) -> Option<TokenStream> {
         let function = method.fallback.as_ref()?;
         let (client, context, fallback) = (&self.client, &method.context, self.fallback_ident(method));
@@ -248,7 +246,7 @@ impl Code<'_> {
         })
     }
 
-    /// Both types of the `Result` that a method of the client gives.
+    /// Both types of the `Result` that a method of the client returns.
     fn result(&self, output: &Output) -> TokenStream {
         let private = self.root.private();
         match output {
@@ -262,7 +260,7 @@ impl Code<'_> {
         let (private, ident) = (self.root.private(), &method.ident);
         let start = format_ident!("start_{}", ident.unraw());
         let about = format!(
-            "Sends [`{0}`](Self::{0}) and returns when the broker has it, with a future for its result.",
+            "Starts [`{0}`](Self::{0}): returns when the broker has confirmed the request, with a future of the result.",
             ident.unraw()
         );
         let Method { deprecated, conditions, lints, .. } = method;

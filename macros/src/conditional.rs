@@ -1,7 +1,7 @@
-//! Parameters under `#[cfg(..)]`.
+//! Parameters with `#[cfg(..)]`.
 //!
-//! An argument of a call cannot have the attribute, so the code for a method is written once for each combination of
-//! the conditions, each under its own.
+//! An argument of a call expression cannot have the attribute, so the code of a method is generated once for each
+//! combination of the conditions.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -9,18 +9,18 @@ use syn::{Attribute, FnArg, Meta, Signature, Token, parse_quote, punctuated::Pun
 
 use crate::{attributes::take, errors::Errors};
 
-/// The attributes of a parameter that are not for the compiler.
+/// The macro's own attributes of a parameter.
 const OWN: [&str; 3] = ["rpc", "serde", "extract"];
 
-const MOST: usize = 4;
+const MAX_CONDITIONS: usize = 4;
 
-/// A signature that stands under conditions.
+/// A signature under conditions.
 pub(crate) struct Variant {
     pub(crate) conditions: Vec<Attribute>,
     pub(crate) signature: Signature,
 }
 
-/// All combinations, the one that all conditions hold for first.
+/// All combinations; the first is the one in which all conditions hold.
 pub(crate) fn variants(signature: &Signature, errors: &mut Errors) -> Vec<Variant> {
     let mut predicates: Vec<String> = Vec::new();
     let mut tokens: Vec<TokenStream> = Vec::new();
@@ -33,12 +33,12 @@ pub(crate) fn variants(signature: &Signature, errors: &mut Errors) -> Vec<Varian
             }
         }
     }
-    if predicates.len() > MOST {
+    if predicates.len() > MAX_CONDITIONS {
         errors.at(
             &signature.inputs,
-            format!("at most {MOST} different conditions are possible at the parameters of one method"),
+            format!("the parameters of a method can have at most {MAX_CONDITIONS} different conditions"),
         );
-        predicates.truncate(MOST);
+        predicates.truncate(MAX_CONDITIONS);
     }
     let combinations = 1usize << predicates.len();
     (0..combinations)
@@ -56,7 +56,7 @@ pub(crate) fn variants(signature: &Signature, errors: &mut Errors) -> Vec<Varian
         .collect()
 }
 
-/// Leaves what the compiler understands.
+/// Removes the macro's own attributes.
 pub(crate) fn clean(signature: &mut Signature) {
     for input in &mut signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
@@ -95,7 +95,7 @@ fn under(signature: &Signature, holds: &impl Fn(&TokenStream) -> bool) -> Signat
     signature
 }
 
-/// The attributes that `#[cfg_attr(..)]` stands for.
+/// The attributes that `#[cfg_attr(..)]` expands to.
 fn resolved(attribute: Attribute, holds: &impl Fn(&TokenStream) -> bool) -> Vec<Attribute> {
     if !attribute.path().is_ident("cfg_attr") {
         return vec![attribute];
@@ -112,7 +112,7 @@ fn resolved(attribute: Attribute, holds: &impl Fn(&TokenStream) -> bool) -> Vec<
     }
 }
 
-/// What decides about a parameter, or about attributes of it that mean something here.
+/// The condition of a parameter, or of the macro's own attributes on it.
 fn predicate(attribute: &Attribute) -> syn::Result<Option<TokenStream>> {
     if attribute.path().is_ident("cfg") {
         return attribute.meta.require_list().map(|list| Some(list.tokens.clone()));
@@ -122,7 +122,7 @@ fn predicate(attribute: &Attribute) -> syn::Result<Option<TokenStream>> {
     }
     let (predicate, attributes) = conditional(attribute)?;
     if let Some(nested) = attributes.iter().find(|it| it.path().is_ident("cfg") || it.path().is_ident("cfg_attr")) {
-        return Err(syn::Error::new_spanned(nested, "write one `#[cfg(all(..))]`; it is not read inside `cfg_attr`"));
+        return Err(syn::Error::new_spanned(nested, "write one `#[cfg(all(..))]`; a nested `cfg` is not supported"));
     }
     Ok(attributes.iter().any(is_own).then_some(predicate))
 }

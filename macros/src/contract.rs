@@ -39,7 +39,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     check_names(&methods, &mut errors);
     check_client_names(&methods, &mut errors);
 
-    // Who takes one side only never mentions the trait.
+    // A program that uses only one side never mentions the trait.
     contract.attrs.push(parse_quote!(#[allow(dead_code)]));
     contract.supertraits.push(parse_quote!(::core::marker::Send));
     contract.supertraits.push(parse_quote!(::core::marker::Sync));
@@ -51,21 +51,19 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
         }
     }
 
-    // The trait goes out in any case, so that its users are not told that it is missing.
+    // The trait is emitted even after errors, so that its users do not report it as missing.
     let error = errors.into_error().map(|error| error.to_compile_error());
     let (Some(version), None) = (&service.version, &error) else { return quote!(#contract #error) };
     let namespace = service.namespace.as_ref();
     let client =
-        sides.client.then(|| client::generate(&root, &names, &contract, &version.literal, namespace, &methods));
-    let checks = methods.iter().map(|method| method.checks(&root, sides));
-    let server = sides.server.then(|| server(&root, &names, &contract, &service, version, &methods));
-    let conditions = named(&contract.attrs, &["cfg"]);
-    mixed!(#contract #(#conditions)* #[allow(deprecated)] const _: () = { #(#checks)* }; #client #server)
+        sides.client.then(|| client::generate(&root, &names, sides, &contract, &version.literal, namespace, &methods));
+    let server = sides.server.then(|| server(&root, &names, sides, &contract, &service, version, &methods));
+    mixed!(#contract #client #server)
 }
 
 fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
     if !contract.generics.params.is_empty() {
-        errors.at(&contract.generics, "a contract cannot be generic: nothing on the wire says which types are meant");
+        errors.at(&contract.generics, "a contract cannot be generic: a request does not name type parameters");
     }
     if let Some(keyword) = &contract.unsafety {
         errors.at(keyword, "a contract cannot be `unsafe`");
@@ -73,7 +71,7 @@ fn check_trait(contract: &ItemTrait, errors: &mut Errors) {
     for item in &contract.items {
         match item {
             TraitItem::Fn(_) => {}
-            other => errors.at(other, "a contract holds methods only"),
+            other => errors.at(other, "a contract contains only methods"),
         }
     }
 }
@@ -93,24 +91,24 @@ fn methods(contract: &mut ItemTrait, place: Place, version: Option<&Version>, er
     methods
 }
 
-/// Every method and argument came with a version that the contract implements; what names none came with the first.
+/// Checks that each method and argument was added in a version that the contract implements. The default is the first.
 fn check_versions(method: &mut Method, contract: &Version, errors: &mut Errors) {
     if let Some(since) = &method.since {
         errors.check(since.check_within(contract));
     } else if method.fallback.is_some() {
-        errors.at(&method.ident, "a `fallback` is for servers older than the method: say `since = \"..\"` as well");
+        errors.at(&method.ident, "`fallback` is for servers older than the method: add `since = \"..\"`");
     }
     let since = method.since.get_or_insert_with(|| contract.first_of_major()).clone();
     for argument in method.arguments() {
         let Some(later) = &argument.since else { continue };
         if errors.check(later.check_within(contract)).is_some() && later.number <= since.number {
             let since = since.literal.value();
-            errors.at(&later.literal, format!("the method itself came with {since}, and this argument with it"));
+            errors.at(&later.literal, format!("the method was added in {since}, so this argument is not later"));
         }
     }
 }
 
-/// The client has methods of its own, and a `start_..` for each that is called.
+/// The generated client has methods of its own, and a `start_..` for each call.
 fn check_client_names(methods: &[Method], errors: &mut Errors) {
     for method in methods {
         let name = method.ident.unraw().to_string();
@@ -119,8 +117,8 @@ fn check_client_names(methods: &[Method], errors: &mut Errors) {
             errors.at(
                 &method.ident,
                 format!(
-                    "the generated client has a method `{name}` of its own; call this one differently and give it its \
-                     name on the wire: #[rpc(name = \"{name}\")]"
+                    "the generated client already has a method `{name}`; rename this one and keep its name on the \
+                     wire: #[rpc(name = \"{name}\")]"
                 ),
             );
         } else if let Some(other) =
@@ -129,8 +127,8 @@ fn check_client_names(methods: &[Method], errors: &mut Errors) {
             errors.at(
                 &method.ident,
                 format!(
-                    "the generated client has a method `{name}` for `{}`; call this one differently and give it its \
-                     name on the wire: #[rpc(name = \"{name}\")]",
+                    "the generated client already has a method `{name}` for `{}`; rename this one and keep its name \
+                     on the wire: #[rpc(name = \"{name}\")]",
                     other.ident
                 ),
             );
@@ -138,10 +136,10 @@ fn check_client_names(methods: &[Method], errors: &mut Errors) {
     }
 }
 
-/// `async fn` with a future that servers can send between threads; implementations may be written as `async fn`.
+/// Rewrites `async fn` to return a `Send` future. Implementations may still be written as `async fn`.
 fn desugar(function: &mut TraitItemFn) {
     if function.default.is_none() {
-        // Refused already; the compiler need not say it again.
+        // Reported already; a plain pattern avoids a second error of the compiler.
         for input in &mut function.sig.inputs {
             if let FnArg::Typed(typed) = input
                 && !matches!(*typed.pat, Pat::Ident(_) | Pat::Wild(_))
@@ -159,7 +157,7 @@ fn desugar(function: &mut TraitItemFn) {
     };
     function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #output> + ::core::marker::Send);
     if let Some(body) = &mut function.default {
-        // What the default does not use is no mistake, as in any trait's provided method.
+        // Unused parameters of a provided method are not a warning.
         *body = parse_quote!({ async move #body });
     }
 }
@@ -167,6 +165,7 @@ fn desugar(function: &mut TraitItemFn) {
 fn server(
     root: &Root,
     names: &Names,
+    sides: Sides,
     contract: &ItemTrait,
     service: &Service,
     version: &Version,
@@ -176,8 +175,9 @@ fn server(
     let (endpoint, implementor) = (format_ident!("{ident}Endpoint"), names.item("Implementor"));
     let (carried, lints) = (named(&contract.attrs, &["cfg", "deprecated"]), lints(&contract.attrs));
     let conditions = named(&contract.attrs, &["cfg"]);
-    let about = format!("Serves [`{ident}`]: an `Into<Endpoint>` for `RPCServer::builder(..).endpoint(..)`.");
+    let about = format!("The endpoint of [`{ident}`]: an `Into<Endpoint>` for `RPCServer::builder(..).endpoint(..)`.");
     let path = mixed!(<#implementor as #ident>);
+    let checks = methods.iter().map(|method| method.checks(root, sides));
     let built = serve::endpoint(root, names, &version.literal, service.namespace.as_ref(), methods, &path);
     mixed! {
         #[doc = #about]
@@ -191,13 +191,13 @@ fn server(
         const _: () = {
             #[allow(dead_code)]
             impl<#implementor: #ident> #endpoint<#implementor> {
-                /// An endpoint that asks `implementation`.
+                /// Creates an endpoint that runs `implementation`.
                 #[must_use]
                 pub fn new(implementation: #implementor) -> Self {
                     Self(::std::sync::Arc::new(implementation))
                 }
 
-                /// An endpoint that asks an implementation which the program keeps a hand on.
+                /// Creates an endpoint that runs an implementation which the program shares.
                 #[must_use]
                 pub fn shared(implementation: ::std::sync::Arc<#implementor>) -> Self {
                     Self(implementation)
@@ -221,6 +221,7 @@ fn server(
 
             impl<#implementor: #ident> ::core::convert::From<#endpoint<#implementor>> for #private::server::Endpoint {
                 fn from(oxlo_served: #endpoint<#implementor>) -> Self {
+                    #(#checks)*
                     let oxlo_this = oxlo_served.0;
                     #built
                 }

@@ -1,4 +1,4 @@
-//! `#[debug_handler]`: each condition of a handler, checked by itself where the user wrote what it is about.
+//! `#[debug_handler]`: checks each condition of a handler separately, at the token that it concerns.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -13,14 +13,14 @@ use crate::{
     root::Root,
 };
 
-/// As many as `Handler` is implemented for.
-const MOST_PARAMETERS: usize = 6;
+/// `Handler` is implemented for so many.
+const MAX_PARAMETERS: usize = 6;
 
 pub(crate) fn expand(attribute: TokenStream, item: &TokenStream, root: &Root) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
-            let error = syn::Error::new(error.span(), format!("#[debug_handler] goes on a function: {error}"));
+            let error = syn::Error::new(error.span(), format!("#[debug_handler] is for functions: {error}"));
             let error = crate::refused(&error);
             return quote!(#item #error);
         }
@@ -66,35 +66,32 @@ fn read_keys(attribute: TokenStream, root: &Root, errors: &mut Errors) -> (bool,
     (blocking, root)
 }
 
-/// What can be told from the form alone.
+/// Checks the syntax.
 fn check_form(function: &ItemFn, blocking: bool, errors: &mut Errors) {
     let signature = &function.sig;
     match (signature.asyncness, blocking) {
         (None, false) if !matches!(output(&signature.output), Some(Type::ImplTrait(_))) => errors.at(
             signature.fn_token,
-            "a handler is an `async fn`; a function that blocks goes to `blocking_method`: check it with \
+            "a handler is an `async fn`; for a blocking function use `blocking_method` and \
              #[debug_handler(blocking)]",
         ),
         (Some(keyword), true) => {
-            errors.at(keyword, "a blocking handler is not `async`; an `async fn` goes to `method`");
+            errors.at(keyword, "a blocking handler is not `async`; for an `async fn` use `method`");
         }
         _ => {}
     }
     if !signature.generics.params.is_empty() {
-        errors.at(
-            &signature.generics,
-            "a generic function is not one handler; name the types, and check one function for each",
-        );
+        errors.at(&signature.generics, "a handler cannot be generic; write one function for each type");
     }
     if let Some(unsafety) = &signature.unsafety {
         errors.at(unsafety, "a handler cannot be `unsafe`");
     }
     for (position, input) in signature.inputs.iter().enumerate() {
-        if position == MOST_PARAMETERS {
+        if position == MAX_PARAMETERS {
             errors.at(
                 input,
                 format!(
-                    "a handler takes at most {MOST_PARAMETERS} parameters; two extractors can be one parameter: \
+                    "a handler takes at most {MAX_PARAMETERS} parameters; two extractors can be one parameter: \
                      `(one, two): (A, B)`"
                 ),
             );
@@ -102,8 +99,8 @@ fn check_form(function: &ItemFn, blocking: bool, errors: &mut Errors) {
         match input {
             FnArg::Receiver(receiver) => errors.at(
                 receiver,
-                "a handler has no `self`: take what handlers share as `State<S>`, or serve the methods of the type \
-                 with #[endpoint]",
+                "a handler has no `self`: take shared state as `State<S>`, or serve the methods of the type with \
+                 #[endpoint]",
             ),
             FnArg::Typed(typed) => check_parameter(&typed.ty, errors),
         }
@@ -150,7 +147,7 @@ fn call(root: &Root, check: &TokenStream, ty: &Type) -> TokenStream {
     at(ty, &mixed!(#private::served::#check::<#ty>();))
 }
 
-/// The checks of what the function gives. Both types of a `Result` that is written out have one of their own.
+/// Checks the return type. Both types of a `Result` that is written out are checked separately.
 fn result(root: &Root, output: &ReturnType) -> TokenStream {
     let ReturnType::Type(_, ty) = output else { return TokenStream::new() };
     let ty = match &**ty {
@@ -176,10 +173,10 @@ fn parts(ty: &Type) -> Option<(&Type, &Type)> {
     }
 }
 
-/// The check that the future can be moved between threads. It is never run.
+/// Checks that the future is `Send`. Never run.
 fn future(root: &Root, function: &ItemFn) -> TokenStream {
     let (private, ident) = (root.private(), &function.sig.ident);
-    // Located at the name, which is what the compiler then shows.
+    // Located at the name, which the compiler shows.
     let place = Span::mixed_site().located_at(ident.span());
     let values = types(function).map(|_| quote_spanned!(place=> loop {}));
     let check = match output(&function.sig.output) {

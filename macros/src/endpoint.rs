@@ -30,7 +30,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
         errors.at(path, "#[endpoint] goes on an impl block without a trait; for a trait there is #[contract]");
     }
     if !block.generics.params.is_empty() {
-        errors.at(&block.generics, "a generic type cannot be an endpoint as a whole; implement it for one type");
+        errors.at(&block.generics, "an endpoint cannot be generic; write the impl block for one type");
     }
     let methods = methods(&mut block, &mut errors);
     if methods.is_empty() && errors.is_empty() {
@@ -55,7 +55,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
         const _: () = {
             #[allow(dead_code)]
             impl #ty {
-                /// An endpoint that asks a value which the program keeps a hand on.
+                /// Creates an endpoint of a value that the program shares.
                 pub fn shared_endpoint(implementation: ::std::sync::Arc<Self>) -> #private::server::Endpoint {
                     #(#checks)*
                     let oxlo_this = implementation;
@@ -72,15 +72,14 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream, root: &Root) -> 
     }
 }
 
-/// The marked methods. Attributes that mean something to oxlo alone are taken off all of them.
+/// The methods with `#[rpc]`. Removes the macro's own attributes.
 fn methods(block: &mut ItemImpl, errors: &mut Errors) -> Vec<Method> {
     let mut methods = Vec::new();
     for item in &mut block.items {
         let ImplItem::Fn(function) = item else { continue };
         let rpc = take(&mut function.attrs, "rpc");
         if function.sig.ident == "shared_endpoint" {
-            errors
-                .at(&function.sig.ident, "#[endpoint] writes a function `shared_endpoint`; call this one differently");
+            errors.at(&function.sig.ident, "#[endpoint] generates a function `shared_endpoint`; rename this one");
         }
         if !rpc.is_empty() {
             methods.extend(Method::read(Place::Endpoint, &rpc, &function.attrs, &mut function.sig, errors));

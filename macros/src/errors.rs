@@ -1,15 +1,15 @@
-//! All that is wrong, told at once.
+//! Collects errors.
 
 use std::fmt::Display;
 
 use quote::ToTokens;
 
-/// Collects mistakes, so that one compilation names them all.
+/// Collects errors, so that one compilation reports them all.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds a mistake at the user's own tokens.
+    /// Adds an error at the user's tokens.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.add(syn::Error::new_spanned(tokens, message));
     }
@@ -21,7 +21,7 @@ impl Errors {
         }
     }
 
-    /// The value, or `None` with the mistake noted.
+    /// The value, or `None` after adding the error.
     pub(crate) fn check<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
     }

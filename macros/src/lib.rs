@@ -1,5 +1,5 @@
-//! oxlo's attributes. Programs take them from `oxlo`, or from `oxlo-client` or `oxlo-server` alone; each of those hands
-//! on the variant whose code names that crate and no other.
+//! The macros of oxlo. Programs use them through `oxlo`, `oxlo-client` or `oxlo-server`; each re-exports the variant whose
+//! generated code depends on that crate only.
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -26,7 +26,7 @@ mod serde_keys;
 mod serve;
 mod version;
 
-/// Makes a typed client and a server's endpoint of a trait.
+/// Generates a typed client and an endpoint from a trait.
 ///
 /// ```
 /// use oxlo::{Context, RPCServer, RemoteError, Target};
@@ -72,66 +72,66 @@ mod version;
 /// # Ok(()) }
 /// ```
 ///
-/// | generated | is |
+/// | generated | description |
 /// |---|---|
-/// | `Calculator` | the trait, its futures `Send`, itself `Send + Sync + 'static`; implement it with `async fn` |
-/// | `CalculatorClient` | wraps an `RPCClient`; a method for each of the trait's, and `start_..` for each that is called |
+/// | `Calculator` | the trait, which is `Send + Sync + 'static` and whose futures are `Send`; implement it with `async fn` |
+/// | `CalculatorClient` | an `RPCClient` with a method for each of the trait's, and a `start_..` for each that is not a cast |
 /// | `CalculatorEndpoint` | `CalculatorEndpoint::new(implementation)` is an `Into<Endpoint>` |
 ///
-/// A method is `async`, takes `&self`, then the context (`&Context`, or a reference to a type of yours that is
-/// `Serialize` and `DeserializeOwned`), then its named arguments: any serde type, or a reference to one (`&str`,
+/// A method is `async` and takes `&self`, the context (`&Context`, or a reference to your own type that is `Serialize` and
+/// `DeserializeOwned`), and its named arguments: any serde type, or a reference to one (`&str`,
 /// `&[T]`). It returns nothing, a value, or `Result<T, E>` whose `E` is a `RemoteError`, a `Failure` or a
-/// `HandlerError`; the client's method then fails with `MethodError<E>`, otherwise with `CallError`. With a
-/// `HandlerError` a method can requeue or ignore its request; its caller gets every failure as
+/// `HandlerError`; the error of the client's method is then `MethodError<E>`, otherwise `CallError`. With a
+/// `HandlerError` a method can requeue or ignore its request; its client receives every failure as
 /// `HandlerError::Failure`.
 ///
-/// Generated code takes none of your names for its own: arguments, fields and types can have any name, except that the
-/// client's own methods (`new`, `over`, `prepare`, `rpc`, `into_rpc`, `start_..`) cannot be methods of the contract.
+/// Generated names never collide with yours: arguments, fields and types can have any name. Only the client's own methods
+/// (`new`, `over`, `prepare`, `rpc`, `into_rpc`, `start_..`) cannot be methods of the contract.
 ///
 /// # On the trait
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `version = "1.2"` | what the endpoint implements: `major.minor[.revision]`; required |
-/// | `namespace = "math"` | the namespace of both sides; absent is the null namespace |
+/// | `version = "1.2"` | the version that the endpoint implements: `major.minor[.revision]`; required |
+/// | `namespace = "math"` | the namespace of both sides; absent: the null namespace |
 /// | `client`, `server` | generate only this side |
-/// | `crate = path` | where `oxlo` is, if it is not called that |
+/// | `crate = path` | the path of `oxlo`, if it has another name |
 ///
 /// # On a method: `#[rpc(..)]`
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `since = "1.1"` | the version that introduced it, which its requests name; default: `major.0` of the contract |
+/// | `since = "1.1"` | the version in which it was added, which its requests name; default: `major.0` of the contract |
 /// | `name = "addUp"` | its name on the wire; default: the name of the method |
-/// | `cast` | nobody waits for it; it returns nothing, or `Result<(), E>` |
+/// | `cast` | it has no reply; it returns nothing, or `Result<(), E>` |
 /// | `fanout` | every server of the topic runs it; needs `cast` |
-/// | `idempotent` | running it twice does no harm, so that retry layers may |
-/// | `fallback = function` | what the client does where its version cap does not allow `since`: an async function of the client and the method's arguments |
+/// | `idempotent` | running it twice does no harm, so that retry layers may repeat it |
+/// | `fallback = function` | an async function that the client calls if its version cap is below `since`; its parameters are the client and the method's |
 ///
 /// # On an argument
 ///
 /// | attribute | meaning |
 /// |---|---|
-/// | `#[serde(rename = "n")]`, `#[serde(alias = "n")]` | its name on the wire, on both sides; another that the server takes as well |
+/// | `#[serde(rename = "n")]`, `#[serde(alias = "n")]` | its name on the wire, on both sides; another name that the server accepts |
 /// | `#[serde(default)]`, `#[serde(default = "..")]` | the server's value for requests without it; an `Option` is `None` without this |
-/// | `#[serde(skip_serializing_if = "..")]` | the client leaves it out where the function says so; goes with `default` |
-/// | `#[serde(with = "..")]`, `serialize_with`, `deserialize_with` | functions that write and read it |
-/// | `#[serde(flatten)]` | its fields, or the entries of a map, are arguments of their own: Python's `**kwargs` |
+/// | `#[serde(skip_serializing_if = "..")]` | the client omits it if the function returns `true`; needs `default` |
+/// | `#[serde(with = "..")]`, `serialize_with`, `deserialize_with` | functions that serialise and deserialise it |
+/// | `#[serde(flatten)]` | its fields, or the entries of a map, are separate arguments: Python's `**kwargs` |
 /// | `#[rpc(name = "n")]` | its name on the wire |
-/// | `#[rpc(since = "1.2")]` | it came later: the request names this version only if the value is `Some`; needs `Option` |
-/// | `#[rpc(since = "1.2", droppable)]` | where the cap does not allow its version, it is left out instead of refused |
-/// | `#[extract]` | no argument: something that the server reads from the request, any `FromCall`; the client's method is without it |
+/// | `#[rpc(since = "1.2")]` | the version in which it was added: the request names it only if the value is `Some`; needs `Option` |
+/// | `#[rpc(since = "1.2", droppable)]` | if the cap is below its version, it is omitted instead of refused |
+/// | `#[extract]` | not an argument: a value that the server reads from the request, any `FromCall`; the client's method does not have it |
 ///
-/// Other keys of serde are refused by the compiler, with what to use instead. Unknown arguments are refused as by
-/// Python, with a `TypeError` that names them; a flattened map takes them all, as does a flattened type that a function
-/// reads, or that itself flattens another.
+/// Other serde keys are compile errors, which name the alternative. Unknown arguments are refused as in Python, with a
+/// `TypeError` that names them. A flattened map accepts any argument, and so does a flattened type that a function
+/// deserialises or that flattens another type.
 ///
 /// # Other attributes
 ///
-/// `#[cfg(..)]` can be on the trait, on methods and on arguments (at most four different conditions for the arguments of
-/// one method); `#[cfg_attr(.., rpc(..))]` and the like on arguments. The generated code is under the same conditions.
-/// The client's methods have the method's documentation, `#[deprecated]` and `#[must_use]`, and what the trait or the
-/// method allows by `#[allow(..)]` is allowed in them.
+/// `#[cfg(..)]` is supported on the trait, on methods and on arguments (at most four different conditions for the arguments
+/// of one method), and `#[cfg_attr(.., rpc(..))]` and the like on arguments. The generated code has the same conditions.
+/// The client's methods have the method's documentation, `#[deprecated]` and `#[must_use]`. `#[allow(..)]` on the trait or
+/// on a method applies to the generated code too.
 #[proc_macro_attribute]
 pub fn contract(attribute: TokenStream, item: TokenStream) -> TokenStream {
     contract::expand(attribute.into(), item.into(), &Root::facade()).into()
@@ -151,7 +151,7 @@ pub fn contract_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
     contract::expand(attribute.into(), item.into(), &Root::server()).into()
 }
 
-/// Serves the marked methods of an impl block, without a contract.
+/// Serves the methods of an impl block that are marked with `#[rpc]`, without a contract.
 ///
 /// ```
 /// use oxlo::{Context, Endpoint, Failure};
@@ -170,7 +170,7 @@ pub fn contract_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 ///         (2..limit).filter(|n| (2..*n).all(|d| n % d != 0)).collect()
 ///     }
 ///
-///     /// Not marked, hence not reachable.
+///     /// Without `#[rpc]`, so clients cannot call it.
 ///     fn checked(&self, a: i64, b: i64) -> Result<i64, Failure> {
 ///         a.checked_add(b).ok_or_else(|| Failure::builtin("OverflowError", "the sum is too large"))
 ///     }
@@ -180,9 +180,9 @@ pub fn contract_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 /// # drop(endpoint);
 /// ```
 ///
-/// The type then is an `Into<Endpoint>`: `.endpoint(Calculator)`. `Calculator::shared_endpoint(arc)` serves one that
-/// the program keeps a hand on. Methods are written as those of a [`contract`](macro@contract); of the keys of
-/// `#[rpc(..)]` there are `name` and `blocking`, which runs a method without `async` on tokio's blocking threads.
+/// The type is then an `Into<Endpoint>`: `.endpoint(Calculator)`. `Calculator::shared_endpoint(arc)` serves a value that the
+/// program shares. Methods have the form of those of a [`contract`](macro@contract). The keys of `#[rpc(..)]` are `name` and
+/// `blocking`, which runs a method without `async` on tokio's blocking threads.
 #[proc_macro_attribute]
 pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
     endpoint::expand(attribute.into(), item.into(), &Root::facade()).into()
@@ -197,18 +197,18 @@ pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 
 /// Reports which condition keeps a function from being a handler.
 ///
-/// `.method("add", add)` takes any function that is a handler. Of one that is not, the compiler says only that it is not.
-/// With this attribute each condition is checked by itself, and the message stands at the parameter, the type or the
-/// line that it is about:
+/// `.method("add", add)` takes any function that is a handler. For one that is not, the compiler reports only that. With this
+/// attribute each condition is checked separately, and the error points at the parameter, the type or the line that it
+/// concerns:
 ///
-/// - a free `async fn`, or one that returns `impl Future`; no `self`, no type parameters
+/// - an `async fn`, or a `fn` that returns `impl Future`, without `self` and type parameters
 /// - at most six parameters, each an extractor: `Context`, `Ctxt<T>`, `Args<T>`, `State<S>`, ..
-/// - `Result<T, E>` is returned, `T` is `Serialize`, `E` is a `Failure`, a `HandlerError`, or a type with
+/// - it returns `Result<T, E>`, `T` is `Serialize`, `E` is a `Failure`, a `HandlerError`, or a type with
 ///   [`derive(RemoteError)`](macro@RemoteError)
-/// - the future is `Send`: nothing like an `Rc` or a lock's guard is kept across an `.await`
+/// - the future is `Send`: no `Rc` or lock guard is held across an `.await`
 ///
-/// The function itself stays as it is, and nothing is added to the program. An attribute cannot be put on a closure:
-/// write a closure that is refused as a function.
+/// The function is unchanged, and no code is added to the program. Attributes cannot be applied to closures: to check a
+/// closure, write it as a function.
 ///
 /// ```
 /// use oxlo::{Args, Endpoint, Failure};
@@ -230,8 +230,8 @@ pub fn endpoint_of_server(attribute: TokenStream, item: TokenStream) -> TokenStr
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `blocking` | it is for `blocking_method`: a `fn` without `async` |
-/// | `crate = path` | where `oxlo` is, if it is not called that |
+/// | `blocking` | checks a `fn` for `blocking_method` |
+/// | `crate = path` | the path of `oxlo`, if it has another name |
 #[proc_macro_attribute]
 pub fn debug_handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
     debug_handler::expand(attribute.into(), &item.into(), &Root::facade()).into()
@@ -244,7 +244,7 @@ pub fn debug_handler_of_server(attribute: TokenStream, item: TokenStream) -> Tok
     debug_handler::expand(attribute.into(), &item.into(), &Root::server()).into()
 }
 
-/// Gives an error type classes and modules on the wire, both ways.
+/// Implements `RemoteError`: converts an error to and from classes and modules on the wire.
 ///
 /// ```
 /// use oxlo::RemoteError;
@@ -268,17 +268,17 @@ pub fn debug_handler_of_server(attribute: TokenStream, item: TokenStream) -> Tok
 /// assert_eq!(CalcError::from_failure(&failure), Some(CalcError::Overflow { value: 7, limit: 5 }));
 /// ```
 ///
-/// The text of the failure is the error's `Display`. Named fields travel as keyword arguments beside the text as the
-/// one positional argument, unnamed fields as the positional arguments; that is how a Python class re-creates itself.
-/// Fields are serde types. A failure whose arguments do not fit stays opaque; an `Option` may be absent.
+/// The message of the failure is the error's `Display`. Named fields are sent as keyword arguments, with the message as the
+/// only positional argument; unnamed fields are sent as positional arguments. This is how a Python class is re-created.
+/// Fields are serde types. A failure whose arguments do not fit is not rebuilt; an `Option` may be absent.
 ///
 /// | attribute | on | meaning |
 /// |---|---|---|
 /// | `#[remote(module = "..")]` | type, variant | module of the class; required on the type |
-/// | `#[remote(class = "..")]` | struct, variant | name of the class; default: its own name |
+/// | `#[remote(class = "..")]` | struct, variant | name of the class; default: the name of the type or variant |
 /// | `#[remote(name = "..")]` | named field | its name on the wire |
-/// | `#[remote(message)]` | field | the failure's text: read from it, and sent as the positional argument |
-/// | `#[remote(skip)]` | field | it does not travel; read as its `Default` |
+/// | `#[remote(message)]` | field | the failure's message: read from it, and sent as the positional argument |
+/// | `#[remote(skip)]` | field | not sent; its `Default` when received |
 #[proc_macro_derive(RemoteError, attributes(remote))]
 pub fn remote_error(item: TokenStream) -> TokenStream {
     remote_error::expand(item.into(), &Root::facade()).into()
@@ -298,7 +298,7 @@ pub fn remote_error_of_server(item: TokenStream) -> TokenStream {
     remote_error::expand(item.into(), &Root::server()).into()
 }
 
-/// Says what is wrong where an attribute stands that only means something below another one.
+/// The errors of an item that cannot be parsed, in place of the item.
 fn refused(error: &syn::Error) -> proc_macro2::TokenStream {
     let errors = error.to_compile_error();
     quote!(#errors)

@@ -1,4 +1,4 @@
-//! One method of a contract or an endpoint, read and checked.
+//! Parses and checks a method of a contract or an endpoint.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,15 @@ use crate::{
     check::Sides,
     conditional::{Variant, clean, variants},
     errors::Errors,
-    names::Names,
     root::Root,
     version::Version,
 };
 
-/// Where a method stands, and with it what its `#[rpc(..)]` may say.
+/// Where a method is declared, which decides the keys of its `#[rpc(..)]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Contract {
-        /// Whether the server's side is written.
+        /// Whether the server's side is generated.
         served: bool,
     },
     Endpoint,
@@ -41,7 +40,7 @@ pub(crate) struct Method {
     pub(crate) blocking: bool,
     pub(crate) fallback: Option<Path>,
     pub(crate) context: Type,
-    /// What the user calls the context, as a local that the arguments cannot collide with.
+    /// The user's name of the context, as a local that cannot collide with the arguments.
     pub(crate) context_ident: Ident,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) output: Output,
@@ -59,9 +58,9 @@ pub(crate) enum Output {
 }
 
 impl Method {
-    /// Reads a method whose `#[rpc(..)]` attributes were taken off, and leaves in `signature` what the compiler
-    /// understands. More than one if parameters stand under conditions, none if it cannot be read; the mistakes are
-    /// noted either way.
+    /// Parses a method whose `#[rpc(..)]` attributes were removed, and removes the macro's own attributes from `signature`.
+    /// Returns several methods if parameters have conditions, and none if it cannot be parsed. Errors are collected in
+    /// both cases.
     pub(crate) fn read(
         place: Place,
         rpc: &[Attribute],
@@ -76,7 +75,7 @@ impl Method {
                 method.conditions.extend(conditions);
                 methods.push(method);
             }
-            // The other variants have the same mistakes.
+            // The other variants have the same errors.
             if let Some(error) = mistakes.into_error() {
                 errors.add(error);
                 break;
@@ -127,16 +126,9 @@ impl Method {
         self.wire.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
-    /// What the structs of its arguments are generic over, and what stands for it.
-    pub(crate) fn generics(&self, names: &Names) -> (Vec<Ident>, Vec<&Type>) {
-        self.arguments().filter_map(|argument| argument.parameter(names)).unzip()
-    }
-
-    /// A check for each of its types, so that each mistake is told once.
+    /// Checks of its types other than arguments, which serde's derive checks.
     pub(crate) fn checks(&self, root: &Root, sides: Sides) -> TokenStream {
         let context = sides.argument(root, &self.context);
-        let arguments =
-            self.generics(&Names::default()).1.into_iter().map(|ty| sides.argument(root, ty)).collect::<Vec<_>>();
         let output = match &self.output {
             Output::Nothing => TokenStream::new(),
             Output::Value(value) => sides.result(root, value),
@@ -150,7 +142,7 @@ impl Method {
             Parameter::Argument(_) => None,
         });
         let conditions = &self.conditions;
-        quote!(#(#conditions)* { #context #(#arguments)* #(#extracted)* #output })
+        quote!(#(#conditions)* { #context #(#extracted)* #output })
     }
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
@@ -195,28 +187,28 @@ impl Method {
         if !signature.generics.params.is_empty() {
             errors.at(
                 &signature.generics,
-                "a method cannot be generic: nothing on the wire says which types are meant; write one method for \
-                 each, or take an enum",
+                "a method cannot be generic: a request does not name type parameters; write one method for each \
+                 type, or take an enum",
             );
         } else if let Some(clause) = &signature.generics.where_clause {
-            errors.at(clause, "a method cannot be generic, so there is nothing to bound");
+            errors.at(clause, "a method cannot be generic; remove the `where` clause");
         }
         if let Some(unsafety) = &signature.unsafety {
-            errors.at(unsafety, "a method that strangers call cannot be `unsafe`");
+            errors.at(unsafety, "a remote method cannot be `unsafe`");
         }
         if let Some(variadic) = &signature.variadic {
-            errors.at(variadic, "arguments travel by name");
+            errors.at(variadic, "arguments are sent by name, so a method cannot be variadic");
         }
     }
 
-    /// Reads receiver, context and parameters; gives the context's type.
+    /// Parses the receiver, the context and the parameters. Returns the context's type.
     fn read_parameters(&mut self, signature: &mut Signature, errors: &mut Errors) -> Option<Type> {
         let ident = signature.ident.clone();
         let mut inputs = signature.inputs.iter_mut().peekable();
         match inputs.peek() {
             Some(FnArg::Receiver(receiver)) => {
                 if receiver.reference.is_none() || receiver.mutability.is_some() || receiver.colon_token.is_some() {
-                    errors.at(receiver, "requests run at the same time: take `&self`");
+                    errors.at(receiver, "requests run concurrently: take `&self`");
                 }
                 inputs.next();
             }
@@ -235,7 +227,7 @@ impl Method {
                         &*first,
                         "the context comes first: `ctxt: &Context`, or a reference to your own context type",
                     );
-                    // Its other mistakes are of interest all the same.
+                    // Reports its other errors too.
                     self.parameters.extend(Parameter::read(0, first, errors));
                 }
                 context
@@ -248,7 +240,7 @@ impl Method {
         for argument in self.arguments() {
             for name in argument.names() {
                 let other = names.insert(name.clone(), argument.conditional);
-                // Two conditions may exclude each other.
+                // Conditions may exclude each other.
                 if other.is_some_and(|conditional| !conditional || !argument.conditional) {
                     errors.at(&argument.ident, format!("two arguments are called `{name}` on the wire"));
                 }
@@ -279,10 +271,7 @@ impl Method {
             _ => None,
         };
         if let (true, Some(returned)) = (self.cast, returned) {
-            errors.at(
-                returned,
-                "nobody waits for a cast: let it return nothing, or `Result<(), E>` for the server's log",
-            );
+            errors.at(returned, "a cast has no reply: return nothing, or `Result<(), E>` for the server's log");
         }
     }
 }
@@ -325,7 +314,7 @@ impl Output {
 fn unsupported_result(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::ImplTrait(_) => Some("`impl Trait` cannot be read from JSON; name the type"),
-        Type::Reference(_) => Some("a result is copied to the caller; return an owned value"),
+        Type::Reference(_) => Some("a result is sent to the client; return an owned value"),
         _ => crate::argument::unsupported(ty),
     }
 }
@@ -363,7 +352,8 @@ fn context(input: &FnArg) -> Option<Type> {
 /// Attributes that set the level of a lint.
 const LINTS: [&str; 5] = ["allow", "expect", "warn", "deny", "forbid"];
 
-/// What the user allows holds for the generated code too. What the user expects may not occur there, hence is allowed.
+/// Lints that the user allows are allowed in the generated code. Those that the user expects may not occur there, so they
+/// are allowed too.
 pub(crate) fn lints(attributes: &[Attribute]) -> Vec<Attribute> {
     let allowed = attributes.iter().filter(|it| it.path().is_ident("allow") || it.path().is_ident("expect"));
     allowed
@@ -378,7 +368,7 @@ pub(crate) fn named(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> 
     attributes.iter().filter(|it| names.iter().any(|name| it.path().is_ident(name))).cloned().collect()
 }
 
-/// Two methods of one name are a mistake at the second, which also shows the first.
+/// Reports methods with the same name on the wire, at both.
 pub(crate) fn check_names(methods: &[Method], errors: &mut Errors) {
     let mut seen: HashMap<String, &Method> = HashMap::new();
     for method in methods {
@@ -391,7 +381,7 @@ pub(crate) fn check_names(methods: &[Method], errors: &mut Errors) {
                 span(method),
                 format!("two methods are called `{name}` on the wire; name one of them with #[rpc(name = \"..\")]"),
             ));
-            errors.add(syn::Error::new(span(first), format!("`{name}` is here first")));
+            errors.add(syn::Error::new(span(first), format!("first method named `{name}`")));
         }
         seen.entry(method.name()).or_insert(method);
     }

@@ -1,11 +1,11 @@
-//! Names for what generated code declares, apart from every name of the user's.
+//! Names that the generated code declares, distinct from all names of the user.
 //!
-//! Local variables have `Span::mixed_site`, so that they and the user's never see each other. Items, type parameters
-//! and lifetimes have no such hygiene; their names are chosen so that the user's tokens do not contain them.
+//! Local variables have `Span::mixed_site`, which keeps them apart from the user's. Items, type parameters and lifetimes
+//! have no such hygiene; their names are chosen so that the user's tokens do not contain them.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 
-/// `quote!` with local variables that only generated code sees.
+/// `quote!` with local variables that only generated code can name.
 macro_rules! mixed {
     ($($tokens:tt)*) => { ::quote::quote_spanned!(::proc_macro2::Span::mixed_site()=> $($tokens)*) };
 }
@@ -16,7 +16,7 @@ const PREFIX: &str = "Oxlo";
 /// Chooses the names of items and type parameters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    /// Follows the prefix. Longer than any run of underscores that follows it in the user's tokens.
+    /// Underscores after the prefix, more than follow it anywhere in the user's tokens.
     gap: String,
 }
 
@@ -44,9 +44,9 @@ fn needed_gap(tokens: TokenStream) -> usize {
     tokens.into_iter().map(gap).max().unwrap_or(0)
 }
 
-/// A local variable that only generated code sees.
+/// A local variable that only generated code can name.
 ///
-/// The prefix keeps it apart from constants, statics and unit structs, which a pattern of the same name would match.
+/// The prefix keeps it distinct from constants, statics and unit structs, which a pattern of the same name would match.
 pub(crate) fn local(name: &str) -> Ident {
     Ident::new(&format!("oxlo_{name}"), Span::mixed_site())
 }

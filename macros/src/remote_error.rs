@@ -14,9 +14,9 @@ use crate::{
     root::Root,
 };
 
-/// One class: a variant, or the struct as a whole.
+/// A class on the wire: a variant, or the struct.
 struct Class {
-    /// What constructs it, and what it is matched by.
+    /// The path that constructs and matches it.
     path: TokenStream,
     module: Option<LitStr>,
     name: LitStr,
@@ -32,9 +32,9 @@ enum Shape {
 }
 
 struct Field {
-    /// What it is called if it has a name.
+    /// Its name, if it is named.
     ident: Option<Ident>,
-    /// The local variable for it.
+    /// The local variable that binds it.
     local: Ident,
     wire: String,
     ty: Type,
@@ -88,11 +88,11 @@ fn read_type(input: &DeriveInput, root: &Root, errors: &mut Errors) -> (Option<L
     if !given {
         errors.at(
             &input.ident,
-            "the module is missing: #[remote(module = \"calculator.exceptions\")], as Python imports the class",
+            "the module is missing: #[remote(module = \"calculator.exceptions\")], from which Python imports the class",
         );
     }
     if !input.generics.params.is_empty() {
-        errors.at(&input.generics, "an error with parameters has no one class on the wire");
+        errors.at(&input.generics, "a generic error has no single class on the wire");
     }
     (module, root)
 }
@@ -106,7 +106,7 @@ fn read_classes(input: &DeriveInput, errors: &mut Errors) -> Vec<Class> {
         }
         Data::Enum(data) => {
             if data.variants.is_empty() {
-                errors.at(&input.ident, "an enum without variants has no class to be sent as");
+                errors.at(&input.ident, "an enum without variants has no class");
             }
             data.variants
                 .iter()
@@ -137,7 +137,7 @@ fn remote(attributes: &[Attribute], errors: &mut Errors) -> Vec<crate::attribute
     of_ours.filter_map(|attribute| errors.check(entries(attribute))).flatten().collect()
 }
 
-/// Module and class where they are said; the class is otherwise called as it is here.
+/// The module, if given, and the class, by default the name of the type or variant.
 fn class_keys(attributes: &[Attribute], ident: &Ident, errors: &mut Errors) -> (Option<LitStr>, LitStr) {
     let (mut module, mut name) = (None, None);
     let mut ignored = Errors::default();
@@ -185,7 +185,7 @@ fn check_classes(classes: &[Class], module: &LitStr, errors: &mut Errors) {
     for class in classes {
         let key = (class.module.as_ref().unwrap_or(module).value(), class.name.value());
         if seen.contains_key(&key) {
-            let text = format!("the class {}.{} stands for another variant already", key.0, key.1);
+            let text = format!("the class {}.{} is already used by another variant", key.0, key.1);
             errors.at(&class.name, text);
         }
         seen.insert(key, ());
@@ -200,14 +200,11 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
         Some(quote!((#module, #name)))
     });
     let fields = classes.iter().flat_map(|class| &class.fields).filter(|field| field.role == Role::Argument);
-    let checks = fields.map(|field| Sides::field(root, &field.ty));
+    let checks: Vec<_> = fields.map(|field| Sides::field(root, &field.ty)).collect();
     let sent = classes.iter().map(|class| to_failure(class, module, &private));
     let read = classes.iter().map(|class| from_failure(class, module, &private));
     mixed! {
         const _: () = {
-            #[allow(unused_imports)]
-            use #private::remote::field::{IsAble as _, IsUnable as _};
-
             #[automatically_derived]
             #[allow(deprecated)]
             impl #private::remote::RemoteError for #ident {
@@ -223,6 +220,7 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
                 }
 
                 fn from_failure(oxlo_failure: &#private::remote::Failure) -> ::core::option::Option<Self> {
+                    #(#checks)*
                     match (#private::remote::module_of(oxlo_failure), #private::remote::class_of(oxlo_failure)) {
                         #(#read)*
                         _ => ::core::option::Option::None,
@@ -231,11 +229,6 @@ fn generate(ident: &Ident, module: &LitStr, classes: &[Class], root: &Root) -> T
             }
         };
     }
-}
-
-/// What can write and read a field, or what stands for it where its type cannot.
-fn able(ty: &Type, private: &TokenStream) -> TokenStream {
-    mixed!((&#private::remote::field::Probe::<#ty>::new()).oxlo_able())
 }
 
 fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStream {
@@ -261,12 +254,11 @@ fn to_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenStr
         if *role == Role::Message {
             return at(ty, &mixed!(#private::remote::to_value(#local)));
         }
-        let able = able(ty, private);
-        mixed!(#able.to_value(#local))
+        at(ty, &mixed!(#private::remote::to_value::<#ty>(#local)))
     };
     let start = mixed!(#private::remote::Failure::new(#module, #name, oxlo_text));
     let built = match class.shape {
-        // Also `VARIANT()`: a class without arguments is re-created from its text.
+        // Also `VARIANT()`: a class without arguments is re-created from its message.
         _ if used().next().is_none() => start,
         Shape::Unnamed => {
             let args = used().map(value);
@@ -303,14 +295,14 @@ fn from_failure(class: &Class, module: &LitStr, private: &TokenStream) -> TokenS
                     at(ty, &mixed!(#private::remote::message(oxlo_failure)))
                 }
                 Role::Argument if class.shape == Shape::Named => {
-                    let able = able(ty, private);
-                    mixed!(#able.keyword::<#ty>(oxlo_failure, #wire)?)
+                    let read = at(ty, &mixed!(#private::remote::keyword::<#ty>(oxlo_failure, #wire)));
+                    mixed!(#read?)
                 }
                 Role::Argument => {
                     position += 1;
                     let position = position - 1;
-                    let able = able(ty, private);
-                    mixed!(#able.positional::<#ty>(oxlo_failure, #position)?)
+                    let read = at(ty, &mixed!(#private::remote::positional::<#ty>(oxlo_failure, #position)));
+                    mixed!(#read?)
                 }
             }
         })

@@ -1,9 +1,9 @@
-//! Which crate the generated code names.
+//! The crate that the generated code uses.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-/// The crate that a program took the attribute from, and the sides that it has.
+/// The crate that exports the attribute, and the sides that it has.
 #[derive(Clone)]
 pub(crate) struct Root {
     path: TokenStream,
@@ -24,18 +24,18 @@ impl Root {
         Self { path: quote!(::oxlo_server), client: false, server: true }
     }
 
-    /// The same sides of a crate that has another name.
+    /// The same crate under another path.
     pub(crate) fn at(&self, path: &syn::Path) -> Self {
         Self { path: quote!(#path), ..self.clone() }
     }
 
-    /// What generated code calls.
+    /// The module of functions for generated code.
     pub(crate) fn private(&self) -> TokenStream {
         let path = &self.path;
         quote!(#path::__private)
     }
 
-    /// The path as serde's attribute `crate` wants it.
+    /// The path for serde's attribute `crate`.
     pub(crate) fn serde(&self) -> String {
         let path = self.private();
         format!("{path}::serde").replace(' ', "")

@@ -1,5 +1,5 @@
-//! What `#[serde(..)]` on an argument says. serde itself acts on it, on the structs that stand for the arguments; here
-//! it is checked that both sides mean the same.
+//! `#[serde(..)]` on an argument. serde's derive applies it to the generated structs; this module checks that both sides
+//! encode the argument alike.
 
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Token, meta::ParseNestedMeta, token::Paren};
 
@@ -7,7 +7,7 @@ use crate::errors::Errors;
 
 const KNOWN: &str = "default, rename, alias, flatten, with, serialize_with, deserialize_with, skip_serializing_if";
 
-/// The attributes, and what of them the generated code has to know.
+/// The attributes, and the keys that the generated code depends on.
 #[derive(Clone, Default)]
 pub(crate) struct SerdeKeys {
     pub(crate) attributes: Vec<Attribute>,
@@ -15,9 +15,9 @@ pub(crate) struct SerdeKeys {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) flatten: bool,
     pub(crate) default: bool,
-    /// A function reads the argument, so that its type need not be `Deserialize`.
+    /// Whether a function deserialises the argument, so that its type need not be `Deserialize`.
     pub(crate) read_by_function: bool,
-    /// A function decides whether the argument is written.
+    /// Whether a function decides if the argument is serialised.
     pub(crate) skipped_by_function: bool,
 }
 
@@ -33,13 +33,13 @@ impl SerdeKeys {
 
     fn key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         let Some(key) = meta.path.get_ident() else {
-            return Err(meta.error(format!("unknown key for serde; on an argument there are: {KNOWN}")));
+            return Err(meta.error(format!("unknown serde key; an argument supports: {KNOWN}")));
         };
         match key.to_string().as_str() {
             "rename" if meta.input.peek(Paren) => {
                 return Err(meta.error(
-                    "client and server must write the same name: #[serde(rename = \"..\")], with #[serde(alias = \
-                     \"..\")] for others that the server takes as well",
+                    "client and server must use the same name: #[serde(rename = \"..\")], and #[serde(alias = \"..\")] \
+                     for other names that the server accepts",
                 ));
             }
             "rename" => self.rename = Some(text(meta)?),
@@ -60,17 +60,15 @@ impl SerdeKeys {
             }
             "skip" | "skip_serializing" | "skip_deserializing" => {
                 return Err(meta.error(
-                    "an argument that does not travel is none: leave it out, or use `skip_serializing_if` with \
-                     `default`; what the server reads from the request is marked #[extract]",
+                    "an argument that is never sent is not an argument: remove it, or use `skip_serializing_if` with \
+                     `default`; a value that the server reads from the request is marked #[extract]",
                 ));
             }
             "borrow" => {
-                return Err(meta.error("nothing can be borrowed from a request; `&str` and `&[T]` need no attribute"));
+                return Err(meta.error("an argument cannot borrow from a request; `&str` and `&[T]` need no attribute"));
             }
             other => {
-                return Err(
-                    meta.error(format!("`{other}` means nothing on an argument; of serde's keys there are: {KNOWN}"))
-                );
+                return Err(meta.error(format!("`{other}` is not supported on an argument, which supports: {KNOWN}")));
             }
         }
         Ok(())
@@ -81,13 +79,13 @@ fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     meta.value()?.parse()
 }
 
-/// serde reads the value.
+/// Skips a value that serde parses.
 fn skip_value(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if !meta.input.peek(Token![=]) {
         return Ok(());
     }
     match meta.value()?.parse()? {
         Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) => Ok(()),
-        other => Err(syn::Error::new_spanned(other, "serde wants a path in quotes")),
+        other => Err(syn::Error::new_spanned(other, "serde expects a path in quotes")),
     }
 }

@@ -1,18 +1,19 @@
-//! The server's side: an endpoint built of methods that were read.
+//! The server's side: builds an endpoint of the parsed methods.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::quote;
 use syn::{LitStr, Type};
 
 use crate::{
     argument::{Argument, Parameter},
+    check::at,
     method::{Method, Output},
     names::{Names, mixed},
     root::Root,
 };
 
-/// An expression that is the `Endpoint`. `oxlo_this` has to be an `Arc` of the implementation; `path` is what a method's
-/// name is appended to.
+/// The expression of the `Endpoint`. `oxlo_this` must be an `Arc` of the implementation; the name of a method is appended
+/// to `path`.
 pub(crate) fn endpoint(
     root: &Root,
     names: &Names,
@@ -35,10 +36,7 @@ pub(crate) fn endpoint(
     });
     mixed! {{
         #[allow(unused_imports)]
-        use #private::served::{
-            extracts::{IsAble as _, IsUnable as _}, fails::{IsAble as _, IsUnable as _},
-            reads::{IsAble as _, IsUnable as _}, writes::{IsAble as _, IsUnable as _},
-        };
+        use #private::server::FailUndeclared as _;
         let oxlo_endpoint = #private::server::Endpoint::new(#version);
         #namespace
         #(#methods)*
@@ -46,12 +44,12 @@ pub(crate) fn endpoint(
     }}
 }
 
-/// The names that the body of a handler uses for the struct of its arguments.
+/// The struct of the arguments, as the body of a handler uses it.
 struct Arguments<'a> {
-    /// The struct, and the field for what no argument took.
+    /// The struct, and the field for entries that no argument took.
     ident: syn::Ident,
     rest: syn::Ident,
-    /// The arguments whose fields are arguments.
+    /// The arguments with `#[serde(flatten)]`.
     flattened: Vec<&'a Argument>,
 }
 
@@ -63,17 +61,14 @@ fn handler(root: &Root, names: &Names, method: &Method, path: &TokenStream) -> T
         rest: names.item("Rest"),
         flattened: method.arguments().filter(|argument| argument.serde.flatten).collect(),
     };
-    let missing = extracted(method).map(|(_, ty)| {
-        let able = able(root, "extracts", &quote!(#ty));
-        mixed!(#able.missing::<#ty>(oxlo_states))
-    });
+    let missing = extracted(method).map(|(_, ty)| at(ty, &mixed!(#private::server::missing::<#ty>(oxlo_states))));
     let missing = missing.fold(
         mixed!(::core::option::Option::None),
         |first, next| mixed!(::core::option::Option::or_else(#first, || #next)),
     );
     let extracted = extracted(method).map(|(ident, ty)| {
-        let able = able(root, "extracts", &quote!(#ty));
-        mixed!(let #ident: #ty = #able.extract::<#ty>(&oxlo_call)?;)
+        let extract = at(ty, &mixed!(#private::server::extract::<#ty>(&oxlo_call)));
+        mixed!(let #ident: #ty = #extract?;)
     });
     let passed = method.parameters.iter().map(|parameter| match parameter {
         Parameter::Extract { ident, .. } => quote!(#ident),
@@ -82,18 +77,16 @@ fn handler(root: &Root, names: &Names, method: &Method, path: &TokenStream) -> T
     let run = mixed!(#path::#ident(&oxlo_this, &oxlo_ctxt, #(#passed),*));
     let run = if method.blocking { run } else { mixed!(#run.await) };
     let answer = answer(root, &method.output, &run);
-    let declared = declaration(root, names, method, &arguments);
+    let declared = declaration(root, method, &arguments);
     let (ident, unused) = (&arguments.ident, method.arguments().next().is_none());
     let unused = unused.then(|| mixed!(let #ident {} = oxlo_args;));
-    let types = method.generics(names).1;
-    let args = mixed!(#ident<#(#types),*>);
-    let (reads_args, reads_context) = (able(root, "reads", &args), able(root, "reads", &quote!(#context)));
+    let ctxt = at(context, &mixed!(#private::server::context::<#context>(&oxlo_call)));
     let rest = refuse_rest(root, method, &arguments);
     let body = mixed! {{
-        let oxlo_args = #reads_args.arguments::<#args>(&oxlo_call)?;
+        let oxlo_args = #private::server::arguments::<#ident>(&oxlo_call)?;
         #unused
         #rest
-        let oxlo_ctxt = #reads_context.context::<#context>(&oxlo_call)?;
+        let oxlo_ctxt = #ctxt?;
         #(#extracted)*
         #answer
     }};
@@ -121,40 +114,34 @@ fn extracted(method: &Method) -> impl Iterator<Item = (&syn::Ident, &Type)> {
     })
 }
 
-/// What can do this for a type, or what stands for it where the type cannot.
-fn able(root: &Root, what: &str, ty: &TokenStream) -> TokenStream {
-    let (private, what) = (root.private(), format_ident!("{what}"));
-    mixed!((&#private::served::#what::Probe::<#ty>::new()).oxlo_able())
-}
-
-/// The expression that runs the method and serialises what it gives.
+/// The expression that runs the method and serialises its result.
 fn answer(root: &Root, output: &Output, run: &TokenStream) -> TokenStream {
     let private = root.private();
     match output {
         Output::Nothing => mixed!({ #run; #private::server::answer(&oxlo_call, &()) }),
         Output::Value(ty) => {
-            let able = able(root, "writes", &quote!(#ty));
-            mixed!({ let oxlo_value: #ty = #run; #able.answer::<#ty>(&oxlo_call, &oxlo_value) })
+            let answer = at(ty, &mixed!(#private::server::answer::<#ty>(&oxlo_call, &oxlo_value)));
+            mixed!({ let oxlo_value: #ty = #run; #answer })
         }
         Output::Result(value, error) => {
-            let (writes, fails) = (able(root, "writes", &quote!(#value)), able(root, "fails", &quote!(#error)));
+            let answer = at(value, &mixed!(#private::server::answer::<#value>(&oxlo_call, &oxlo_value)));
+            let fail = at(error, &mixed!(#private::server::Fail::<#error>::new().fail(oxlo_error)));
             mixed! {
                 match #run {
-                    ::core::result::Result::Ok(oxlo_value) => #writes.answer::<#value>(&oxlo_call, &oxlo_value),
-                    ::core::result::Result::Err(oxlo_error) => #fails.fail::<#error>(oxlo_error),
+                    ::core::result::Result::Ok(oxlo_value) => #answer,
+                    ::core::result::Result::Err(oxlo_error) => #fail,
                 }
             }
         }
     }
 }
 
-/// The struct that the arguments are read as.
-fn declaration(root: &Root, names: &Names, method: &Method, arguments: &Arguments<'_>) -> TokenStream {
+/// The struct that the arguments are deserialised into.
+fn declaration(root: &Root, method: &Method, arguments: &Arguments<'_>) -> TokenStream {
     let (private, serde) = (root.private(), root.serde());
-    let fields = method.arguments().map(|argument| argument.received_field(names));
-    let (parameters, _) = method.generics(names);
+    let fields = method.arguments().map(|argument| argument.received_field());
     let Arguments { ident, rest, flattened } = arguments;
-    // A map takes all names, which serde refuses together with `deny_unknown_fields`.
+    // serde does not support `flatten` together with `deny_unknown_fields`.
     let (strict, rest) = if flattened.is_empty() {
         (Some(mixed!(#[serde(deny_unknown_fields)])), None)
     } else {
@@ -165,11 +152,11 @@ fn declaration(root: &Root, names: &Names, method: &Method, arguments: &Argument
         #[serde(crate = #serde)]
         #strict
         #[allow(non_camel_case_types, non_snake_case)]
-        struct #ident<#(#parameters),*> { #(#fields,)* #rest }
+        struct #ident { #(#fields,)* #rest }
     }
 }
 
-/// The check that takes the place of `deny_unknown_fields`.
+/// The check that replaces `deny_unknown_fields`.
 fn refuse_rest(root: &Root, method: &Method, arguments: &Arguments<'_>) -> Option<TokenStream> {
     let (private, rest) = (root.private(), &arguments.rest);
     let flattened = arguments.flattened.iter().map(|argument| {

@@ -1,8 +1,8 @@
-//! Version literals, read at compile time by the rule of `oxlo_transport::Version`.
+//! Version literals, parsed at compile time as `oxlo_transport::Version` is.
 
 use syn::LitStr;
 
-/// A version literal that was read.
+/// A parsed version literal.
 #[derive(Clone)]
 pub(crate) struct Version {
     pub(crate) literal: LitStr,
@@ -23,13 +23,13 @@ impl Version {
         }
     }
 
-    /// `major.0`, where a contract begins.
+    /// `major.0`, the first version of a contract.
     pub(crate) fn first_of_major(&self) -> Self {
         let literal = LitStr::new(&format!("{}.0", self.number.0), self.literal.span());
         Self { literal, number: (self.number.0, 0, 0) }
     }
 
-    /// Says what is wrong if something that came with `self` cannot be part of what implements `implemented`.
+    /// Returns an error if an item that was added in `self` cannot be part of a contract of version `implemented`.
     pub(crate) fn check_within(&self, implemented: &Self) -> syn::Result<()> {
         let (since, contract) = (self.literal.value(), implemented.literal.value());
         let problem = if self.number.0 != implemented.number.0 {
@@ -68,7 +68,7 @@ mod tests {
     use super::number;
 
     #[test]
-    fn versions_are_read_as_at_run_time() {
+    fn versions_are_parsed_as_at_run_time() {
         for (text, expected) in [
             ("1.0", Some((1, 0, 0))),
             ("0.3.2", Some((0, 3, 2))),

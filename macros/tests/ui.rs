@@ -1,4 +1,4 @@
-//! What the compiler says to the mistakes that people make. `TRYBUILD=overwrite` writes the texts anew.
+//! Compiler messages of common mistakes. `TRYBUILD=overwrite` regenerates them.
 #![allow(missing_docs)]
 
 #[test]

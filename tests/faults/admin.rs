@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxlo::{CallError, Endpoint, Failure, RPCServer, Target};
+use oxlo::{CallError, Endpoint, Failure, RPCServer, Target, TransportError};
 use oxlo_faults_kit::rows::{admin, network::SETTLED};
 use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, ran};
 use oxlo_test_support::{Event, TestVhost, eventually, resident};
@@ -142,7 +142,7 @@ async fn row_10_a_reply_is_retried_until_its_queue_is_back() {
     ran(&stage.history, &id).await;
     assert!(vhost.delete_queue(&queue).await);
     let ended = call.await.unwrap();
-    assert!(matches!(ended, Err(CallError::ReplyLost { .. })), "{ended:?}");
+    assert!(matches!(ended, Err(CallError::Transport { error: TransportError::ReplyLost { .. }, .. })), "{ended:?}");
     // The late reply finds the queue again and nobody waiting: no calls are harmed.
     stage.caller.call(0, SOON).await.unwrap();
     stage.close().await;
@@ -184,7 +184,7 @@ async fn row_69_memory_after_ten_reconnects() {
         // With the first call comes the connection that consumes.
         let client = oxlo::RPCClient::new(transport.clone(), Target::topic("nobody")).timeout(SOON);
         let error = client.call::<()>(&oxlo::Context::new(), "nothing", ()).await.unwrap_err();
-        assert!(matches!(error, CallError::Undeliverable { .. }), "{error}");
+        assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error}");
         transports.push(transport);
     }
     let all = 2 * TRANSPORTS;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::{CallError, Target};
+use oxlo::{CallError, Target, TransportError};
 use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, leave_queue, state};
 use oxlo_test_support::{Cluster, Event, History, Outcome, VhostAdmin, eventually};
 use tokio::time::{Instant, sleep};
@@ -75,14 +75,20 @@ async fn durable_queue_without_its_node(cluster: &Cluster) {
     stage.history.record(Event::Disrupted);
     cluster.node(0).kill().await;
     let tells = async || stage.caller.call(0, SECOND).await;
-    let told = |ended: &Result<(), CallError>| matches!(ended, Err(CallError::Undeliverable { .. }));
+    let told = |ended: &Result<(), CallError>| {
+        matches!(ended, Err(CallError::Transport { error: TransportError::Undeliverable { .. }, .. }))
+    };
     let _ = eventually(SOON, "calls are undeliverable", tells, told).await;
     let mut latencies = Vec::new();
     for _ in 0..20 {
         let begun = Instant::now();
         let error = stage.caller.call(0, SECOND).await.unwrap_err();
         latencies.push(begun.elapsed());
-        assert!(matches!(error, CallError::Undeliverable { .. }) && !error.may_have_run(), "{error}");
+        assert!(
+            matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. })
+                && !error.may_have_run(),
+            "{error}"
+        );
     }
     latencies.sort();
     println!("figures: a call to a queue whose node is dead failed after {:?} (median of 20)", latencies[10]);
@@ -137,7 +143,7 @@ async fn row_12_partition() {
     eventually(SOON, "the minority is paused", paused, |serves| !serves).await;
     state(&stuck, "disconnected").await;
     let alone = on_minority.refusal().await;
-    assert!(matches!(alone, CallError::Unreachable { .. }), "{alone}");
+    assert!(matches!(alone, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{alone}");
     // While it lasts, casts are confirmed by the majority.
     let (slowest, failed) = casts_for(&stage.caller, 2 * SECOND).await;
     println!("figures: casts during the partition: {failed} failed, slowest confirm {slowest:?}");

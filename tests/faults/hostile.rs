@@ -1,6 +1,6 @@
 //! Rows 17 to 27: messages that no friend would send. They are put into the queue from inside the broker, past any client.
 
-use oxlo::{CallError, Context, RPCClient, Target};
+use oxlo::{CallError, Context, RPCClient, Target, TransportError};
 use oxlo_faults_kit::{Caller, SOON, Stage, TOPIC, ran};
 use oxlo_test_support::{Event, TestVhost, VhostAdmin, eventually, resident};
 use serde_json::{Value, json};
@@ -69,7 +69,10 @@ async fn row_17_oversized_message() {
     let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC));
     let large = "x".repeat(17 << 20);
     let error = client.call::<String>(&Context::new(), "echo", json!({"id": large})).await.unwrap_err();
-    assert!(matches!(&error, CallError::TooLarge { .. }) && !error.may_have_run(), "{error}");
+    assert!(
+        matches!(&error, CallError::Transport { error: TransportError::TooLarge { .. }, .. }) && !error.may_have_run(),
+        "{error}"
+    );
     // One that comes in: nobody would read it.
     inject(&vhost, TOPIC, JSON, "binary:copy(<<\"x\">>, 17 * 1024 * 1024)").await;
     unharmed(&vhost, &stage).await;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oxlo::{CallError, Context, RPCClient, RPCServer, RunningServer, Target, Transport};
+use oxlo::{CallError, Context, RPCClient, RPCServer, RunningServer, Target, Transport, TransportError};
 use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, service};
 use oxlo_test_support::{ExchangeInfo, QueueInfo, TestVhost, without_default_type};
 use serde_json::{Value, json};
@@ -65,7 +65,11 @@ async fn row_06_an_exchange_with_other_properties_is_an_error() {
     }
     let client = RPCClient::new(transport.clone(), Target::topic(TOPIC)).timeout(SOON);
     let refused = client.cast(&Context::new(), "echo", ()).await.unwrap_err();
-    assert!(matches!(refused, CallError::Topology { .. }) && !refused.may_have_run(), "{refused}");
+    assert!(
+        matches!(refused, CallError::Transport { error: TransportError::Topology { .. }, .. })
+            && !refused.may_have_run(),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("received 'false' but current is 'true'"), "{refused}");
     assert_eq!(exchange(&vhost).await, before, "it is as it was");
     transport.close().await;

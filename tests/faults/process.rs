@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
+use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target, TransportError};
 use oxlo_faults_kit::child::Child;
 use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, rows};
 use oxlo_test_support::{Event, Rules, TestVhost, eventually, io_threads, resident};
@@ -54,7 +54,7 @@ async fn row_37_panicking_endpoint() {
     let stage = stage_on(&vhost, &vhost.url()).await;
     for _ in 0..3 {
         let error = stage.caller.call_as("panic", &Caller::fresh_id(), 0, SOON).await.unwrap_err();
-        assert!(matches!(error, CallError::Remote(_) | CallError::RemoteError { .. }), "{error}");
+        assert!(matches!(error, CallError::Remote { .. }), "{error}");
     }
     stage.caller.call(0, SOON).await.unwrap();
     stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
@@ -165,7 +165,11 @@ async fn row_29_server_killed_between_run_and_reply() {
     let mut lost = 0;
     while let Some(ended) = calls.join_next().await {
         if let Err(error) = ended.unwrap() {
-            assert!(matches!(&error, CallError::TimedOut { .. }) && error.may_have_run(), "{error}");
+            assert!(
+                matches!(&error, CallError::Transport { error: TransportError::TimedOut { .. }, .. })
+                    && error.may_have_run(),
+                "{error}"
+            );
             lost += 1;
         }
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxlo::notifications::{Messaging, Notifier};
+use oxlo::notify::{Messaging, Notifier};
 use oxlo::{
     AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport,
+    TransportError,
 };
 use oxlo_faults_kit::{Caller, SECOND, SOON, service};
 use oxlo_test_support::{Broker, eventually};
@@ -88,7 +89,9 @@ async fn user_who_writes(broker: &Broker, name: &str, write: &str) -> String {
 
 /// Asserts that the broker's words reached the sender, who may be sure that nothing ran.
 fn refused(error: &CallError, wanted: &str, words: &[&str]) {
-    let CallError::MessageRefused { code, .. } = error else { panic!("not told as refused: {error:?}") };
+    let CallError::Transport { error: TransportError::MessageRefused { code, .. }, .. } = error else {
+        panic!("not told as refused: {error:?}")
+    };
     assert_eq!(code.as_ref(), wanted, "{error}");
     assert!(!error.may_have_run() && !error.is_retryable(), "{error}");
     for word in words {
@@ -164,7 +167,7 @@ async fn row_45_a_reply_that_the_broker_refuses() {
         println!("figures: a reply of 2 MB became a failure after {:?}", begun.elapsed());
         stage.lag.in_time("the failure", begun.elapsed(), 2 * SECOND);
         let text = failed.to_string();
-        assert!(matches!(failed, CallError::Remote(_) | CallError::RemoteError { .. }), "{failed:?}");
+        assert!(matches!(failed, CallError::Remote { .. }), "{failed:?}");
         for word in ["refused the reply", "message size 2000", "1000000"] {
             assert!(text.contains(word), "{word}: {text}");
         }
@@ -303,7 +306,10 @@ async fn row_48_no_permission_to_reply() {
         }
         while let Some(ended) = calls.join_next().await {
             let failed = ended.unwrap();
-            assert!(matches!(failed, Err(CallError::TimedOut { .. })), "{failed:?}");
+            assert!(
+                matches!(failed, Err(CallError::Transport { error: TransportError::TimedOut { .. }, .. })),
+                "{failed:?}"
+            );
         }
     }
     beside.end("replies without permission").await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use oxlo::{CallError, Target};
+use oxlo::{CallError, Target, TransportError};
 use oxlo_faults_kit::child::Child;
 use oxlo_faults_kit::rows::broker::noticed;
 use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, ran, state};
@@ -183,7 +183,7 @@ async fn silence(broker: &Broker, stage: &Stage) {
     state(&stage.client, "disconnected").await;
     noticed("packets dropped by the kernel", begun.elapsed(), stage, Duration::from_millis(4500));
     let ended = stage.caller.refusal().await;
-    assert!(matches!(ended, CallError::Unreachable { .. }), "{ended}");
+    assert!(matches!(ended, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{ended}");
     nft("delete table inet fault");
     // An attempt that was under way waits for the kernel to send its SYN again.
     stage.caller.resumes(6 * SECOND).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::{CallError, Context, RPCClient, Target};
+use oxlo::{CallError, Context, RPCClient, Target, TransportError};
 use oxlo_faults_kit::rows::broker::{alarm, frozen, killed, started_again};
 use oxlo_faults_kit::{SECOND, SOON, Stage, leave_queue};
 use oxlo_test_support::{Amqp1Broker, Amqp1Product};
@@ -25,7 +25,14 @@ async fn row_01_broker_sigkill_and_restart() {
     let ended = Instant::now();
     while let Some(call) = calls.join_next().await {
         let Err(error) = call.unwrap() else { continue };
-        assert!(matches!(error, CallError::ReplyLost { .. } | CallError::ConnectionLost { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                CallError::Transport { error: TransportError::ReplyLost { .. }, .. }
+                    | CallError::Transport { error: TransportError::ConnectionLost { .. }, .. }
+            ),
+            "{error}"
+        );
         assert!(error.may_have_run());
     }
     assert!(ended.elapsed() < SOON, "calls waited for a queue that was gone: {:?}", ended.elapsed());
@@ -63,7 +70,7 @@ async fn row_11_a_full_queue() {
     let cast = async || client.cast(&Context::new(), "store", json!({})).await;
     cast().await.unwrap();
     let error = cast().await.unwrap_err();
-    assert!(matches!(error, CallError::Rejected { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Rejected { .. }, .. }), "{error:?}");
     transport.close().await;
 }
 
@@ -89,7 +96,10 @@ async fn row_11_a_broker_that_confirms_nothing_more() {
         }
         assert!(taken < 200, "the broker takes everything");
     };
-    assert!(matches!(error, CallError::Unconfirmed { .. }) && error.may_have_run(), "{error:?}");
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::Unconfirmed { .. }, .. }) && error.may_have_run(),
+        "{error:?}"
+    );
     // Other addresses are none the worse.
     let other = RPCClient::new(transport.clone(), Target::topic("empty").server("one"));
     other.cast(&Context::new(), "store", json!({})).await.unwrap();

@@ -37,7 +37,7 @@ async fn storm(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_67_outcomes_of_four_thousand_million_deliveries() {
     for settled in [true, false] {
-        let words = "the broker told the outcome of 4294967296 deliveries, of which at most";
+        let words = "the broker sent the outcome of 4294967296 deliveries, but at most";
         storm("dispositions", MUCH, Some(words), move |channel, _| disposition(channel, 0, u32::MAX, settled)).await;
     }
 }

@@ -178,7 +178,7 @@ async fn storm(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_65_content_that_is_out_of_step() {
-    let words = "the broker sent a content header that belongs to no message";
+    let words = "the broker sent a content header without a message";
     storm("headers that reserve memory", MUCH, Some(words), |channel, tag| {
         [deliver(channel, tag, 1), header(channel, 1 << 20), header(channel, 0)].concat()
     })
@@ -187,14 +187,14 @@ async fn row_65_content_that_is_out_of_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_65_messages_for_channels_that_take_none() {
-    let words = "the broker sent a message on a channel that takes none";
+    let words = "the broker sent a message on a channel without a consumer";
     let all = (1000..1100).flat_map(|channel| message(channel, b"nobody", 5, b"abcd")).collect::<Vec<_>>();
     storm("messages for unknown channels", MUCH, Some(words), move |_, _| all.clone()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_methods_that_nobody_asked_for() {
-    let words = "within ten seconds that nobody asked for";
+    let words = "unsolicited methods within ten seconds";
     storm("blocked and unblocked", MUCH, Some(words), |_, _| {
         [method(0, 10, 60, &short(b"x\x1b[2J\nERROR fake")), method(0, 10, 61, b"")].concat().repeat(200)
     })

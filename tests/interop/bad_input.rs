@@ -9,7 +9,7 @@ use oxlo::{Retry, TransportError, transport::error::Refusal};
 use oxlo_test_support::{PortLease, TestVhost};
 use serde_json::json;
 
-use crate::bench::{ask, client_on, python_server};
+use crate::fixture::{ask, client_on, python_server};
 
 async fn refused(url: impl Into<String>) -> TransportError {
     oxlo::connect(url).await.expect_err("it is refused")

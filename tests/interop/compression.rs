@@ -4,7 +4,7 @@ use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, raw, rust_client, with},
+    fixture::{Ask, ask, call, python_client, python_server, raw, rust_client, with},
     twin::Twin,
 };
 

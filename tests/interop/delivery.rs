@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use oxlo::{CallError, Context};
+use oxlo::{CallError, Context, TransportError};
 use oxlo_test_support::{TestVhost, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
@@ -20,10 +20,13 @@ async fn rust_hears_at_once_that_nobody_listens() {
     let client = rust_client(&vhost.url()).await;
     let begun = Instant::now();
     let error = client.call::<()>(&Context::new(), "echo", ()).await.unwrap_err();
-    assert!(matches!(&error, CallError::Undeliverable { routing_key, .. } if &**routing_key == "t"), "{error:?}");
+    assert!(
+        matches!(&error, CallError::Transport { error: TransportError::Undeliverable { routing_key, .. }, .. } if &**routing_key == "t"),
+        "{error:?}"
+    );
     assert!(!error.may_have_run() && error.is_retryable());
     let cast = client.prepare().mandatory(true).cast(&Context::new(), "echo", ()).await.unwrap_err();
-    assert!(matches!(cast, CallError::Undeliverable { .. }), "{cast:?}");
+    assert!(matches!(cast, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{cast:?}");
     client.cast(&Context::new(), "echo", ()).await.expect("a cast vanishes, as in oslo");
     client.prepare().fanout(true).mandatory(true).cast(&Context::new(), "echo", ()).await.expect("so does a fanout");
     assert!(begun.elapsed() < AT_ONCE);
@@ -35,7 +38,10 @@ async fn rust_hears_at_once_that_one_python_server_is_not_there() {
     let _server = python_server(&vhost.url(), "s1").await;
     let client = rust_client(&vhost.url()).await;
     let error = client.prepare().server("s2").call::<()>(&Context::new(), "whoami", ()).await.unwrap_err();
-    assert!(matches!(&error, CallError::Undeliverable { routing_key, .. } if &**routing_key == "t.s2"), "{error:?}");
+    assert!(
+        matches!(&error, CallError::Transport { error: TransportError::Undeliverable { routing_key, .. }, .. } if &**routing_key == "t.s2"),
+        "{error:?}"
+    );
     assert_eq!(ask(&client.prepare().server("s1"), "whoami", json!({})).await, "s1");
     client.prepare().mandatory(true).cast(&Context::new(), "cast_note", json!({"x": 1})).await.unwrap();
 }
@@ -62,7 +68,10 @@ async fn a_late_reply_of_python_harms_nobody_in_rust() {
     let impatient = client.prepare().timeout(Duration::from_millis(400));
     let begun = Instant::now();
     let error = impatient.call::<String>(&Context::new(), "slow", json!({"seconds": 1.5})).await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }) && error.may_have_run(), "{error:?}");
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }) && error.may_have_run(),
+        "{error:?}"
+    );
     // Calls go on before, while and after it comes; it is taken off the queue.
     while begun.elapsed() < Duration::from_millis(2500) {
         assert_eq!(ask(&client, "echo", json!({"value": "mine"})).await, "mine");
@@ -99,7 +108,7 @@ async fn a_request_whose_caller_has_given_up_does_not_run_in_python() {
     // Long enough for the reply queue to be declared.
     let client = rust_client(&url).await.timeout(Duration::from_secs(2));
     let error = client.call::<()>(&Context::new(), "cast_note", json!({"x": 1})).await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{error:?}");
     let mut server = python_server(&url, "s2").await;
     let client = client.timeout(SOON);
     assert_eq!(ask(&client, "whoami", json!({})).await, "s2");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use std::sync::Arc;
 
-use crate::bench::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
+use crate::fixture::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
 
 const MODULE: &str = "interop_errors";
 
@@ -88,7 +88,7 @@ async fn what_python_raises_is_opaque_where_the_type_is_not_registered() {
     let classes = [("not_found", "NotFound"), ("boom", "Boom"), ("plain", "Plain"), ("short", "Short")];
     for (name, class) in classes {
         match failed(&client, name).await {
-            CallError::RemoteError { exc_type, module, .. } => assert_eq!((&*exc_type, &*module), (class, MODULE)),
+            CallError::Remote { failure, .. } => assert_eq!((failure.class(), failure.module()), (class, MODULE)),
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -159,7 +159,7 @@ async fn a_contract_over_python_has_its_errors_typed_without_registering_them() 
         assert_eq!(error.failed(), Some(&wanted), "{name}: {error:?}");
     }
     let other = client.fail(&Context::new(), "local".into(), "tea".into()).await.unwrap_err();
-    assert!(matches!(other, MethodError::Call(CallError::RemoteError { .. })), "{other:?}");
+    assert!(matches!(other, MethodError::Call(CallError::Remote { .. })), "{other:?}");
 }
 
 #[tokio::test]

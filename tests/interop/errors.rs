@@ -5,7 +5,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
+    fixture::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
     twin::{Boom, Twin},
 };
 
@@ -33,15 +33,15 @@ async fn builtin_errors_of_python_arrive_in_rust() {
     for (kind, class, message, args) in cases {
         let error = failed(&client, kind).await;
         assert!(error.may_have_run() && !error.is_retryable(), "{error:?}");
-        let remote = error.remote().unwrap();
-        assert_eq!((remote.original_module(), remote.original_class()), ("builtins", class));
-        assert_eq!((remote.module(), remote.class()), ("builtins_Remote", &*format!("{class}_Remote")));
+        let remote = error.remote_failure().unwrap();
+        assert_eq!((remote.module(), remote.class()), ("builtins", class));
+        assert!(remote.is_allowed());
         assert_eq!((remote.message(), Value::from(remote.args())), (message, args), "{kind}");
         assert!(remote.kwargs().is_empty());
         assert!(remote.traceback().concat().contains("in fail"), "{:?}", remote.traceback());
     }
     let expected = client.call::<()>(&Context::new(), "fail_expected", ()).await.unwrap_err();
-    assert_eq!(expected.remote().unwrap().message(), "expected");
+    assert_eq!(expected.remote_failure().unwrap().message(), "expected");
 }
 
 #[tokio::test]
@@ -75,11 +75,10 @@ async fn a_custom_error_of_python_is_opaque_in_rust_unless_allowed() {
     {
         let error = failed(&client, name).await;
         assert_eq!(error.to_string(), format!("call `fail` on t: Remote error: {class} bad"));
-        let CallError::RemoteError { exc_type, module: found, value, traceback, .. } = error else {
-            panic!("{error:?}")
-        };
-        assert_eq!((&*exc_type, &*found, &*value), (class, module, "bad"));
-        assert!(traceback.concat().contains("Traceback (most recent call last)"));
+        let CallError::Remote { failure, .. } = error else { panic!("{error:?}") };
+        assert!(!failure.is_allowed());
+        assert_eq!((failure.class(), failure.module(), failure.message()), (class, module, "bad"));
+        assert!(failure.traceback().concat().contains("Traceback (most recent call last)"));
     }
 }
 
@@ -89,13 +88,16 @@ async fn a_custom_error_of_python_arrives_in_rust_where_its_module_is_allowed() 
     let _server = python_server(&vhost.url(), "s1").await;
     let transport = oxlo::builder(vhost.url()).allow_remote_module("interop_errors").connect().await.unwrap();
     let error = failed(&client_on(&transport), "boom").await;
-    let remote = error.remote().unwrap();
-    assert_eq!((remote.class(), remote.module()), ("Boom_Remote", "interop_errors_Remote"));
+    let remote = error.remote_failure().unwrap();
+    assert_eq!((remote.class(), remote.module()), ("Boom", "interop_errors"));
     assert_eq!(Value::from(remote.args()), json!(["bad"]));
     assert_eq!(Value::from(remote.kwargs().clone()), json!({"code": 7, "detail": "d"}));
     assert!(remote.downcast_ref::<Boom>().is_none(), "no type is registered for it");
     let local = failed(&client_on(&transport), "local").await;
-    assert!(matches!(local, CallError::RemoteError { .. }), "one module is allowed, not all: {local:?}");
+    assert!(
+        local.remote_failure().is_some_and(|failure| !failure.is_allowed()),
+        "one module is allowed, not all: {local:?}"
+    );
 }
 
 #[tokio::test]
@@ -105,16 +107,16 @@ async fn a_custom_error_of_python_arrives_in_rust_as_the_registered_type() {
     let transport = oxlo::builder(vhost.url()).remote_error::<Boom>().connect().await.unwrap();
     let client = client_on(&transport);
     let error = failed(&client, "boom").await;
-    assert_eq!(error.remote().unwrap().class(), "Boom_Remote");
+    assert_eq!(error.remote_failure().unwrap().class(), "Boom");
     let boom: Boom = error.downcast().unwrap();
     assert_eq!(boom, Boom { message: "bad".into(), code: 7, detail: "d".into() });
     let plain = failed(&client, "plain").await;
-    assert_eq!(plain.remote().unwrap().class(), "Plain_Remote");
+    assert_eq!(plain.remote_failure().unwrap().class(), "Plain");
     assert!(plain.downcast::<Boom>().is_err());
     // Its arguments are not what the type needs (`detail` is missing), so it stays data.
     let chained = client.call::<()>(&Context::new(), "fail_chained", ()).await.unwrap_err();
     assert!(chained.downcast_ref::<Boom>().is_none());
-    assert_eq!(chained.remote().unwrap().kwargs()["code"], 8);
+    assert_eq!(chained.remote_failure().unwrap().kwargs()["code"], 8);
 }
 
 #[tokio::test]
@@ -184,7 +186,7 @@ async fn an_opaque_error_passed_on_by_rust_does_not_look_like_its_own() {
 #[tokio::test]
 async fn a_result_without_json_form_is_an_error_in_python() {
     let vhost = TestVhost::new().await;
-    let transport = crate::bench::connect(&vhost.url()).await;
+    let transport = crate::fixture::connect(&vhost.url()).await;
     let endpoint = Endpoint::new("1.0")
         .method("unserialisable", async || Ok::<_, Failure>(std::collections::HashMap::from([(vec![1], 2)])))
         .method("panics", async || {

@@ -4,7 +4,7 @@ use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, python_server, raw},
+    fixture::{Ask, TOPIC, python_server, raw},
     twin::Twin,
 };
 

@@ -7,7 +7,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, TOPIC, ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, SOON, TOPIC, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use oxlo::{CallError, Context};
+use oxlo::{CallError, Context, TransportError};
 use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
@@ -46,7 +46,7 @@ async fn heartbeats_of_python_do_not_extend_the_timeout() {
     let _server = python_server(&vhost.url(), "s1").await;
     let client = rust_client(&vhost.url()).await.call_monitor_timeout(SILENCE).timeout(Duration::from_secs(5));
     let late = client.call::<()>(&Context::new(), "slow", json!({"seconds": 30})).await.unwrap_err();
-    assert!(matches!(late, CallError::TimedOut { .. }), "{late:?}");
+    assert!(matches!(late, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{late:?}");
 }
 
 #[tokio::test]
@@ -59,7 +59,10 @@ async fn rust_hears_by_silence_that_the_python_server_died() {
     server.kill();
     let died = Instant::now();
     let error = pending.await.unwrap_err();
-    assert!(matches!(error, CallError::ServerSilent { silence, .. } if silence == SILENCE), "{error:?}");
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::ServerSilent { silence, .. }, .. } if silence == SILENCE),
+        "{error:?}"
+    );
     assert!(error.may_have_run() && died.elapsed() < NOTICED, "{:?}", died.elapsed());
 }
 

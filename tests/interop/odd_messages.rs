@@ -4,7 +4,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, TOPIC, python_server, raw, with},
+    fixture::{Ask, SOON, TOPIC, python_server, raw, with},
     twin::Twin,
 };
 

@@ -5,7 +5,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, TOPIC, call, connect, python_client, with},
+    fixture::{Ask, TOPIC, call, connect, python_client, with},
     twin::Twin,
 };
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use oxlo::{CallError, Context};
+use oxlo::{CallError, Context, TransportError};
 use oxlo_test_support::{Broker, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
@@ -29,7 +29,9 @@ async fn a_call_of_rust_across_a_restart_ends_promptly() {
     let back = Instant::now();
     match tokio::time::timeout(BACK, pending).await.expect("the call ends") {
         Ok(result) => assert_eq!(result, "slow"),
-        Err(error @ CallError::ReplyLost { .. }) => assert!(error.may_have_run()),
+        Err(error @ CallError::Transport { error: TransportError::ReplyLost { .. }, .. }) => {
+            assert!(error.may_have_run())
+        }
         Err(other) => panic!("{other:?}"),
     }
     let again = eventually(

@@ -5,7 +5,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::bench::{Ask, SOON, ask, python_server, rust_client};
+use crate::fixture::{Ask, SOON, ask, python_server, rust_client};
 
 async fn eventually_saw(server: &mut PythonPeer, notes: Value) {
     eventually(SOON, "the casts have run", async || server.ok(json!({"op": "seen"})).await, |seen| *seen == notes)
@@ -31,7 +31,7 @@ async fn arguments_that_python_refuses_ran_nothing() {
         peer.echo(&ctxt).await.unwrap_err(),
         peer.nothing(&ctxt).await.unwrap_err(),
     ] {
-        assert!(error.call().is_some_and(oxlo::CallError::is_refused) && !error.may_have_run(), "{error}");
+        assert!(error.call().is_some_and(oxlo::CallError::is_refused_by_server) && !error.may_have_run(), "{error}");
     }
     let own = peer.fail(&ctxt, "type".into()).await.unwrap_err();
     assert!(own.failed().is_some_and(|failure| failure.class == "TypeError") && own.may_have_run(), "{own}");
@@ -133,7 +133,7 @@ async fn rust_asks_one_python_server_by_name() {
 async fn rust_pings_python() {
     let vhost = TestVhost::new().await;
     let arguments = ["--url", &vhost.url(), "--topic", "t", "--server", "s1", "--set", "rpc_ping_enabled=true"];
-    let _server = crate::bench::python("server.py", &arguments).await;
+    let _server = crate::fixture::python("server.py", &arguments).await;
     let client = rust_client(&vhost.url()).await;
     assert_eq!(ask(&client, "oslo_rpc_server_ping", json!({})).await, "pong");
 }

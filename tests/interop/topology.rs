@@ -6,7 +6,7 @@ use oxlo_test_support::{TestVhost, VhostAdmin, eventually, without_default_type,
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, ask, call, client_on, connect, python_client, python_server},
+    fixture::{Ask, SOON, ask, call, client_on, connect, python_client, python_server},
     twin::Twin,
 };
 

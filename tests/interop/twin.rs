@@ -13,7 +13,7 @@ use oxlo_test_support::eventually;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::bench::{SOON, TOPIC, connect};
+use crate::fixture::{SOON, TOPIC, connect};
 
 /// `interop_errors.Boom`, which both sides know.
 #[derive(Debug, PartialEq)]

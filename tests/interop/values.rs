@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, ask, call, connect, python_client, python_server, rust_client, with},
+    fixture::{Ask, TOPIC, ask, call, connect, python_client, python_server, rust_client, with},
     twin::{FALSY, Twin},
 };
 

@@ -5,7 +5,7 @@ use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
@@ -64,9 +64,10 @@ async fn rust_asks_python_for_namespaces_and_versions() {
         let outcome = at(&client, namespace, version).call::<String>(&Context::new(), method, ()).await;
         match outcome {
             Ok(result) => assert_eq!(result, expected, "{case}"),
-            Err(CallError::RemoteError { exc_type, module, value, .. }) => {
-                assert_eq!((&*exc_type, &*module), (expected, "oslo_messaging.rpc.dispatcher"), "{case}");
-                assert_eq!(*value, expected_value(expected, version, method), "{case}");
+            Err(CallError::Remote { failure, .. }) => {
+                let dispatcher = "oslo_messaging.rpc.dispatcher";
+                assert_eq!((failure.class(), failure.module()), (expected, dispatcher), "{case}");
+                assert_eq!(failure.message(), expected_value(expected, version, method), "{case}");
             }
             Err(other) => panic!("{case}: {other:?}"),
         }

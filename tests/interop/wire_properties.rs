@@ -5,7 +5,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, without_ids};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, python_client, python_server, raw, rust_client, with},
+    fixture::{Ask, TOPIC, python_client, python_server, raw, rust_client, with},
     twin::Twin,
 };
 
@@ -113,7 +113,7 @@ async fn a_call_is_what_python_sends() {
         let pending = rust.start::<()>(&ctxt(), "m", args()).await.unwrap();
         assert_eq!(take(&mut raw, "tap", true).await, golden);
         drop(pending);
-        assert_eq!(python.answer(crate::bench::SOON).await["error"]["class"], "MessagingTimeout");
+        assert_eq!(python.answer(crate::fixture::SOON).await["error"]["class"], "MessagingTimeout");
     }
 }
 
@@ -167,9 +167,9 @@ async fn what_is_refused_leaves_no_message() {
     let ctxt = Context::new();
     let fanout = client.prepare().fanout(true).call::<()>(&ctxt, "m", ()).await.unwrap_err();
     assert!(fanout.to_string().contains("fanout"), "{fanout}");
-    let nowhere = RPCClient::new(crate::bench::connect(&vhost.url()).await, Target::new());
+    let nowhere = RPCClient::new(crate::fixture::connect(&vhost.url()).await, Target::new());
     let nowhere = nowhere.call::<()>(&ctxt, "m", ()).await.unwrap_err();
-    assert!(nowhere.to_string().contains("names no topic"), "{nowhere}");
+    assert!(nowhere.to_string().contains("has no topic"), "{nowhere}");
     let version = client.prepare().version("1").call::<()>(&ctxt, "m", ()).await.unwrap_err();
     assert!(version.to_string().contains("\"1\""), "{version}");
     let args = client.call::<()>(&ctxt, "m", json!([1])).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! How sending, calling and listening fail.
+//! Errors of sending, calling and listening.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use crate::{
     url::{OptionError, UrlError},
 };
 
-/// The cause of a failure, shared because one lost connection ends many calls.
+/// The cause of an error. Shared, because one lost connection fails many calls.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Whether an error is an `E`, or has one among its causes.
+/// Returns `true` if `error` or one of its sources is an `E`.
 #[must_use]
 pub fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
@@ -23,31 +23,33 @@ pub fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Why a broker refuses a connection or a channel.
+/// Why a broker refused a connection or a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// User, password or login method.
+    /// The user name, the password or the login method was refused.
     Credentials,
-    /// The virtual host does not exist, or the user may not enter it.
+    /// The virtual host does not exist, or the user may not access it.
     VirtualHost,
-    /// The certificate, the host name in it, or the peer speaks no TLS.
+    /// TLS failed: the certificate or its host name was refused, or the peer does not speak TLS.
     Tls,
     /// The peer speaks another protocol.
     Protocol,
-    /// The user may not do this here.
+    /// The user lacks the permission.
     Permission,
-    /// As many connections are open as the user, the virtual host or the node may have. It passes when one is closed.
+    /// The user, the virtual host or the node has reached its limit of connections. Temporary.
     ConnectionLimit,
-    /// As many channels are open as the connection, the user or the node may have. It passes when one is closed.
+    /// The connection, the user or the node has reached its limit of channels. Temporary.
     ChannelLimit,
-    /// The virtual host is down, or the node starts, stops or is being drained. It passes.
+    /// The virtual host is down, or the node is starting, stopping or draining. Temporary.
     Unavailable,
 }
 
 impl Refusal {
-    /// Whether the broker may accept later with nothing changed here. Connecting goes on after such a refusal as if the
-    /// broker had not been reached; after any other one the first connection fails at once.
+    /// Returns `true` if the broker may accept the same attempt later.
+    ///
+    /// Connecting continues after such a refusal as if the broker were unreachable. After any other refusal the first
+    /// connection fails at once.
     #[must_use]
     pub fn may_pass(self) -> bool {
         matches!(self, Self::ConnectionLimit | Self::ChannelLimit | Self::Unavailable)
@@ -60,35 +62,39 @@ impl Refusal {
     }
 }
 
-/// How sending, calling and listening fail. The variants go by phase, because a caller's next question is whether the
-/// method [may have run](Self::may_have_run).
+/// Error of sending, calling or listening.
 ///
-/// `Display` states one fact; what caused it is in `source()`, and `Debug` prints both on one line. No message holds a
-/// password or a payload.
+/// The methods answer what a caller asks next: whether the method [may have run](Self::may_have_run), whether
+/// [a retry is sensible](Self::is_retryable), whether the broker [is overloaded](Self::is_overloaded). A client's error
+/// carries it unchanged; the table in the documentation of `oxlo_client::CallError` lists all variants with their answers.
+///
+/// `Display` is one line and states one fact; the cause is in `source()`. `Debug` prints the error and its causes on one
+/// line. Neither contains passwords or payloads.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The target cannot be used for this. Nothing was sent.
+    // Nothing was sent.
+    /// The target cannot be used for this operation.
     #[error("the target cannot be used: {}", line(.reason))]
     InvalidTarget {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// The URL cannot be read. Nothing was sent.
+    /// The transport URL cannot be parsed.
     #[error(transparent)]
     InvalidUrl(#[from] UrlError),
-    /// No driver is there for the URL's scheme. Nothing was sent.
+    /// No driver is registered for the scheme of the URL.
     #[error("no driver for scheme `{}`: {}", line(.scheme), line(.hint))]
     UnknownScheme {
         /// The scheme.
         scheme: String,
-        /// What to use instead, the known schemes, and the cargo feature that would add this one.
+        /// The known schemes, the nearest one, and the cargo feature that would add this one.
         hint: String,
     },
-    /// The URL has an option that is unknown, or whose value has the wrong form. Nothing was sent.
+    /// An option of the URL is unknown, or its value cannot be parsed.
     #[error(transparent)]
     InvalidOption(#[from] OptionError),
-    /// An option has a value that cannot be used here, or that contradicts another. Nothing was sent.
+    /// The value of an option cannot be used here, or contradicts another option.
     #[error("option `{}`: {}", line(.option), line(.reason))]
     Config {
         /// Name of the option.
@@ -96,23 +102,24 @@ pub enum TransportError {
         /// What is wrong with its value, and what to do.
         reason: String,
     },
-    /// The driver cannot do this. Nothing was sent.
+    /// The driver does not support the operation.
     #[error("this driver does not support it: {}", line(.what))]
     Unsupported {
-        /// What was asked for.
+        /// The unsupported operation.
         what: String,
     },
-    /// The broker is there and refuses us. Whether waiting helps is what [`Refusal::may_pass`] says. Nothing was sent.
-    #[error("{} refused {}: {}", line(.broker), .refusal.object(), line(.reason))]
-    Refused {
-        /// Why.
-        refusal: Refusal,
-        /// Host and port.
-        broker: String,
-        /// Its reason, and what to do.
-        reason: String,
+    /// The message is larger than the setting `max_message_size`.
+    #[error("the message has {size} bytes, the limit is {limit} (setting max_message_size)")]
+    TooLarge {
+        /// Size of the body in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
     },
-    /// No broker could be reached in time. Nothing was sent.
+    /// The transport or the listener was closed before anything was sent.
+    #[error("the transport is closed")]
+    Closed,
+    /// No broker could be reached in time.
     #[error("no connection to {} within {waited:?}", line(.broker))]
     Unreachable {
         /// The hosts that were tried.
@@ -123,100 +130,106 @@ pub enum TransportError {
         #[source]
         source: Option<Cause>,
     },
-    /// The broker takes no messages at the moment (memory or disk alarm), and did not recover in time. Nothing was sent.
+    /// The broker blocked publishers (memory or disk alarm) and did not recover in time.
     #[error("the broker accepted no messages for {waited:?}: {}", line(.reason))]
     Blocked {
         /// The broker's reason.
         reason: String,
-        /// How long was waited.
+        /// How long the sender waited.
         waited: Duration,
     },
-    /// The message is larger than the limit. Nothing was sent.
-    #[error("the message has {size} bytes, the limit is {limit} (setting max_message_size)")]
-    TooLarge {
-        /// Bytes of body.
-        size: usize,
-        /// The limit.
-        limit: usize,
+
+    // The broker refused.
+    /// The broker refused the connection or a channel. [`Refusal::may_pass`] tells whether waiting helps.
+    #[error("{} refused {}: {}", line(.broker), .refusal.object(), line(.reason))]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Host and port.
+        broker: String,
+        /// The broker's reason, and what to do.
+        reason: String,
     },
-    /// The transport or the listener was closed. Nothing was sent.
-    #[error("the transport is closed")]
-    Closed,
-    /// The transport was closed while the call waited for its reply. It may have run.
-    #[error("the transport was closed before the reply came")]
-    ClosedWaiting,
-    /// Nobody listens there: the broker handed the message back. It did not run.
+    /// Nobody listens there: the broker returned the message as unroutable.
     #[error("nobody listens on {} (exchange `{}`)", line(.routing_key), line(.exchange))]
     Undeliverable {
-        /// The exchange it was sent to; empty for the default exchange.
+        /// The exchange it was published to; empty for the default exchange.
         exchange: String,
         /// The routing key.
         routing_key: String,
     },
-    /// The broker refused to answer for the message, for example because the queue is full. It may have run all the same:
-    /// RabbitMQ says so, too, of what a node had stored that then died, and that runs when the node is back.
-    #[error("the broker did not accept the message for {}: {}", line(.routing_key), line(.reason))]
-    Rejected {
-        /// The routing key.
-        routing_key: String,
-        /// What the broker says.
-        reason: String,
-    },
-    /// The broker refused this message itself and said why: the user may not write to the exchange, the exchange does not
-    /// exist, the message is larger than the broker's own limit. It did not run, and no other message is affected.
+    /// The broker refused this message and said why: the user may not write to the exchange, the exchange does not
+    /// exist, or the message exceeds the broker's own limit. No other message is affected.
     #[error("the broker refused the message for {} (exchange `{}`): {}", line(.routing_key), line(.exchange), line(.reason))]
     MessageRefused {
-        /// The exchange it was sent to; empty for the default exchange.
+        /// The exchange it was published to; empty for the default exchange.
         exchange: Box<str>,
         /// The routing key, or the address on AMQP 1.0.
         routing_key: Box<str>,
         /// The broker's code: `403` on AMQP 0-9-1, a condition such as `amqp:link:message-size-exceeded` on AMQP 1.0.
         code: Box<str>,
-        /// What the broker says, and what to do.
+        /// The broker's text, and what to do.
         reason: Box<str>,
-        /// Whether the same message may be accepted later.
+        /// Whether the broker may accept the same message later.
         may_pass: bool,
     },
     /// A queue or an exchange cannot be declared or consumed.
     #[error("{}: {}", line(.object), line(.reason))]
     Topology {
-        /// Which queue or exchange.
+        /// The queue or exchange.
         object: String,
-        /// What the broker says, with both values where they differ, and what to do.
+        /// The broker's text, with both values where they differ, and what to do.
         reason: String,
     },
-    /// It was sent, and no reply came in time. It may have run.
-    #[error("no reply within {waited:?}")]
-    TimedOut {
-        /// The timeout.
-        waited: Duration,
+
+    // The outcome is unknown.
+    /// The broker answered the publish with a negative acknowledgement, for example because the queue is full. The method
+    /// may run all the same: RabbitMQ also sends one for a message that a node had stored before it died, and delivers
+    /// that message when the node is back.
+    #[error("the broker did not accept the message for {}: {}", line(.routing_key), line(.reason))]
+    Rejected {
+        /// The routing key.
+        routing_key: String,
+        /// The broker's reason.
+        reason: String,
     },
-    /// It was sent with monitoring, and the server fell silent. It may have run.
-    #[error("the server sent no heartbeat for {silence:?}")]
-    ServerSilent {
-        /// The monitor timeout.
-        silence: Duration,
-    },
-    /// It was sent, and the broker did not confirm it in time. It may have run.
+    /// The broker did not confirm the message in time.
     #[error("the broker did not confirm the message within {waited:?}")]
     Unconfirmed {
         /// The timeout.
         waited: Duration,
     },
-    /// The connection was lost before the broker confirmed. It may have run.
+    /// The connection was lost before the broker confirmed the message.
     #[error("the connection was lost before the broker confirmed the message")]
     ConnectionLost {
         /// Why.
         #[source]
         source: Option<Cause>,
     },
-    /// The queue that the reply was to come to is gone. It may have run.
+    /// No reply came in time.
+    #[error("no reply within {waited:?}")]
+    TimedOut {
+        /// The timeout.
+        waited: Duration,
+    },
+    /// The call was monitored, and the server stopped sending heartbeats.
+    #[error("the server sent no heartbeat for {silence:?}")]
+    ServerSilent {
+        /// The call monitor timeout.
+        silence: Duration,
+    },
+    /// The reply queue was deleted, and the reply with it.
     #[error("the reply queue {} is gone, and with it the reply", line(.queue))]
     ReplyLost {
         /// Name of the queue.
         queue: String,
     },
-    /// Something answered, but not with a reply. It ran.
+    /// The transport was closed while the call waited for its reply.
+    #[error("the transport was closed before the reply came")]
+    ClosedWaiting,
+
+    // The reply is not what was asked for.
+    /// A message arrived in place of the reply that cannot be read as a reply. The method ran.
     #[error("the reply cannot be read: {}", line(.reason))]
     MalformedReply {
         /// What is wrong with it.
@@ -226,67 +239,78 @@ pub enum TransportError {
 
 crate::debug_as_chain!(TransportError);
 
+/// The answers of one variant.
+struct Answers {
+    label: &'static str,
+    may_have_run: bool,
+    is_retryable: bool,
+    exception: (&'static str, &'static str),
+}
+
+const EXCEPTIONS: &str = "oslo_messaging.exceptions";
+const TRANSPORT: &str = "oslo_messaging.transport";
+const TIMEOUT: (&str, &str) = (EXCEPTIONS, "MessagingTimeout");
+const FAILURE: (&str, &str) = (EXCEPTIONS, "MessageDeliveryFailure");
+const CONFIGURATION: (&str, &str) = (EXCEPTIONS, "ConfigurationError");
+
 impl TransportError {
-    /// Whether the method may have run, or be about to.
+    /// The one place that answers for a variant. Exhaustive, so that a new variant has to answer.
+    fn answers(&self) -> Answers {
+        let (label, may_have_run, is_retryable, exception) = match self {
+            Self::InvalidTarget { .. } => ("invalid_target", false, false, (EXCEPTIONS, "InvalidTarget")),
+            Self::InvalidUrl(_) => ("invalid_url", false, false, (TRANSPORT, "InvalidTransportURL")),
+            Self::UnknownScheme { .. } => ("unknown_scheme", false, false, (TRANSPORT, "DriverLoadFailure")),
+            Self::InvalidOption(_) | Self::Config { .. } => ("config", false, false, CONFIGURATION),
+            Self::Unsupported { .. } => ("unsupported", false, false, ("builtins", "NotImplementedError")),
+            Self::TooLarge { .. } => ("too_large", false, false, FAILURE),
+            Self::Closed => ("closed", false, false, FAILURE),
+            Self::Unreachable { .. } => ("unreachable", false, true, FAILURE),
+            Self::Blocked { .. } => ("blocked", false, true, FAILURE),
+            Self::Refused { refusal, .. } => ("refused", false, refusal.may_pass(), FAILURE),
+            Self::Undeliverable { .. } => ("undeliverable", false, true, (EXCEPTIONS, "MessageUndeliverable")),
+            Self::MessageRefused { may_pass, .. } => ("message_refused", false, *may_pass, FAILURE),
+            Self::Topology { .. } => ("topology", false, false, FAILURE),
+            Self::Rejected { .. } => ("rejected", true, true, FAILURE),
+            Self::Unconfirmed { .. } => ("unconfirmed", true, true, FAILURE),
+            Self::ConnectionLost { .. } => ("connection_lost", true, true, FAILURE),
+            Self::TimedOut { .. } => ("timed_out", true, true, TIMEOUT),
+            Self::ServerSilent { .. } => ("server_silent", true, true, TIMEOUT),
+            Self::ReplyLost { .. } => ("reply_lost", true, true, TIMEOUT),
+            Self::ClosedWaiting => ("closed", true, false, FAILURE),
+            Self::MalformedReply { .. } => ("malformed_reply", true, false, ("builtins", "ValueError")),
+        };
+        Answers { label, may_have_run, is_retryable, exception }
+    }
+
+    /// Returns `true` if the method may have run, or may still run. `false` is certain.
     #[must_use]
     pub fn may_have_run(&self) -> bool {
-        matches!(
-            self,
-            Self::TimedOut { .. }
-                | Self::ServerSilent { .. }
-                | Self::Unconfirmed { .. }
-                | Self::Rejected { .. }
-                | Self::ConnectionLost { .. }
-                | Self::ClosedWaiting
-                | Self::ReplyLost { .. }
-                | Self::MalformedReply { .. }
-        )
+        self.answers().may_have_run
     }
 
-    /// The variant, as labels of metrics and attributes of spans say it: `unreachable`, `timed_out` and so on.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::InvalidTarget { .. } => "invalid_target",
-            Self::InvalidUrl(_) => "invalid_url",
-            Self::UnknownScheme { .. } => "unknown_scheme",
-            Self::InvalidOption(_) | Self::Config { .. } => "config",
-            Self::Unsupported { .. } => "unsupported",
-            Self::Refused { .. } => "refused",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Blocked { .. } => "blocked",
-            Self::TooLarge { .. } => "too_large",
-            Self::Closed | Self::ClosedWaiting => "closed",
-            Self::Undeliverable { .. } => "undeliverable",
-            Self::Rejected { .. } => "rejected",
-            Self::MessageRefused { .. } => "message_refused",
-            Self::Topology { .. } => "topology",
-            Self::TimedOut { .. } => "timed_out",
-            Self::ServerSilent { .. } => "server_silent",
-            Self::Unconfirmed { .. } => "unconfirmed",
-            Self::ConnectionLost { .. } => "connection_lost",
-            Self::ReplyLost { .. } => "reply_lost",
-            Self::MalformedReply { .. } => "malformed_reply",
-        }
-    }
-
-    /// Whether the same call may succeed later with nothing changed. With [`may_have_run`](Self::may_have_run) it is
-    /// for the caller to know whether running twice does harm.
+    /// Returns `true` if the same request may succeed later with nothing changed.
+    ///
+    /// If the method [may have run](Self::may_have_run) too, a retry may run it twice.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Refused { refusal, .. } => refusal.may_pass(),
-            Self::Unreachable { .. }
-            | Self::Blocked { .. }
-            | Self::Undeliverable { .. }
-            | Self::Rejected { .. }
-            | Self::TimedOut { .. }
-            | Self::ServerSilent { .. }
-            | Self::Unconfirmed { .. }
-            | Self::ConnectionLost { .. }
-            | Self::ReplyLost { .. } => true,
-            Self::MessageRefused { may_pass, .. } => *may_pass,
-            _ => false,
-        }
+        self.answers().is_retryable
+    }
+
+    /// Returns `true` if the broker has no capacity at the moment, so that waiting before a retry helps.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        matches!(self, Self::Blocked { .. })
+    }
+
+    /// The variant as a label of metrics and an attribute of spans, such as `unreachable` or `timed_out`.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        self.answers().label
+    }
+
+    /// Module and class of the exception that oslo.messaging raises in this case.
+    #[must_use]
+    pub fn oslo_exception(&self) -> (&'static str, &'static str) {
+        self.answers().exception
     }
 }

@@ -1,4 +1,4 @@
-//! A method's failure, exactly as it travels.
+//! A method's failure, as it is on the wire.
 
 use std::fmt;
 
@@ -10,35 +10,35 @@ use crate::{
     text::{folded, name},
 };
 
-/// So many characters of the message are shown on the one line of `Display`.
+/// Characters of the message that `Display` shows.
 const SHOWN: usize = 2000;
 
-/// The suffix that a re-created remote exception carries in its class and its module.
+/// The suffix of class and module of an exception that a Python client re-created.
 pub const REMOTE_SUFFIX: &str = "_Remote";
 
-/// Module of the failures that a server gives in place of a method: the classes [`OVERLOADED`] and [`TIMED_OUT`].
+/// Module of the failures that a server sends in place of a method's own: the classes [`OVERLOADED`] and [`TIMED_OUT`].
 pub const SERVER_MODULE: &str = "oxlo.exceptions";
 
-/// The server had no capacity left, and the method did not run.
+/// Class of a failure: the server had no capacity, and the method did not run.
 pub const OVERLOADED: &str = "Overloaded";
 
-/// The server gave up on the method, which had begun to run.
+/// Class of a failure: the server gave up on the method while it ran.
 pub const TIMED_OUT: &str = "TimedOut";
 
 /// A method's failure as data: what oslo.messaging's `serialize_remote_exception` writes.
 ///
-/// Nothing is ever built from `class` or `module` alone: a program names the types it knows through
-/// [`RemoteErrors`](crate::settings::RemoteErrors), everything else stays data.
+/// Nothing is built from `class` or `module` alone. A program registers the types that it knows in
+/// [`RemoteErrors`](crate::settings::RemoteErrors); every other failure stays data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Name of the exception class, without its module.
     pub class: String,
-    /// Module of the class. `builtins` is known to every Python caller.
+    /// Module of the class. Every Python client knows `builtins`.
     pub module: String,
-    /// Text of the exception.
+    /// Message of the exception.
     #[serde(default)]
     pub message: String,
-    /// Traceback, one entry a line group, as Python formats it. Empty if the server has none to tell.
+    /// Traceback as Python formats it, one entry for each frame. Empty if the server sends none.
     #[serde(default, rename = "tb")]
     pub traceback: Vec<String>,
     /// Positional arguments that re-create the exception.
@@ -52,11 +52,11 @@ pub struct Failure {
     refused: bool,
 }
 
-/// oslo's module of a dispatcher's own errors.
+/// oslo.messaging's module of the errors that its dispatcher raises.
 const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
 
 impl Failure {
-    /// A failure whose only argument is its message.
+    /// Creates a failure whose only argument is its message.
     #[must_use]
     pub fn new(module: impl Into<String>, class: impl Into<String>, message: impl Into<String>) -> Self {
         let message = message.into();
@@ -71,34 +71,46 @@ impl Failure {
         }
     }
 
-    /// A failure of one of Python's built-in classes, such as `ValueError`: every caller may re-create those.
+    /// Creates a failure of one of Python's built-in classes, such as `ValueError`, which every client can re-create.
     #[must_use]
     pub fn builtin(class: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new("builtins", class, message)
     }
 
-    /// The server has no capacity left, and the method did not run: callers may try again.
+    /// Creates the failure of a server that has no capacity: the method did not run, and a client may retry.
     #[must_use]
     pub fn overloaded(message: impl Into<String>) -> Self {
         Self::new(SERVER_MODULE, OVERLOADED, message)
     }
 
-    /// The server gave up on the method, which had begun to run.
+    /// Creates the failure of a server that gave up on the method while it ran.
     #[must_use]
     pub fn timed_out(message: impl Into<String>) -> Self {
         Self::new(SERVER_MODULE, TIMED_OUT, message)
     }
 
-    /// Whether it is what [`overloaded`](Self::overloaded) makes.
+    /// Returns `true` for a failure that [`overloaded`](Self::overloaded) creates.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
-        is_overloaded(&self.module, &self.class)
+        self.is_class(SERVER_MODULE, OVERLOADED)
     }
 
-    /// Whether it is what [`timed_out`](Self::timed_out) makes.
+    /// Returns `true` for a failure that [`timed_out`](Self::timed_out) creates.
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
-        is_timed_out(&self.module, &self.class)
+        self.is_class(SERVER_MODULE, TIMED_OUT)
+    }
+
+    /// Returns `true` if the server has no such method.
+    #[must_use]
+    pub fn is_no_such_method(&self) -> bool {
+        self.is_class(DISPATCHER, "NoSuchMethod")
+    }
+
+    /// Returns `true` if the server has no endpoint of the requested namespace and version.
+    #[must_use]
+    pub fn is_unsupported_version(&self) -> bool {
+        self.is_class(DISPATCHER, "UnsupportedVersion")
     }
 
     /// Sets the positional arguments.
@@ -122,32 +134,33 @@ impl Failure {
         self
     }
 
-    /// Says whether it is a server's refusal to run the method, rather than the method's own failure.
+    /// Marks it as a server's refusal to run the method, as opposed to a failure of the method.
     #[must_use]
     pub fn with_refused(mut self, refused: bool) -> Self {
         self.refused = refused;
         self
     }
 
-    /// Whether a server refused to run the method: it knows no such method or version, or the arguments do not fit. The
-    /// method did not run.
+    /// Returns `true` if a server refused to run the method: the method or its version is unknown, the arguments do not
+    /// fit, or the server is overloaded. The method did not run.
     ///
-    /// Python's servers have no word for arguments that do not fit: their `TypeError` is a refusal if its traceback ends
-    /// in oslo's dispatcher, where the method is called.
+    /// Python's servers do not mark arguments that do not fit. Their `TypeError` is a refusal if its traceback ends in
+    /// oslo.messaging's dispatcher, where the method is called.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.refused
             || self.is_overloaded()
-            || self.is_dispatchers(&["NoSuchMethod", "UnsupportedVersion"])
-            || self.is_call_of_python()
+            || self.is_no_such_method()
+            || self.is_unsupported_version()
+            || self.is_failed_call_in_python()
     }
 
-    fn is_dispatchers(&self, classes: &[&str]) -> bool {
-        self.module == DISPATCHER && classes.contains(&self.class.as_str())
+    fn is_class(&self, module: &str, class: &str) -> bool {
+        self.module == module && self.class == class
     }
 
     /// Whether Python failed to call the method with these arguments.
-    fn is_call_of_python(&self) -> bool {
+    fn is_failed_call_in_python(&self) -> bool {
         let innermost = || self.traceback.iter().rev().find(|entry| entry.trim_start().starts_with("File \""));
         self.class == "TypeError"
             && python3_module(&self.module) == "builtins"
@@ -158,9 +171,9 @@ impl Failure {
             })
     }
 
-    /// This failure with the `_Remote` suffix taken off class and module, as it is passed on to the next caller.
+    /// Removes the suffix `_Remote` from class and module, as for passing the failure on to the next caller.
     ///
-    /// As in oslo, the suffixes go only when both carry it.
+    /// As in oslo.messaging, it is removed only if both have it.
     #[must_use]
     pub fn without_remote_suffix(mut self) -> Self {
         if let (Some(class), Some(module)) =
@@ -172,20 +185,8 @@ impl Failure {
     }
 }
 
-/// Whether module and class are those of [`Failure::overloaded`].
-#[must_use]
-pub fn is_overloaded(module: &str, class: &str) -> bool {
-    (module, class) == (SERVER_MODULE, OVERLOADED)
-}
-
-/// Whether module and class are those of [`Failure::timed_out`].
-#[must_use]
-pub fn is_timed_out(module: &str, class: &str) -> bool {
-    (module, class) == (SERVER_MODULE, TIMED_OUT)
-}
-
 impl fmt::Display for Failure {
-    /// One line; the message itself may have more.
+    /// Writes module, class and message on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}: {}", name(&self.module), name(&self.class), folded(&self.message, SHOWN))
     }
@@ -198,7 +199,7 @@ impl std::error::Error for Failure {}
 mod tests {
     use super::*;
 
-    /// As oslo.messaging 18.3.1 sends it for an unexpected argument, and for a `TypeError` of the method's own.
+    /// As oslo.messaging 18.3.1 sends it, for an unexpected argument and for a `TypeError` that the method raised.
     fn type_error(frames: &[&str]) -> Failure {
         let around = ["Traceback (most recent call last):\n"];
         let lines = around.iter().chain(frames).chain(&["TypeError: no\n"]);
@@ -210,7 +211,7 @@ mod tests {
     const METHOD: &str = "  File \"/srv/app.py\", line 7, in echo\n    raise TypeError(\"no\")\n";
 
     #[test]
-    fn a_refusal_is_told_from_the_methods_own_failure() {
+    fn a_refusal_is_distinguished_from_a_failure_of_the_method() {
         assert!(Failure::new(DISPATCHER, "NoSuchMethod", "m").is_refusal());
         assert!(Failure::new(DISPATCHER, "UnsupportedVersion", "m").is_refusal());
         assert!(!Failure::new("nova.exception", "NoSuchMethod", "m").is_refusal());
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refusal_says_so_on_the_wire() {
+    fn only_a_refusal_is_marked_on_the_wire() {
         let plain = Failure::builtin("TypeError", "no");
         assert!(!serde_json::to_string(&plain).unwrap().contains("refused"));
         let refused = plain.with_refused(true);

@@ -1,4 +1,4 @@
-//! What a whole transport is told once, whatever its driver.
+//! Settings of a transport that do not depend on its driver.
 
 use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -7,55 +7,54 @@ use crate::{
     options::{DEFAULT_TIMEOUT, Retry},
 };
 
-/// What a transport is told once, whatever its driver.
+/// Settings of a transport that do not depend on its driver.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Exchange of targets that name none. Default `openstack`, oslo's `control_exchange`.
+    /// Exchange of targets without one. Default `openstack`, oslo.messaging's `control_exchange`.
     pub control_exchange: Arc<str>,
-    /// Timeout of calls that name none. Default 60 s, oslo's `rpc_response_timeout`.
+    /// Timeout of calls without one. Default 60 s, oslo.messaging's `rpc_response_timeout`.
     pub response_timeout: Duration,
-    /// Which remote failures become known errors.
+    /// The allowed modules and the registered types of remote failures.
     pub remote_errors: RemoteErrors,
-    /// Largest message that is sent or accepted, in bytes of body. Default 16 MiB. A larger one is refused before it
-    /// is sent, and rejected when it arrives.
+    /// Largest message that is sent or accepted, in bytes of body. Default 16 MiB. A larger one is an error before it is
+    /// sent, and is rejected when it is received.
     pub max_message_size: usize,
     /// Deepest nesting of JSON that is accepted. Default 128.
     pub max_depth: usize,
-    /// How many bytes of messages each listener may hold that are unpacked and whose handlers have not ended. Default
-    /// 64 MiB. Beyond it messages wait as they came from the broker until others are done; a message of any accepted size is
-    /// taken when nothing else is held. It is logged once, at WARN, when a message has to wait for this. A handler that
-    /// calls its own server while it holds large arguments waits for memory as it waits for a place. `memory://` unpacks
-    /// nothing and does not count.
+    /// Limit, for each listener, of the bytes of unpacked messages whose handlers have not ended. Default 64 MiB. Above it
+    /// messages stay packed, as the broker delivered them, until others end; a message of any accepted size is taken when
+    /// no other is held. The first wait is logged at WARN. A handler that calls its own server while it holds large
+    /// arguments waits for memory as it waits for a permit. `memory://` unpacks nothing and does not count.
     ///
     /// # Memory of a listener
     ///
-    /// What peers send takes at most
+    /// Messages of peers use at most
     ///
     /// ```text
     /// prefetch × queues × size as sent + 2 × (max_in_flight_bytes + 3 × max_message_size) + concurrency × handler
     /// ```
     ///
-    /// - **prefetch × queues × size as sent**: messages that wait, packed if they were sent packed. A server takes from
+    /// - **prefetch × queues × size as sent**: waiting messages, packed if they were sent packed. A server consumes from
     ///   three queues, and its `prefetch` is twice its `concurrency`, 128 by default. A peer has to send each of these bytes.
-    /// - **max_in_flight_bytes**, 64 MiB, and **max_message_size**, 16 MiB, by which it may be exceeded. Of the message that
-    ///   is being read there are two more copies: its envelope, and its names and ids. The factor of two is for what an
-    ///   allocator keeps beside what is asked of it. With the defaults that is 224 MiB.
-    /// - **handler**: what a handler makes of its arguments. A `serde_json::Value` takes up to a hundred times its text. A
-    ///   context takes 4 MiB beside its text at most, however it is read.
+    /// - **max_in_flight_bytes**, 64 MiB, and **max_message_size**, 16 MiB, by which it may be exceeded. The message that is
+    ///   being decoded has two more copies: its envelope, and its names and ids. The factor of two covers the overhead of
+    ///   an allocator. With the defaults this is 224 MiB.
+    /// - **handler**: what a handler decodes its arguments into. A `serde_json::Value` takes up to a hundred times its text.
+    ///   A context takes at most 4 MiB more than its text.
     ///
-    /// A client holds as many replies as calls wait, each of `max_message_size` at most, and 40 MiB more for a failure.
+    /// A client holds one reply for each pending call, each of at most `max_message_size`, and 40 MiB more for a failure.
     ///
     /// A packed message that unpacks to more than 1 MiB and to more than 200 times its size is rejected.
     pub max_in_flight_bytes: usize,
-    /// How often the first connection is tried again, all hosts each time. Default `Times(0)`: a broker that is down is
-    /// an error at once. What would fail again (credentials, virtual host, TLS) is an error in any case; a limit that is
-    /// reached, a virtual host that is down and a node that is drained are tried again like a broker that is down.
+    /// How often the first connection is retried, all hosts each time. Default `Times(0)`: a broker that is down is an error
+    /// at once. A permanent refusal (credentials, virtual host, TLS) is an error in any case. A limit that is reached, a
+    /// virtual host that is down and a node that is draining are retried like a broker that is down.
     pub connect_retry: Retry,
-    /// What becomes of floats that are not finite, in arguments and results. Default [`NonFinite::Refuse`]. In a context
-    /// they are refused always; a notifier has an option of its own.
+    /// How floats that are not finite are encoded in arguments and results. Default [`NonFinite::Refuse`]. A context never
+    /// contains them; a notifier has an option of its own.
     pub non_finite: NonFinite,
-    /// Is told of every call, cast and served request, in the form of oslo.metrics. Default: nobody is.
+    /// Where calls, casts and served requests are reported in the format of oslo.metrics. Default: nowhere.
     #[cfg(feature = "oslo-metrics")]
     pub oslo_metrics: Option<crate::oslo_metrics::OsloMetrics>,
 }
@@ -77,19 +76,19 @@ impl Default for Settings {
     }
 }
 
-/// What becomes of a float that is not finite: JSON has no number for it.
+/// How a float that is not finite is encoded. JSON has no number for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NonFinite {
-    /// Nothing is sent: the error names the argument, or the path to the float within the result.
+    /// It is an error, which names the path to the float, and nothing is sent.
     #[default]
     Refuse,
-    /// It is written as Python writes it: `NaN`, `Infinity`, `-Infinity`. Python and oxlo read that; a strict reader of
-    /// JSON refuses the whole message.
+    /// It is written as Python writes it: `NaN`, `Infinity`, `-Infinity`. Python and oxlo accept it; a strict JSON parser
+    /// rejects the whole message.
     AsPython,
 }
 
-/// A Rust error that has a class and a module on the wire. `#[derive(RemoteError)]` writes it.
+/// A Rust error that has a class and a module on the wire. `#[derive(RemoteError)]` implements it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no class on the wire",
     note = "derive it: `#[derive(Debug, thiserror::Error, RemoteError)] #[remote(module = \"..\")]`"
@@ -104,25 +103,24 @@ pub trait RemoteError: std::error::Error + Send + Sync + 'static {
     /// Module and name of further classes that it can read, such as `("builtins", "ValueError")`. Default: none.
     const OTHER_CLASSES: &'static [(&'static str, &'static str)] = &[];
 
-    /// This error as it travels.
+    /// Converts the error to the failure that is sent.
     fn to_failure(&self) -> Failure;
 
-    /// Reads a failure of one of its classes; `None` if it is another, or if its arguments are not what this type
-    /// needs, and it then stays opaque.
+    /// Rebuilds the error from a failure. `None` if the failure is of another class, or if its arguments are not those
+    /// that this type needs; the failure then stays data.
     fn from_failure(failure: &Failure) -> Option<Self>
     where
         Self: Sized;
 }
 
-/// An error that a contract's methods can declare: it is recognised among failures without being registered, because
-/// the contract names it.
+/// An error that a contract's methods can declare. It need not be registered, because the contract declares it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a contract's method",
-    label = "a caller could not tell it from other failures",
+    label = "a client could not recognise it among other failures",
     note = "derive it: `#[derive(Debug, thiserror::Error, RemoteError)] #[remote(module = \"..\")]`; or return a `Failure`"
 )]
 pub trait FromFailure: Sized {
-    /// The error, if this failure is one.
+    /// Rebuilds the error if the failure is of one of its classes.
     fn recognise(failure: &Failure) -> Option<Self>;
 }
 
@@ -135,7 +133,7 @@ impl<E: RemoteError> FromFailure for E {
     }
 }
 
-/// Every failure is one.
+/// Recognises every failure.
 impl FromFailure for Failure {
     fn recognise(failure: &Failure) -> Option<Self> {
         Some(failure.clone())
@@ -143,7 +141,7 @@ impl FromFailure for Failure {
 }
 
 impl<E: RemoteError> From<E> for Failure {
-    /// Lets `?` turn a typed error into what travels.
+    /// Converts a typed error with `?`.
     fn from(error: E) -> Self {
         error.to_failure()
     }
@@ -151,7 +149,7 @@ impl<E: RemoteError> From<E> for Failure {
 
 type Rebuild = Arc<dyn Fn(&Failure) -> Option<Box<dyn KnownError>> + Send + Sync>;
 
-/// An error re-created from a failure; [`as_any`](Self::as_any) leads back to its type.
+/// An error that was rebuilt from a failure, to be downcast to its type.
 pub trait KnownError: std::error::Error + Send + Sync + 'static {
     /// For downcasting.
     fn as_any(&self) -> &dyn Any;
@@ -170,9 +168,9 @@ impl<E: RemoteError> KnownError for E {
     }
 }
 
-/// The allow-list of remote error modules (oslo's `allowed_remote_exmods`), and the Rust types that stand for them.
+/// The allowed modules of remote failures (oslo.messaging's `allowed_remote_exmods`), and the registered Rust types.
 ///
-/// `builtins` is always allowed, and Python 2's `exceptions` counts as `builtins`.
+/// `builtins` is always allowed; Python 2's `exceptions` is treated as `builtins`.
 #[derive(Clone, Default)]
 pub struct RemoteErrors {
     modules: Vec<Arc<str>>,
@@ -180,7 +178,7 @@ pub struct RemoteErrors {
 }
 
 impl RemoteErrors {
-    /// Allows every class of a module: its failures arrive as known errors, by name.
+    /// Allows a module: clients show failures of its classes under their own names.
     pub fn allow_module(&mut self, module: impl Into<Arc<str>>) {
         let module = module.into();
         if !self.modules.contains(&module) {
@@ -188,7 +186,7 @@ impl RemoteErrors {
         }
     }
 
-    /// Allows the modules of `E` and re-creates its classes as `E`.
+    /// Allows the modules of `E`, and rebuilds failures of its classes as `E`.
     pub fn register<E: RemoteError>(&mut self) {
         let rebuild: Rebuild =
             Arc::new(|failure| E::from_failure(failure).map(|error| Box::new(error) as Box<dyn KnownError>));
@@ -199,14 +197,14 @@ impl RemoteErrors {
         }
     }
 
-    /// Whether failures of `module` become known errors.
+    /// Returns `true` if `module` is allowed.
     #[must_use]
     pub fn allows(&self, module: &str) -> bool {
         let module = python3_module(module);
         module == "builtins" || self.modules.iter().any(|allowed| &**allowed == module)
     }
 
-    /// The registered Rust error for a failure, if its module is allowed, its type registered and its arguments right.
+    /// Rebuilds a failure as the type that is registered for its class, if there is one and the arguments fit.
     #[must_use]
     pub fn rebuild(&self, failure: &Failure) -> Option<Box<dyn KnownError>> {
         let key = (Arc::from(python3_module(&failure.module)), Arc::from(failure.class.as_str()));
@@ -223,7 +221,7 @@ impl fmt::Debug for RemoteErrors {
     }
 }
 
-/// What Python 2 calls `exceptions` is `builtins` to everyone else.
+/// Python 2 calls the module of its built-in classes `exceptions`.
 pub(crate) fn python3_module(module: &str) -> &str {
     if module == "exceptions" { "builtins" } else { module }
 }

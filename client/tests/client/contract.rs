@@ -1,4 +1,4 @@
-//! What a contract's client hands to the transport, with `oxlo-client` as the only crate.
+//! The requests that a contract's client sends, with `oxlo-client` as the only crate.
 
 use oxlo_client::{CallError, Context, MethodError, RemoteError, Target};
 use oxlo_transport::Failure;
@@ -38,7 +38,7 @@ fn store(fake: &std::sync::Arc<Fake>) -> StoreClient {
 }
 
 #[tokio::test]
-async fn a_request_says_no_more_than_it_needs_to() {
+async fn a_request_names_the_lowest_version_it_needs() {
     let fake = Fake::new();
     let open = store(&fake);
     for (cap, newest, trace, version, args) in [
@@ -66,7 +66,7 @@ async fn a_request_says_no_more_than_it_needs_to() {
 }
 
 #[tokio::test]
-async fn a_context_of_ones_own_travels_as_an_object() {
+async fn a_custom_context_is_sent_as_an_object() {
     let fake = Fake::new();
     store(&fake).drop_all(&Tenant { project_id: "p-1" }).await.unwrap();
     let handed = fake.only();
@@ -76,7 +76,7 @@ async fn a_context_of_ones_own_travels_as_an_object() {
 }
 
 #[tokio::test]
-async fn the_declared_error_is_recognised_and_no_other() {
+async fn only_the_declared_error_is_recognised() {
     let fake = Fake::new();
     fake.fails(NotFound { key: "k".into() }.to_failure());
     let error = store(&fake).get(&ctxt(), "k", None, None).await.unwrap_err();
@@ -84,9 +84,9 @@ async fn the_declared_error_is_recognised_and_no_other() {
 
     fake.fails(Failure::new("store.exceptions", "NotFound", "no k"));
     let error = store(&fake).get(&ctxt(), "k", None, None).await.unwrap_err();
-    assert!(matches!(error.call(), Some(CallError::RemoteError { .. })), "without its arguments it is opaque: {error}");
+    assert!(matches!(error.call(), Some(CallError::Remote { .. })), "without its arguments it is opaque: {error}");
 
     fake.fails(Failure::new("other.exceptions", "NotFound", "no k").with_kwarg("key", "k"));
     let error = store(&fake).start_get(&ctxt(), "k", None, None).await.unwrap().await.unwrap_err();
-    assert!(matches!(error.call(), Some(CallError::RemoteError { .. })), "{error}");
+    assert!(matches!(error.call(), Some(CallError::Remote { .. })), "{error}");
 }

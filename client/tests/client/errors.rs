@@ -1,4 +1,4 @@
-//! What errors say, and what they answer.
+//! Texts and answers of errors.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::fake::{Fake, Step, calculator, ctxt};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Each transport error that a call can meet: text, whether it may have run, whether a retry may help.
-fn transport_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
+/// Errors before the request is confirmed: text, whether the method may have run, whether a retry is sensible.
+fn errors_before_confirmation() -> Vec<(TransportError, &'static str, bool, bool)> {
     let cause = || Some(Arc::new(std::io::Error::other("connection refused by h1:5672")) as _);
     vec![
         (
@@ -101,7 +101,8 @@ fn transport_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
     ]
 }
 
-fn waiting_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
+/// Errors after the request is confirmed.
+fn errors_after_confirmation() -> Vec<(TransportError, &'static str, bool, bool)> {
     vec![
         (TransportError::TimedOut { waited: MINUTE }, "no reply within 60s", true, true),
         (
@@ -132,7 +133,7 @@ fn waiting_errors() -> Vec<(TransportError, &'static str, bool, bool)> {
     ]
 }
 
-/// Every text from the error down to its last cause, and that none repeats another.
+/// The texts of the error and its causes. Asserts that none repeats another.
 fn chain(error: &CallError) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();
@@ -150,7 +151,7 @@ fn chain(error: &CallError) -> Vec<String> {
 async fn errors_of_sending() {
     let fake = Fake::new();
     let client = RPCClient::new(fake.clone(), Target::topic("calculator").server("node-7"));
-    for (error, text, may_have_run, retryable) in transport_errors() {
+    for (error, text, may_have_run, retryable) in errors_before_confirmation() {
         fake.then(Step::Refuse(error.clone()));
         let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
         fake.then(Step::Refuse(error.clone()));
@@ -173,7 +174,7 @@ async fn errors_of_sending() {
 async fn errors_of_waiting() {
     let fake = Fake::new();
     let client = calculator(&fake);
-    for (error, text, may_have_run, retryable) in waiting_errors() {
+    for (error, text, may_have_run, retryable) in errors_after_confirmation() {
         fake.then(Step::Lose(error.clone()));
         let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
         fake.then(Step::Lose(error));
@@ -200,7 +201,7 @@ async fn a_cause_is_in_the_source() {
 }
 
 #[tokio::test]
-async fn the_line_says_namespace_version_and_exchange() {
+async fn the_text_names_namespace_version_and_exchange() {
     let fake = Fake::new();
     fake.then(Step::Lose(TransportError::TimedOut { waited: Duration::from_millis(1500) }));
     let target = Target::topic("calculator").exchange("ex").server("node-7").namespace("math").version("1.2");
@@ -209,7 +210,9 @@ async fn the_line_says_namespace_version_and_exchange() {
         error.to_string(),
         "call `add` on ex/calculator.node-7 namespace math version 1.2: no reply within 1.5s"
     );
-    assert!(matches!(error, CallError::TimedOut { waited, .. } if waited == Duration::from_millis(1500)));
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::TimedOut { waited, .. }, .. } if waited == Duration::from_millis(1500))
+    );
 }
 
 #[derive(Debug, Deserialize)]
@@ -252,7 +255,7 @@ async fn a_result_of_another_type_is_named_with_its_path() {
 }
 
 #[tokio::test]
-async fn falsy_results_arrive_as_themselves() {
+async fn falsy_results_are_unchanged() {
     let fake = Fake::new();
     let client = calculator(&fake);
     for result in [json!(0), json!(""), json!([]), json!({}), json!(false), json!(null)] {
@@ -266,28 +269,28 @@ async fn falsy_results_arrive_as_themselves() {
 }
 
 #[test]
-fn errors_are_small_and_travel() {
-    fn travels<T: Send + Sync + 'static>() {}
-    travels::<CallError>();
-    travels::<RPCClient>();
-    travels::<oxlo_client::PendingCall<std::rc::Rc<u8>>>();
+fn errors_are_small_and_send() {
+    fn assert_send_sync<T: Send + Sync + 'static>() {}
+    assert_send_sync::<CallError>();
+    assert_send_sync::<RPCClient>();
+    assert_send_sync::<oxlo_client::PendingCall<std::rc::Rc<u8>>>();
     assert!(size_of::<CallError>() <= 80, "{}", size_of::<CallError>());
 }
 
-/// What a `main` that returns it prints, and on one line whatever the peer said.
+/// `Debug` is what a `main` that returns the error prints: one line, whatever the peer sent.
 #[tokio::test]
 async fn debug_is_the_chain_on_one_line() {
     let fake = Fake::new();
     fake.fails(Failure::builtin("ValueError", "two\nlines\nTraceback (most recent call last):\n  File"));
     let error = calculator(&fake).call::<()>(&ctxt(), "add", ()).await.unwrap_err();
     assert_eq!(format!("{error:?}"), "call `add` on calculator: ValueError_Remote: two lines");
-    assert_eq!(error.remote().unwrap().message().lines().count(), 4, "the text itself is whole");
+    assert_eq!(error.remote_failure().unwrap().message().lines().count(), 4, "the message is complete");
     let error = oxlo_client::MethodError::<CallError>::Call(error);
     assert_eq!(format!("{error:?}"), error.to_string());
 }
 
 #[tokio::test]
-async fn arguments_that_are_not_finite_are_refused_by_name() {
+async fn floats_that_are_not_finite_are_refused_by_name() {
     #[derive(serde::Serialize)]
     struct Report {
         loads: Vec<f64>,
@@ -311,7 +314,7 @@ async fn arguments_that_are_not_finite_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_failure_is_no_result() {
+async fn a_failure_is_not_a_result() {
     let fake = Fake::new();
     fake.fails(Failure::builtin("ValueError", "bad"));
     let error = calculator(&fake).call::<()>(&ctxt(), "add", ()).await.unwrap_err();

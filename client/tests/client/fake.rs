@@ -1,4 +1,4 @@
-//! A transport that does as it is told and remembers what it was handed.
+//! A scripted transport that records its requests.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use oxlo_wire::reply::ReplyPart;
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// What becomes of the next request.
+/// The outcome of the next request.
 #[derive(Debug)]
 pub(crate) enum Step {
     Reply(Reply),
@@ -28,7 +28,7 @@ pub(crate) enum Step {
     Silence,
 }
 
-/// One request, as it was handed over.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Handed {
     pub(crate) to: Target,
@@ -80,7 +80,7 @@ impl Fake {
         self.script.lock().unwrap().push_back(step);
     }
 
-    /// All that was handed over since the last time.
+    /// The requests since the last call.
     pub(crate) fn handed(&self) -> Vec<Handed> {
         std::mem::take(&mut self.handed.lock().unwrap())
     }

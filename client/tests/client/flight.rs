@@ -1,8 +1,8 @@
-//! Calls on their way: many at once, dropped, timed out, closed.
+//! Calls in flight: many at once, dropped, timed out, closed.
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, PendingCall};
+use oxlo_client::{CallError, PendingCall, TransportError};
 use oxlo_transport::{Payload, Reply, Transport};
 use oxlo_wire::reply::ReplyPart;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn answer(fake: &Fake, call: &PendingCall<u64>, result: u64) -> bool {
 }
 
 #[tokio::test]
-async fn many_calls_answered_in_reverse_find_their_callers() {
+async fn replies_in_reverse_order_reach_their_calls() {
     let fake = Fake::new();
     let client = calculator(&fake);
     let mut calls = Vec::new();
@@ -61,14 +61,14 @@ async fn a_timeout_begins_with_start() {
     let call = client.start::<u64>(&ctxt(), "add", ()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let error = call.await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }), "{error:?}");
     assert_eq!(error.to_string(), "call `add` on calculator: no reply within 5s");
     assert_eq!(begun.elapsed().as_secs(), 5);
     assert!(fake.pending.is_empty());
 }
 
 #[tokio::test]
-async fn a_pending_call_survives_being_polled_on_and_off() {
+async fn a_pending_call_can_be_polled_repeatedly() {
     let fake = Fake::new();
     fake.then(Step::Silence);
     let mut call = calculator(&fake).start::<u64>(&ctxt(), "add", ()).await.unwrap();
@@ -92,20 +92,26 @@ async fn a_pending_call_outlives_its_client_and_moves_to_a_task() {
 }
 
 #[tokio::test]
-async fn closing_says_whether_the_request_was_sent() {
+async fn the_error_of_closing_tells_whether_the_request_was_sent() {
     let fake = Fake::new();
     let client = calculator(&fake);
     fake.then(Step::Silence);
     let call = client.start::<u64>(&ctxt(), "add", ()).await.unwrap();
     fake.close().await;
     let sent = call.await.unwrap_err();
-    assert!(matches!(sent, CallError::Closed { sent: true, .. }) && sent.may_have_run(), "{sent:?}");
+    assert!(
+        matches!(sent, CallError::Transport { error: TransportError::ClosedWaiting, .. }) && sent.may_have_run(),
+        "{sent:?}"
+    );
     let refused = client.call::<u64>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(refused, CallError::Closed { sent: false, .. }) && !refused.may_have_run(), "{refused:?}");
+    assert!(
+        matches!(refused, CallError::Transport { error: TransportError::Closed, .. }) && !refused.may_have_run(),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
-async fn futures_of_calls_can_be_sent_whatever_the_arguments_are() {
+async fn futures_of_calls_are_send_for_any_arguments() {
     fn sendable<T: Send>(future: T) -> T {
         future
     }
@@ -118,7 +124,7 @@ async fn futures_of_calls_can_be_sent_whatever_the_arguments_are() {
 }
 
 #[tokio::test]
-async fn values_borrowed_by_arguments_are_fine() {
+async fn arguments_can_borrow() {
     let fake = Fake::new();
     let client = calculator(&fake);
     let name = String::from("x");

@@ -4,6 +4,7 @@
 mod fake;
 
 mod contract;
+mod error_table;
 mod errors;
 mod flight;
 mod memory;

@@ -1,8 +1,8 @@
-//! The client on `memory://`, with servers made of nothing but a listener.
+//! The client on `memory://`, with servers that are bare listeners.
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_client::{CallError, PendingCall, RPCClient};
+use oxlo_client::{CallError, PendingCall, RPCClient, TransportError};
 use oxlo_driver_memory::MemoryBus;
 use oxlo_transport::{Failure, ListenOptions, Reply, Request, Settings, Target, Transport};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::fake::ctxt;
 
-/// Servers of the topic `calculator`; each request they take is told to `seen`, with the server's name.
+/// Servers of the topic `calculator`, which record each request in `seen` with the server's name.
 struct Service {
     bus: MemoryBus,
     seen: mpsc::UnboundedReceiver<(String, Request)>,
@@ -87,7 +87,7 @@ async fn call_cast_server_and_fanout() {
 }
 
 #[tokio::test]
-async fn many_in_flight() {
+async fn many_calls_in_flight() {
     let service = Service::start("client-many", &["a", "b", "c"], echo).await;
     let client = service.client();
     let mut calls: Vec<PendingCall<Value>> = Vec::new();
@@ -111,7 +111,7 @@ async fn many_in_flight() {
 }
 
 #[tokio::test]
-async fn dropped_calls_leave_nothing() {
+async fn dropped_calls_leak_nothing() {
     let mut service = Service::start("client-dropped", &["a"], silent).await;
     let client = service.client();
     let mut started = Vec::new();
@@ -147,23 +147,23 @@ async fn a_call_ends_in_time() {
     let begun = Instant::now();
     let monitored = client.prepare().call_monitor_timeout(Duration::from_secs(4));
     let error = monitored.call::<Value>(&ctxt(), "hang", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::ServerSilent { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::ServerSilent { .. }, .. }), "{error:?}");
     assert_eq!(begun.elapsed().as_secs(), 4);
     assert_eq!(service.bus.load().calls, 0);
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_request_without_listeners_is_undeliverable() {
     let bus = MemoryBus::named("client-nobody");
     let client = RPCClient::new(Arc::new(bus.connect(None, Settings::default())), Target::topic("nobody"));
     let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error:?}");
     assert!(!error.may_have_run() && error.is_retryable());
     assert_eq!(error.to_string(), "call `add` on nobody: nobody listens on nobody (exchange `openstack`)");
 
     client.cast(&ctxt(), "add", ()).await.expect("a cast is dropped in silence");
     let error = client.prepare().mandatory(true).cast(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(error, CallError::Undeliverable { .. }), "{error:?}");
+    assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error:?}");
     assert_eq!(bus.load().calls, 0);
 }
 
@@ -182,11 +182,14 @@ async fn a_remote_failure_and_a_close() {
 }
 
 #[tokio::test]
-async fn a_message_beyond_the_limit() {
+async fn a_message_above_the_limit_is_refused() {
     let service = Service::start("client-large", &["a"], echo).await;
     let mut settings = Settings::default();
     settings.max_message_size = 1000;
     let client = RPCClient::new(Arc::new(service.bus.connect(None, settings)), Target::topic("calculator"));
     let error = client.call::<Value>(&ctxt(), "echo", json!({"text": "x".repeat(1000)})).await.unwrap_err();
-    assert!(matches!(error, CallError::TooLarge { limit: 1000, .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::Transport { error: TransportError::TooLarge { limit: 1000, .. }, .. }),
+        "{error:?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Each override, its undoing, and that it touches nothing else.
+//! Each override and its reset, which change nothing else.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fake::{Fake, Handed, Options, ctxt};
 
-/// Everything that can be overridden, as it reached the transport.
+/// All overrides as the transport received them.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     target: Target,
@@ -40,7 +40,7 @@ impl From<Handed> for Seen {
 
 type Change = fn(RPCClient) -> RPCClient;
 
-/// Name, override, its undoing, and what a full client looks like after each.
+/// Name, override, reset, and the expected state after each.
 struct Case {
     name: &'static str,
     set: Change,
@@ -157,7 +157,7 @@ async fn each_override_changes_one_thing_and_the_original_nothing() {
         let unset = (case.unset)(client.prepare());
         assert_eq!(seen(&unset, &fake).await, after_unset, "{} unset", case.name);
 
-        // Prepared twice: the later one wins, whichever it is.
+        // The later of two overrides applies.
         let unset_after_set = (case.unset)(set.prepare());
         assert_eq!(seen(&unset_after_set, &fake).await, after_unset, "{} unset after set", case.name);
         let set_after_unset = (case.set)(unset.prepare());
@@ -171,7 +171,7 @@ async fn each_override_changes_one_thing_and_the_original_nothing() {
 }
 
 #[tokio::test]
-async fn two_preparations_add_up() {
+async fn prepare_can_be_repeated() {
     let fake = Fake::new();
     let client = full(&fake);
     let prepared = client.prepare().server("node-9").prepare().timeout(Duration::from_secs(1)).clone();
@@ -182,7 +182,7 @@ async fn two_preparations_add_up() {
 }
 
 #[tokio::test]
-async fn a_version_cap_is_prepared_and_undone() {
+async fn a_version_cap_is_set_and_reset() {
     let fake = Fake::new();
     let client = full(&fake);
     assert!(client.prepare().version_cap("1.1").cast(&ctxt(), "add", ()).await.is_err());
@@ -194,7 +194,7 @@ async fn a_version_cap_is_prepared_and_undone() {
 }
 
 #[tokio::test]
-async fn fanout_is_prepared_and_undone() {
+async fn fanout_is_set_and_reset() {
     let fake = Fake::new();
     let fanout = full(&fake).fanout(true);
     fanout.cast(&ctxt(), "reload", ()).await.unwrap();
@@ -204,7 +204,7 @@ async fn fanout_is_prepared_and_undone() {
 }
 
 #[tokio::test]
-async fn casts_take_the_options_too() {
+async fn casts_use_the_options_too() {
     let fake = Fake::new();
     let client = full(&fake).retry(Retry::Times(1));
     client.cast(&ctxt(), "reload", ()).await.unwrap();

@@ -1,15 +1,15 @@
-//! What is refused, that nothing of it reaches the transport, and what does reach it.
+//! Requests that are refused before they reach the transport, and requests that reach it.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use oxlo_client::{CallError, RPCClient};
+use oxlo_client::{CallError, RPCClient, TransportError};
 use oxlo_transport::{Settings, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Options, calculator, ctxt};
 
-/// The same refusal from all three doors, and nothing handed over.
+/// The refusal of call, start and cast. Asserts that it is the same and that nothing was sent.
 async fn refused(change: impl Fn(RPCClient) -> RPCClient, args: impl Serialize, wanted: &str) {
     let fake = Fake::new();
     let client = change(calculator(&fake));
@@ -29,14 +29,14 @@ async fn refused(change: impl Fn(RPCClient) -> RPCClient, args: impl Serialize, 
 
 #[tokio::test]
 async fn no_topic() {
-    let wanted = "(no topic): the target cannot be used: it names no topic; \
-                  start it with Target::topic(\"name-of-the-service\")";
+    let wanted = "(no topic): the target cannot be used: it has no topic; \
+                  create it with Target::topic(\"name-of-the-service\")";
     for target in [Target::new(), Target::topic(""), Target::new().server("node-7")] {
         let fake = Fake::new();
         let client = RPCClient::new(fake.clone(), target);
         let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-        assert!(matches!(error, CallError::InvalidTarget { .. }), "{error:?}");
-        assert!(error.to_string().contains("it names no topic"), "{error}");
+        assert!(matches!(error, CallError::Transport { error: TransportError::InvalidTarget { .. }, .. }), "{error:?}");
+        assert!(error.to_string().contains("it has no topic"), "{error}");
         assert!(client.cast(&ctxt(), "add", ()).await.is_err());
         assert!(fake.handed().is_empty());
     }
@@ -53,14 +53,14 @@ async fn no_topic() {
 }
 
 #[tokio::test]
-async fn a_call_with_fanout() {
+async fn a_call_with_fanout_is_refused() {
     let fake = Fake::new();
     let client = calculator(&fake).fanout(true);
     let wanted = "call `add` on calculator (fanout): the target cannot be used: \
                   a fanout has no single reply; cast it, or prepare().fanout(false)";
     let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
     let start = client.start::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-    assert!(matches!(call, CallError::InvalidTarget { .. }), "{call:?}");
+    assert!(matches!(call, CallError::Transport { error: TransportError::InvalidTarget { .. }, .. }), "{call:?}");
     assert_eq!((call.to_string(), start.to_string()), (wanted.into(), wanted.into()));
     assert!(fake.handed().is_empty());
 
@@ -69,7 +69,7 @@ async fn a_call_with_fanout() {
 }
 
 #[tokio::test]
-async fn versions_that_are_none() {
+async fn versions_that_cannot_be_parsed_are_refused() {
     for bad in ["1", "", "1.", "a.b", "1.2.3.4", "-1.0", "1.2 "] {
         let reason = format!(
             "{bad:?} is not a version: write major.minor or major.minor.revision, such as \"1.2\" or \"1.2.3\""
@@ -81,7 +81,7 @@ async fn versions_that_are_none() {
 }
 
 #[tokio::test]
-async fn arguments_that_are_no_object() {
+async fn arguments_that_are_not_an_object_are_refused() {
     for (args, what) in [
         (json!([1, 2]), "an array"),
         (json!("a"), "a string"),
@@ -96,7 +96,7 @@ async fn arguments_that_are_no_object() {
 }
 
 #[tokio::test]
-async fn arguments_without_json_form() {
+async fn arguments_without_a_json_form_are_refused() {
     let keyed_by_list: BTreeMap<Vec<u8>, u8> = [(vec![1], 1)].into();
     refused(|client| client, &keyed_by_list, "calculator: the arguments have no JSON form: key must be a string").await;
     let fake = Fake::new();
@@ -105,7 +105,7 @@ async fn arguments_without_json_form() {
 }
 
 #[tokio::test]
-async fn monitor_timeouts_that_servers_cannot_keep() {
+async fn monitor_timeouts_that_servers_cannot_keep_are_refused() {
     for (silence, text) in [(0, "0ns"), (1000, "1s"), (1999, "1.999s"), (2500, "2.5s")] {
         let fake = Fake::new();
         let client = calculator(&fake).call_monitor_timeout(Duration::from_millis(silence));
@@ -114,7 +114,7 @@ async fn monitor_timeouts_that_servers_cannot_keep() {
              servers send heartbeats every half of it"
         );
         let call = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
-        assert!(matches!(call, CallError::Config { .. }), "{call:?}");
+        assert!(matches!(call, CallError::Transport { error: TransportError::Config { .. }, .. }), "{call:?}");
         assert_eq!(call.to_string(), wanted);
         assert_eq!(client.start::<Value>(&ctxt(), "add", ()).await.unwrap_err().to_string(), wanted);
         assert!(fake.handed().is_empty());
@@ -124,7 +124,7 @@ async fn monitor_timeouts_that_servers_cannot_keep() {
 }
 
 #[tokio::test]
-async fn a_timeout_of_zero() {
+async fn a_timeout_of_zero_is_refused() {
     let wanted = "calculator: option `timeout`: it is zero, so there is no time left to send anything";
     refused(|client| client.timeout(Duration::ZERO), (), wanted).await;
 
@@ -163,7 +163,7 @@ async fn no_arguments_are_an_empty_object() {
 }
 
 #[tokio::test]
-async fn a_request_arrives_as_it_was_made() {
+async fn a_request_is_sent_unchanged() {
     #[derive(Serialize)]
     struct Add {
         a: i64,

@@ -1,4 +1,4 @@
-//! Remote failures: allowed and registered, allowed and unregistered, not allowed, and `builtins`.
+//! Failures of servers: allowed and registered, allowed and unregistered, not allowed, and `builtins`.
 
 use std::{error::Error, fmt};
 
@@ -76,17 +76,18 @@ pub(crate) fn knows_not_found() -> Settings {
 }
 
 #[tokio::test]
-async fn allowed_and_registered_is_the_rust_type() {
+async fn an_allowed_and_registered_failure_is_the_rust_type() {
     for class in NotFound::CLASSES {
         let failure = Failure::new("nova.exception", *class, "no instance 7")
             .with_kwarg("instance", 7)
             .with_traceback(traceback());
         let error = error(knows_not_found(), failure.clone()).await;
-        let CallError::Remote(remote) = &error else { panic!("{error:?}") };
+        let CallError::Remote { failure: remote, .. } = &error else { panic!("{error:?}") };
 
-        assert_eq!(remote.class(), format!("{class}_Remote"));
-        assert_eq!(remote.module(), "nova.exception_Remote");
-        assert_eq!((remote.original_class(), remote.original_module()), (*class, "nova.exception"));
+        assert!(remote.is_allowed());
+        let (module, python) = error.oslo_exception();
+        assert_eq!((&*module, &*python), ("nova.exception_Remote", &*format!("{class}_Remote")));
+        assert_eq!((remote.class(), remote.module()), (*class, "nova.exception"));
         assert_eq!(remote.message(), "no instance 7");
         assert_eq!(remote.kwargs().get("instance"), Some(&json!(7)));
         assert_eq!(remote.args(), [json!("no instance 7")]);
@@ -104,37 +105,36 @@ async fn allowed_and_registered_is_the_rust_type() {
 }
 
 #[tokio::test]
-async fn allowed_and_unregistered_is_known_by_name() {
+async fn an_allowed_and_unregistered_failure_keeps_its_name() {
     let mut settings = Settings::default();
     settings.remote_errors.allow_module("nova.exception");
     let error = error(settings, Failure::new("nova.exception", "NotFound", "no instance 7")).await;
-    let CallError::Remote(remote) = &error else { panic!("{error:?}") };
-    assert_eq!((remote.class(), remote.module()), ("NotFound_Remote", "nova.exception_Remote"));
+    let CallError::Remote { failure: remote, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((remote.class(), remote.module()), ("NotFound", "nova.exception"));
     assert!(error.downcast_ref::<NotFound>().is_none());
     assert_eq!(error.to_string(), "call `add` on calculator: NotFound_Remote: no instance 7");
 }
 
 #[tokio::test]
-async fn registered_with_other_arguments_is_known_by_name() {
+async fn a_registered_failure_with_other_arguments_keeps_its_name() {
     let error = error(knows_not_found(), Failure::new("nova.exception", "NotFound", "no instance")).await;
-    let CallError::Remote(remote) = &error else { panic!("{error:?}") };
-    assert_eq!(remote.class(), "NotFound_Remote");
-    assert!(!remote.is::<NotFound>(), "there was no `instance` to make one from");
+    let CallError::Remote { failure: remote, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(remote.class(), "NotFound");
+    assert!(!remote.is::<NotFound>(), "there is no `instance`");
 }
 
 #[tokio::test]
-async fn not_allowed_stays_opaque() {
+async fn a_failure_that_is_not_allowed_is_a_remote_error() {
     for module in ["nova.exception", "nova.exception.sub", "nova", "builtins_Remote", "", "Builtins"] {
         let mut settings = Settings::default();
         settings.remote_errors.allow_module("cinder.exception");
         let error =
             error(settings, Failure::new(module, "NotFound", "no instance 7").with_traceback(traceback())).await;
-        let CallError::RemoteError { exc_type, module: named, value, traceback: lines, .. } = &error else {
-            panic!("{error:?}")
-        };
-        assert_eq!((&**exc_type, &**named, &**value), ("NotFound", module, "no instance 7"));
-        assert_eq!(**lines, traceback());
-        assert!(error.downcast_ref::<NotFound>().is_none() && error.remote().is_none());
+        let CallError::Remote { failure, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((failure.class(), failure.module(), failure.message()), ("NotFound", module, "no instance 7"));
+        assert_eq!(failure.traceback(), traceback());
+        assert!(error.downcast_ref::<NotFound>().is_none() && !failure.is_allowed());
+        assert_eq!(error.oslo_exception(), ("oslo_messaging.rpc.client".into(), "RemoteError".into()));
         assert!(error.may_have_run() && !error.is_retryable());
         assert_eq!(error.to_string(), "call `add` on calculator: Remote error: NotFound no instance 7");
     }
@@ -142,14 +142,14 @@ async fn not_allowed_stays_opaque() {
 
 #[tokio::test]
 async fn builtins_are_always_allowed() {
-    // Python 2 said `exceptions`.
+    // Python 2 sends `exceptions`.
     for module in ["builtins", "exceptions"] {
         let failure =
             Failure::new(module, "ValueError", "('bad value', 42)").with_args([json!("bad value"), json!(42)]);
         let error = error(Settings::default(), failure).await;
-        let CallError::Remote(remote) = &error else { panic!("{error:?}") };
-        assert_eq!((remote.class(), remote.module()), ("ValueError_Remote", "builtins_Remote"));
-        assert_eq!(remote.original_module(), "builtins");
+        let CallError::Remote { failure: remote, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((remote.class(), remote.module()), ("ValueError", "builtins"));
+        assert_eq!(error.oslo_exception(), ("builtins".into(), "ValueError".into()), "Python cannot rename its own");
         assert_eq!(remote.args(), [json!("bad value"), json!(42)]);
         assert_eq!(remote.to_string(), "('bad value', 42)");
     }
@@ -160,7 +160,7 @@ async fn a_traceback_in_the_message_is_not_printed() {
     let message = "bad\nmultiline\nTraceback (most recent call last):\n\n  File \"a.py\", line 1\n";
     let known = error(Settings::default(), Failure::builtin("ValueError", message)).await;
     assert_eq!(known.to_string(), "call `add` on calculator: ValueError_Remote: bad multiline");
-    assert_eq!(known.remote().unwrap().message(), message, "it is all there");
+    assert_eq!(known.remote_failure().unwrap().message(), message, "the message is complete");
 
     let opaque = error(Settings::default(), Failure::new("m", "Boom", message)).await;
     assert_eq!(opaque.to_string(), "call `add` on calculator: Remote error: Boom bad multiline");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, Context, RPCClient, Target};
+use oxlo_client::{CallError, Context, RPCClient, Target, TransportError};
 use oxlo_driver_memory::MemoryDriver;
 use oxlo_transport::{ListenOptions, ListenScope, Registry, RequestQueue};
 use serde_json::json;
@@ -13,7 +13,7 @@ struct Render {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_arguments_pick_the_queue() {
+async fn the_arguments_select_the_queue() {
     let transport = Registry::new().with(MemoryDriver).transport("memory://routing").connect().await.unwrap();
     let client = RPCClient::new(transport.clone(), Target::topic("render"))
         .timeout(Duration::from_secs(5))
@@ -41,11 +41,14 @@ async fn the_arguments_pick_the_queue() {
     transport.remove_queue(&RequestQueue::new("render", "shard-9"), oxlo_transport::Removal::IfEmpty).await.unwrap();
     let nine = client.clone().route_by("render", |_: Render| Some("shard-9".to_owned()));
     let nowhere = nine.cast(&ctxt, "render", json!({"frame": 1})).await.unwrap_err();
-    assert!(matches!(nowhere, CallError::Undeliverable { .. }), "a later route wins, and a cast says so: {nowhere}");
+    assert!(
+        matches!(nowhere, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }),
+        "a later route wins, and a cast says so: {nowhere}"
+    );
     let nowhere = nine.call::<()>(&ctxt, "render", json!({"frame": 1})).await.unwrap_err();
     assert!(nowhere.to_string().contains("shard-9"), "{nowhere}");
     let unfit = client.cast(&ctxt, "render", json!({"frame": "one"})).await.unwrap_err();
-    assert!(unfit.to_string().contains("the arguments do not fit what routes `render`"), "{unfit}");
+    assert!(unfit.to_string().contains("cannot route `render`"), "{unfit}");
     client.cast(&ctxt, "other", json!({"frame": "one"})).await.expect("another method is none of its business");
     client.prepare().server("shard-1").cast(&ctxt, "render", json!({"frame": 0})).await.unwrap();
     let delivery = listeners[1].recv().await.unwrap();

@@ -1,4 +1,4 @@
-//! Which versions leave under which cap.
+//! The versions that each cap allows.
 
 use oxlo_client::CallError;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::fake::{Fake, calculator, ctxt};
 
-/// What Python's `version_is_compatible` says: the cap, the version, and whether it may be sent.
+/// Cases of Python's `version_is_compatible`: the cap, the version, and whether it may be sent.
 fn python() -> Vec<(String, String, bool)> {
     #[derive(Deserialize)]
     struct Table {
@@ -17,7 +17,7 @@ fn python() -> Vec<(String, String, bool)> {
 }
 
 #[test]
-fn can_send_version_says_what_python_says() {
+fn can_send_version_agrees_with_python() {
     let rows = python();
     assert!(rows.len() > 100, "{}", rows.len());
     let client = calculator(&Fake::new());
@@ -28,7 +28,7 @@ fn can_send_version_says_what_python_says() {
 }
 
 #[tokio::test]
-async fn what_leaves_is_what_can_be_sent() {
+async fn a_request_is_sent_if_its_version_can_be_sent() {
     let fake = Fake::new();
     for (cap, version, compatible) in python() {
         let client = calculator(&fake).version(version.as_str()).version_cap(cap.as_str());
@@ -43,7 +43,7 @@ async fn what_leaves_is_what_can_be_sent() {
 
 #[tokio::test]
 async fn with_and_without_version_and_cap() {
-    // As oslo's own matrix: no cap lets all pass, a cap needs a version.
+    // As in oslo.messaging's tests: without a cap any version may be sent, a cap needs a version.
     for (version, cap, passes) in [
         (None, None, true),
         (Some("1.1"), None, true),
@@ -76,7 +76,7 @@ async fn with_and_without_version_and_cap() {
 }
 
 #[test]
-fn what_is_no_version_fits_no_cap() {
+fn an_unparsable_version_fits_no_cap() {
     let client = calculator(&Fake::new());
     assert!(client.can_send_version(None));
     assert!(client.can_send_version(Some("1")), "without a cap nobody asks");
@@ -89,7 +89,7 @@ fn what_is_no_version_fits_no_cap() {
 }
 
 #[tokio::test]
-async fn the_refusal_names_both() {
+async fn the_refusal_names_version_and_cap() {
     let fake = Fake::new();
     let client = calculator(&fake).version_cap("1.4");
     let above = client.prepare().version("1.5").call::<Value>(&ctxt(), "add", ()).await.unwrap_err();

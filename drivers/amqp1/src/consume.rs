@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    address::Place,
+    address::ListenAddress,
     connection::Connected,
     error::{Refused, lost},
     management,
@@ -28,7 +28,7 @@ const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The addresses of one subscription.
 pub(crate) struct Links<R: Reader<Incoming>> {
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<ListenAddress>,
     pub(crate) receiving: Arc<Receiving<R>>,
 }
 
@@ -121,12 +121,12 @@ impl<R: Reader<Incoming>> Source for Links<R> {
 
 impl<R: Reader<Incoming>> Links<R> {
     async fn attach(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
-        let places: Vec<Place> = self.places.iter().map(Place::once).collect();
+        let places: Vec<ListenAddress> = self.places.iter().map(ListenAddress::once).collect();
         let needs: Vec<_> = places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
-        management::make(up, &needs).await?;
+        management::declare(up, &needs).await?;
         let links = u32::try_from(places.len()).unwrap_or(u32::MAX);
         let seat = up.seat(links).await.map_err(|refusal| Failed::new("session", refusal))?;
-        let refused = |place: &Place, refusal| Failed::new(&format!("address `{}`", place.address), refusal);
+        let refused = |place: &ListenAddress, refusal| Failed::new(&format!("address `{}`", place.address), refusal);
         // A queue of one fanout listener goes with its only link, and would go with the trial's.
         for place in places.iter().filter(|place| seat.is_shared() && !place.everyone) {
             up.try_receiver(&place.address).await.map_err(|refusal| refused(place, refusal))?;

@@ -33,10 +33,10 @@ use tracing::warn;
 
 use crate::{
     error,
+    fe2o3_internals::SURPLUS,
     message::{self, Incoming},
     publish::Publisher,
     resend::Delivered,
-    stream::SURPLUS,
 };
 
 /// What the links of a subscription have to do.

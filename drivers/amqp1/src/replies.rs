@@ -13,8 +13,8 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
-    codec::Caller,
     message::{self, Id},
+    oslo_codec::Caller,
     publish::Publisher,
 };
 

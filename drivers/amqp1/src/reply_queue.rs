@@ -29,7 +29,7 @@ use crate::{
     connection::Connected,
     consume::{Failed, attach_error},
     error,
-    management::{self, Need},
+    management::{self, Declaration},
     message::Id,
     receive,
     sessions::{FAREWELL, Seat},
@@ -70,7 +70,7 @@ impl ReplyLink {
                         Err(failed) => return Err(failed),
                     }
                 }
-                management::make(up, needs).await?;
+                management::declare(up, needs).await?;
                 (receive::from(address), Some(address.as_str()))
             }
         };
@@ -160,7 +160,7 @@ impl ReplySource for ReplyLink {
         seat.close_receivers(vec![receiver]).await;
         let ReplyNode::Queue { needs, .. } = &self.node else { return };
         for need in needs {
-            if let Need::Queue(name, _) = need {
+            if let Declaration::Queue(name, _) = need {
                 let _ = timeout(FAREWELL, management::delete_queue(up, name)).await;
             }
         }

@@ -38,7 +38,7 @@ impl Resend for Delivered {
         let text = str::from_utf8(&self.body)
             .map_err(|_| TransportError::InvalidTarget { reason: "the message is not UTF-8 text".into() })?;
         let names = (self.reply_to.as_deref(), self.message_id.as_ref());
-        let mut copy = message::again(&self.address, text, names, deadline, way);
+        let mut copy = message::resent(&self.address, text, names, deadline, way);
         self.publisher.send(&self.address, &mut copy, true, budget).await
     }
 }

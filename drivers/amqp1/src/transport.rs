@@ -26,13 +26,13 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    address::{Addresses, Place, Profile},
-    codec::OsloCodec,
+    address::{Addresses, ListenAddress, Profile},
     config::Config,
     connection::{Connected, Link, link},
     consume::Links,
-    management::Need,
+    management::Declaration,
     message::{self, Incoming, Outgoing},
+    oslo_codec::OsloCodec,
     publish::Publisher,
     receive::{Receiving, Settler},
     replies::{AddressReplies, HELD_FOR},
@@ -92,11 +92,11 @@ struct Message {
     address: Arc<str>,
     message: Outgoing,
     /// What must be there, if nobody is.
-    needs: Vec<Need>,
+    needs: Vec<Declaration>,
 }
 
 impl Message {
-    fn cast(address: Arc<str>, json: &str, needs: Vec<Need>) -> Self {
+    fn cast(address: Arc<str>, json: &str, needs: Vec<Declaration>) -> Self {
         let message = message::cast(&address, json);
         Self { address, message, needs }
     }
@@ -109,7 +109,7 @@ impl Broker for Amqp1 {
     type ReplySource = ReplyLink;
     type Route = Arc<str>;
     type Outgoing = Message;
-    type Subscription = Vec<Place>;
+    type Subscription = Vec<ListenAddress>;
     type Source<R: Reader<Incoming>> = Links<R>;
     type Settler = Settler;
 
@@ -166,7 +166,7 @@ impl Broker for Amqp1 {
         notification: &Notification,
         _: &SendOptions,
     ) -> Result<Message, TransportError> {
-        let Place { address, needs, .. } = self.addresses.notification(to, notification.priority)?;
+        let ListenAddress { address, needs, .. } = self.addresses.notification(to, notification.priority)?;
         let json = encoded(amqp1::encode_notification(notification), self.max_size)?;
         Ok(Message::cast(address.into(), &json, needs))
     }
@@ -176,7 +176,7 @@ impl Broker for Amqp1 {
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
         if !needs.is_empty() {
             match self.publisher.send(&address, &mut message, true, budget).await {
-                Err(TransportError::Undeliverable { .. }) => self.publisher.make(&needs, budget).await?,
+                Err(TransportError::Undeliverable { .. }) => self.publisher.declare(&needs, budget).await?,
                 sent => return sent,
             }
         }
@@ -212,7 +212,11 @@ impl Broker for Amqp1 {
         }
     }
 
-    fn requests(&self, on: &Target, options: &ListenOptions) -> Result<SubscriptionSpec<Vec<Place>>, TransportError> {
+    fn requests(
+        &self,
+        on: &Target,
+        options: &ListenOptions,
+    ) -> Result<SubscriptionSpec<Vec<ListenAddress>>, TransportError> {
         let to = self.addresses.rpc_server(on, &options.scope)?;
         Ok(SubscriptionSpec { to, prefetch: prefetch(options, self.config.server_credit) })
     }
@@ -222,7 +226,7 @@ impl Broker for Amqp1 {
         on: &[(Target, Priority)],
         pool: Option<&str>,
         options: &ListenOptions,
-    ) -> Result<SubscriptionSpec<Vec<Place>>, TransportError> {
+    ) -> Result<SubscriptionSpec<Vec<ListenAddress>>, TransportError> {
         if on.is_empty() {
             return Err(TransportError::InvalidTarget { reason: "a listener needs at least one topic".into() });
         }
@@ -242,7 +246,7 @@ impl Broker for Amqp1 {
 
     fn source<R: Reader<Incoming>>(
         &self,
-        spec: SubscriptionSpec<Vec<Place>>,
+        spec: SubscriptionSpec<Vec<ListenAddress>>,
         options: &ListenOptions,
         reader: R,
         intake: Intake<R::Message, Settler>,

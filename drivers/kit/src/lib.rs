@@ -20,6 +20,12 @@
 //! | `replies`, `held` | sending replies, and holding those that cannot be delivered now |
 //! | `reply_queue` | the replies to our own calls |
 //! | `room`, `text` | a bound on messages in flight; errors as one line of text |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `net` | no | everything for drivers that connect over TCP |
 
 #[cfg(feature = "net")]
 pub mod broker;
@@ -65,7 +71,7 @@ pub mod resend;
 #[cfg(feature = "net")]
 pub mod room;
 #[cfg(feature = "net")]
-mod routes;
+mod route_cache;
 pub mod send_budget;
 #[cfg(feature = "net")]
 pub mod session;

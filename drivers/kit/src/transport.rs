@@ -24,7 +24,7 @@ use crate::{
     pending::{PendingCall, PendingCalls},
     replies::Replies,
     reply_queue::ReplyQueue,
-    routes::Routes,
+    route_cache::RouteCache,
     send_budget::SendBudget,
     session::Session,
     subscription::Subscriber,
@@ -63,7 +63,7 @@ impl<S: Session> Links<S> {
 pub struct BrokerTransport<B: Broker> {
     broker: B,
     settings: Settings,
-    routes: Routes<B::Route>,
+    routes: RouteCache<B::Route>,
     links: Links<B::Session>,
     calls: PendingCalls,
     reply_queue: OnceLock<ReplyQueue<B::Session>>,
@@ -89,7 +89,7 @@ impl<B: Broker> BrokerTransport<B> {
         Self {
             broker,
             settings,
-            routes: Routes::default(),
+            routes: RouteCache::default(),
             links,
             calls: PendingCalls::new(),
             reply_queue: OnceLock::new(),

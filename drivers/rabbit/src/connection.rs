@@ -27,17 +27,19 @@ use uuid::Uuid;
 
 use crate::{
     builder::LoginMethod,
-    channels::{Closer, OpenChannel},
     config::Config,
-    error, names,
-    stream::{self, GuardedStream, Sender, StreamHandle},
+    control::{
+        channels::{ChannelCloser, OpenChannel},
+        handshake,
+    },
+    error,
+    lapin_internals::answer_or_lost,
+    queue_name,
+    stream::{ChannelSender, GuardedStream, StreamHandle},
 };
 
 /// The frame size that is offered to the broker, in bytes: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
-
-/// How long lapin may take to report why the broker closed a connection, after the end of its stream.
-const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How long the broker may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
@@ -52,7 +54,7 @@ pub(crate) type LinkState = link::LinkState<Session>;
 pub(crate) struct Session {
     connection: Connection,
     stream: StreamHandle,
-    closer: Closer,
+    closer: ChannelCloser,
     /// Host and port of the broker.
     place: String,
     /// The broker's reason while it accepts no messages.
@@ -63,7 +65,7 @@ impl Session {
     /// Opens a channel, within a time limit; the caller retries.
     pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
         match timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
-            Ok(opened) => opened.map(|channel| self.closer.guard(channel)),
+            Ok(opened) => opened.map(|channel| self.closer.wrap(channel)),
             Err(_) => {
                 let text = format!("the broker opened no channel within {CHANNEL_LIMIT:?}");
                 Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text).into())
@@ -76,29 +78,16 @@ impl Session {
         error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
     }
 
-    /// Runs `work` on channels of this incarnation, and fails once the incarnation has ended: lapin may leave a request
-    /// unanswered that it was given at that moment.
-    ///
-    /// A broker that closes the connection says why just before the end, so `work` has a moment to return that.
+    /// The result of `work` on channels of this incarnation, or an error once the incarnation has ended.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let mut work = std::pin::pin!(work);
-        tokio::select! {
-            done = &mut work => done,
-            () = self.ended() => {
-                if let Ok(done) = timeout(LAST_WORD, work).await {
-                    return done;
-                }
-                let lost = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection was lost");
-                Err(lapin::Error::from(lost).into())
-            }
-        }
+        answer_or_lost(work, self.ended()).await
     }
 
     /// The right to send messages and acknowledgements on a channel.
-    pub(crate) fn sender(&self, channel: &Channel) -> Sender {
+    pub(crate) fn sender(&self, channel: &Channel) -> ChannelSender {
         self.stream.sender(channel.id())
     }
 
@@ -158,11 +147,11 @@ impl Dialler for Lapin {
         let socket = host.dial(self.tls.clone(), user_timeout).await?;
         let stream = GuardedStream::new(socket, FRAME_MAX);
         let handle = stream.handle();
-        let connection = stream::runtime::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
+        let connection = handshake::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
             error::from_handshake(host, &self.config.virtual_host, begun.elapsed(), error, handle.end())
         })?;
         let (sender, blocked) = watch::channel(None);
-        let closer = Closer::spawn(handle.clone());
+        let closer = ChannelCloser::spawn(handle.clone());
         let place = host.place();
         Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }
@@ -210,7 +199,7 @@ impl Lapin {
     }
 
     fn properties(&self) -> ConnectionProperties {
-        let program = Some(names::process()).filter(|name| !name.is_empty()).unwrap_or_else(|| "oxlo".to_owned());
+        let program = Some(queue_name::process()).filter(|name| !name.is_empty()).unwrap_or_else(|| "oxlo".to_owned());
         // oslo's `program:pid:uuid`, and the role.
         let name = format!("{program}:{}:{}:{}", std::process::id(), Uuid::new_v4(), self.role.name());
         ConnectionProperties::default()

@@ -28,20 +28,24 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    channels::OpenChannel,
     config::Config,
     connection::Session,
-    declare::{DeclareError, declare_all, unused},
+    control::{
+        channels::OpenChannel,
+        declare::{DeclareError, check_unused, declare_all},
+    },
     error,
-    names::QueueName,
-    properties::{self, Noted},
+    properties::{self, DeliveryHistory},
     publish::Publisher,
-    received::Received,
+    queue_name::QueueName,
     resend::Delivered,
     sabotage,
     self_check::{SelfCheck, is_probe},
     settling::{Settler, Settling},
-    stream::ports::{Allowance, Inbox, Incoming},
+    stream::{
+        ports::{Allowance, Inbox, Incoming},
+        received::Received,
+    },
     topology::{Subscription, short_string},
 };
 
@@ -173,12 +177,12 @@ impl<R: Reader<(Received, Bytes)>> Queues<R> {
         // After a lost connection the broker may still see our own former consumer there.
         if !self.was_subscribed {
             for queue in &subscription.claimed {
-                unused(&channel, queue).await?;
+                check_unused(&channel, queue).await?;
             }
         }
         channel.basic_qos(self.prefetch, BasicQosOptions { global: false }).await.map_err(DeclareError::Lost)?;
         let inbox = session.stream().ports().consume(channel.id(), self.allowance());
-        let settling = Settling::new(session.sender(&channel), session.stream().under_way(), inbox.unsettled());
+        let settling = Settling::new(session.sender(&channel), session.stream().in_flight(), inbox.unsettled());
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -243,7 +247,7 @@ impl<R: Reader<(Received, Bytes)>> Queues<R> {
         if is_stream && let Some(offset) = properties::stream_offset(&properties) {
             self.offset = Some(offset);
         }
-        let Noted { counted, way } = properties::way(&properties);
+        let DeliveryHistory { counted, way } = properties::history(&properties);
         let came_back = counted.unwrap_or(0).max(u32::from(redelivered));
         let marks = Marks { redelivered, redeliveries: way.redeliveries.saturating_add(came_back), way };
         let queue = self.subscription.queues.get(place).map_or("", String::as_str);

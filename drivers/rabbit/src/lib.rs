@@ -1,46 +1,49 @@
 //! AMQP 0-9-1 for oxlo, by lapin: `rabbit://`, wire-compatible with Python's oslo.messaging.
 //!
-//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in them:
+//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in
+//! them:
 //!
 //! | file | holds |
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
-//! | `topology`, `properties`, `codec`, `error` | names and declarations; properties of messages; reading them; errors (pure) |
-//! | `names` | stable names of queues, held by a socket |
-//! | `stream` | the socket under lapin: the guard against hostile headers, messages and confirms |
-//! | `connection`, `channels` | the session: one incarnation of a connection, and its channels |
-//! | `declare`, `publish`, `confirms` | declaring and publishing, and the outcome of it |
-//! | `consume`, `settling`, `acks`, `resend` | taking messages, settling them, sending them to their queue again |
+//! | `topology`, `queue_name`, `properties`, `error` | names and declarations; properties and bodies of messages; errors (pure) |
+//! | `oslo_codec` | oslo's messages in those bodies (pure) |
+//! | `connection` | the session: one incarnation of a connection |
+//! | `control` | the control plane, by lapin: handshake, channels, declarations |
+//! | `stream` | the data plane on the socket under lapin: frames, guard, per-channel receivers |
+//! | `publish`, `acks`, `settling` | the data plane above it: publishing with confirms, acknowledgements |
+//! | `consume`, `self_check`, `resend` | receiving messages, checking their bindings, sending them to their queue again |
 //! | `replies`, `reply_queue` | the replies to the calls of others, and to our own |
 //! | `transport` | all of it as one [`Broker`](oxlo_driver_kit::broker::Broker) |
+//!
+//! # The border to lapin
+//!
+//! lapin is the control plane: handshake, channels, declarations, consumers, heartbeats. The data plane, messages with
+//! their confirms, returns and acknowledgements, is the driver's own, on the same socket. `stream` and the pure modules
+//! name no type of lapin; `lapin_internals` lists what the driver assumes about lapin beyond its documentation.
 
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod acks;
-mod blame;
 mod builder;
-mod channels;
-mod codec;
 mod config;
-mod confirms;
 mod connection;
 mod consume;
-mod declare;
+mod control;
 mod error;
-mod lane;
+mod lapin_internals;
 mod listeners;
-mod names;
 mod options;
+mod oslo_codec;
 mod properties;
 mod publish;
-mod received;
+mod queue_name;
 mod replies;
 mod reply_queue;
 mod resend;
 mod sabotage;
-mod salvage;
 mod self_check;
 mod settling;
 mod stream;
@@ -51,3 +54,8 @@ pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, R
 pub use options::options_table;
 use oxlo_driver_kit::lateness;
 pub use transport::RabbitDriver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,18 +24,20 @@ use oxlo_wire::{
 use tokio::{task::yield_now, time::timeout};
 
 use crate::{
-    acks::{self, Frame},
-    channels::OpenChannel,
+    acks::{self, AckFrame},
     config::Config,
     connection::Session,
     consume::beyond,
-    declare::{DeclareError, declare_all, unused},
+    control::{
+        channels::OpenChannel,
+        declare::{DeclareError, check_unused, declare_all},
+    },
     error,
     listeners::consumers,
-    names::QueueName,
     properties,
+    queue_name::QueueName,
     stream::{
-        Sender,
+        ChannelSender,
         ports::{Allowance, Inbox, Incoming},
     },
     topology::short_string,
@@ -60,7 +62,7 @@ pub(crate) struct ReplyQueue {
 /// The queue, consumed.
 pub(crate) struct Open {
     channel: OpenChannel,
-    sender: Sender,
+    sender: ChannelSender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
     consumer: Consumer,
@@ -80,7 +82,7 @@ impl ReplyQueue {
         let declares = [self.config.topology.reply_queue(&self.name)];
         let channel = declare_all(session, None, &declares).await?;
         if self.own_name.is_stable() && !self.was_declared {
-            unused(&channel, &self.name).await?;
+            check_unused(&channel, &self.name).await?;
         }
         let allowance = Allowance { messages: beyond(PREFETCH.into()), body: calls.limits().max_bytes };
         let inbox = session.stream().ports().consume(channel.id(), allowance);
@@ -133,7 +135,7 @@ impl ReplySource for ReplyQueue {
                 unpacked += deliver(reply, calls);
             }
             unsettled.settled(count);
-            acks::send(sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
+            acks::send(sender, [AckFrame::Ack { tag: newest, multiple: count > 1 }]);
             if unpacked >= TURN {
                 yield_now().await;
             }

@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::{
     properties,
     publish::{Outgoing, Publisher},
-    received::Received,
+    stream::received::Received,
     topology::TopologyOptions,
 };
 
@@ -32,7 +32,7 @@ impl Resend for Delivered {
     /// drops one as a duplicate.
     async fn resend(&self, way: Way, deadline: Option<Instant>, budget: &SendBudget) -> Result<(), TransportError> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let properties = properties::again(&self.properties, stamped_id(), way, left);
+        let properties = properties::resent(&self.properties, stamped_id(), way, left);
         let route = Arc::new(TopologyOptions::reply_route(&self.queue));
         loop {
             let again = Some(Box::new(properties.clone()));

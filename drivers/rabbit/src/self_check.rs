@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::{
-    declare::declare_on,
+    control::declare::declare_on,
     listeners::consumers,
     publish::{Outgoing, Publisher},
     stream::ports::Incoming,
-    topology::{Declare, Route, Subscription},
+    topology::{Declaration, Route, Subscription},
 };
 
 /// The content type that marks a probe, beside its empty body.
@@ -59,13 +59,12 @@ impl SelfCheck {
 
     async fn check(&self, probing: &mut bool) -> lapin::Result<()> {
         let declares = &self.subscription.declares;
-        for exchange in declares.iter().filter(|declare| matches!(declare, Declare::Exchange { .. })) {
+        for exchange in declares.iter().filter(|declare| matches!(declare, Declaration::Exchange { .. })) {
             declare_on(&self.channel, exchange).await?;
         }
         for declare in declares {
-            let Declare::Binding { queue, exchange, routing_key } = declare else { continue };
-            let is_fanout =
-                |known: &Declare| matches!(known, Declare::Exchange { name, fanout: true, .. } if name == exchange);
+            let Declaration::Binding { queue, exchange, routing_key } = declare else { continue };
+            let is_fanout = |known: &Declaration| matches!(known, Declaration::Exchange { name, fanout: true, .. } if name == exchange);
             let gone = *probing
                 && !declares.iter().any(is_fanout)
                 && self.is_only_consumer(queue).await?

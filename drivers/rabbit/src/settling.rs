@@ -14,19 +14,19 @@ use oxlo_transport::Settlement;
 use tokio::sync::Notify;
 
 use crate::{
-    acks::{self, AckWindow, Frame},
-    stream::{Deferred, Frames, Sender, ports::Unsettled},
+    acks::{self, AckFrame, AckWindow},
+    stream::{ChannelSender, DeferredFrames, Frames, ports::UnsettledCount},
 };
 
 /// The deliveries of one channel.
 pub(crate) struct Settling {
-    sender: Sender,
+    sender: ChannelSender,
     book: Mutex<Book>,
     idle: Notify,
-    /// Unsettled deliveries of the whole stream.
+    /// UnsettledCount deliveries of the whole stream.
     all: Arc<AtomicUsize>,
-    /// Unsettled deliveries of the channel, which bound what the broker may send.
-    unsettled: Unsettled,
+    /// UnsettledCount deliveries of the channel, which bound what the broker may send.
+    unsettled: UnsettledCount,
 }
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct Book {
 
 impl Settling {
     /// Starts without deliveries; `all` counts those of the whole stream, `unsettled` those of the channel.
-    pub(crate) fn new(sender: Sender, all: Arc<AtomicUsize>, unsettled: Unsettled) -> Arc<Self> {
+    pub(crate) fn new(sender: ChannelSender, all: Arc<AtomicUsize>, unsettled: UnsettledCount) -> Arc<Self> {
         Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all, unsettled })
     }
 
@@ -51,13 +51,13 @@ impl Settling {
 
     /// Requeues deliveries that were never registered.
     pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
-        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }));
+        acks::send(&self.sender, tags.map(|tag| AckFrame::Reject { tag, requeue: true }));
     }
 
     /// Writes the settlements that are not at the broker yet: after the channel's close they could not be sent.
     pub(crate) fn flush(&self) {
-        if let Some(mut sending) = self.sender.begin() {
-            self.add(&mut sending.frames());
+        if let Some(mut guard) = self.sender.lock() {
+            self.add(&mut guard.frames());
         }
     }
 
@@ -84,7 +84,7 @@ impl Drop for Settling {
     }
 }
 
-impl Deferred for Settling {
+impl DeferredFrames for Settling {
     fn add(&self, frames: &mut Frames<'_>) {
         let mut book = self.book();
         let Book { window, settled } = &mut *book;

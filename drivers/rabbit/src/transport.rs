@@ -25,19 +25,17 @@ use oxlo_wire::{
 use uuid::Uuid;
 
 use crate::{
-    codec::OsloCodec,
     config::Config,
-    confirms::Completion,
     connection::{Link, Session, link},
     consume::Queues,
-    lane::Gate,
     listeners,
-    names::QueueName,
-    publish::{Outgoing, Publisher},
-    received::Received,
+    oslo_codec::OsloCodec,
+    publish::{Completion, Outgoing, PublishState, Publisher},
+    queue_name::QueueName,
     replies::QueueReplies,
     reply_queue::ReplyQueue,
     settling::Settler,
+    stream::received::Received,
     topology::{Route, Subscription},
 };
 
@@ -68,7 +66,7 @@ async fn connect(config: Config, settings: Settings) -> Result<BrokerTransport<R
     let (links, _) = connecting.await?;
     let publisher = Arc::new(Publisher::spawn(config.clone(), links.publishing.clone()));
     publisher.opened().await?;
-    let state = joined(publisher.gate(), links.consuming.state());
+    let state = joined(publisher.state(), links.consuming.state());
     let missing_queue_retry = config.missing_queue_retry;
     let replies =
         QueueReplies { publisher: publisher.clone(), missing_queue_retry, mandatory: config.mandatory_replies };
@@ -290,13 +288,13 @@ impl fmt::Debug for Rabbit {
     }
 }
 
-impl From<&Gate> for Side {
-    fn from(gate: &Gate) -> Self {
-        match gate {
-            Gate::Open(_) => Self::Up,
-            Gate::Blocked(reason) => Self::Blocked(reason.clone()),
-            Gate::Down(down) => Self::Down(down.cause.clone()),
-            Gate::Closed => Self::Closed,
+impl From<&PublishState> for Side {
+    fn from(state: &PublishState) -> Self {
+        match state {
+            PublishState::Open(_) => Self::Up,
+            PublishState::Blocked(reason) => Self::Blocked(reason.clone()),
+            PublishState::Down(down) => Self::Down(down.cause.clone()),
+            PublishState::Closed => Self::Closed,
         }
     }
 }

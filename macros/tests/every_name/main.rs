@@ -25,7 +25,7 @@ impl From<Item> for Value {
 #[derive(Debug)]
 pub struct Served;
 
-/// What is sent for a name.
+/// The value that is sent for a name.
 pub trait Sent {
     fn of(name: &'static str) -> Self;
 }
@@ -53,7 +53,7 @@ pub fn sent<T: Sent>(name: &'static str) -> T {
     T::of(name)
 }
 
-/// The type as an error; by hand, since `thiserror` is not what is tried.
+/// Implements `Error` by hand, because the test is not about `thiserror`.
 #[macro_export]
 macro_rules! error_of {
     ($name:ident) => {

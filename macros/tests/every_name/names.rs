@@ -1,92 +1,88 @@
 // Written by the unit test `every_name`; see src/every_name.rs.
-pub const NAMES: &[&str] = &["Arc", "C", "CLASSES", "Call", "CallError", "Clone", "Debug", "DebugStruct", "Default", "Deserialize", "Endpoint", "Err", "Failure", "FnOnce", "Formatter", "From", "Future", "IsAble", "IsUnable", "MODULE", "MethodError", "None", "OTHER_CLASSES", "Ok", "Option", "Output", "Owned", "OxloArgs", "OxloImplementor", "OxloRest", "OxloT1", "OxloTypeA", "PendingCall", "PendingMethod", "Probe", "RPCClient", "RemoteError", "Rest", "Result", "Send", "Serialize", "Some", "Spec", "Sync", "Target", "ToOwned", "Transport", "VERSION", "__private", "able", "allow", "answer", "any_fields", "args", "arguments", "arrives", "automatically_derived", "blocking_method", "borrow", "call", "call_method", "can_send_version", "cast", "class_of", "client", "clippy", "clone", "context", "convert", "core", "ctxt", "dead_code", "debug_struct", "default", "deny_unknown_fields", "deprecated", "derive", "diverging_sub_expression", "doc", "extract", "extractor", "extracts", "fail", "fails", "failure", "fanout", "field", "fields", "finish_non_exhaustive", "flatten", "fmt", "from", "from_failure", "future", "future_of_outcome", "idempotent", "implementation", "into_rpc", "keyword", "later", "marker", "message", "method", "missing", "module_of", "must_use", "namespace", "new", "non_camel_case_types", "non_snake_case", "of", "ops", "option", "or_else", "outcome", "over", "overrides", "oxlo", "oxlo_able", "oxlo_args", "oxlo_argument_0", "oxlo_argument_1", "oxlo_argument_2", "oxlo_argument_3", "oxlo_call", "oxlo_client", "oxlo_ctxt", "oxlo_endpoint", "oxlo_error", "oxlo_extracted_1", "oxlo_failure", "oxlo_field_0", "oxlo_field_1", "oxlo_formatter", "oxlo_probe", "oxlo_served", "oxlo_states", "oxlo_text", "oxlo_this", "oxlo_value", "oxlo_version", "positional", "prepare", "primitive", "reads", "refuse_rest", "remote", "rename", "result", "rpc", "serde", "served", "server", "shared", "shared_endpoint", "skip_serializing_if", "start", "start_method", "std", "str", "stringify", "sync", "target", "text", "this", "to_failure", "to_value", "too_many_arguments", "transport", "travels", "u8", "unreachable_code", "unused_imports", "value", "version", "with", "with_args", "with_kwarg", "writes"];
+pub const NAMES: &[&str] = &["Arc", "C", "CLASSES", "Call", "CallError", "Clone", "Debug", "DebugStruct", "Default", "Deserialize", "Endpoint", "Err", "Fail", "FailUndeclared", "Failure", "FnOnce", "Formatter", "From", "Future", "MODULE", "MethodError", "None", "OTHER_CLASSES", "Ok", "Option", "Output", "Owned", "OxloArgs", "OxloImplementor", "OxloRest", "OxloTypeA", "PendingCall", "PendingMethod", "RPCClient", "RemoteError", "Rest", "Result", "Send", "Serialize", "Some", "Spec", "Sync", "Target", "ToOwned", "Transport", "VERSION", "__private", "allow", "answer", "any_fields", "args", "arguments", "automatically_derived", "blocking_method", "borrow", "call", "call_method", "can_send_version", "cast", "check_error", "check_received", "check_sent_and_received", "class_of", "client", "clippy", "clone", "context", "convert", "core", "ctxt", "dead_code", "debug_struct", "default", "deny_unknown_fields", "deprecated", "derive", "diverging_sub_expression", "doc", "extract", "extractor", "fail", "failure", "fanout", "fields", "finish_non_exhaustive", "flatten", "fmt", "from", "from_failure", "future", "future_of_outcome", "idempotent", "implementation", "into_rpc", "keyword", "later", "marker", "message", "method", "missing", "module_of", "must_use", "namespace", "new", "non_camel_case_types", "non_snake_case", "ops", "option", "or_else", "outcome", "over", "overrides", "oxlo", "oxlo_args", "oxlo_argument_0", "oxlo_argument_1", "oxlo_argument_2", "oxlo_argument_3", "oxlo_call", "oxlo_client", "oxlo_ctxt", "oxlo_endpoint", "oxlo_error", "oxlo_extracted_1", "oxlo_failure", "oxlo_field_0", "oxlo_field_1", "oxlo_formatter", "oxlo_served", "oxlo_states", "oxlo_text", "oxlo_this", "oxlo_value", "oxlo_version", "positional", "prepare", "primitive", "refuse_rest", "remote", "rename", "result", "rpc", "serde", "served", "server", "shared", "shared_endpoint", "skip_serializing_if", "start", "start_method", "std", "str", "stringify", "sync", "target", "text", "this", "to_failure", "to_value", "too_many_arguments", "transport", "u8", "unreachable_code", "unused_imports", "value", "version", "with", "with_args", "with_kwarg"];
 
-pub const VARIABLES: &[&str] = &["Arc", "C", "CLASSES", "Call", "CallError", "Clone", "Debug", "DebugStruct", "Default", "Deserialize", "Endpoint", "Failure", "FnOnce", "Formatter", "From", "Future", "IsAble", "IsUnable", "MODULE", "MethodError", "OTHER_CLASSES", "Option", "Output", "Owned", "OxloArgs", "OxloImplementor", "OxloRest", "OxloT1", "OxloTypeA", "PendingCall", "PendingMethod", "Probe", "RPCClient", "RemoteError", "Rest", "Result", "Send", "Serialize", "Spec", "Sync", "Target", "ToOwned", "Transport", "VERSION", "__private", "able", "allow", "answer", "any_fields", "args", "arguments", "arrives", "automatically_derived", "blocking_method", "borrow", "call", "call_method", "can_send_version", "cast", "class_of", "client", "clippy", "clone", "context", "convert", "core", "ctxt", "dead_code", "debug_struct", "default", "deny_unknown_fields", "deprecated", "derive", "diverging_sub_expression", "doc", "extract", "extractor", "extracts", "fail", "fails", "failure", "fanout", "field", "fields", "finish_non_exhaustive", "flatten", "fmt", "from", "from_failure", "future", "future_of_outcome", "idempotent", "implementation", "into_rpc", "keyword", "later", "marker", "message", "method", "missing", "module_of", "must_use", "namespace", "new", "non_camel_case_types", "non_snake_case", "of", "ops", "option", "or_else", "outcome", "over", "overrides", "oxlo", "oxlo_able", "oxlo_args", "oxlo_argument_0", "oxlo_argument_1", "oxlo_argument_2", "oxlo_argument_3", "oxlo_call", "oxlo_client", "oxlo_ctxt", "oxlo_endpoint", "oxlo_error", "oxlo_extracted_1", "oxlo_failure", "oxlo_field_0", "oxlo_field_1", "oxlo_formatter", "oxlo_probe", "oxlo_served", "oxlo_states", "oxlo_text", "oxlo_this", "oxlo_value", "oxlo_version", "positional", "prepare", "primitive", "reads", "refuse_rest", "remote", "rename", "result", "rpc", "serde", "served", "server", "shared", "shared_endpoint", "skip_serializing_if", "start", "start_method", "std", "str", "stringify", "sync", "target", "text", "this", "to_failure", "to_value", "too_many_arguments", "transport", "travels", "u8", "unreachable_code", "unused_imports", "value", "version", "with", "with_args", "with_kwarg", "writes"];
+pub const VARIABLES: &[&str] = &["Arc", "C", "CLASSES", "Call", "CallError", "Clone", "Debug", "DebugStruct", "Default", "Deserialize", "Endpoint", "Fail", "FailUndeclared", "Failure", "FnOnce", "Formatter", "From", "Future", "MODULE", "MethodError", "OTHER_CLASSES", "Option", "Output", "Owned", "OxloArgs", "OxloImplementor", "OxloRest", "OxloTypeA", "PendingCall", "PendingMethod", "RPCClient", "RemoteError", "Rest", "Result", "Send", "Serialize", "Spec", "Sync", "Target", "ToOwned", "Transport", "VERSION", "__private", "allow", "answer", "any_fields", "args", "arguments", "automatically_derived", "blocking_method", "borrow", "call", "call_method", "can_send_version", "cast", "check_error", "check_received", "check_sent_and_received", "class_of", "client", "clippy", "clone", "context", "convert", "core", "ctxt", "dead_code", "debug_struct", "default", "deny_unknown_fields", "deprecated", "derive", "diverging_sub_expression", "doc", "extract", "extractor", "fail", "failure", "fanout", "fields", "finish_non_exhaustive", "flatten", "fmt", "from", "from_failure", "future", "future_of_outcome", "idempotent", "implementation", "into_rpc", "keyword", "later", "marker", "message", "method", "missing", "module_of", "must_use", "namespace", "new", "non_camel_case_types", "non_snake_case", "ops", "option", "or_else", "outcome", "over", "overrides", "oxlo", "oxlo_args", "oxlo_argument_0", "oxlo_argument_1", "oxlo_argument_2", "oxlo_argument_3", "oxlo_call", "oxlo_client", "oxlo_ctxt", "oxlo_endpoint", "oxlo_error", "oxlo_extracted_1", "oxlo_failure", "oxlo_field_0", "oxlo_field_1", "oxlo_formatter", "oxlo_served", "oxlo_states", "oxlo_text", "oxlo_this", "oxlo_value", "oxlo_version", "positional", "prepare", "primitive", "refuse_rest", "remote", "rename", "result", "rpc", "serde", "served", "server", "shared", "shared_endpoint", "skip_serializing_if", "start", "start_method", "std", "str", "stringify", "sync", "target", "text", "this", "to_failure", "to_value", "too_many_arguments", "transport", "u8", "unreachable_code", "unused_imports", "value", "version", "with", "with_args", "with_kwarg"];
 
 #[::oxlo::contract(version = "1.0")]
 pub trait Arguments {
     async fn m0(&self, _: &::oxlo::Context, Arc: i64, C: &str, CLASSES: crate::Item, Call: i64, CallError: &str, Clone: crate::Item, Debug: i64, DebugStruct: &str, Default: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m1(&self, _: &::oxlo::Context, Deserialize: i64, Endpoint: &str, Failure: crate::Item, FnOnce: i64, Formatter: &str, From: crate::Item, Future: i64, IsAble: &str, IsUnable: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m1(&self, _: &::oxlo::Context, Deserialize: i64, Endpoint: &str, Fail: crate::Item, FailUndeclared: i64, Failure: &str, FnOnce: crate::Item, Formatter: i64, From: &str, Future: crate::Item) -> ::std::vec::Vec<crate::Value>;
     async fn m2(&self, _: &::oxlo::Context, MODULE: i64, MethodError: &str, OTHER_CLASSES: crate::Item, Option: i64, Output: &str, Owned: crate::Item, OxloArgs: i64, OxloImplementor: &str, OxloRest: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m3(&self, _: &::oxlo::Context, OxloT1: i64, OxloTypeA: &str, PendingCall: crate::Item, PendingMethod: i64, Probe: &str, RPCClient: crate::Item, RemoteError: i64, Rest: &str, Result: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m4(&self, _: &::oxlo::Context, Send: i64, Serialize: &str, Spec: crate::Item, Sync: i64, Target: &str, ToOwned: crate::Item, Transport: i64, VERSION: &str, __private: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m5(&self, _: &::oxlo::Context, able: i64, allow: &str, answer: crate::Item, any_fields: i64, args: &str, arguments: crate::Item, arrives: i64, automatically_derived: &str, blocking_method: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m6(&self, _: &::oxlo::Context, borrow: i64, call: &str, call_method: crate::Item, can_send_version: i64, cast: &str, class_of: crate::Item, client: i64, clippy: &str, clone: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m7(&self, _: &::oxlo::Context, context: i64, convert: &str, core: crate::Item, ctxt: i64, dead_code: &str, debug_struct: crate::Item, default: i64, deny_unknown_fields: &str, deprecated: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m8(&self, _: &::oxlo::Context, derive: i64, diverging_sub_expression: &str, doc: crate::Item, extract: i64, extractor: &str, extracts: crate::Item, fail: i64, fails: &str, failure: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m9(&self, _: &::oxlo::Context, fanout: i64, field: &str, fields: crate::Item, finish_non_exhaustive: i64, flatten: &str, fmt: crate::Item, from: i64, from_failure: &str, future: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m10(&self, _: &::oxlo::Context, future_of_outcome: i64, idempotent: &str, implementation: crate::Item, into_rpc: i64, keyword: &str, later: crate::Item, marker: i64, message: &str, method: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m11(&self, _: &::oxlo::Context, missing: i64, module_of: &str, must_use: crate::Item, namespace: i64, new: &str, non_camel_case_types: crate::Item, non_snake_case: i64, of: &str, ops: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m12(&self, _: &::oxlo::Context, option: i64, or_else: &str, outcome: crate::Item, over: i64, overrides: &str, oxlo: crate::Item, oxlo_able: i64, oxlo_args: &str, oxlo_argument_0: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m13(&self, _: &::oxlo::Context, oxlo_argument_1: i64, oxlo_argument_2: &str, oxlo_argument_3: crate::Item, oxlo_call: i64, oxlo_client: &str, oxlo_ctxt: crate::Item, oxlo_endpoint: i64, oxlo_error: &str, oxlo_extracted_1: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m14(&self, _: &::oxlo::Context, oxlo_failure: i64, oxlo_field_0: &str, oxlo_field_1: crate::Item, oxlo_formatter: i64, oxlo_probe: &str, oxlo_served: crate::Item, oxlo_states: i64, oxlo_text: &str, oxlo_this: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m15(&self, _: &::oxlo::Context, oxlo_value: i64, oxlo_version: &str, positional: crate::Item, prepare: i64, primitive: &str, reads: crate::Item, refuse_rest: i64, remote: &str, rename: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m16(&self, _: &::oxlo::Context, result: i64, rpc: &str, serde: crate::Item, served: i64, server: &str, shared: crate::Item, shared_endpoint: i64, skip_serializing_if: &str, start: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m17(&self, _: &::oxlo::Context, start_method: i64, std: &str, str: crate::Item, stringify: i64, sync: &str, target: crate::Item, text: i64, this: &str, to_failure: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m18(&self, _: &::oxlo::Context, to_value: i64, too_many_arguments: &str, transport: crate::Item, travels: i64, u8: &str, unreachable_code: crate::Item, unused_imports: i64, value: &str, version: crate::Item) -> ::std::vec::Vec<crate::Value>;
-    async fn m19(&self, _: &::oxlo::Context, with: i64, with_args: &str, with_kwarg: crate::Item, writes: i64) -> ::std::vec::Vec<crate::Value>;
+    async fn m3(&self, _: &::oxlo::Context, OxloTypeA: i64, PendingCall: &str, PendingMethod: crate::Item, RPCClient: i64, RemoteError: &str, Rest: crate::Item, Result: i64, Send: &str, Serialize: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m4(&self, _: &::oxlo::Context, Spec: i64, Sync: &str, Target: crate::Item, ToOwned: i64, Transport: &str, VERSION: crate::Item, __private: i64, allow: &str, answer: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m5(&self, _: &::oxlo::Context, any_fields: i64, args: &str, arguments: crate::Item, automatically_derived: i64, blocking_method: &str, borrow: crate::Item, call: i64, call_method: &str, can_send_version: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m6(&self, _: &::oxlo::Context, cast: i64, check_error: &str, check_received: crate::Item, check_sent_and_received: i64, class_of: &str, client: crate::Item, clippy: i64, clone: &str, context: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m7(&self, _: &::oxlo::Context, convert: i64, core: &str, ctxt: crate::Item, dead_code: i64, debug_struct: &str, default: crate::Item, deny_unknown_fields: i64, deprecated: &str, derive: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m8(&self, _: &::oxlo::Context, diverging_sub_expression: i64, doc: &str, extract: crate::Item, extractor: i64, fail: &str, failure: crate::Item, fanout: i64, fields: &str, finish_non_exhaustive: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m9(&self, _: &::oxlo::Context, flatten: i64, fmt: &str, from: crate::Item, from_failure: i64, future: &str, future_of_outcome: crate::Item, idempotent: i64, implementation: &str, into_rpc: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m10(&self, _: &::oxlo::Context, keyword: i64, later: &str, marker: crate::Item, message: i64, method: &str, missing: crate::Item, module_of: i64, must_use: &str, namespace: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m11(&self, _: &::oxlo::Context, new: i64, non_camel_case_types: &str, non_snake_case: crate::Item, ops: i64, option: &str, or_else: crate::Item, outcome: i64, over: &str, overrides: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m12(&self, _: &::oxlo::Context, oxlo: i64, oxlo_args: &str, oxlo_argument_0: crate::Item, oxlo_argument_1: i64, oxlo_argument_2: &str, oxlo_argument_3: crate::Item, oxlo_call: i64, oxlo_client: &str, oxlo_ctxt: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m13(&self, _: &::oxlo::Context, oxlo_endpoint: i64, oxlo_error: &str, oxlo_extracted_1: crate::Item, oxlo_failure: i64, oxlo_field_0: &str, oxlo_field_1: crate::Item, oxlo_formatter: i64, oxlo_served: &str, oxlo_states: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m14(&self, _: &::oxlo::Context, oxlo_text: i64, oxlo_this: &str, oxlo_value: crate::Item, oxlo_version: i64, positional: &str, prepare: crate::Item, primitive: i64, refuse_rest: &str, remote: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m15(&self, _: &::oxlo::Context, rename: i64, result: &str, rpc: crate::Item, serde: i64, served: &str, server: crate::Item, shared: i64, shared_endpoint: &str, skip_serializing_if: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m16(&self, _: &::oxlo::Context, start: i64, start_method: &str, std: crate::Item, str: i64, stringify: &str, sync: crate::Item, target: i64, text: &str, this: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m17(&self, _: &::oxlo::Context, to_failure: i64, to_value: &str, too_many_arguments: crate::Item, transport: i64, u8: &str, unreachable_code: crate::Item, unused_imports: i64, value: &str, version: crate::Item) -> ::std::vec::Vec<crate::Value>;
+    async fn m18(&self, _: &::oxlo::Context, with: i64, with_args: &str, with_kwarg: crate::Item) -> ::std::vec::Vec<crate::Value>;
 }
 
 impl Arguments for crate::Served {
     async fn m0(&self, _: &::oxlo::Context, Arc: i64, C: &str, CLASSES: crate::Item, Call: i64, CallError: &str, Clone: crate::Item, Debug: i64, DebugStruct: &str, Default: crate::Item) -> ::std::vec::Vec<crate::Value> {
         ::std::vec![crate::Value::from(Arc), crate::Value::from(C), crate::Value::from(CLASSES), crate::Value::from(Call), crate::Value::from(CallError), crate::Value::from(Clone), crate::Value::from(Debug), crate::Value::from(DebugStruct), crate::Value::from(Default), ]
     }
-    async fn m1(&self, _: &::oxlo::Context, Deserialize: i64, Endpoint: &str, Failure: crate::Item, FnOnce: i64, Formatter: &str, From: crate::Item, Future: i64, IsAble: &str, IsUnable: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(Deserialize), crate::Value::from(Endpoint), crate::Value::from(Failure), crate::Value::from(FnOnce), crate::Value::from(Formatter), crate::Value::from(From), crate::Value::from(Future), crate::Value::from(IsAble), crate::Value::from(IsUnable), ]
+    async fn m1(&self, _: &::oxlo::Context, Deserialize: i64, Endpoint: &str, Fail: crate::Item, FailUndeclared: i64, Failure: &str, FnOnce: crate::Item, Formatter: i64, From: &str, Future: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(Deserialize), crate::Value::from(Endpoint), crate::Value::from(Fail), crate::Value::from(FailUndeclared), crate::Value::from(Failure), crate::Value::from(FnOnce), crate::Value::from(Formatter), crate::Value::from(From), crate::Value::from(Future), ]
     }
     async fn m2(&self, _: &::oxlo::Context, MODULE: i64, MethodError: &str, OTHER_CLASSES: crate::Item, Option: i64, Output: &str, Owned: crate::Item, OxloArgs: i64, OxloImplementor: &str, OxloRest: crate::Item) -> ::std::vec::Vec<crate::Value> {
         ::std::vec![crate::Value::from(MODULE), crate::Value::from(MethodError), crate::Value::from(OTHER_CLASSES), crate::Value::from(Option), crate::Value::from(Output), crate::Value::from(Owned), crate::Value::from(OxloArgs), crate::Value::from(OxloImplementor), crate::Value::from(OxloRest), ]
     }
-    async fn m3(&self, _: &::oxlo::Context, OxloT1: i64, OxloTypeA: &str, PendingCall: crate::Item, PendingMethod: i64, Probe: &str, RPCClient: crate::Item, RemoteError: i64, Rest: &str, Result: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(OxloT1), crate::Value::from(OxloTypeA), crate::Value::from(PendingCall), crate::Value::from(PendingMethod), crate::Value::from(Probe), crate::Value::from(RPCClient), crate::Value::from(RemoteError), crate::Value::from(Rest), crate::Value::from(Result), ]
+    async fn m3(&self, _: &::oxlo::Context, OxloTypeA: i64, PendingCall: &str, PendingMethod: crate::Item, RPCClient: i64, RemoteError: &str, Rest: crate::Item, Result: i64, Send: &str, Serialize: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(OxloTypeA), crate::Value::from(PendingCall), crate::Value::from(PendingMethod), crate::Value::from(RPCClient), crate::Value::from(RemoteError), crate::Value::from(Rest), crate::Value::from(Result), crate::Value::from(Send), crate::Value::from(Serialize), ]
     }
-    async fn m4(&self, _: &::oxlo::Context, Send: i64, Serialize: &str, Spec: crate::Item, Sync: i64, Target: &str, ToOwned: crate::Item, Transport: i64, VERSION: &str, __private: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(Send), crate::Value::from(Serialize), crate::Value::from(Spec), crate::Value::from(Sync), crate::Value::from(Target), crate::Value::from(ToOwned), crate::Value::from(Transport), crate::Value::from(VERSION), crate::Value::from(__private), ]
+    async fn m4(&self, _: &::oxlo::Context, Spec: i64, Sync: &str, Target: crate::Item, ToOwned: i64, Transport: &str, VERSION: crate::Item, __private: i64, allow: &str, answer: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(Spec), crate::Value::from(Sync), crate::Value::from(Target), crate::Value::from(ToOwned), crate::Value::from(Transport), crate::Value::from(VERSION), crate::Value::from(__private), crate::Value::from(allow), crate::Value::from(answer), ]
     }
-    async fn m5(&self, _: &::oxlo::Context, able: i64, allow: &str, answer: crate::Item, any_fields: i64, args: &str, arguments: crate::Item, arrives: i64, automatically_derived: &str, blocking_method: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(able), crate::Value::from(allow), crate::Value::from(answer), crate::Value::from(any_fields), crate::Value::from(args), crate::Value::from(arguments), crate::Value::from(arrives), crate::Value::from(automatically_derived), crate::Value::from(blocking_method), ]
+    async fn m5(&self, _: &::oxlo::Context, any_fields: i64, args: &str, arguments: crate::Item, automatically_derived: i64, blocking_method: &str, borrow: crate::Item, call: i64, call_method: &str, can_send_version: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(any_fields), crate::Value::from(args), crate::Value::from(arguments), crate::Value::from(automatically_derived), crate::Value::from(blocking_method), crate::Value::from(borrow), crate::Value::from(call), crate::Value::from(call_method), crate::Value::from(can_send_version), ]
     }
-    async fn m6(&self, _: &::oxlo::Context, borrow: i64, call: &str, call_method: crate::Item, can_send_version: i64, cast: &str, class_of: crate::Item, client: i64, clippy: &str, clone: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(borrow), crate::Value::from(call), crate::Value::from(call_method), crate::Value::from(can_send_version), crate::Value::from(cast), crate::Value::from(class_of), crate::Value::from(client), crate::Value::from(clippy), crate::Value::from(clone), ]
+    async fn m6(&self, _: &::oxlo::Context, cast: i64, check_error: &str, check_received: crate::Item, check_sent_and_received: i64, class_of: &str, client: crate::Item, clippy: i64, clone: &str, context: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(cast), crate::Value::from(check_error), crate::Value::from(check_received), crate::Value::from(check_sent_and_received), crate::Value::from(class_of), crate::Value::from(client), crate::Value::from(clippy), crate::Value::from(clone), crate::Value::from(context), ]
     }
-    async fn m7(&self, _: &::oxlo::Context, context: i64, convert: &str, core: crate::Item, ctxt: i64, dead_code: &str, debug_struct: crate::Item, default: i64, deny_unknown_fields: &str, deprecated: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(context), crate::Value::from(convert), crate::Value::from(core), crate::Value::from(ctxt), crate::Value::from(dead_code), crate::Value::from(debug_struct), crate::Value::from(default), crate::Value::from(deny_unknown_fields), crate::Value::from(deprecated), ]
+    async fn m7(&self, _: &::oxlo::Context, convert: i64, core: &str, ctxt: crate::Item, dead_code: i64, debug_struct: &str, default: crate::Item, deny_unknown_fields: i64, deprecated: &str, derive: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(convert), crate::Value::from(core), crate::Value::from(ctxt), crate::Value::from(dead_code), crate::Value::from(debug_struct), crate::Value::from(default), crate::Value::from(deny_unknown_fields), crate::Value::from(deprecated), crate::Value::from(derive), ]
     }
-    async fn m8(&self, _: &::oxlo::Context, derive: i64, diverging_sub_expression: &str, doc: crate::Item, extract: i64, extractor: &str, extracts: crate::Item, fail: i64, fails: &str, failure: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(derive), crate::Value::from(diverging_sub_expression), crate::Value::from(doc), crate::Value::from(extract), crate::Value::from(extractor), crate::Value::from(extracts), crate::Value::from(fail), crate::Value::from(fails), crate::Value::from(failure), ]
+    async fn m8(&self, _: &::oxlo::Context, diverging_sub_expression: i64, doc: &str, extract: crate::Item, extractor: i64, fail: &str, failure: crate::Item, fanout: i64, fields: &str, finish_non_exhaustive: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(diverging_sub_expression), crate::Value::from(doc), crate::Value::from(extract), crate::Value::from(extractor), crate::Value::from(fail), crate::Value::from(failure), crate::Value::from(fanout), crate::Value::from(fields), crate::Value::from(finish_non_exhaustive), ]
     }
-    async fn m9(&self, _: &::oxlo::Context, fanout: i64, field: &str, fields: crate::Item, finish_non_exhaustive: i64, flatten: &str, fmt: crate::Item, from: i64, from_failure: &str, future: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(fanout), crate::Value::from(field), crate::Value::from(fields), crate::Value::from(finish_non_exhaustive), crate::Value::from(flatten), crate::Value::from(fmt), crate::Value::from(from), crate::Value::from(from_failure), crate::Value::from(future), ]
+    async fn m9(&self, _: &::oxlo::Context, flatten: i64, fmt: &str, from: crate::Item, from_failure: i64, future: &str, future_of_outcome: crate::Item, idempotent: i64, implementation: &str, into_rpc: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(flatten), crate::Value::from(fmt), crate::Value::from(from), crate::Value::from(from_failure), crate::Value::from(future), crate::Value::from(future_of_outcome), crate::Value::from(idempotent), crate::Value::from(implementation), crate::Value::from(into_rpc), ]
     }
-    async fn m10(&self, _: &::oxlo::Context, future_of_outcome: i64, idempotent: &str, implementation: crate::Item, into_rpc: i64, keyword: &str, later: crate::Item, marker: i64, message: &str, method: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(future_of_outcome), crate::Value::from(idempotent), crate::Value::from(implementation), crate::Value::from(into_rpc), crate::Value::from(keyword), crate::Value::from(later), crate::Value::from(marker), crate::Value::from(message), crate::Value::from(method), ]
+    async fn m10(&self, _: &::oxlo::Context, keyword: i64, later: &str, marker: crate::Item, message: i64, method: &str, missing: crate::Item, module_of: i64, must_use: &str, namespace: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(keyword), crate::Value::from(later), crate::Value::from(marker), crate::Value::from(message), crate::Value::from(method), crate::Value::from(missing), crate::Value::from(module_of), crate::Value::from(must_use), crate::Value::from(namespace), ]
     }
-    async fn m11(&self, _: &::oxlo::Context, missing: i64, module_of: &str, must_use: crate::Item, namespace: i64, new: &str, non_camel_case_types: crate::Item, non_snake_case: i64, of: &str, ops: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(missing), crate::Value::from(module_of), crate::Value::from(must_use), crate::Value::from(namespace), crate::Value::from(new), crate::Value::from(non_camel_case_types), crate::Value::from(non_snake_case), crate::Value::from(of), crate::Value::from(ops), ]
+    async fn m11(&self, _: &::oxlo::Context, new: i64, non_camel_case_types: &str, non_snake_case: crate::Item, ops: i64, option: &str, or_else: crate::Item, outcome: i64, over: &str, overrides: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(new), crate::Value::from(non_camel_case_types), crate::Value::from(non_snake_case), crate::Value::from(ops), crate::Value::from(option), crate::Value::from(or_else), crate::Value::from(outcome), crate::Value::from(over), crate::Value::from(overrides), ]
     }
-    async fn m12(&self, _: &::oxlo::Context, option: i64, or_else: &str, outcome: crate::Item, over: i64, overrides: &str, oxlo: crate::Item, oxlo_able: i64, oxlo_args: &str, oxlo_argument_0: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(option), crate::Value::from(or_else), crate::Value::from(outcome), crate::Value::from(over), crate::Value::from(overrides), crate::Value::from(oxlo), crate::Value::from(oxlo_able), crate::Value::from(oxlo_args), crate::Value::from(oxlo_argument_0), ]
+    async fn m12(&self, _: &::oxlo::Context, oxlo: i64, oxlo_args: &str, oxlo_argument_0: crate::Item, oxlo_argument_1: i64, oxlo_argument_2: &str, oxlo_argument_3: crate::Item, oxlo_call: i64, oxlo_client: &str, oxlo_ctxt: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(oxlo), crate::Value::from(oxlo_args), crate::Value::from(oxlo_argument_0), crate::Value::from(oxlo_argument_1), crate::Value::from(oxlo_argument_2), crate::Value::from(oxlo_argument_3), crate::Value::from(oxlo_call), crate::Value::from(oxlo_client), crate::Value::from(oxlo_ctxt), ]
     }
-    async fn m13(&self, _: &::oxlo::Context, oxlo_argument_1: i64, oxlo_argument_2: &str, oxlo_argument_3: crate::Item, oxlo_call: i64, oxlo_client: &str, oxlo_ctxt: crate::Item, oxlo_endpoint: i64, oxlo_error: &str, oxlo_extracted_1: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(oxlo_argument_1), crate::Value::from(oxlo_argument_2), crate::Value::from(oxlo_argument_3), crate::Value::from(oxlo_call), crate::Value::from(oxlo_client), crate::Value::from(oxlo_ctxt), crate::Value::from(oxlo_endpoint), crate::Value::from(oxlo_error), crate::Value::from(oxlo_extracted_1), ]
+    async fn m13(&self, _: &::oxlo::Context, oxlo_endpoint: i64, oxlo_error: &str, oxlo_extracted_1: crate::Item, oxlo_failure: i64, oxlo_field_0: &str, oxlo_field_1: crate::Item, oxlo_formatter: i64, oxlo_served: &str, oxlo_states: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(oxlo_endpoint), crate::Value::from(oxlo_error), crate::Value::from(oxlo_extracted_1), crate::Value::from(oxlo_failure), crate::Value::from(oxlo_field_0), crate::Value::from(oxlo_field_1), crate::Value::from(oxlo_formatter), crate::Value::from(oxlo_served), crate::Value::from(oxlo_states), ]
     }
-    async fn m14(&self, _: &::oxlo::Context, oxlo_failure: i64, oxlo_field_0: &str, oxlo_field_1: crate::Item, oxlo_formatter: i64, oxlo_probe: &str, oxlo_served: crate::Item, oxlo_states: i64, oxlo_text: &str, oxlo_this: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(oxlo_failure), crate::Value::from(oxlo_field_0), crate::Value::from(oxlo_field_1), crate::Value::from(oxlo_formatter), crate::Value::from(oxlo_probe), crate::Value::from(oxlo_served), crate::Value::from(oxlo_states), crate::Value::from(oxlo_text), crate::Value::from(oxlo_this), ]
+    async fn m14(&self, _: &::oxlo::Context, oxlo_text: i64, oxlo_this: &str, oxlo_value: crate::Item, oxlo_version: i64, positional: &str, prepare: crate::Item, primitive: i64, refuse_rest: &str, remote: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(oxlo_text), crate::Value::from(oxlo_this), crate::Value::from(oxlo_value), crate::Value::from(oxlo_version), crate::Value::from(positional), crate::Value::from(prepare), crate::Value::from(primitive), crate::Value::from(refuse_rest), crate::Value::from(remote), ]
     }
-    async fn m15(&self, _: &::oxlo::Context, oxlo_value: i64, oxlo_version: &str, positional: crate::Item, prepare: i64, primitive: &str, reads: crate::Item, refuse_rest: i64, remote: &str, rename: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(oxlo_value), crate::Value::from(oxlo_version), crate::Value::from(positional), crate::Value::from(prepare), crate::Value::from(primitive), crate::Value::from(reads), crate::Value::from(refuse_rest), crate::Value::from(remote), crate::Value::from(rename), ]
+    async fn m15(&self, _: &::oxlo::Context, rename: i64, result: &str, rpc: crate::Item, serde: i64, served: &str, server: crate::Item, shared: i64, shared_endpoint: &str, skip_serializing_if: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(rename), crate::Value::from(result), crate::Value::from(rpc), crate::Value::from(serde), crate::Value::from(served), crate::Value::from(server), crate::Value::from(shared), crate::Value::from(shared_endpoint), crate::Value::from(skip_serializing_if), ]
     }
-    async fn m16(&self, _: &::oxlo::Context, result: i64, rpc: &str, serde: crate::Item, served: i64, server: &str, shared: crate::Item, shared_endpoint: i64, skip_serializing_if: &str, start: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(result), crate::Value::from(rpc), crate::Value::from(serde), crate::Value::from(served), crate::Value::from(server), crate::Value::from(shared), crate::Value::from(shared_endpoint), crate::Value::from(skip_serializing_if), crate::Value::from(start), ]
+    async fn m16(&self, _: &::oxlo::Context, start: i64, start_method: &str, std: crate::Item, str: i64, stringify: &str, sync: crate::Item, target: i64, text: &str, this: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(start), crate::Value::from(start_method), crate::Value::from(std), crate::Value::from(str), crate::Value::from(stringify), crate::Value::from(sync), crate::Value::from(target), crate::Value::from(text), crate::Value::from(this), ]
     }
-    async fn m17(&self, _: &::oxlo::Context, start_method: i64, std: &str, str: crate::Item, stringify: i64, sync: &str, target: crate::Item, text: i64, this: &str, to_failure: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(start_method), crate::Value::from(std), crate::Value::from(str), crate::Value::from(stringify), crate::Value::from(sync), crate::Value::from(target), crate::Value::from(text), crate::Value::from(this), crate::Value::from(to_failure), ]
+    async fn m17(&self, _: &::oxlo::Context, to_failure: i64, to_value: &str, too_many_arguments: crate::Item, transport: i64, u8: &str, unreachable_code: crate::Item, unused_imports: i64, value: &str, version: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(to_failure), crate::Value::from(to_value), crate::Value::from(too_many_arguments), crate::Value::from(transport), crate::Value::from(u8), crate::Value::from(unreachable_code), crate::Value::from(unused_imports), crate::Value::from(value), crate::Value::from(version), ]
     }
-    async fn m18(&self, _: &::oxlo::Context, to_value: i64, too_many_arguments: &str, transport: crate::Item, travels: i64, u8: &str, unreachable_code: crate::Item, unused_imports: i64, value: &str, version: crate::Item) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(to_value), crate::Value::from(too_many_arguments), crate::Value::from(transport), crate::Value::from(travels), crate::Value::from(u8), crate::Value::from(unreachable_code), crate::Value::from(unused_imports), crate::Value::from(value), crate::Value::from(version), ]
-    }
-    async fn m19(&self, _: &::oxlo::Context, with: i64, with_args: &str, with_kwarg: crate::Item, writes: i64) -> ::std::vec::Vec<crate::Value> {
-        ::std::vec![crate::Value::from(with), crate::Value::from(with_args), crate::Value::from(with_kwarg), crate::Value::from(writes), ]
+    async fn m18(&self, _: &::oxlo::Context, with: i64, with_args: &str, with_kwarg: crate::Item) -> ::std::vec::Vec<crate::Value> {
+        ::std::vec![crate::Value::from(with), crate::Value::from(with_args), crate::Value::from(with_kwarg), ]
     }
 }
 
@@ -96,25 +92,24 @@ pub async fn call(
 ) -> ::std::result::Result<::std::vec::Vec<crate::Value>, ::oxlo::CallError> {
     let mut all = ::std::vec::Vec::new();
     all.extend(client.m0(context, crate::sent::<i64>("Arc"), crate::sent::<&str>("C"), crate::sent::<crate::Item>("CLASSES"), crate::sent::<i64>("Call"), crate::sent::<&str>("CallError"), crate::sent::<crate::Item>("Clone"), crate::sent::<i64>("Debug"), crate::sent::<&str>("DebugStruct"), crate::sent::<crate::Item>("Default")).await?);
-    all.extend(client.m1(context, crate::sent::<i64>("Deserialize"), crate::sent::<&str>("Endpoint"), crate::sent::<crate::Item>("Failure"), crate::sent::<i64>("FnOnce"), crate::sent::<&str>("Formatter"), crate::sent::<crate::Item>("From"), crate::sent::<i64>("Future"), crate::sent::<&str>("IsAble"), crate::sent::<crate::Item>("IsUnable")).await?);
+    all.extend(client.m1(context, crate::sent::<i64>("Deserialize"), crate::sent::<&str>("Endpoint"), crate::sent::<crate::Item>("Fail"), crate::sent::<i64>("FailUndeclared"), crate::sent::<&str>("Failure"), crate::sent::<crate::Item>("FnOnce"), crate::sent::<i64>("Formatter"), crate::sent::<&str>("From"), crate::sent::<crate::Item>("Future")).await?);
     all.extend(client.m2(context, crate::sent::<i64>("MODULE"), crate::sent::<&str>("MethodError"), crate::sent::<crate::Item>("OTHER_CLASSES"), crate::sent::<i64>("Option"), crate::sent::<&str>("Output"), crate::sent::<crate::Item>("Owned"), crate::sent::<i64>("OxloArgs"), crate::sent::<&str>("OxloImplementor"), crate::sent::<crate::Item>("OxloRest")).await?);
-    all.extend(client.m3(context, crate::sent::<i64>("OxloT1"), crate::sent::<&str>("OxloTypeA"), crate::sent::<crate::Item>("PendingCall"), crate::sent::<i64>("PendingMethod"), crate::sent::<&str>("Probe"), crate::sent::<crate::Item>("RPCClient"), crate::sent::<i64>("RemoteError"), crate::sent::<&str>("Rest"), crate::sent::<crate::Item>("Result")).await?);
-    all.extend(client.m4(context, crate::sent::<i64>("Send"), crate::sent::<&str>("Serialize"), crate::sent::<crate::Item>("Spec"), crate::sent::<i64>("Sync"), crate::sent::<&str>("Target"), crate::sent::<crate::Item>("ToOwned"), crate::sent::<i64>("Transport"), crate::sent::<&str>("VERSION"), crate::sent::<crate::Item>("__private")).await?);
-    all.extend(client.m5(context, crate::sent::<i64>("able"), crate::sent::<&str>("allow"), crate::sent::<crate::Item>("answer"), crate::sent::<i64>("any_fields"), crate::sent::<&str>("args"), crate::sent::<crate::Item>("arguments"), crate::sent::<i64>("arrives"), crate::sent::<&str>("automatically_derived"), crate::sent::<crate::Item>("blocking_method")).await?);
-    all.extend(client.m6(context, crate::sent::<i64>("borrow"), crate::sent::<&str>("call"), crate::sent::<crate::Item>("call_method"), crate::sent::<i64>("can_send_version"), crate::sent::<&str>("cast"), crate::sent::<crate::Item>("class_of"), crate::sent::<i64>("client"), crate::sent::<&str>("clippy"), crate::sent::<crate::Item>("clone")).await?);
-    all.extend(client.m7(context, crate::sent::<i64>("context"), crate::sent::<&str>("convert"), crate::sent::<crate::Item>("core"), crate::sent::<i64>("ctxt"), crate::sent::<&str>("dead_code"), crate::sent::<crate::Item>("debug_struct"), crate::sent::<i64>("default"), crate::sent::<&str>("deny_unknown_fields"), crate::sent::<crate::Item>("deprecated")).await?);
-    all.extend(client.m8(context, crate::sent::<i64>("derive"), crate::sent::<&str>("diverging_sub_expression"), crate::sent::<crate::Item>("doc"), crate::sent::<i64>("extract"), crate::sent::<&str>("extractor"), crate::sent::<crate::Item>("extracts"), crate::sent::<i64>("fail"), crate::sent::<&str>("fails"), crate::sent::<crate::Item>("failure")).await?);
-    all.extend(client.m9(context, crate::sent::<i64>("fanout"), crate::sent::<&str>("field"), crate::sent::<crate::Item>("fields"), crate::sent::<i64>("finish_non_exhaustive"), crate::sent::<&str>("flatten"), crate::sent::<crate::Item>("fmt"), crate::sent::<i64>("from"), crate::sent::<&str>("from_failure"), crate::sent::<crate::Item>("future")).await?);
-    all.extend(client.m10(context, crate::sent::<i64>("future_of_outcome"), crate::sent::<&str>("idempotent"), crate::sent::<crate::Item>("implementation"), crate::sent::<i64>("into_rpc"), crate::sent::<&str>("keyword"), crate::sent::<crate::Item>("later"), crate::sent::<i64>("marker"), crate::sent::<&str>("message"), crate::sent::<crate::Item>("method")).await?);
-    all.extend(client.m11(context, crate::sent::<i64>("missing"), crate::sent::<&str>("module_of"), crate::sent::<crate::Item>("must_use"), crate::sent::<i64>("namespace"), crate::sent::<&str>("new"), crate::sent::<crate::Item>("non_camel_case_types"), crate::sent::<i64>("non_snake_case"), crate::sent::<&str>("of"), crate::sent::<crate::Item>("ops")).await?);
-    all.extend(client.m12(context, crate::sent::<i64>("option"), crate::sent::<&str>("or_else"), crate::sent::<crate::Item>("outcome"), crate::sent::<i64>("over"), crate::sent::<&str>("overrides"), crate::sent::<crate::Item>("oxlo"), crate::sent::<i64>("oxlo_able"), crate::sent::<&str>("oxlo_args"), crate::sent::<crate::Item>("oxlo_argument_0")).await?);
-    all.extend(client.m13(context, crate::sent::<i64>("oxlo_argument_1"), crate::sent::<&str>("oxlo_argument_2"), crate::sent::<crate::Item>("oxlo_argument_3"), crate::sent::<i64>("oxlo_call"), crate::sent::<&str>("oxlo_client"), crate::sent::<crate::Item>("oxlo_ctxt"), crate::sent::<i64>("oxlo_endpoint"), crate::sent::<&str>("oxlo_error"), crate::sent::<crate::Item>("oxlo_extracted_1")).await?);
-    all.extend(client.m14(context, crate::sent::<i64>("oxlo_failure"), crate::sent::<&str>("oxlo_field_0"), crate::sent::<crate::Item>("oxlo_field_1"), crate::sent::<i64>("oxlo_formatter"), crate::sent::<&str>("oxlo_probe"), crate::sent::<crate::Item>("oxlo_served"), crate::sent::<i64>("oxlo_states"), crate::sent::<&str>("oxlo_text"), crate::sent::<crate::Item>("oxlo_this")).await?);
-    all.extend(client.m15(context, crate::sent::<i64>("oxlo_value"), crate::sent::<&str>("oxlo_version"), crate::sent::<crate::Item>("positional"), crate::sent::<i64>("prepare"), crate::sent::<&str>("primitive"), crate::sent::<crate::Item>("reads"), crate::sent::<i64>("refuse_rest"), crate::sent::<&str>("remote"), crate::sent::<crate::Item>("rename")).await?);
-    all.extend(client.m16(context, crate::sent::<i64>("result"), crate::sent::<&str>("rpc"), crate::sent::<crate::Item>("serde"), crate::sent::<i64>("served"), crate::sent::<&str>("server"), crate::sent::<crate::Item>("shared"), crate::sent::<i64>("shared_endpoint"), crate::sent::<&str>("skip_serializing_if"), crate::sent::<crate::Item>("start")).await?);
-    all.extend(client.m17(context, crate::sent::<i64>("start_method"), crate::sent::<&str>("std"), crate::sent::<crate::Item>("str"), crate::sent::<i64>("stringify"), crate::sent::<&str>("sync"), crate::sent::<crate::Item>("target"), crate::sent::<i64>("text"), crate::sent::<&str>("this"), crate::sent::<crate::Item>("to_failure")).await?);
-    all.extend(client.m18(context, crate::sent::<i64>("to_value"), crate::sent::<&str>("too_many_arguments"), crate::sent::<crate::Item>("transport"), crate::sent::<i64>("travels"), crate::sent::<&str>("u8"), crate::sent::<crate::Item>("unreachable_code"), crate::sent::<i64>("unused_imports"), crate::sent::<&str>("value"), crate::sent::<crate::Item>("version")).await?);
-    all.extend(client.m19(context, crate::sent::<i64>("with"), crate::sent::<&str>("with_args"), crate::sent::<crate::Item>("with_kwarg"), crate::sent::<i64>("writes")).await?);
+    all.extend(client.m3(context, crate::sent::<i64>("OxloTypeA"), crate::sent::<&str>("PendingCall"), crate::sent::<crate::Item>("PendingMethod"), crate::sent::<i64>("RPCClient"), crate::sent::<&str>("RemoteError"), crate::sent::<crate::Item>("Rest"), crate::sent::<i64>("Result"), crate::sent::<&str>("Send"), crate::sent::<crate::Item>("Serialize")).await?);
+    all.extend(client.m4(context, crate::sent::<i64>("Spec"), crate::sent::<&str>("Sync"), crate::sent::<crate::Item>("Target"), crate::sent::<i64>("ToOwned"), crate::sent::<&str>("Transport"), crate::sent::<crate::Item>("VERSION"), crate::sent::<i64>("__private"), crate::sent::<&str>("allow"), crate::sent::<crate::Item>("answer")).await?);
+    all.extend(client.m5(context, crate::sent::<i64>("any_fields"), crate::sent::<&str>("args"), crate::sent::<crate::Item>("arguments"), crate::sent::<i64>("automatically_derived"), crate::sent::<&str>("blocking_method"), crate::sent::<crate::Item>("borrow"), crate::sent::<i64>("call"), crate::sent::<&str>("call_method"), crate::sent::<crate::Item>("can_send_version")).await?);
+    all.extend(client.m6(context, crate::sent::<i64>("cast"), crate::sent::<&str>("check_error"), crate::sent::<crate::Item>("check_received"), crate::sent::<i64>("check_sent_and_received"), crate::sent::<&str>("class_of"), crate::sent::<crate::Item>("client"), crate::sent::<i64>("clippy"), crate::sent::<&str>("clone"), crate::sent::<crate::Item>("context")).await?);
+    all.extend(client.m7(context, crate::sent::<i64>("convert"), crate::sent::<&str>("core"), crate::sent::<crate::Item>("ctxt"), crate::sent::<i64>("dead_code"), crate::sent::<&str>("debug_struct"), crate::sent::<crate::Item>("default"), crate::sent::<i64>("deny_unknown_fields"), crate::sent::<&str>("deprecated"), crate::sent::<crate::Item>("derive")).await?);
+    all.extend(client.m8(context, crate::sent::<i64>("diverging_sub_expression"), crate::sent::<&str>("doc"), crate::sent::<crate::Item>("extract"), crate::sent::<i64>("extractor"), crate::sent::<&str>("fail"), crate::sent::<crate::Item>("failure"), crate::sent::<i64>("fanout"), crate::sent::<&str>("fields"), crate::sent::<crate::Item>("finish_non_exhaustive")).await?);
+    all.extend(client.m9(context, crate::sent::<i64>("flatten"), crate::sent::<&str>("fmt"), crate::sent::<crate::Item>("from"), crate::sent::<i64>("from_failure"), crate::sent::<&str>("future"), crate::sent::<crate::Item>("future_of_outcome"), crate::sent::<i64>("idempotent"), crate::sent::<&str>("implementation"), crate::sent::<crate::Item>("into_rpc")).await?);
+    all.extend(client.m10(context, crate::sent::<i64>("keyword"), crate::sent::<&str>("later"), crate::sent::<crate::Item>("marker"), crate::sent::<i64>("message"), crate::sent::<&str>("method"), crate::sent::<crate::Item>("missing"), crate::sent::<i64>("module_of"), crate::sent::<&str>("must_use"), crate::sent::<crate::Item>("namespace")).await?);
+    all.extend(client.m11(context, crate::sent::<i64>("new"), crate::sent::<&str>("non_camel_case_types"), crate::sent::<crate::Item>("non_snake_case"), crate::sent::<i64>("ops"), crate::sent::<&str>("option"), crate::sent::<crate::Item>("or_else"), crate::sent::<i64>("outcome"), crate::sent::<&str>("over"), crate::sent::<crate::Item>("overrides")).await?);
+    all.extend(client.m12(context, crate::sent::<i64>("oxlo"), crate::sent::<&str>("oxlo_args"), crate::sent::<crate::Item>("oxlo_argument_0"), crate::sent::<i64>("oxlo_argument_1"), crate::sent::<&str>("oxlo_argument_2"), crate::sent::<crate::Item>("oxlo_argument_3"), crate::sent::<i64>("oxlo_call"), crate::sent::<&str>("oxlo_client"), crate::sent::<crate::Item>("oxlo_ctxt")).await?);
+    all.extend(client.m13(context, crate::sent::<i64>("oxlo_endpoint"), crate::sent::<&str>("oxlo_error"), crate::sent::<crate::Item>("oxlo_extracted_1"), crate::sent::<i64>("oxlo_failure"), crate::sent::<&str>("oxlo_field_0"), crate::sent::<crate::Item>("oxlo_field_1"), crate::sent::<i64>("oxlo_formatter"), crate::sent::<&str>("oxlo_served"), crate::sent::<crate::Item>("oxlo_states")).await?);
+    all.extend(client.m14(context, crate::sent::<i64>("oxlo_text"), crate::sent::<&str>("oxlo_this"), crate::sent::<crate::Item>("oxlo_value"), crate::sent::<i64>("oxlo_version"), crate::sent::<&str>("positional"), crate::sent::<crate::Item>("prepare"), crate::sent::<i64>("primitive"), crate::sent::<&str>("refuse_rest"), crate::sent::<crate::Item>("remote")).await?);
+    all.extend(client.m15(context, crate::sent::<i64>("rename"), crate::sent::<&str>("result"), crate::sent::<crate::Item>("rpc"), crate::sent::<i64>("serde"), crate::sent::<&str>("served"), crate::sent::<crate::Item>("server"), crate::sent::<i64>("shared"), crate::sent::<&str>("shared_endpoint"), crate::sent::<crate::Item>("skip_serializing_if")).await?);
+    all.extend(client.m16(context, crate::sent::<i64>("start"), crate::sent::<&str>("start_method"), crate::sent::<crate::Item>("std"), crate::sent::<i64>("str"), crate::sent::<&str>("stringify"), crate::sent::<crate::Item>("sync"), crate::sent::<i64>("target"), crate::sent::<&str>("text"), crate::sent::<crate::Item>("this")).await?);
+    all.extend(client.m17(context, crate::sent::<i64>("to_failure"), crate::sent::<&str>("to_value"), crate::sent::<crate::Item>("too_many_arguments"), crate::sent::<i64>("transport"), crate::sent::<&str>("u8"), crate::sent::<crate::Item>("unreachable_code"), crate::sent::<i64>("unused_imports"), crate::sent::<&str>("value"), crate::sent::<crate::Item>("version")).await?);
+    all.extend(client.m18(context, crate::sent::<i64>("with"), crate::sent::<&str>("with_args"), crate::sent::<crate::Item>("with_kwarg")).await?);
     ::std::result::Result::Ok(all)
 }
 
@@ -122,39 +117,39 @@ pub async fn call(
 #[remote(module = "every.name")]
 pub enum Fields {
     Part0 { Arc: i64, C: i64, CLASSES: i64, Call: i64, CallError: i64, Clone: i64, Debug: i64, DebugStruct: i64, Default: i64, Deserialize: i64, Endpoint: i64, Err: i64, },
-    Part1 { Failure: i64, FnOnce: i64, Formatter: i64, From: i64, Future: i64, IsAble: i64, IsUnable: i64, MODULE: i64, MethodError: i64, None: i64, OTHER_CLASSES: i64, Ok: i64, },
-    Part2 { Option: i64, Output: i64, Owned: i64, OxloArgs: i64, OxloImplementor: i64, OxloRest: i64, OxloT1: i64, OxloTypeA: i64, PendingCall: i64, PendingMethod: i64, Probe: i64, RPCClient: i64, },
-    Part3 { RemoteError: i64, Rest: i64, Result: i64, Send: i64, Serialize: i64, Some: i64, Spec: i64, Sync: i64, Target: i64, ToOwned: i64, Transport: i64, VERSION: i64, },
-    Part4 { __private: i64, able: i64, allow: i64, answer: i64, any_fields: i64, args: i64, arguments: i64, arrives: i64, automatically_derived: i64, blocking_method: i64, borrow: i64, call: i64, },
-    Part5 { call_method: i64, can_send_version: i64, cast: i64, class_of: i64, client: i64, clippy: i64, clone: i64, context: i64, convert: i64, core: i64, ctxt: i64, dead_code: i64, },
-    Part6 { debug_struct: i64, default: i64, deny_unknown_fields: i64, deprecated: i64, derive: i64, diverging_sub_expression: i64, doc: i64, extract: i64, extractor: i64, extracts: i64, fail: i64, fails: i64, },
-    Part7 { failure: i64, fanout: i64, field: i64, fields: i64, finish_non_exhaustive: i64, flatten: i64, fmt: i64, from: i64, from_failure: i64, future: i64, future_of_outcome: i64, idempotent: i64, },
-    Part8 { implementation: i64, into_rpc: i64, keyword: i64, later: i64, marker: i64, message: i64, method: i64, missing: i64, module_of: i64, must_use: i64, namespace: i64, new: i64, },
-    Part9 { non_camel_case_types: i64, non_snake_case: i64, of: i64, ops: i64, option: i64, or_else: i64, outcome: i64, over: i64, overrides: i64, oxlo: i64, oxlo_able: i64, oxlo_args: i64, },
-    Part10 { oxlo_argument_0: i64, oxlo_argument_1: i64, oxlo_argument_2: i64, oxlo_argument_3: i64, oxlo_call: i64, oxlo_client: i64, oxlo_ctxt: i64, oxlo_endpoint: i64, oxlo_error: i64, oxlo_extracted_1: i64, oxlo_failure: i64, oxlo_field_0: i64, },
-    Part11 { oxlo_field_1: i64, oxlo_formatter: i64, oxlo_probe: i64, oxlo_served: i64, oxlo_states: i64, oxlo_text: i64, oxlo_this: i64, oxlo_value: i64, oxlo_version: i64, positional: i64, prepare: i64, primitive: i64, },
-    Part12 { reads: i64, refuse_rest: i64, remote: i64, rename: i64, result: i64, rpc: i64, serde: i64, served: i64, server: i64, shared: i64, shared_endpoint: i64, skip_serializing_if: i64, },
-    Part13 { start: i64, start_method: i64, std: i64, str: i64, stringify: i64, sync: i64, target: i64, text: i64, this: i64, to_failure: i64, to_value: i64, too_many_arguments: i64, },
-    Part14 { transport: i64, travels: i64, u8: i64, unreachable_code: i64, unused_imports: i64, value: i64, version: i64, with: i64, with_args: i64, with_kwarg: i64, writes: i64, },
+    Part1 { Fail: i64, FailUndeclared: i64, Failure: i64, FnOnce: i64, Formatter: i64, From: i64, Future: i64, MODULE: i64, MethodError: i64, None: i64, OTHER_CLASSES: i64, Ok: i64, },
+    Part2 { Option: i64, Output: i64, Owned: i64, OxloArgs: i64, OxloImplementor: i64, OxloRest: i64, OxloTypeA: i64, PendingCall: i64, PendingMethod: i64, RPCClient: i64, RemoteError: i64, Rest: i64, },
+    Part3 { Result: i64, Send: i64, Serialize: i64, Some: i64, Spec: i64, Sync: i64, Target: i64, ToOwned: i64, Transport: i64, VERSION: i64, __private: i64, allow: i64, },
+    Part4 { answer: i64, any_fields: i64, args: i64, arguments: i64, automatically_derived: i64, blocking_method: i64, borrow: i64, call: i64, call_method: i64, can_send_version: i64, cast: i64, check_error: i64, },
+    Part5 { check_received: i64, check_sent_and_received: i64, class_of: i64, client: i64, clippy: i64, clone: i64, context: i64, convert: i64, core: i64, ctxt: i64, dead_code: i64, debug_struct: i64, },
+    Part6 { default: i64, deny_unknown_fields: i64, deprecated: i64, derive: i64, diverging_sub_expression: i64, doc: i64, extract: i64, extractor: i64, fail: i64, failure: i64, fanout: i64, fields: i64, },
+    Part7 { finish_non_exhaustive: i64, flatten: i64, fmt: i64, from: i64, from_failure: i64, future: i64, future_of_outcome: i64, idempotent: i64, implementation: i64, into_rpc: i64, keyword: i64, later: i64, },
+    Part8 { marker: i64, message: i64, method: i64, missing: i64, module_of: i64, must_use: i64, namespace: i64, new: i64, non_camel_case_types: i64, non_snake_case: i64, ops: i64, option: i64, },
+    Part9 { or_else: i64, outcome: i64, over: i64, overrides: i64, oxlo: i64, oxlo_args: i64, oxlo_argument_0: i64, oxlo_argument_1: i64, oxlo_argument_2: i64, oxlo_argument_3: i64, oxlo_call: i64, oxlo_client: i64, },
+    Part10 { oxlo_ctxt: i64, oxlo_endpoint: i64, oxlo_error: i64, oxlo_extracted_1: i64, oxlo_failure: i64, oxlo_field_0: i64, oxlo_field_1: i64, oxlo_formatter: i64, oxlo_served: i64, oxlo_states: i64, oxlo_text: i64, oxlo_this: i64, },
+    Part11 { oxlo_value: i64, oxlo_version: i64, positional: i64, prepare: i64, primitive: i64, refuse_rest: i64, remote: i64, rename: i64, result: i64, rpc: i64, serde: i64, served: i64, },
+    Part12 { server: i64, shared: i64, shared_endpoint: i64, skip_serializing_if: i64, start: i64, start_method: i64, std: i64, str: i64, stringify: i64, sync: i64, target: i64, text: i64, },
+    Part13 { this: i64, to_failure: i64, to_value: i64, too_many_arguments: i64, transport: i64, u8: i64, unreachable_code: i64, unused_imports: i64, value: i64, version: i64, with: i64, with_args: i64, },
+    Part14 { with_kwarg: i64, },
 }
 
 pub fn fields() -> ::std::vec::Vec<Fields> {
     ::std::vec![
         Fields::Part0 { Arc: crate::sent::<i64>("Arc"), C: crate::sent::<i64>("C"), CLASSES: crate::sent::<i64>("CLASSES"), Call: crate::sent::<i64>("Call"), CallError: crate::sent::<i64>("CallError"), Clone: crate::sent::<i64>("Clone"), Debug: crate::sent::<i64>("Debug"), DebugStruct: crate::sent::<i64>("DebugStruct"), Default: crate::sent::<i64>("Default"), Deserialize: crate::sent::<i64>("Deserialize"), Endpoint: crate::sent::<i64>("Endpoint"), Err: crate::sent::<i64>("Err"), },
-        Fields::Part1 { Failure: crate::sent::<i64>("Failure"), FnOnce: crate::sent::<i64>("FnOnce"), Formatter: crate::sent::<i64>("Formatter"), From: crate::sent::<i64>("From"), Future: crate::sent::<i64>("Future"), IsAble: crate::sent::<i64>("IsAble"), IsUnable: crate::sent::<i64>("IsUnable"), MODULE: crate::sent::<i64>("MODULE"), MethodError: crate::sent::<i64>("MethodError"), None: crate::sent::<i64>("None"), OTHER_CLASSES: crate::sent::<i64>("OTHER_CLASSES"), Ok: crate::sent::<i64>("Ok"), },
-        Fields::Part2 { Option: crate::sent::<i64>("Option"), Output: crate::sent::<i64>("Output"), Owned: crate::sent::<i64>("Owned"), OxloArgs: crate::sent::<i64>("OxloArgs"), OxloImplementor: crate::sent::<i64>("OxloImplementor"), OxloRest: crate::sent::<i64>("OxloRest"), OxloT1: crate::sent::<i64>("OxloT1"), OxloTypeA: crate::sent::<i64>("OxloTypeA"), PendingCall: crate::sent::<i64>("PendingCall"), PendingMethod: crate::sent::<i64>("PendingMethod"), Probe: crate::sent::<i64>("Probe"), RPCClient: crate::sent::<i64>("RPCClient"), },
-        Fields::Part3 { RemoteError: crate::sent::<i64>("RemoteError"), Rest: crate::sent::<i64>("Rest"), Result: crate::sent::<i64>("Result"), Send: crate::sent::<i64>("Send"), Serialize: crate::sent::<i64>("Serialize"), Some: crate::sent::<i64>("Some"), Spec: crate::sent::<i64>("Spec"), Sync: crate::sent::<i64>("Sync"), Target: crate::sent::<i64>("Target"), ToOwned: crate::sent::<i64>("ToOwned"), Transport: crate::sent::<i64>("Transport"), VERSION: crate::sent::<i64>("VERSION"), },
-        Fields::Part4 { __private: crate::sent::<i64>("__private"), able: crate::sent::<i64>("able"), allow: crate::sent::<i64>("allow"), answer: crate::sent::<i64>("answer"), any_fields: crate::sent::<i64>("any_fields"), args: crate::sent::<i64>("args"), arguments: crate::sent::<i64>("arguments"), arrives: crate::sent::<i64>("arrives"), automatically_derived: crate::sent::<i64>("automatically_derived"), blocking_method: crate::sent::<i64>("blocking_method"), borrow: crate::sent::<i64>("borrow"), call: crate::sent::<i64>("call"), },
-        Fields::Part5 { call_method: crate::sent::<i64>("call_method"), can_send_version: crate::sent::<i64>("can_send_version"), cast: crate::sent::<i64>("cast"), class_of: crate::sent::<i64>("class_of"), client: crate::sent::<i64>("client"), clippy: crate::sent::<i64>("clippy"), clone: crate::sent::<i64>("clone"), context: crate::sent::<i64>("context"), convert: crate::sent::<i64>("convert"), core: crate::sent::<i64>("core"), ctxt: crate::sent::<i64>("ctxt"), dead_code: crate::sent::<i64>("dead_code"), },
-        Fields::Part6 { debug_struct: crate::sent::<i64>("debug_struct"), default: crate::sent::<i64>("default"), deny_unknown_fields: crate::sent::<i64>("deny_unknown_fields"), deprecated: crate::sent::<i64>("deprecated"), derive: crate::sent::<i64>("derive"), diverging_sub_expression: crate::sent::<i64>("diverging_sub_expression"), doc: crate::sent::<i64>("doc"), extract: crate::sent::<i64>("extract"), extractor: crate::sent::<i64>("extractor"), extracts: crate::sent::<i64>("extracts"), fail: crate::sent::<i64>("fail"), fails: crate::sent::<i64>("fails"), },
-        Fields::Part7 { failure: crate::sent::<i64>("failure"), fanout: crate::sent::<i64>("fanout"), field: crate::sent::<i64>("field"), fields: crate::sent::<i64>("fields"), finish_non_exhaustive: crate::sent::<i64>("finish_non_exhaustive"), flatten: crate::sent::<i64>("flatten"), fmt: crate::sent::<i64>("fmt"), from: crate::sent::<i64>("from"), from_failure: crate::sent::<i64>("from_failure"), future: crate::sent::<i64>("future"), future_of_outcome: crate::sent::<i64>("future_of_outcome"), idempotent: crate::sent::<i64>("idempotent"), },
-        Fields::Part8 { implementation: crate::sent::<i64>("implementation"), into_rpc: crate::sent::<i64>("into_rpc"), keyword: crate::sent::<i64>("keyword"), later: crate::sent::<i64>("later"), marker: crate::sent::<i64>("marker"), message: crate::sent::<i64>("message"), method: crate::sent::<i64>("method"), missing: crate::sent::<i64>("missing"), module_of: crate::sent::<i64>("module_of"), must_use: crate::sent::<i64>("must_use"), namespace: crate::sent::<i64>("namespace"), new: crate::sent::<i64>("new"), },
-        Fields::Part9 { non_camel_case_types: crate::sent::<i64>("non_camel_case_types"), non_snake_case: crate::sent::<i64>("non_snake_case"), of: crate::sent::<i64>("of"), ops: crate::sent::<i64>("ops"), option: crate::sent::<i64>("option"), or_else: crate::sent::<i64>("or_else"), outcome: crate::sent::<i64>("outcome"), over: crate::sent::<i64>("over"), overrides: crate::sent::<i64>("overrides"), oxlo: crate::sent::<i64>("oxlo"), oxlo_able: crate::sent::<i64>("oxlo_able"), oxlo_args: crate::sent::<i64>("oxlo_args"), },
-        Fields::Part10 { oxlo_argument_0: crate::sent::<i64>("oxlo_argument_0"), oxlo_argument_1: crate::sent::<i64>("oxlo_argument_1"), oxlo_argument_2: crate::sent::<i64>("oxlo_argument_2"), oxlo_argument_3: crate::sent::<i64>("oxlo_argument_3"), oxlo_call: crate::sent::<i64>("oxlo_call"), oxlo_client: crate::sent::<i64>("oxlo_client"), oxlo_ctxt: crate::sent::<i64>("oxlo_ctxt"), oxlo_endpoint: crate::sent::<i64>("oxlo_endpoint"), oxlo_error: crate::sent::<i64>("oxlo_error"), oxlo_extracted_1: crate::sent::<i64>("oxlo_extracted_1"), oxlo_failure: crate::sent::<i64>("oxlo_failure"), oxlo_field_0: crate::sent::<i64>("oxlo_field_0"), },
-        Fields::Part11 { oxlo_field_1: crate::sent::<i64>("oxlo_field_1"), oxlo_formatter: crate::sent::<i64>("oxlo_formatter"), oxlo_probe: crate::sent::<i64>("oxlo_probe"), oxlo_served: crate::sent::<i64>("oxlo_served"), oxlo_states: crate::sent::<i64>("oxlo_states"), oxlo_text: crate::sent::<i64>("oxlo_text"), oxlo_this: crate::sent::<i64>("oxlo_this"), oxlo_value: crate::sent::<i64>("oxlo_value"), oxlo_version: crate::sent::<i64>("oxlo_version"), positional: crate::sent::<i64>("positional"), prepare: crate::sent::<i64>("prepare"), primitive: crate::sent::<i64>("primitive"), },
-        Fields::Part12 { reads: crate::sent::<i64>("reads"), refuse_rest: crate::sent::<i64>("refuse_rest"), remote: crate::sent::<i64>("remote"), rename: crate::sent::<i64>("rename"), result: crate::sent::<i64>("result"), rpc: crate::sent::<i64>("rpc"), serde: crate::sent::<i64>("serde"), served: crate::sent::<i64>("served"), server: crate::sent::<i64>("server"), shared: crate::sent::<i64>("shared"), shared_endpoint: crate::sent::<i64>("shared_endpoint"), skip_serializing_if: crate::sent::<i64>("skip_serializing_if"), },
-        Fields::Part13 { start: crate::sent::<i64>("start"), start_method: crate::sent::<i64>("start_method"), std: crate::sent::<i64>("std"), str: crate::sent::<i64>("str"), stringify: crate::sent::<i64>("stringify"), sync: crate::sent::<i64>("sync"), target: crate::sent::<i64>("target"), text: crate::sent::<i64>("text"), this: crate::sent::<i64>("this"), to_failure: crate::sent::<i64>("to_failure"), to_value: crate::sent::<i64>("to_value"), too_many_arguments: crate::sent::<i64>("too_many_arguments"), },
-        Fields::Part14 { transport: crate::sent::<i64>("transport"), travels: crate::sent::<i64>("travels"), u8: crate::sent::<i64>("u8"), unreachable_code: crate::sent::<i64>("unreachable_code"), unused_imports: crate::sent::<i64>("unused_imports"), value: crate::sent::<i64>("value"), version: crate::sent::<i64>("version"), with: crate::sent::<i64>("with"), with_args: crate::sent::<i64>("with_args"), with_kwarg: crate::sent::<i64>("with_kwarg"), writes: crate::sent::<i64>("writes"), },
+        Fields::Part1 { Fail: crate::sent::<i64>("Fail"), FailUndeclared: crate::sent::<i64>("FailUndeclared"), Failure: crate::sent::<i64>("Failure"), FnOnce: crate::sent::<i64>("FnOnce"), Formatter: crate::sent::<i64>("Formatter"), From: crate::sent::<i64>("From"), Future: crate::sent::<i64>("Future"), MODULE: crate::sent::<i64>("MODULE"), MethodError: crate::sent::<i64>("MethodError"), None: crate::sent::<i64>("None"), OTHER_CLASSES: crate::sent::<i64>("OTHER_CLASSES"), Ok: crate::sent::<i64>("Ok"), },
+        Fields::Part2 { Option: crate::sent::<i64>("Option"), Output: crate::sent::<i64>("Output"), Owned: crate::sent::<i64>("Owned"), OxloArgs: crate::sent::<i64>("OxloArgs"), OxloImplementor: crate::sent::<i64>("OxloImplementor"), OxloRest: crate::sent::<i64>("OxloRest"), OxloTypeA: crate::sent::<i64>("OxloTypeA"), PendingCall: crate::sent::<i64>("PendingCall"), PendingMethod: crate::sent::<i64>("PendingMethod"), RPCClient: crate::sent::<i64>("RPCClient"), RemoteError: crate::sent::<i64>("RemoteError"), Rest: crate::sent::<i64>("Rest"), },
+        Fields::Part3 { Result: crate::sent::<i64>("Result"), Send: crate::sent::<i64>("Send"), Serialize: crate::sent::<i64>("Serialize"), Some: crate::sent::<i64>("Some"), Spec: crate::sent::<i64>("Spec"), Sync: crate::sent::<i64>("Sync"), Target: crate::sent::<i64>("Target"), ToOwned: crate::sent::<i64>("ToOwned"), Transport: crate::sent::<i64>("Transport"), VERSION: crate::sent::<i64>("VERSION"), __private: crate::sent::<i64>("__private"), allow: crate::sent::<i64>("allow"), },
+        Fields::Part4 { answer: crate::sent::<i64>("answer"), any_fields: crate::sent::<i64>("any_fields"), args: crate::sent::<i64>("args"), arguments: crate::sent::<i64>("arguments"), automatically_derived: crate::sent::<i64>("automatically_derived"), blocking_method: crate::sent::<i64>("blocking_method"), borrow: crate::sent::<i64>("borrow"), call: crate::sent::<i64>("call"), call_method: crate::sent::<i64>("call_method"), can_send_version: crate::sent::<i64>("can_send_version"), cast: crate::sent::<i64>("cast"), check_error: crate::sent::<i64>("check_error"), },
+        Fields::Part5 { check_received: crate::sent::<i64>("check_received"), check_sent_and_received: crate::sent::<i64>("check_sent_and_received"), class_of: crate::sent::<i64>("class_of"), client: crate::sent::<i64>("client"), clippy: crate::sent::<i64>("clippy"), clone: crate::sent::<i64>("clone"), context: crate::sent::<i64>("context"), convert: crate::sent::<i64>("convert"), core: crate::sent::<i64>("core"), ctxt: crate::sent::<i64>("ctxt"), dead_code: crate::sent::<i64>("dead_code"), debug_struct: crate::sent::<i64>("debug_struct"), },
+        Fields::Part6 { default: crate::sent::<i64>("default"), deny_unknown_fields: crate::sent::<i64>("deny_unknown_fields"), deprecated: crate::sent::<i64>("deprecated"), derive: crate::sent::<i64>("derive"), diverging_sub_expression: crate::sent::<i64>("diverging_sub_expression"), doc: crate::sent::<i64>("doc"), extract: crate::sent::<i64>("extract"), extractor: crate::sent::<i64>("extractor"), fail: crate::sent::<i64>("fail"), failure: crate::sent::<i64>("failure"), fanout: crate::sent::<i64>("fanout"), fields: crate::sent::<i64>("fields"), },
+        Fields::Part7 { finish_non_exhaustive: crate::sent::<i64>("finish_non_exhaustive"), flatten: crate::sent::<i64>("flatten"), fmt: crate::sent::<i64>("fmt"), from: crate::sent::<i64>("from"), from_failure: crate::sent::<i64>("from_failure"), future: crate::sent::<i64>("future"), future_of_outcome: crate::sent::<i64>("future_of_outcome"), idempotent: crate::sent::<i64>("idempotent"), implementation: crate::sent::<i64>("implementation"), into_rpc: crate::sent::<i64>("into_rpc"), keyword: crate::sent::<i64>("keyword"), later: crate::sent::<i64>("later"), },
+        Fields::Part8 { marker: crate::sent::<i64>("marker"), message: crate::sent::<i64>("message"), method: crate::sent::<i64>("method"), missing: crate::sent::<i64>("missing"), module_of: crate::sent::<i64>("module_of"), must_use: crate::sent::<i64>("must_use"), namespace: crate::sent::<i64>("namespace"), new: crate::sent::<i64>("new"), non_camel_case_types: crate::sent::<i64>("non_camel_case_types"), non_snake_case: crate::sent::<i64>("non_snake_case"), ops: crate::sent::<i64>("ops"), option: crate::sent::<i64>("option"), },
+        Fields::Part9 { or_else: crate::sent::<i64>("or_else"), outcome: crate::sent::<i64>("outcome"), over: crate::sent::<i64>("over"), overrides: crate::sent::<i64>("overrides"), oxlo: crate::sent::<i64>("oxlo"), oxlo_args: crate::sent::<i64>("oxlo_args"), oxlo_argument_0: crate::sent::<i64>("oxlo_argument_0"), oxlo_argument_1: crate::sent::<i64>("oxlo_argument_1"), oxlo_argument_2: crate::sent::<i64>("oxlo_argument_2"), oxlo_argument_3: crate::sent::<i64>("oxlo_argument_3"), oxlo_call: crate::sent::<i64>("oxlo_call"), oxlo_client: crate::sent::<i64>("oxlo_client"), },
+        Fields::Part10 { oxlo_ctxt: crate::sent::<i64>("oxlo_ctxt"), oxlo_endpoint: crate::sent::<i64>("oxlo_endpoint"), oxlo_error: crate::sent::<i64>("oxlo_error"), oxlo_extracted_1: crate::sent::<i64>("oxlo_extracted_1"), oxlo_failure: crate::sent::<i64>("oxlo_failure"), oxlo_field_0: crate::sent::<i64>("oxlo_field_0"), oxlo_field_1: crate::sent::<i64>("oxlo_field_1"), oxlo_formatter: crate::sent::<i64>("oxlo_formatter"), oxlo_served: crate::sent::<i64>("oxlo_served"), oxlo_states: crate::sent::<i64>("oxlo_states"), oxlo_text: crate::sent::<i64>("oxlo_text"), oxlo_this: crate::sent::<i64>("oxlo_this"), },
+        Fields::Part11 { oxlo_value: crate::sent::<i64>("oxlo_value"), oxlo_version: crate::sent::<i64>("oxlo_version"), positional: crate::sent::<i64>("positional"), prepare: crate::sent::<i64>("prepare"), primitive: crate::sent::<i64>("primitive"), refuse_rest: crate::sent::<i64>("refuse_rest"), remote: crate::sent::<i64>("remote"), rename: crate::sent::<i64>("rename"), result: crate::sent::<i64>("result"), rpc: crate::sent::<i64>("rpc"), serde: crate::sent::<i64>("serde"), served: crate::sent::<i64>("served"), },
+        Fields::Part12 { server: crate::sent::<i64>("server"), shared: crate::sent::<i64>("shared"), shared_endpoint: crate::sent::<i64>("shared_endpoint"), skip_serializing_if: crate::sent::<i64>("skip_serializing_if"), start: crate::sent::<i64>("start"), start_method: crate::sent::<i64>("start_method"), std: crate::sent::<i64>("std"), str: crate::sent::<i64>("str"), stringify: crate::sent::<i64>("stringify"), sync: crate::sent::<i64>("sync"), target: crate::sent::<i64>("target"), text: crate::sent::<i64>("text"), },
+        Fields::Part13 { this: crate::sent::<i64>("this"), to_failure: crate::sent::<i64>("to_failure"), to_value: crate::sent::<i64>("to_value"), too_many_arguments: crate::sent::<i64>("too_many_arguments"), transport: crate::sent::<i64>("transport"), u8: crate::sent::<i64>("u8"), unreachable_code: crate::sent::<i64>("unreachable_code"), unused_imports: crate::sent::<i64>("unused_imports"), value: crate::sent::<i64>("value"), version: crate::sent::<i64>("version"), with: crate::sent::<i64>("with"), with_args: crate::sent::<i64>("with_args"), },
+        Fields::Part14 { with_kwarg: crate::sent::<i64>("with_kwarg"), },
     ]
 }
 
@@ -173,13 +168,13 @@ pub enum Variants {
     Deserialize,
     Endpoint,
     Err,
+    Fail,
+    FailUndeclared,
     Failure,
     FnOnce,
     Formatter,
     From,
     Future,
-    IsAble,
-    IsUnable,
     MODULE,
     MethodError,
     None,
@@ -191,11 +186,9 @@ pub enum Variants {
     OxloArgs,
     OxloImplementor,
     OxloRest,
-    OxloT1,
     OxloTypeA,
     PendingCall,
     PendingMethod,
-    Probe,
     RPCClient,
     RemoteError,
     Rest,
@@ -210,13 +203,11 @@ pub enum Variants {
     Transport,
     VERSION,
     __private,
-    able,
     allow,
     answer,
     any_fields,
     args,
     arguments,
-    arrives,
     automatically_derived,
     blocking_method,
     borrow,
@@ -224,6 +215,9 @@ pub enum Variants {
     call_method,
     can_send_version,
     cast,
+    check_error,
+    check_received,
+    check_sent_and_received,
     class_of,
     client,
     clippy,
@@ -242,12 +236,9 @@ pub enum Variants {
     doc,
     extract,
     extractor,
-    extracts,
     fail,
-    fails,
     failure,
     fanout,
-    field,
     fields,
     finish_non_exhaustive,
     flatten,
@@ -271,7 +262,6 @@ pub enum Variants {
     new,
     non_camel_case_types,
     non_snake_case,
-    of,
     ops,
     option,
     or_else,
@@ -279,7 +269,6 @@ pub enum Variants {
     over,
     overrides,
     oxlo,
-    oxlo_able,
     oxlo_args,
     oxlo_argument_0,
     oxlo_argument_1,
@@ -295,7 +284,6 @@ pub enum Variants {
     oxlo_field_0,
     oxlo_field_1,
     oxlo_formatter,
-    oxlo_probe,
     oxlo_served,
     oxlo_states,
     oxlo_text,
@@ -305,7 +293,6 @@ pub enum Variants {
     positional,
     prepare,
     primitive,
-    reads,
     refuse_rest,
     remote,
     rename,
@@ -330,7 +317,6 @@ pub enum Variants {
     to_value,
     too_many_arguments,
     transport,
-    travels,
     u8,
     unreachable_code,
     unused_imports,
@@ -339,7 +325,6 @@ pub enum Variants {
     with,
     with_args,
     with_kwarg,
-    writes,
 }
 
 pub fn variants() -> ::std::vec::Vec<Variants> {
@@ -356,13 +341,13 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::Deserialize,
         Variants::Endpoint,
         Variants::Err,
+        Variants::Fail,
+        Variants::FailUndeclared,
         Variants::Failure,
         Variants::FnOnce,
         Variants::Formatter,
         Variants::From,
         Variants::Future,
-        Variants::IsAble,
-        Variants::IsUnable,
         Variants::MODULE,
         Variants::MethodError,
         Variants::None,
@@ -374,11 +359,9 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::OxloArgs,
         Variants::OxloImplementor,
         Variants::OxloRest,
-        Variants::OxloT1,
         Variants::OxloTypeA,
         Variants::PendingCall,
         Variants::PendingMethod,
-        Variants::Probe,
         Variants::RPCClient,
         Variants::RemoteError,
         Variants::Rest,
@@ -393,13 +376,11 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::Transport,
         Variants::VERSION,
         Variants::__private,
-        Variants::able,
         Variants::allow,
         Variants::answer,
         Variants::any_fields,
         Variants::args,
         Variants::arguments,
-        Variants::arrives,
         Variants::automatically_derived,
         Variants::blocking_method,
         Variants::borrow,
@@ -407,6 +388,9 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::call_method,
         Variants::can_send_version,
         Variants::cast,
+        Variants::check_error,
+        Variants::check_received,
+        Variants::check_sent_and_received,
         Variants::class_of,
         Variants::client,
         Variants::clippy,
@@ -425,12 +409,9 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::doc,
         Variants::extract,
         Variants::extractor,
-        Variants::extracts,
         Variants::fail,
-        Variants::fails,
         Variants::failure,
         Variants::fanout,
-        Variants::field,
         Variants::fields,
         Variants::finish_non_exhaustive,
         Variants::flatten,
@@ -454,7 +435,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::new,
         Variants::non_camel_case_types,
         Variants::non_snake_case,
-        Variants::of,
         Variants::ops,
         Variants::option,
         Variants::or_else,
@@ -462,7 +442,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::over,
         Variants::overrides,
         Variants::oxlo,
-        Variants::oxlo_able,
         Variants::oxlo_args,
         Variants::oxlo_argument_0,
         Variants::oxlo_argument_1,
@@ -478,7 +457,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::oxlo_field_0,
         Variants::oxlo_field_1,
         Variants::oxlo_formatter,
-        Variants::oxlo_probe,
         Variants::oxlo_served,
         Variants::oxlo_states,
         Variants::oxlo_text,
@@ -488,7 +466,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::positional,
         Variants::prepare,
         Variants::primitive,
-        Variants::reads,
         Variants::refuse_rest,
         Variants::remote,
         Variants::rename,
@@ -513,7 +490,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::to_value,
         Variants::too_many_arguments,
         Variants::transport,
-        Variants::travels,
         Variants::u8,
         Variants::unreachable_code,
         Variants::unused_imports,
@@ -522,7 +498,6 @@ pub fn variants() -> ::std::vec::Vec<Variants> {
         Variants::with,
         Variants::with_args,
         Variants::with_kwarg,
-        Variants::writes,
     ]
 }
 
@@ -557,6 +532,10 @@ pub trait Methods0 {
 #[::oxlo::contract(version = "1.0")]
 pub trait Methods1 {
     #[rpc(cast)]
+    async fn Fail(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn FailUndeclared(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
     async fn Failure(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn FnOnce(&self, _: &::oxlo::Context);
@@ -566,10 +545,6 @@ pub trait Methods1 {
     async fn From(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn Future(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn IsAble(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn IsUnable(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn MODULE(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -597,25 +572,21 @@ pub trait Methods2 {
     #[rpc(cast)]
     async fn OxloRest(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn OxloT1(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn OxloTypeA(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn PendingCall(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn PendingMethod(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn Probe(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn RPCClient(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods3 {
     #[rpc(cast)]
     async fn RemoteError(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn Rest(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods3 {
     #[rpc(cast)]
     async fn Result(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -634,16 +605,14 @@ pub trait Methods3 {
     async fn ToOwned(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn Transport(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn __private(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn allow(&self, _: &::oxlo::Context);
 }
 
 #[::oxlo::contract(version = "1.0")]
 pub trait Methods4 {
-    #[rpc(cast)]
-    async fn __private(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn able(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn allow(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn answer(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -653,8 +622,6 @@ pub trait Methods4 {
     #[rpc(cast)]
     async fn arguments(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn arrives(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn automatically_derived(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn blocking_method(&self, _: &::oxlo::Context);
@@ -662,16 +629,22 @@ pub trait Methods4 {
     async fn borrow(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn call(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods5 {
     #[rpc(cast)]
     async fn call_method(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn can_send_version(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn cast(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn check_error(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods5 {
+    #[rpc(cast)]
+    async fn check_received(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn check_sent_and_received(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn class_of(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -690,12 +663,12 @@ pub trait Methods5 {
     async fn ctxt(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn dead_code(&self, _: &::oxlo::Context);
+    #[rpc(cast)]
+    async fn debug_struct(&self, _: &::oxlo::Context);
 }
 
 #[::oxlo::contract(version = "1.0")]
 pub trait Methods6 {
-    #[rpc(cast)]
-    async fn debug_struct(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn default(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -713,23 +686,17 @@ pub trait Methods6 {
     #[rpc(cast)]
     async fn extractor(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn extracts(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn fail(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn fails(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods7 {
     #[rpc(cast)]
     async fn failure(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn fanout(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn field(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn fields(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods7 {
     #[rpc(cast)]
     async fn finish_non_exhaustive(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -746,16 +713,16 @@ pub trait Methods7 {
     async fn future_of_outcome(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn idempotent(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods8 {
     #[rpc(cast)]
     async fn implementation(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn keyword(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn later(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods8 {
     #[rpc(cast)]
     async fn marker(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -770,20 +737,18 @@ pub trait Methods8 {
     async fn must_use(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn namespace(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods9 {
     #[rpc(cast)]
     async fn non_camel_case_types(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn non_snake_case(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn of(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn ops(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn option(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods9 {
     #[rpc(cast)]
     async fn or_else(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -793,13 +758,7 @@ pub trait Methods9 {
     #[rpc(cast)]
     async fn oxlo(&self, _: &::oxlo::Context);
     #[rpc(cast)]
-    async fn oxlo_able(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
     async fn oxlo_args(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods10 {
     #[rpc(cast)]
     async fn oxlo_argument_0(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -812,6 +771,10 @@ pub trait Methods10 {
     async fn oxlo_call(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn oxlo_client(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods10 {
     #[rpc(cast)]
     async fn oxlo_ctxt(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -824,16 +787,10 @@ pub trait Methods10 {
     async fn oxlo_failure(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn oxlo_field_0(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods11 {
     #[rpc(cast)]
     async fn oxlo_field_1(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn oxlo_formatter(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn oxlo_probe(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn oxlo_served(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -842,6 +799,10 @@ pub trait Methods11 {
     async fn oxlo_text(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn oxlo_this(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods11 {
     #[rpc(cast)]
     async fn oxlo_value(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -850,12 +811,6 @@ pub trait Methods11 {
     async fn positional(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn primitive(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods12 {
-    #[rpc(cast)]
-    async fn reads(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn refuse_rest(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -868,6 +823,10 @@ pub trait Methods12 {
     async fn serde(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn served(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods12 {
     #[rpc(cast)]
     async fn server(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -876,10 +835,6 @@ pub trait Methods12 {
     async fn shared_endpoint(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn skip_serializing_if(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods13 {
     #[rpc(cast)]
     async fn start(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -896,6 +851,10 @@ pub trait Methods13 {
     async fn target(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn text(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods13 {
     #[rpc(cast)]
     async fn this(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -904,14 +863,8 @@ pub trait Methods13 {
     async fn to_value(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn too_many_arguments(&self, _: &::oxlo::Context);
-}
-
-#[::oxlo::contract(version = "1.0")]
-pub trait Methods14 {
     #[rpc(cast)]
     async fn transport(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn travels(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn u8(&self, _: &::oxlo::Context);
     #[rpc(cast)]
@@ -926,10 +879,12 @@ pub trait Methods14 {
     async fn with(&self, _: &::oxlo::Context);
     #[rpc(cast)]
     async fn with_args(&self, _: &::oxlo::Context);
+}
+
+#[::oxlo::contract(version = "1.0")]
+pub trait Methods14 {
     #[rpc(cast)]
     async fn with_kwarg(&self, _: &::oxlo::Context);
-    #[rpc(cast)]
-    async fn writes(&self, _: &::oxlo::Context);
 }
 
 pub mod types {
@@ -1008,6 +963,18 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
+    pub struct Fail {}
+    crate::error_of! { Fail }
+
+    #[derive(
+        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
+    )]
+    pub struct FailUndeclared {}
+    crate::error_of! { FailUndeclared }
+
+    #[derive(
+        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
+    )]
     pub struct Failure {}
     crate::error_of! { Failure }
 
@@ -1034,18 +1001,6 @@ pub mod types {
     )]
     pub struct Future {}
     crate::error_of! { Future }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct IsAble {}
-    crate::error_of! { IsAble }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct IsUnable {}
-    crate::error_of! { IsUnable }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1116,12 +1071,6 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct OxloT1 {}
-    crate::error_of! { OxloT1 }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct OxloTypeA {}
     crate::error_of! { OxloTypeA }
 
@@ -1136,12 +1085,6 @@ pub mod types {
     )]
     pub struct PendingMethod {}
     crate::error_of! { PendingMethod }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct Probe {}
-    crate::error_of! { Probe }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1230,12 +1173,6 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct able {}
-    crate::error_of! { able }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct allow {}
     crate::error_of! { allow }
 
@@ -1262,12 +1199,6 @@ pub mod types {
     )]
     pub struct arguments {}
     crate::error_of! { arguments }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct arrives {}
-    crate::error_of! { arrives }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1310,6 +1241,24 @@ pub mod types {
     )]
     pub struct cast {}
     crate::error_of! { cast }
+
+    #[derive(
+        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
+    )]
+    pub struct check_error {}
+    crate::error_of! { check_error }
+
+    #[derive(
+        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
+    )]
+    pub struct check_received {}
+    crate::error_of! { check_received }
+
+    #[derive(
+        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
+    )]
+    pub struct check_sent_and_received {}
+    crate::error_of! { check_sent_and_received }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1422,20 +1371,8 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct extracts {}
-    crate::error_of! { extracts }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct fail {}
     crate::error_of! { fail }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct fails {}
-    crate::error_of! { fails }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1448,12 +1385,6 @@ pub mod types {
     )]
     pub struct fanout {}
     crate::error_of! { fanout }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct field {}
-    crate::error_of! { field }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1596,12 +1527,6 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct of {}
-    crate::error_of! { of }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct ops {}
     crate::error_of! { ops }
 
@@ -1640,12 +1565,6 @@ pub mod types {
     )]
     pub struct oxlo {}
     crate::error_of! { oxlo }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct oxlo_able {}
-    crate::error_of! { oxlo_able }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1740,12 +1659,6 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct oxlo_probe {}
-    crate::error_of! { oxlo_probe }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct oxlo_served {}
     crate::error_of! { oxlo_served }
 
@@ -1796,12 +1709,6 @@ pub mod types {
     )]
     pub struct primitive {}
     crate::error_of! { primitive }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct reads {}
-    crate::error_of! { reads }
 
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
@@ -1944,12 +1851,6 @@ pub mod types {
     #[derive(
         ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
     )]
-    pub struct travels {}
-    crate::error_of! { travels }
-
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
     pub struct unreachable_code {}
     crate::error_of! { unreachable_code }
 
@@ -1989,59 +1890,49 @@ pub mod types {
     pub struct with_kwarg {}
     crate::error_of! { with_kwarg }
 
-    #[derive(
-        ::std::fmt::Debug, ::std::cmp::PartialEq, ::serde::Serialize, ::serde::Deserialize,
-    )]
-    pub struct writes {}
-    crate::error_of! { writes }
-
     #[::oxlo::contract(version = "1.0")]
     pub trait TypesOfArguments {
         async fn m0(&self, _: &::oxlo::Context, a: Arc, b: C, c: CLASSES, d: Call, e: CallError, f: Clone, g: Debug, h: DebugStruct)
         -> ::std::result::Result<Arc, DebugStruct>;
-        async fn m1(&self, _: &::oxlo::Context, a: Default, b: Deserialize, c: Endpoint, d: Err, e: Failure, f: FnOnce, g: Formatter, h: From)
-        -> ::std::result::Result<Default, From>;
-        async fn m2(&self, _: &::oxlo::Context, a: Future, b: IsAble, c: IsUnable, d: MODULE, e: MethodError, f: None, g: OTHER_CLASSES, h: Ok)
-        -> ::std::result::Result<Future, Ok>;
-        async fn m3(&self, _: &::oxlo::Context, a: Option, b: Output, c: Owned, d: OxloArgs, e: OxloImplementor, f: OxloRest, g: OxloT1, h: OxloTypeA)
-        -> ::std::result::Result<Option, OxloTypeA>;
-        async fn m4(&self, _: &::oxlo::Context, a: PendingCall, b: PendingMethod, c: Probe, d: RPCClient, e: RemoteError, f: Rest, g: Result, h: Send)
-        -> ::std::result::Result<PendingCall, Send>;
-        async fn m5(&self, _: &::oxlo::Context, a: Serialize, b: Some, c: Spec, d: Sync, e: Target, f: ToOwned, g: Transport, h: VERSION)
-        -> ::std::result::Result<Serialize, VERSION>;
-        async fn m6(&self, _: &::oxlo::Context, a: __private, b: able, c: allow, d: answer, e: any_fields, f: args, g: arguments, h: arrives)
-        -> ::std::result::Result<__private, arrives>;
-        async fn m7(&self, _: &::oxlo::Context, a: automatically_derived, b: blocking_method, c: borrow, d: call, e: call_method, f: can_send_version, g: cast, h: class_of)
-        -> ::std::result::Result<automatically_derived, class_of>;
-        async fn m8(&self, _: &::oxlo::Context, a: client, b: clippy, c: clone, d: context, e: convert, f: core, g: ctxt, h: dead_code)
-        -> ::std::result::Result<client, dead_code>;
-        async fn m9(&self, _: &::oxlo::Context, a: debug_struct, b: default, c: deny_unknown_fields, d: deprecated, e: derive, f: diverging_sub_expression, g: doc, h: extract)
-        -> ::std::result::Result<debug_struct, extract>;
-        async fn m10(&self, _: &::oxlo::Context, a: extractor, b: extracts, c: fail, d: fails, e: failure, f: fanout, g: field, h: fields)
-        -> ::std::result::Result<extractor, fields>;
-        async fn m11(&self, _: &::oxlo::Context, a: finish_non_exhaustive, b: flatten, c: fmt, d: from, e: from_failure, f: future, g: future_of_outcome, h: idempotent)
-        -> ::std::result::Result<finish_non_exhaustive, idempotent>;
-        async fn m12(&self, _: &::oxlo::Context, a: implementation, b: into_rpc, c: keyword, d: later, e: marker, f: message, g: method, h: missing)
-        -> ::std::result::Result<implementation, missing>;
-        async fn m13(&self, _: &::oxlo::Context, a: module_of, b: must_use, c: namespace, d: new, e: non_camel_case_types, f: non_snake_case, g: of, h: ops)
-        -> ::std::result::Result<module_of, ops>;
-        async fn m14(&self, _: &::oxlo::Context, a: option, b: or_else, c: outcome, d: over, e: overrides, f: oxlo, g: oxlo_able, h: oxlo_args)
-        -> ::std::result::Result<option, oxlo_args>;
-        async fn m15(&self, _: &::oxlo::Context, a: oxlo_argument_0, b: oxlo_argument_1, c: oxlo_argument_2, d: oxlo_argument_3, e: oxlo_call, f: oxlo_client, g: oxlo_ctxt, h: oxlo_endpoint)
-        -> ::std::result::Result<oxlo_argument_0, oxlo_endpoint>;
-        async fn m16(&self, _: &::oxlo::Context, a: oxlo_error, b: oxlo_extracted_1, c: oxlo_failure, d: oxlo_field_0, e: oxlo_field_1, f: oxlo_formatter, g: oxlo_probe, h: oxlo_served)
-        -> ::std::result::Result<oxlo_error, oxlo_served>;
-        async fn m17(&self, _: &::oxlo::Context, a: oxlo_states, b: oxlo_text, c: oxlo_this, d: oxlo_value, e: oxlo_version, f: positional, g: prepare, h: primitive)
-        -> ::std::result::Result<oxlo_states, primitive>;
-        async fn m18(&self, _: &::oxlo::Context, a: reads, b: refuse_rest, c: remote, d: rename, e: result, f: rpc, g: serde, h: served)
-        -> ::std::result::Result<reads, served>;
-        async fn m19(&self, _: &::oxlo::Context, a: server, b: shared, c: shared_endpoint, d: skip_serializing_if, e: start, f: start_method, g: std, h: stringify)
+        async fn m1(&self, _: &::oxlo::Context, a: Default, b: Deserialize, c: Endpoint, d: Err, e: Fail, f: FailUndeclared, g: Failure, h: FnOnce)
+        -> ::std::result::Result<Default, FnOnce>;
+        async fn m2(&self, _: &::oxlo::Context, a: Formatter, b: From, c: Future, d: MODULE, e: MethodError, f: None, g: OTHER_CLASSES, h: Ok)
+        -> ::std::result::Result<Formatter, Ok>;
+        async fn m3(&self, _: &::oxlo::Context, a: Option, b: Output, c: Owned, d: OxloArgs, e: OxloImplementor, f: OxloRest, g: OxloTypeA, h: PendingCall)
+        -> ::std::result::Result<Option, PendingCall>;
+        async fn m4(&self, _: &::oxlo::Context, a: PendingMethod, b: RPCClient, c: RemoteError, d: Rest, e: Result, f: Send, g: Serialize, h: Some)
+        -> ::std::result::Result<PendingMethod, Some>;
+        async fn m5(&self, _: &::oxlo::Context, a: Spec, b: Sync, c: Target, d: ToOwned, e: Transport, f: VERSION, g: __private, h: allow)
+        -> ::std::result::Result<Spec, allow>;
+        async fn m6(&self, _: &::oxlo::Context, a: answer, b: any_fields, c: args, d: arguments, e: automatically_derived, f: blocking_method, g: borrow, h: call)
+        -> ::std::result::Result<answer, call>;
+        async fn m7(&self, _: &::oxlo::Context, a: call_method, b: can_send_version, c: cast, d: check_error, e: check_received, f: check_sent_and_received, g: class_of, h: client)
+        -> ::std::result::Result<call_method, client>;
+        async fn m8(&self, _: &::oxlo::Context, a: clippy, b: clone, c: context, d: convert, e: core, f: ctxt, g: dead_code, h: debug_struct)
+        -> ::std::result::Result<clippy, debug_struct>;
+        async fn m9(&self, _: &::oxlo::Context, a: default, b: deny_unknown_fields, c: deprecated, d: derive, e: diverging_sub_expression, f: doc, g: extract, h: extractor)
+        -> ::std::result::Result<default, extractor>;
+        async fn m10(&self, _: &::oxlo::Context, a: fail, b: failure, c: fanout, d: fields, e: finish_non_exhaustive, f: flatten, g: fmt, h: from)
+        -> ::std::result::Result<fail, from>;
+        async fn m11(&self, _: &::oxlo::Context, a: from_failure, b: future, c: future_of_outcome, d: idempotent, e: implementation, f: into_rpc, g: keyword, h: later)
+        -> ::std::result::Result<from_failure, later>;
+        async fn m12(&self, _: &::oxlo::Context, a: marker, b: message, c: method, d: missing, e: module_of, f: must_use, g: namespace, h: new)
+        -> ::std::result::Result<marker, new>;
+        async fn m13(&self, _: &::oxlo::Context, a: non_camel_case_types, b: non_snake_case, c: ops, d: option, e: or_else, f: outcome, g: over, h: overrides)
+        -> ::std::result::Result<non_camel_case_types, overrides>;
+        async fn m14(&self, _: &::oxlo::Context, a: oxlo, b: oxlo_args, c: oxlo_argument_0, d: oxlo_argument_1, e: oxlo_argument_2, f: oxlo_argument_3, g: oxlo_call, h: oxlo_client)
+        -> ::std::result::Result<oxlo, oxlo_client>;
+        async fn m15(&self, _: &::oxlo::Context, a: oxlo_ctxt, b: oxlo_endpoint, c: oxlo_error, d: oxlo_extracted_1, e: oxlo_failure, f: oxlo_field_0, g: oxlo_field_1, h: oxlo_formatter)
+        -> ::std::result::Result<oxlo_ctxt, oxlo_formatter>;
+        async fn m16(&self, _: &::oxlo::Context, a: oxlo_served, b: oxlo_states, c: oxlo_text, d: oxlo_this, e: oxlo_value, f: oxlo_version, g: positional, h: prepare)
+        -> ::std::result::Result<oxlo_served, prepare>;
+        async fn m17(&self, _: &::oxlo::Context, a: primitive, b: refuse_rest, c: remote, d: rename, e: result, f: rpc, g: serde, h: served)
+        -> ::std::result::Result<primitive, served>;
+        async fn m18(&self, _: &::oxlo::Context, a: server, b: shared, c: shared_endpoint, d: skip_serializing_if, e: start, f: start_method, g: std, h: stringify)
         -> ::std::result::Result<server, stringify>;
-        async fn m20(&self, _: &::oxlo::Context, a: sync, b: target, c: text, d: this, e: to_failure, f: to_value, g: too_many_arguments, h: transport)
+        async fn m19(&self, _: &::oxlo::Context, a: sync, b: target, c: text, d: this, e: to_failure, f: to_value, g: too_many_arguments, h: transport)
         -> ::std::result::Result<sync, transport>;
-        async fn m21(&self, _: &::oxlo::Context, a: travels, b: unreachable_code, c: unused_imports, d: value, e: version, f: with, g: with_args, h: with_kwarg)
-        -> ::std::result::Result<travels, with_kwarg>;
-        async fn m22(&self, _: &::oxlo::Context, a: writes)
-        -> ::std::result::Result<writes, writes>;
+        async fn m20(&self, _: &::oxlo::Context, a: unreachable_code, b: unused_imports, c: value, d: version, e: with, f: with_args, g: with_kwarg)
+        -> ::std::result::Result<unreachable_code, with_kwarg>;
     }
 }

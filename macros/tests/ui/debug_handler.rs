@@ -9,7 +9,7 @@ struct Add {
 
 struct Opaque;
 
-// The first two are right and stay silent; the third gives a `Payload`, which is not `Serialize`.
+// The first two are valid; the third returns a `Payload`, which is not `Serialize`.
 #[debug_handler]
 async fn right(_ctxt: Context, Args(it): Args<Add>) -> Result<i64, Failure> {
     Ok(it.a)

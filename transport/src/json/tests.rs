@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::*;
 
 fn tolerant<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, JsonError> {
-    from_slice_tolerant(text.as_bytes(), Limits::default())
+    from_slice_lenient(text.as_bytes(), Limits::default())
 }
 
 fn value() -> impl Strategy<Value = Value> {
