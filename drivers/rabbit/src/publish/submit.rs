@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_kit::patience::Patience;
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::TransportError;
 use tokio::{
     sync::watch,
@@ -116,7 +116,7 @@ impl Submitter {
     pub(super) async fn declared_channels(
         &self,
         route: &Route,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<Arc<PublishChannels>, TransportError> {
         loop {
             let channels = self.open_channels(patience).await?;
@@ -132,7 +132,7 @@ impl Submitter {
         &self,
         declared: Result<Result<(), DeclareError>, Elapsed>,
         channels: &PublishChannels,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<bool, TransportError> {
         match declared {
             Ok(Ok(())) => Ok(true),
@@ -156,7 +156,7 @@ impl Submitter {
     }
 
     /// Waits until the broker accepts messages.
-    pub(super) async fn open_channels(&self, patience: &Patience) -> Result<Arc<PublishChannels>, TransportError> {
+    pub(super) async fn open_channels(&self, patience: &SendBudget) -> Result<Arc<PublishChannels>, TransportError> {
         if let Some(channels) = self.open_now() {
             return Ok(channels);
         }
@@ -185,7 +185,7 @@ impl Submitter {
     }
 
     /// Waits until these channels are replaced or closed.
-    async fn replaced(&self, channels: &Arc<PublishChannels>, patience: &Patience) {
+    async fn replaced(&self, channels: &Arc<PublishChannels>, patience: &SendBudget) {
         let mut state = self.state.clone();
         let is_replaced =
             |state: &PublishState| !matches!(state, PublishState::Open(now) if Arc::ptr_eq(now, channels));
@@ -193,7 +193,7 @@ impl Submitter {
     }
 
     /// The error of a message that was not sent in time, with what is known of the connection.
-    fn unreachable(&self, patience: &Patience) -> TransportError {
+    fn unreachable(&self, patience: &SendBudget) -> TransportError {
         let cause = match &*self.state.borrow() {
             PublishState::Down(down) => down.cause.clone(),
             _ => None,
