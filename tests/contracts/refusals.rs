@@ -91,7 +91,7 @@ async fn what_a_server_refuses_is_never_the_methods_own_failure() {
     ];
     for (error, text) in refused {
         let call = error.call().unwrap_or_else(|| panic!("{error} is the method's failure"));
-        assert!(call.is_refused() && !error.may_have_run(), "{error}");
+        assert!(call.is_refused_by_server() && !error.may_have_run(), "{error}");
         assert!(error.to_string().starts_with("call `ad") && error.to_string().contains(text), "{error}");
     }
     let own = other.divide(&ctxt, 1, 0).await.unwrap_err();
