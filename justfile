@@ -7,8 +7,12 @@ _default:
 build:
     cargo nextest run --workspace --all-features --no-run
 
-# Install what the tests need and run every test; arguments go to the test runner.
+# Run every test that needs no broker; nothing has to be installed.
 test *arguments:
+    cargo test --workspace {{ arguments }}
+
+# Install what the tests need, start brokers, and run every test; arguments go to the test runner.
+test-all *arguments:
     tests/run {{ arguments }}
 
 # Format, lint, and build the documentation.

@@ -1,12 +1,12 @@
-//! A web handler that hands work to a service: a cast that is answered when the broker has it, a call that is answered
-//! within the browser's patience, and a status code for each way in which that can fail.
+//! A web handler that submits work to a service: a cast that responds when the broker has confirmed it, a call with a short
+//! timeout, and a status code for each kind of failure.
 //!
 //! ```text
 //! cargo run --example axum_cast
 //! cargo run --example axum_cast -- rabbit://guest:guest@localhost:5672/
 //! ```
 //!
-//! It serves on a free port of the loopback interface, asks itself, and ends.
+//! It serves on a free port of the loopback interface, sends itself requests, and exits.
 
 use std::{
     collections::HashMap,
@@ -32,12 +32,12 @@ use tokio::{
     sync::oneshot,
 };
 
-/// How long a request of the web may wait for a service. Less than what the proxy in front of us allows.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a web request may wait for a service: less than the timeout of the proxy in front of it.
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 // ---- the web side ----------------------------------------------------------------------------------------------------
 
-/// The jobs of one service. Its topic is ours to say: nothing that a stranger sends names a topic or a method.
+/// The routes of one service. Topic and methods are fixed: web requests cannot choose them.
 fn jobs(client: RPCClient) -> Router {
     Router::new().route("/{id}", put(submit).get(look)).with_state(client)
 }
@@ -47,25 +47,25 @@ struct Job {
     tenant: String,
 }
 
-/// 202 means that the broker has the job. Whether and when it runs, a cast does not say; `GET` does.
+/// 202 means that the broker has confirmed the job. A cast does not report whether it has run; use `GET` for that.
 async fn submit(
     State(client): State<RPCClient>,
     Path(id): Path<String>,
     Json(job): Json<Job>,
 ) -> Result<(StatusCode, String), Failed> {
     let ctxt = Context::new().with("request_id", id.as_str());
-    // A cast that nobody could ever take is dropped by the broker without a word, unless it is mandatory.
+    // The broker silently drops a cast that no queue takes, unless it is mandatory.
     client.prepare().mandatory(true).cast(&ctxt, "submit", json!({"id": id, "tenant": job.tenant})).await?;
     Ok((StatusCode::ACCEPTED, format!("job {id} is accepted")))
 }
 
-/// If the browser goes away, axum drops this future, and the call is forgotten at once.
+/// If the browser disconnects, axum drops this future, which abandons the call at once.
 async fn look(State(client): State<RPCClient>, Path(id): Path<String>) -> Result<String, Failed> {
     let ctxt = Context::new().with("request_id", id.as_str());
     Ok(client.call(&ctxt, "look", json!({"id": id})).await?)
 }
 
-/// How a call or a cast failed, as the web is told.
+/// The HTTP response to a failed call or cast.
 struct Failed(CallError);
 
 impl From<CallError> for Failed {
@@ -76,7 +76,7 @@ impl From<CallError> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        // The error names topic and method, which is for our log; arguments and passwords are not in it.
+        // The error names topic and method, which belongs in the log; it contains no arguments and no passwords.
         println!("     log: {}", self.0);
         let (status, text) = match &self.0 {
             CallError::Remote { failure, .. } if failure.class() == "KeyError" => {
@@ -85,19 +85,19 @@ impl IntoResponse for Failed {
             CallError::Transport { error: TransportError::TooLarge { .. }, .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "the job is too large")
             }
-            // Nobody listens, no broker, a broker that takes nothing: whoever asks again does no harm.
+            // No queue, no broker, a blocked broker: a retry is safe.
             error if error.is_retryable() && !error.may_have_run() => {
-                let nothing_done = (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; try again");
+                let nothing_done = (StatusCode::SERVICE_UNAVAILABLE, "nothing was done; retry later");
                 let later = [(RETRY_AFTER, HeaderValue::from_static("2"))];
                 return (later, nothing_done.into_response()).into_response();
             }
-            // No reply, no confirmation: it may be done. PUT may be repeated, since the id tells copies apart.
+            // No reply or no confirm: the job may have run. A repeated PUT is safe, because the id identifies copies.
             error if error.is_retryable() => {
-                (StatusCode::GATEWAY_TIMEOUT, "no answer in time; it may have been done all the same")
+                (StatusCode::GATEWAY_TIMEOUT, "no reply in time; the request may still have been processed")
             }
             CallError::Remote { .. } => (StatusCode::BAD_GATEWAY, "the service failed"),
-            // A version above the cap, a reply of another type: ours to repair.
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "this is our mistake"),
+            // A version above the cap, a reply of another type: a bug in this program.
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         };
         (status, text).into_response()
     }
@@ -125,7 +125,7 @@ fn reports() -> Endpoint {
     Endpoint::new("1.0")
         .with_state(Done::default())
         .method("submit", async |Args(it): Args<Submit>, oxlo::State(Done(done)): oxlo::State<Done>| {
-            // By id, so that a job that comes twice is one job.
+            // Keyed by id, so that a duplicate is the same job.
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(it.id, format!("a report for {}", it.tenant));
             Ok::<_, Failure>(())
         })
@@ -138,7 +138,7 @@ fn reports() -> Endpoint {
         })
 }
 
-// ---- both of them, and a browser -------------------------------------------------------------------------------------
+// ---- both sides, and a browser ---------------------------------------------------------------------------------------
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -146,14 +146,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let transport = oxlo::connect(url).await?;
     let service = RPCServer::builder(transport.clone(), Target::topic("reports").server("node-7"))
         .endpoint(reports())
-        // What was answered with 202 shall outlive a worker that dies on it. To outlive the broker as well, its queue
-        // must be durable: `?amqp_durable_queues=true` or `?rabbit_quorum_queue=true` in the URL.
+        // A job answered with 202 must survive a worker that dies while running it. To survive a restart of the broker as
+        // well, its queue must be durable: `?amqp_durable_queues=true` or `?rabbit_quorum_queue=true` in the URL.
         .ack_policy(AckPolicy::AfterReply)
         .grace(Duration::from_millis(200))
         .start()
         .await?;
 
-    let client = RPCClient::new(transport.clone(), Target::new().version("1.0")).timeout(PATIENCE);
+    let client = RPCClient::new(transport.clone(), Target::new().version("1.0")).timeout(TIMEOUT);
     let web = Router::new()
         .nest("/reports", jobs(client.prepare().topic("reports")))
         .nest("/invoices", jobs(client.prepare().topic("axum-example-invoices")));
@@ -166,7 +166,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let web = tokio::spawn(serving.into_future());
     println!("Web on http://{address}, service on topic `reports`.");
 
-    println!("\n1. A job is handed over, and runs.");
+    println!("\n1. A job is submitted and runs.");
     ask(address, "PUT", "/reports/1", r#"{"tenant": "acme"}"#, 202).await?;
     let done = async {
         while ask(address, "GET", "/reports/1", "", 200).await.is_err() {
@@ -174,14 +174,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), done).await?;
-    println!("\n2. Nobody offers that service: known at once, nothing was done.");
+    println!("\n2. A missing service is reported at once; nothing was done.");
     ask(address, "PUT", "/invoices/1", r#"{"tenant": "acme"}"#, 503).await?;
-    println!("\n3. The service says no.");
+    println!("\n3. The service returns an error.");
     ask(address, "GET", "/reports/2", "", 404).await?;
-    println!("\n4. The service hangs: the browser hears of it in time.");
+    println!("\n4. The service hangs: the call times out.");
     ask(address, "GET", "/reports/stuck", "", 504).await?;
 
-    // From the outside in: first nothing new comes from the web, then the service ends, then the connection.
+    // Shut down from the outside in: the web server, then the service, then the connection.
     let _ = stop.send(());
     web.await??;
     service.stop();
@@ -191,7 +191,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One request over a connection of its own. An answer with another status is an error.
+/// Sends one request over a new connection. A response with another status is an error.
 async fn ask(address: SocketAddr, method: &str, path: &str, body: &str, want: u16) -> Result<(), Box<dyn Error>> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
@@ -205,5 +205,5 @@ async fn ask(address: SocketAddr, method: &str, path: &str, body: &str, want: u1
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP")?;
     let status: u16 = head.split(' ').nth(1).ok_or("no status")?.parse()?;
     println!("   {method} {path}: {status} {body}");
-    if status == want { Ok(()) } else { Err(format!("{method} {path} shall be answered with {want}").into()) }
+    if status == want { Ok(()) } else { Err(format!("{method} {path}: expected status {want}").into()) }
 }

@@ -1,17 +1,17 @@
-//! A service as an orchestrator runs it: it waits for its broker, logs, shows its figures to Prometheus, answers probes,
-//! and on SIGTERM finishes what it has begun.
+//! A service for an orchestrator: it waits for its broker, logs, exposes Prometheus metrics, answers probes, and on SIGTERM
+//! finishes the requests it has begun.
 //!
 //! ```text
-//! cargo run --example graceful_service                  # calls itself, sends itself a SIGTERM, and ends
+//! cargo run --example graceful_service                  # calls itself, sends itself SIGTERM, and exits
 //! ADMIN=127.0.0.1:9102 cargo run --example graceful_service -- rabbit://guest:guest@localhost:5672/
 //! cargo run --example graceful_service -- rabbit://guest:guest@localhost:5672/ --demo
 //! ```
 //!
-//! | path | answers |
+//! | path | response |
 //! |---|---|
-//! | `/live` | 200 as long as the process does anything at all |
-//! | `/ready` | 200 while the server takes requests; 503 while the connection is lost, and once it is told to stop |
-//! | `/metrics` | the figures, as Prometheus reads them |
+//! | `/live` | 200 as long as the process responds |
+//! | `/ready` | 200 while the server takes requests; 503 while the connection is lost, and during shutdown |
+//! | `/metrics` | metrics in the Prometheus format |
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,8 +29,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Less than the orchestrator waits before it kills (Kubernetes: `terminationGracePeriodSeconds`, 30 s), by the 5 s that
-/// replies get to leave after it.
+/// The orchestrator's limit (Kubernetes: `terminationGracePeriodSeconds`, 30 s) minus the 5 s for flushing replies.
 const GRACE: Duration = Duration::from_secs(20);
 
 #[derive(serde::Deserialize)]
@@ -49,20 +48,20 @@ fn reports() -> Endpoint {
     })
 }
 
-// ---- probes and figures ----------------------------------------------------------------------------------------------
+// ---- probes and metrics ----------------------------------------------------------------------------------------------
 
 #[derive(Clone)]
 struct Admin {
     ready: watch::Receiver<bool>,
-    figures: PrometheusHandle,
+    metrics: PrometheusHandle,
 }
 
 fn admin(state: Admin) -> Router {
     Router::new()
-        // It does not ask for the broker: when that is away, restarting us does not bring it back, and we reconnect.
+        // Independent of the broker: a restart would not bring the broker back, and the transport reconnects.
         .route("/live", get(async || "alive\n"))
         .route("/ready", get(ready))
-        .route("/metrics", get(async |State(it): State<Admin>| it.figures.render()))
+        .route("/metrics", get(async |State(it): State<Admin>| it.metrics.render()))
         .with_state(state)
 }
 
@@ -74,20 +73,20 @@ async fn ready(State(it): State<Admin>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Before the server starts: it looks its metrics up once.
+/// Call before the server starts: it registers its metrics once.
 fn install_metrics() -> Result<PrometheusHandle, Box<dyn Error + Send + Sync>> {
     const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0];
-    let figures = PrometheusBuilder::new()
+    let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
-    let upkeep = figures.clone();
+    let upkeep = metrics.clone();
     tokio::spawn(async move {
         loop {
             sleep(Duration::from_secs(5)).await;
             upkeep.run_upkeep();
         }
     });
-    Ok(figures)
+    Ok(metrics)
 }
 
 // ---- signals ---------------------------------------------------------------------------------------------------------
@@ -98,7 +97,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// From here on these signals do not end the process by themselves.
+    /// Replaces the default action of the signals, which is to end the process.
     fn listen() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
@@ -121,10 +120,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let figures = install_metrics()?;
+    let metrics = install_metrics()?;
     let mut signals = Signals::listen()?;
 
-    // An orchestrator starts things in no order: wait for the broker, unless we are told to end.
+    // An orchestrator starts programs in any order: wait for the broker, or until a signal.
     let builder = oxlo::builder(url.unwrap_or_else(|| "memory://graceful".to_owned())).connect_retry(Retry::Forever);
     let transport = tokio::select! {
         transport = builder.connect() => transport?,
@@ -140,22 +139,22 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = std::env::var("ADMIN").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let state = Admin { ready: server.ready(), figures: figures.clone() };
-    // It answers probes until the process ends, also while the server drains.
+    let state = Admin { ready: server.ready(), metrics: metrics.clone() };
+    // Answers probes until the process exits, including while the server drains.
     tokio::spawn(axum::serve(listener, admin(state)).into_future());
     tracing::info!(%address, "serving");
     let mut caller = demo.then(|| tokio::spawn(show(transport.clone(), address)));
 
     tokio::select! {
         () = signals.next() => {}
-        // It ends after the signal, unless something went wrong.
+        // The demonstration ends after the signal, unless it fails.
         ended = ended(&mut caller) => ended?,
     }
-    tracing::info!("draining: nothing more is taken, what runs may finish");
+    tracing::info!("draining: running requests may finish, no new ones are taken");
     server.stop();
     let report = tokio::select! {
         report = server.wait() => report?,
-        // Asked again: at once.
+        // A second signal stops at once.
         () = signals.next() => {
             server.stop_now();
             server.wait().await?
@@ -167,17 +166,17 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing::info!(handled = report.handled, failed = report.failed, abandoned = report.abandoned.len(), "drained");
     if demo {
         ended(&mut caller).await?;
-        println!("\n5. The figures, at the end:\n{}", ours(&figures.render()));
+        println!("\n5. Metrics at the end:\n{}", nonzero(&metrics.render()));
     }
     transport.close().await;
     Ok(())
 }
 
-// ---- what the demonstration does -------------------------------------------------------------------------------------
+// ---- the demonstration -----------------------------------------------------------------------------------------------
 
 type Shown = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// Without a demonstration there is no end of it.
+/// Waits for the demonstration; never completes if there is none.
 async fn ended(caller: &mut Option<JoinHandle<Shown>>) -> Shown {
     match caller {
         Some(caller) => timeout(Duration::from_secs(60), caller).await??,
@@ -190,15 +189,15 @@ async fn show(transport: Arc<dyn Transport>, admin: SocketAddr) -> Shown {
     let client = RPCClient::new(transport, target).timeout(Duration::from_secs(10));
     let ctxt = Context::new();
     println!("1. Probes: /live {}, /ready {}", get_path(admin, "/live").await?.0, get_path(admin, "/ready").await?.0);
-    println!("2. Some calls: {}", client.call::<String>(&ctxt, "render", json!({"pages": 1})).await?);
+    println!("2. Calls: {}", client.call::<String>(&ctxt, "render", json!({"pages": 1})).await?);
     if let Err(error) = client.call::<String>(&ctxt, "render", json!({"pages": 0})).await {
         println!("   {error}");
     }
-    println!("3. A scrape:\n{}", ours(&get_path(admin, "/metrics").await?.1));
+    println!("3. Metrics:\n{}", nonzero(&get_path(admin, "/metrics").await?.1));
 
-    println!("4. A call of a second, and a SIGTERM while it runs:");
+    println!("4. A call that takes a second, and SIGTERM while it runs:");
     let running = client.start::<String>(&ctxt, "render", json!({"pages": 10})).await?;
-    // Sent is not yet taken: what was not begun goes to another server, of which there is none here.
+    // Wait until the server has taken the request: a request that was not begun is requeued for another server.
     let in_flight = |line: &str| line.starts_with("oxlo_server_requests_in_flight") && line.ends_with(" 1");
     while !get_path(admin, "/metrics").await?.1.lines().any(in_flight) {
         sleep(Duration::from_millis(10)).await;
@@ -210,18 +209,18 @@ async fn show(transport: Arc<dyn Transport>, admin: SocketAddr) -> Shown {
     while get_path(admin, "/ready").await?.0 == 200 {
         sleep(Duration::from_millis(10)).await;
     }
-    println!("   /ready says {} now", get_path(admin, "/ready").await?.0);
-    println!("   and yet the call ends with its result: {}", running.await?);
+    println!("   /ready is {} now", get_path(admin, "/ready").await?.0);
+    println!("   the call still completes: {}", running.await?);
     Ok(())
 }
 
-/// oxlo's own figures, without those of methods that nobody called.
-fn ours(figures: &str) -> String {
-    let shown = figures.lines().filter(|it| it.starts_with("oxlo_") && !it.ends_with(" 0") && !it.contains("_bucket"));
+/// oxlo's metrics that are not zero.
+fn nonzero(metrics: &str) -> String {
+    let shown = metrics.lines().filter(|it| it.starts_with("oxlo_") && !it.ends_with(" 0") && !it.contains("_bucket"));
     shown.map(|it| format!("   {it}\n")).collect()
 }
 
-/// Status and body.
+/// Sends a request and returns status and body.
 async fn get_path(address: SocketAddr, path: &str) -> Result<(u16, String), Box<dyn Error + Send + Sync>> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Stock tower layers on both sides: authorisation by context, timeout, limit, load shedding, retry.
+//! Stock tower layers on both sides: authorization by context, timeout, limit, load shedding, retry.
 //!
 //! ```text
 //! cargo run --example middleware
@@ -7,14 +7,14 @@
 //!
 //! # Order
 //!
-//! In a `ServiceBuilder` the first layer sees a request first; with `.layer(..)` on a builder or a client the last added
-//! does. What the order decides:
+//! In a `ServiceBuilder` the first layer sees a request first; with `.layer(..)` on a builder or a client, the last added
+//! layer does. The order matters:
 //!
 //! | right | wrong |
 //! |---|---|
-//! | client: retry around timeout: each attempt has its time, and the client's own timeout bounds them all | timeout around retry: the first slow attempt uses up all the time, and nothing is repeated |
-//! | server: shed around limit: what the limit does not let through is refused at once | limit around shed: requests wait at the limit, and shedding never happens |
-//! | server: authorise outermost: strangers take no place among those that are limited | limit around authorise: strangers can use up the limit |
+//! | client: retry outside timeout: each attempt has its own timeout, and the client's timeout bounds all of them | timeout outside retry: the first slow attempt uses up all the time, and nothing is retried |
+//! | server: load shedding outside limit: requests above the limit are refused at once | limit outside load shedding: requests wait at the limit, and none is shed |
+//! | server: authorization outermost: unauthorized requests take no slot | limit outside authorization: unauthorized requests can use up the limit |
 
 use std::{
     error::Error,
@@ -37,16 +37,16 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone)]
 struct Project(String);
 
-/// Lets nobody in whose context names no project; handlers take the project as an extension.
-fn authorise(mut call: Call) -> Result<Call, BoxError> {
+/// Refuses a request whose context has no project; handlers take the project as an extension.
+fn authorize(mut call: Call) -> Result<Call, BoxError> {
     let Some(project) = call.request.context.get_str("project_id").map(str::to_owned) else {
-        return Err(Failure::builtin("PermissionError", "the context names no project_id").into());
+        return Err(Failure::builtin("PermissionError", "the context has no project_id").into());
     };
     call.extensions.insert(Project(project));
     Ok(call)
 }
 
-/// Repeats, twice at most, what says that it may be repeated.
+/// Retries idempotent requests, a given number of times.
 #[derive(Clone)]
 struct RetryIdempotent(u32);
 
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .endpoint(endpoint)
         .layer(
             ServiceBuilder::new()
-                .layer(FilterLayer::new(authorise))
+                .layer(FilterLayer::new(authorize))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(32))
                 .layer(TimeoutLayer::new(Duration::from_millis(300))),
@@ -99,10 +99,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Err(error) = client.call::<String>(&Context::new(), "whose", ()).await {
         println!("   {error}");
     }
-    println!("2. With one, the handler knows whose request it is.");
+    println!("2. With a project, the handler receives it as an extension.");
     let ctxt = Context::new().with("project_id", "p-1");
     println!("   {}", client.prepare().idempotent(true).call::<String>(&ctxt, "whose", ()).await?);
-    println!("3. A method that takes too long is ended, and its caller is told.");
+    println!("3. A method that takes too long is cancelled, and its caller gets an error.");
     if let Err(error) = client.call::<()>(&ctxt, "slow", ()).await {
         println!("   {error}");
     }

@@ -1,4 +1,4 @@
-//! A service that emits, an auditor that consumes with a filter, and a batch consumer that prints totals.
+//! A service that sends notifications, an auditor with a filter, and a batch listener that adds up totals.
 //!
 //! ```text
 //! cargo run --example notifications
@@ -13,7 +13,7 @@ use std::{
 
 use oxlo::{
     Context,
-    notifications::{
+    notify::{
         BatchEndpoint, BatchListener, Body, EventType, Filter, Messaging, NotificationEndpoint, NotificationListener,
         Notifier, Priority, Received, Redaction,
     },
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://example".to_owned());
     let transport = oxlo::connect(url).await?;
 
-    // The auditor sees what the filter lets through. A pool of its own gets every notification.
+    // The auditor handles what its filter accepts. Its own pool receives every notification.
     let ends_of_instances = Filter::new().publisher_id(r"compute\.")?.event_type(r"compute\.instance\..*\.end$")?;
     let auditor = NotificationListener::builder(transport.clone())
         .pool("auditor")
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()
         .await?;
 
-    // Billing takes many at once from the queue that everyone shares, and adds them up.
+    // Billing takes batches from the shared queue and adds them up.
     let totals = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
     let adding = totals.clone();
     let billing = BatchListener::builder(transport.clone())
@@ -62,21 +62,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()
         .await?;
 
-    // The service. Of the context only the request's id leaves.
+    // The service. Only the request id of the context is sent.
     let notifier = Notifier::builder("compute.host-1")
         .driver(Messaging::new(transport.clone()))
         .redaction(Redaction::keep(["request_id"]))
         .on_lost(|notification, why| eprintln!("lost {}: {why}", notification.message_id))
         .build()?;
     for number in 0..10_u32 {
-        let ctxt = Context::new().with("request_id", format!("req-{number}")).with("auth_token", "stays here");
+        let ctxt = Context::new().with("request_id", format!("req-{number}")).with("auth_token", "not sent");
         let tenant = if number % 3 == 0 { "acme" } else { "globex" };
         let event = if number % 5 == 0 { "compute.instance.create.end" } else { "compute.instance.exists" };
         notifier.info(&ctxt, event, Usage { tenant: tenant.to_owned(), hours: number }).await?;
     }
     notifier.close().await?;
 
-    // Everything is confirmed; wait until it is handled as well.
+    // Everything is confirmed; wait until it is handled.
     let sum = |totals: &BTreeMap<String, u32>| totals.values().sum::<u32>();
     while totals.lock().is_ok_and(|totals| sum(&totals) < 45) {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     auditor.stop();
     billing.stop();
     let (audited, billed) = (auditor.wait().await?, billing.wait().await?);
-    println!("audited {}, passed over {}, billed {}", audited.handled, audited.unwanted, billed.handled);
+    println!("audited {}, filtered out {}, billed {}", audited.handled, audited.unwanted, billed.handled);
     if let Ok(totals) = totals.lock() {
         println!("totals: {totals:?}");
     }

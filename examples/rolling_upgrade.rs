@@ -1,5 +1,5 @@
-//! A service is upgraded one process at a time: old and new servers share a queue, new clients are held to what both
-//! understand, and the cap is raised when the last old server is gone.
+//! Upgrades a service one process at a time: old and new servers share a queue, a version cap limits new clients to what
+//! both implement, and the cap is raised when the last old server is gone.
 //!
 //! ```text
 //! cargo run --example rolling_upgrade
@@ -12,10 +12,10 @@ use oxlo::{Context, Endpoint, Failure, MethodError, RPCServer, RunningServer, Ta
 mod before {
     use super::{Context, Failure};
 
-    /// What servers offered before the upgrade.
+    /// The contract before the upgrade.
     #[oxlo::contract(version = "1.0")]
     pub trait Store {
-        /// Keeps a value.
+        /// Stores a value.
         async fn put(&self, ctxt: &Context, key: String, value: String) -> Result<String, Failure>;
     }
 }
@@ -23,10 +23,10 @@ mod before {
 mod after {
     use super::{Context, Failure, MethodError};
 
-    /// What they offer after it: whoever implements 1.1 serves requests of 1.0 as well.
+    /// The contract after the upgrade: a server that implements 1.1 also serves requests for 1.0.
     #[oxlo::contract(version = "1.1")]
     pub trait Store {
-        /// Keeps a value, for some seconds if it is said and the servers can.
+        /// Stores a value, for `seconds` if given and supported by the servers.
         async fn put(
             &self,
             ctxt: &Context,
@@ -35,7 +35,7 @@ mod after {
             #[rpc(since = "1.1", droppable)] seconds: Option<u32>,
         ) -> Result<String, Failure>;
 
-        /// Keeps many at once; older servers are asked for one after the other.
+        /// Stores several values in one request; with older servers, in one request each.
         #[rpc(since = "1.1", fallback = one_by_one)]
         async fn put_many(&self, ctxt: &Context, pairs: Vec<(String, String)>) -> Result<String, Failure>;
     }
@@ -49,7 +49,7 @@ mod after {
         for (key, value) in pairs {
             client.put(ctxt, key, value, None).await?;
         }
-        Ok(format!("{count} values, one by one"))
+        Ok(format!("{count} values, one request each"))
     }
 }
 
@@ -57,7 +57,7 @@ struct Old;
 
 impl before::Store for Old {
     async fn put(&self, _ctxt: &Context, key: String, _value: String) -> Result<String, Failure> {
-        Ok(format!("an old server keeps {key} for ever"))
+        Ok(format!("an old server stores {key} forever"))
     }
 }
 
@@ -66,13 +66,13 @@ struct New;
 impl after::Store for New {
     async fn put(&self, _ctxt: &Context, key: String, _value: String, seconds: Option<u32>) -> Result<String, Failure> {
         Ok(match seconds {
-            Some(seconds) => format!("a new server keeps {key} for {seconds} s"),
-            None => format!("a new server keeps {key} for ever"),
+            Some(seconds) => format!("a new server stores {key} for {seconds} s"),
+            None => format!("a new server stores {key} forever"),
         })
     }
 
     async fn put_many(&self, _ctxt: &Context, pairs: Vec<(String, String)>) -> Result<String, Failure> {
-        Ok(format!("{} values at once", pairs.len()))
+        Ok(format!("{} values in one request", pairs.len()))
     }
 }
 
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let new = serve(&transport, "node-2", after::StoreEndpoint::new(New)).await?;
     let store = after::StoreClient::new(transport.clone(), Target::topic("store"));
 
-    println!("Old and new servers; a new client under the cap 1.0:");
+    println!("Old and new servers, a new client with cap 1.0:");
     let capped = store.prepare(|it| it.version_cap("1.0"));
     for _ in 0..4 {
         println!("   {}", capped.put(&ctxt, "k".into(), "v".into(), Some(60)).await?);
@@ -112,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("   {}", raised.put(&ctxt, "k".into(), "v".into(), Some(60)).await?);
     println!("   {}", raised.put_many(&ctxt, pairs()).await?);
 
-    println!("Old clients are served as before:");
+    println!("Old clients are still served:");
     let client = before::StoreClient::new(transport.clone(), Target::topic("store"));
     println!("   {}", client.put(&ctxt, "k".into(), "v".into()).await?);
 

@@ -1,4 +1,4 @@
-//! One trait for both sides: a typed client, a server, and errors with a type.
+//! One trait for both sides: a typed client, a server, and typed errors.
 //!
 //! ```text
 //! cargo run --example typed_client_and_server
@@ -13,26 +13,26 @@ use oxlo::{Context, MethodError, RPCServer, RemoteError, Target};
 #[derive(Debug, thiserror::Error, RemoteError)]
 #[remote(module = "calculator.exceptions")]
 pub enum CalcError {
-    /// There is no quotient.
+    /// Division by zero.
     #[error("division by zero")]
     DivisionByZero,
-    /// More than the service counts to.
+    /// The result exceeds the limit of the service.
     #[error("the sum exceeds {limit}")]
     #[remote(class = "TooLarge")]
     Overflow {
-        /// The most it counts to.
+        /// The largest result of the service.
         limit: i64,
     },
 }
 
-/// What the service offers. Usually it stands in a crate of its own, which both programs use.
+/// The contract of the service. It usually lives in a crate of its own, which both programs depend on.
 #[oxlo::contract(version = "1.2", namespace = "math")]
 pub trait Calculator {
-    /// The sum of two numbers.
+    /// Adds two numbers.
     #[rpc(idempotent)]
     async fn add(&self, ctxt: &Context, a: i64, b: i64) -> Result<i64, CalcError>;
 
-    /// The quotient; `round_up` came with version 1.2 and is only sent where it is said.
+    /// Divides two numbers; `round_up` was added in version 1.2 and is only sent if set.
     async fn divide(
         &self,
         ctxt: &Context,
@@ -41,7 +41,7 @@ pub trait Calculator {
         #[rpc(since = "1.2")] round_up: Option<bool>,
     ) -> Result<i64, CalcError>;
 
-    /// Tells every server to read its settings again.
+    /// Tells every server to reload its settings.
     #[rpc(since = "1.1", cast, fanout)]
     async fn reload(&self, ctxt: &Context, force: bool);
 }
@@ -82,13 +82,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     calculator.reload(&ctxt, true).await?;
 
-    println!("3. The declared error is a Rust value here, too:");
+    println!("3. The declared error arrives as a Rust value:");
     match calculator.add(&ctxt, 999, 2).await {
         Err(MethodError::Failed(CalcError::Overflow { limit })) => println!("   above {limit}"),
         other => println!("   unexpected: {other:?}"),
     }
 
-    println!("4. Several calls at once, to one server, within five seconds:");
+    println!("4. Concurrent calls to one server, within five seconds:");
     let patient = calculator.prepare(|it| it.server("node-7").timeout(Duration::from_secs(5)));
     let mut pending = Vec::new();
     for n in 1..=3 {
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("   {}", call.await?);
     }
 
-    println!("5. While servers of 1.1 are around, a cap keeps what they do not know from leaving:");
+    println!("5. While servers of 1.1 exist, a cap refuses calls that they do not implement:");
     let capped = calculator.prepare(|it| it.version_cap("1.1"));
     if let Err(error) = capped.divide(&ctxt, 7, 2, Some(true)).await {
         println!("   {error} (may have run: {})", error.may_have_run());

@@ -1,4 +1,4 @@
-//! Tells the program which compiler made it: counts differ between versions.
+//! Passes the compiler version to the program: counts differ between versions.
 
 use std::process::Command;
 

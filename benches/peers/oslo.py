@@ -1,4 +1,4 @@
-"""What both Python ends share: oslo.messaging configured as it comes, and lines of JSON on standard output."""
+"""Shared by both Python ends: oslo.messaging with its defaults, and JSON lines on standard output."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 
 def start():
-    """The arguments, and a transport on the broker that they name."""
+    """Returns the arguments, and a transport to the broker they name."""
     options = argparse.ArgumentParser()
     options.add_argument("--url", required=True)
     options.add_argument("--topic", required=True)

@@ -1,4 +1,4 @@
-"""An RPC client on oslo.messaging. It runs the orders that come as lines of JSON on standard input, see benches/src/worker.rs."""
+"""An RPC client on oslo.messaging. It executes orders from standard input, one JSON line each; see benches/src/worker.rs."""
 
 import collections
 import json

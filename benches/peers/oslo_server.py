@@ -1,4 +1,4 @@
-"""An RPC server on oslo.messaging that echoes. It ends when its input does."""
+"""An echo RPC server on oslo.messaging. It exits when its input is closed."""
 
 import os
 import sys

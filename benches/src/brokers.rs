@@ -14,45 +14,45 @@ use tokio::{
 use crate::process::{cpu_seconds, family, forget_peak_memory, peak_memory};
 
 /// How long a broker may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What stands between a client and a server.
+/// The broker between a client and a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The installed RabbitMQ, by AMQP 0-9-1.
+    /// The installed RabbitMQ, over AMQP 0-9-1.
     RabbitMq,
-    /// RabbitMQ 4, by its native AMQP 1.0.
+    /// RabbitMQ 4, over its native AMQP 1.0.
     RabbitMq4,
     /// Debian's nats-server.
-    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are behind a feature"))]
     Nats,
-    /// A connection from one to the other.
-    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are a feature"))]
+    /// A direct connection.
+    #[cfg_attr(not(feature = "orientation"), expect(dead_code, reason = "its peers are behind a feature"))]
     EndToEnd,
-    /// Both are in one process.
+    /// None: both ends are in one process.
     Nowhere,
 }
 
-/// Where a pair of ends meets.
+/// The address of a broker, for a pair of ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Meeting {
     pub(crate) url: String,
-    /// The broker's processes; none without one.
+    /// The processes of the broker; empty without a broker.
     pub(crate) pids: Vec<u32>,
 }
 
 impl Meeting {
-    /// The processor time that the broker has used so far, in seconds.
+    /// The processor time used by the broker so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
     }
 
-    /// Lets [`peak_memory`](Self::peak_memory) begin anew.
+    /// Resets [`peak_memory`](Self::peak_memory).
     pub(crate) fn forget_peak_memory(&self) -> anyhow::Result<()> {
         self.pids.iter().try_for_each(|pid| forget_peak_memory(*pid))
     }
 
-    /// The most memory that the broker has had resident since, in MiB.
+    /// The peak resident memory of the broker since the reset, in MiB.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
         self.pids.iter().map(|pid| peak_memory(*pid)).sum()
     }
@@ -60,12 +60,12 @@ impl Meeting {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct BrokerOptions {
-    /// How much a RabbitMQ may do at once, in Erlang's schedulers. Default: one for each processor, as it comes.
+    /// The number of Erlang schedulers of RabbitMQ. Default: one per processor.
     #[arg(long)]
     schedulers: Option<usize>,
 }
 
-/// What runs.
+/// The running brokers.
 #[derive(Debug)]
 pub(crate) struct Brokers {
     schedulers: usize,
@@ -76,7 +76,7 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// None yet.
+    /// Creates an empty set.
     pub(crate) fn new(options: BrokerOptions) -> anyhow::Result<Self> {
         let schedulers = match options.schedulers {
             Some(schedulers) => schedulers,
@@ -85,12 +85,12 @@ impl Brokers {
         Ok(Self { schedulers, rabbit: None, rabbit4: None, nats: None, ports: Vec::new() })
     }
 
-    /// How much a RabbitMQ may do at once.
+    /// The number of Erlang schedulers of RabbitMQ.
     pub(crate) fn schedulers(&self) -> usize {
         self.schedulers
     }
 
-    /// Where a pair meets; starts the broker if it does not run.
+    /// Returns the address of a broker, and starts it if it is not running.
     pub(crate) async fn meeting(&mut self, place: Place) -> anyhow::Result<Meeting> {
         let (url, pid) = match place {
             Place::RabbitMq => {
@@ -114,7 +114,7 @@ impl Brokers {
                     Some(broker) => broker,
                     none => none.insert(Nats::start().await?),
                 };
-                (format!("nats://127.0.0.1:{}", broker.port.port()), broker.child.id().context("nats-server ended")?)
+                (format!("nats://127.0.0.1:{}", broker.port.port()), broker.child.id().context("nats-server exited")?)
             }
             Place::EndToEnd => {
                 let port = PortLease::take();
@@ -124,7 +124,7 @@ impl Brokers {
             }
             Place::Nowhere => return Ok(Meeting { url: "memory://bench".to_owned(), pids: Vec::new() }),
         };
-        // Helpers that only run while the broker starts are gone by now, or would be missed at the next look.
+        // Short-lived helpers of the start have exited by now; otherwise a later lookup would not find them.
         let pids = family(pid).into_iter().filter(|pid| peak_memory(*pid).is_ok()).collect();
         Ok(Meeting { url, pids })
     }
@@ -141,9 +141,9 @@ impl Nats {
         let program = ["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"]
             .into_iter()
             .find(|path| Path::new(path).exists())
-            .context("nats-server is missing: apt-get install nats-server, or leave it out: --without nats")?;
+            .context("nats-server is missing: install it with apt-get install nats-server, or exclude it with --without nats")?;
         let port = PortLease::take();
-        // setpriv, so that it ends also when this program is killed.
+        // setpriv ends the broker even if this program is killed.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program, "--addr", "127.0.0.1", "--port"])
             .arg(port.port().to_string())
@@ -153,10 +153,10 @@ impl Nats {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start setpriv (Debian: util-linux)")?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port.port())).await.is_err() {
             ensure!(child.try_wait()?.is_none(), "{program} ended while it started");
-            ensure!(Instant::now() < deadline, "{program} did not start within {PATIENCE:?}");
+            ensure!(Instant::now() < deadline, "{program} did not start within {START_TIMEOUT:?}");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(Self { child, port })

@@ -16,27 +16,27 @@ use crate::{
     worker::{Order, Spread},
 };
 
-/// The text that each call carries both ways: with the JSON around it about 300 bytes in the peers without an envelope.
+/// The length of the text in each call, in both directions: with JSON about 300 bytes in peers without an envelope.
 const TEXT: usize = 270;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// One short round: to see that everything runs. The figures mean nothing.
+    /// One short round, to check that everything runs. The figures are meaningless.
     #[arg(long)]
     quick: bool,
-    /// How many times each peer's turn comes.
+    /// The number of turns of each peer.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long a turn is.
+    /// The length of a turn, in seconds.
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
     /// The scenarios to run, by name, separated by commas. Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Leave these peers out, by name, separated by commas.
+    /// Exclude these peers, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
-    /// Run oxlo also from this other build of this program, as the peer `before`.
+    /// Also run oxlo from another build of this program, as the peer `before`.
     #[arg(long)]
     before: Option<PathBuf>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
-/// A peer, and the executable that its ends are.
+/// A peer, and the executable of its ends.
 struct Contender {
     name: &'static str,
     entry: &'static Entry,
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     for name in &options.only {
         if !SCENARIOS.iter().any(|scenario| scenario.name == name) {
             let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-            bail!("there is no scenario `{name}`; there are {}", known.join(", "));
+            bail!("unknown scenario `{name}`; known are {}", known.join(", "));
         }
     }
     let more = usize::from(options.before.is_some());

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::report::{Report, Sample};
 
-/// What is compared.
+/// The quantity that a goal compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Measure {
     Rate,
     P50,
     P99,
-    /// Processor time of client and server for each call.
+    /// Processor time of client and server per call.
     Cpu,
 }
 
@@ -58,7 +58,7 @@ const GOALS: &[Goal] = &[
     goal("memory", "tarpc", Measure::Rate, 1.0),
 ];
 
-/// How oxlo stands to a goal.
+/// The result for a goal.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
     scenario: &'static str,

@@ -1,4 +1,4 @@
-//! oxlo measured beside its peers: `cargo run --release -p oxlo-bench -- compare`.
+//! Benchmarks of oxlo and its peers: `cargo run --release -p oxlo-bench -- compare`.
 
 mod brokers;
 mod compare;
@@ -16,7 +16,7 @@ mod worker;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(about = "oxlo measured beside its peers, all in one run on a broker of its own")]
+#[command(about = "Benchmarks oxlo and its peers in one run on dedicated brokers")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -26,9 +26,9 @@ struct Arguments {
 enum Command {
     /// Runs every scenario with every peer in turn, several rounds, and prints medians and ratios.
     Compare(compare::Options),
-    /// Measures what a call costs when there is more of everything, and what is held in memory.
+    /// Measures how the cost of a call grows with load, and memory use.
     Growth(growth::Options),
-    /// Holds things and says what they take; started by `growth`.
+    /// Holds objects and reports their memory use; started by `growth`.
     #[command(hide = true)]
     Footprint(growth::FootprintOptions),
     /// One end of a scenario; started by the other commands.

@@ -13,10 +13,10 @@ use crate::{
     worker::{Order, Outcome},
 };
 
-/// Latencies are kept with this many significant digits.
+/// The number of significant digits of recorded latencies.
 const DIGITS: u8 = 3;
 
-/// About how many calls there is room for at first, in all tasks.
+/// The initial capacity for latencies, across all tasks.
 const ROOM: usize = 1 << 18;
 
 pub(crate) async fn drive<C: Client>(client: &C, order: Order) -> anyhow::Result<Outcome> {
@@ -27,7 +27,7 @@ pub(crate) async fn drive<C: Client>(client: &C, order: Order) -> anyhow::Result
     for _ in 0..order.tasks {
         let (client, text) = (client.clone(), text.clone());
         tasks.spawn(async move {
-            // A histogram for each task would cost more than it measures, and so would room that is not used.
+            // A histogram per task, or unused capacity, would cost more than the measured calls.
             let mut latencies = Vec::with_capacity((ROOM / order.tasks.max(1)).clamp(16, 4096));
             let mut errors = 0;
             let mut start = Instant::now();

@@ -1,4 +1,4 @@
-//! A client and its servers that run, and what one turn of theirs costs.
+//! A running client with its servers, and the cost of one turn.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::{
     worker::{Order, Outcome, Side, Spread},
 };
 
-/// How long the turn before the first that counts is, at most.
+/// The maximum length of the warm-up turn.
 const WARM_UP: f64 = 0.5;
 
-/// What is to run.
+/// The configuration of a pair.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) client: Program,
     pub(crate) server: Option<Program>,
-    /// How many processes serve.
+    /// The number of server processes.
     pub(crate) servers: usize,
-    /// The executable that Rust programs are.
+    /// The executable of Rust programs.
     pub(crate) build: &'a Path,
     pub(crate) topic: String,
     pub(crate) spread: Spread,
@@ -35,12 +35,12 @@ pub(crate) struct Pair {
     servers: Vec<Worker>,
     order: Order,
     pub(crate) samples: Vec<Sample>,
-    /// MiB, the most of all turns.
+    /// Peak of all turns, in MiB.
     broker_memory: f64,
 }
 
 impl Pair {
-    /// Starts them and lets them warm up.
+    /// Starts client and servers and warms them up.
     pub(crate) async fn start(plan: &Plan<'_>, meeting: Meeting, order: Order) -> anyhow::Result<Self> {
         let Plan { client, server, servers: count, build, topic, spread } = plan;
         let mut servers = Vec::new();
@@ -54,7 +54,7 @@ impl Pair {
         Ok(Self { meeting, client, servers, order, samples: Vec::new(), broker_memory: 0.0 })
     }
 
-    /// One turn, which is added to the samples.
+    /// Runs one turn and adds it to the samples.
     pub(crate) async fn turn(&mut self) -> anyhow::Result<()> {
         self.meeting.forget_peak_memory()?;
         let before = self.used()?;
@@ -74,18 +74,18 @@ impl Pair {
         Ok(())
     }
 
-    /// Seconds of processor time so far: client, servers, broker.
+    /// Processor time so far in seconds: client, servers, broker.
     fn used(&self) -> anyhow::Result<[f64; 3]> {
         let servers: f64 = self.servers.iter().map(|server| cpu_seconds(server.pid()?)).sum::<anyhow::Result<_>>()?;
         Ok([cpu_seconds(self.client.pid()?)?, servers, self.meeting.cpu_seconds()?])
     }
 
-    /// MiB, the most of the whole run.
+    /// Peak memory of the client in the whole run, in MiB.
     pub(crate) fn client_memory(&self) -> anyhow::Result<f64> {
         peak_memory(self.client.pid()?)
     }
 
-    /// MiB, the most of the whole run, of all servers; none if they are in the client's process.
+    /// Peak memory of all servers in the whole run, in MiB; `None` if they are in the client's process.
     pub(crate) fn server_memory(&self) -> anyhow::Result<Option<f64>> {
         if self.servers.is_empty() {
             return Ok(None);
@@ -93,7 +93,7 @@ impl Pair {
         self.servers.iter().map(|server| peak_memory(server.pid()?)).sum::<anyhow::Result<f64>>().map(Some)
     }
 
-    /// MiB, the most while it was this pair's turn; none without a broker.
+    /// Peak memory of the broker during this pair's turns, in MiB; `None` without a broker.
     pub(crate) fn broker_memory(&self) -> Option<f64> {
         (!self.meeting.pids.is_empty()).then_some(self.broker_memory)
     }

@@ -1,4 +1,4 @@
-//! Worker processes, and what the kernel says they used.
+//! Worker processes, and the resources they use according to the kernel.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,13 +16,13 @@ use tokio::{
 
 use crate::worker::{Order, Outcome, Side, Spread};
 
-/// How long a worker may take to start, and how long beyond the time of a run it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a worker may take to start, and to answer after the end of a run.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The kernel counts processor time in these, whatever its own tick is (`sysconf(_SC_CLK_TCK)` on Linux).
+/// The unit of processor time in `/proc`, in Hz, independent of the kernel's tick (`sysconf(_SC_CLK_TCK)` on Linux).
 const TICK: f64 = 0.01;
 
-/// What is run.
+/// The program to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// This program, as a peer.
@@ -31,7 +31,7 @@ pub(crate) enum Program {
     Python(&'static str),
 }
 
-/// A worker. It ends when its input does, which is when this is dropped.
+/// A worker. It exits when its input is closed, which happens when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
@@ -41,7 +41,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts it and waits until it is ready. `build` is the executable for Rust programs.
+    /// Starts a worker and waits until it is ready. `build` is the executable for Rust programs.
     pub(crate) async fn start(
         program: Program,
         build: &Path,
@@ -68,10 +68,10 @@ impl Worker {
             Program::Python(script) => {
                 let python = repository().join(".build/venv/bin/python");
                 if !python.exists() {
-                    bail!("{} is missing: ./tests/run makes it and installs oslo.messaging in it", python.display());
+                    bail!("{} is missing: run ./tests/run to create it with oslo.messaging", python.display());
                 }
                 let mut command = Command::new(python);
-                // What its libraries have to say about themselves would fill the screen.
+                // Suppress the warnings of its libraries.
                 command.args(["-W", "ignore"]);
                 command.arg(repository().join(format!("benches/peers/{script}.py")));
                 (command, format!("{script}.py"))
@@ -84,7 +84,7 @@ impl Worker {
             bail!("{name} has no pipes");
         };
         let mut worker = Self { child, input, output: BufReader::new(output).lines(), name };
-        let ready = worker.line(PATIENCE).await?;
+        let ready = worker.line(TIMEOUT).await?;
         if ready.get("ready") != Some(&Value::Bool(true)) {
             bail!("{} printed {ready} instead of its ready line", worker.name);
         }
@@ -94,7 +94,7 @@ impl Worker {
     pub(crate) async fn run(&mut self, order: Order) -> anyhow::Result<Outcome> {
         let line = serde_json::to_string(&order)? + "\n";
         self.input.write_all(line.as_bytes()).await?;
-        let answer = self.line(PATIENCE + Duration::from_secs_f64(order.seconds)).await?;
+        let answer = self.line(TIMEOUT + Duration::from_secs_f64(order.seconds)).await?;
         let outcome: Outcome = serde_json::from_value(answer)?;
         if outcome.errors > 0 {
             bail!("{} had {} errors, see above", self.name, outcome.errors);
@@ -103,34 +103,34 @@ impl Worker {
     }
 
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
-        self.child.id().with_context(|| format!("{} has ended", self.name))
+        self.child.id().with_context(|| format!("{} has exited", self.name))
     }
 
     async fn line(&mut self, limit: Duration) -> anyhow::Result<Value> {
         let line = timeout(limit, self.output.next_line())
             .await
             .with_context(|| format!("{} did not answer within {limit:?}", self.name))??
-            .with_context(|| format!("{} ended, see above", self.name))?;
+            .with_context(|| format!("{} exited, see above", self.name))?;
         serde_json::from_str(&line).with_context(|| format!("{} printed `{line}`", self.name))
     }
 }
 
-/// The processor time that a process with all its threads has used so far, in seconds.
+/// The processor time used by all threads of a process so far, in seconds.
 pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     // User and system time.
     Ok((stat_field(pid, 14)? + stat_field(pid, 15)?) * TICK)
 }
 
-/// A field of `/proc/PID/stat`, by its number in proc(5), of which the first two are not numbers.
+/// A numeric field of `/proc/PID/stat`, by its number in proc(5), from 3.
 fn stat_field(pid: u32, number: usize) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may hold spaces.
+    // The second field is the program's name in parentheses and may contain spaces.
     let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
     let field = after_name.split_ascii_whitespace().nth(number - 3).context("a short stat")?;
     Ok(field.parse()?)
 }
 
-/// A process and all that it has started, as far as they run.
+/// A process and its running descendants.
 pub(crate) fn family(root: u32) -> Vec<u32> {
     let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids: Vec<u32> = running.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -145,18 +145,18 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// Lets [`peak_memory`] begin anew.
+/// Resets [`peak_memory`].
 pub(crate) fn forget_peak_memory(pid: u32) -> anyhow::Result<()> {
-    // proc(5): 5 resets the peak, and nothing else.
+    // proc(5): writing 5 resets the peak only.
     Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
-/// The most memory that a process has had resident, in MiB.
+/// The peak resident memory of a process, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
     status_field(pid, "VmHWM:")
 }
 
-/// The memory that a process has resident, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn resident_memory(pid: u32) -> anyhow::Result<f64> {
     Ok(status_field(pid, "VmRSS:")? * 1024.0 * 1024.0)
 }

@@ -1,19 +1,19 @@
-//! What is measured: scenarios, and the peers that run each.
+//! The scenarios, and the peers of each.
 
 use crate::{
     brokers::Place,
     process::Program::{self, Python, Rust},
 };
 
-/// One thing that is measured, with everyone who does it.
+/// A scenario with its peers.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Tasks, each of which does one call after the other.
+    /// The number of tasks that make sequential calls.
     pub(crate) tasks: usize,
     pub(crate) cast: bool,
-    /// The first is oxlo; the others are what it is compared with.
+    /// The first entry is oxlo; the others are its peers.
     pub(crate) entries: &'static [Entry],
 }
 
@@ -21,10 +21,10 @@ pub(crate) struct Scenario {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// What stands between its ends.
+    /// The broker between the ends.
     pub(crate) at: Place,
     pub(crate) client: Program,
-    /// `None`: the client has it in its own process.
+    /// `None`: the server is in the client's process.
     pub(crate) server: Option<Program>,
 }
 

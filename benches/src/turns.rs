@@ -1,4 +1,4 @@
-//! Who is measured after whom, and how far it is.
+//! The order of turns, and the progress display.
 
 use std::{fmt::Display, time::Duration};
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::pair::Pair;
 
-/// Shows which of so many turns it is, and how long the rest may take.
+/// Displays the current turn and the estimated remaining time.
 pub(crate) fn progress(turns: usize) -> anyhow::Result<ProgressBar> {
     let progress = ProgressBar::new(turns as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
@@ -14,7 +14,7 @@ pub(crate) fn progress(turns: usize) -> anyhow::Result<ProgressBar> {
     Ok(progress)
 }
 
-/// Gives each pair a turn in every round. Who follows whom must not matter: every round starts with another one.
+/// Gives each pair a turn in every round. Each round starts with another pair, so that the order has no effect.
 pub(crate) async fn take(
     pairs: &mut [(impl Display, Pair)],
     rounds: usize,

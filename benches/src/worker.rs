@@ -1,5 +1,5 @@
-//! One end of a scenario in a process of its own: a server that serves until its input ends, or a client that runs what
-//! it reads there, one JSON line for each run. The Python peers in `benches/peers` speak the same lines.
+//! One end of a scenario in a separate process: a server that serves until its input is closed, or a client that executes
+//! orders from its input, one JSON line per run. The Python peers in `benches/peers` use the same protocol.
 
 use std::io::Write as _;
 
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     spread: Spread,
 }
 
-/// Over how many topics and servers the calls of oxlo go. Other peers have one of each.
+/// The number of topics and servers for oxlo's calls. Other peers have one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
 pub(crate) struct Spread {
     /// Topics that the server serves and the client calls in turn.
@@ -45,25 +45,25 @@ pub(crate) enum Side {
     Server,
 }
 
-/// What a client is to do.
+/// An order for a client.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) seconds: f64,
-    /// How many tasks (in Python: threads) each do one call after the other.
+    /// The number of tasks (in Python: threads) that make sequential calls.
     pub(crate) tasks: usize,
-    /// The length of the text that a call carries each way, or a cast one way.
+    /// The length of the text in a call, in both directions, or in a cast.
     pub(crate) text: usize,
     pub(crate) cast: bool,
 }
 
-/// What came of it.
+/// The outcome of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) count: u64,
     pub(crate) errors: u64,
-    /// From the first start to the last end.
+    /// From the start of the first call to the end of the last.
     pub(crate) seconds: f64,
-    /// Microseconds, and how many took that long.
+    /// Latencies in microseconds, with their counts.
     pub(crate) latencies: Vec<(u64, u64)>,
 }
 
@@ -71,18 +71,18 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     peers::run(options.side, &options.peer, &options.url, &options.topic, options.spread).await
 }
 
-/// Serves as the client of a peer: runs every order that comes by standard input.
+/// Runs the client of a peer: executes every order from standard input.
 pub(crate) async fn follow_orders<C: peers::Client>(client: C) -> anyhow::Result<()> {
     say(&serde_json::json!({"ready": true}))?;
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {
-        let order: Order = serde_json::from_str(&line).with_context(|| format!("the order `{line}` cannot be read"))?;
+        let order: Order = serde_json::from_str(&line).with_context(|| format!("cannot decode the order `{line}`"))?;
         say(&measure::drive(&client, order).await?)?;
     }
     Ok(())
 }
 
-/// Serves as the server of a peer: says that it is ready, and waits for the end of its input.
+/// Runs the server of a peer: reports that it is ready, and waits for the end of its input.
 pub(crate) async fn until_input_ends() -> anyhow::Result<()> {
     say(&serde_json::json!({"ready": true}))?;
     let mut lines = BufReader::new(stdin()).lines();

@@ -40,12 +40,18 @@
 //! assert_eq!(sum, 7);
 //! # Ok(()) }
 //! ```
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 mod contract;
 mod error;
 mod listeners;
 mod middleware;
-pub mod notifier;
 #[cfg(feature = "oslo-metrics")]
 mod oslo_metrics;
 mod pending;
@@ -78,3 +84,8 @@ pub mod __private {
 
     pub use crate::contract::private as client;
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,19 +1,19 @@
-//! How reading a configuration fails.
+//! Errors of reading a configuration.
 
 use std::{path::PathBuf, sync::Arc};
 
 use oxlo_transport::error::TransportError;
 
-/// A file or a variable that cannot be used. Values are never quoted.
+/// An error in a configuration file or an environment variable. Values are never quoted.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessConfigError {
     /// The file cannot be read.
-    #[error("{} cannot be read", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The text is not an INI file.
@@ -21,17 +21,17 @@ pub enum ProcessConfigError {
     Syntax {
         /// File and line.
         origin: Arc<str>,
-        /// What was expected.
+        /// The problem, and what to do.
         reason: String,
     },
-    /// An option is unknown, or its value cannot be used.
+    /// An option is unknown, or its value is invalid.
     #[error("{origin}: option `{option}`: {reason}")]
     Option {
         /// File and line, or the variable.
         origin: Arc<str>,
         /// Name of the option.
         option: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         reason: String,
     },
 }

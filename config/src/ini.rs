@@ -1,4 +1,4 @@
-//! The grammar of an INI file, as the module `oslo_config.iniparser` has it.
+//! The grammar of INI files, as in the module `oslo_config.iniparser`.
 
 /// One assignment, in the order of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,17 +10,17 @@ pub(super) struct Assignment {
     pub(super) line: usize,
 }
 
-/// A line that is not INI. It is never quoted: it may hold a password.
+/// A line with invalid syntax. The line is never quoted: it may contain a password.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SyntaxError {
     pub(super) line: usize,
     pub(super) reason: &'static str,
 }
 
-/// Reads all assignments.
+/// Parses all assignments.
 ///
-/// A comment has a line of its own, a value continues on indented lines until a blank line or a comment, quotes around the
-/// whole first line of a value are removed, and of `=` and `:` the first one ends the name.
+/// A comment is a line of its own. A value continues on indented lines, up to a blank line or a comment. Quotes around the
+/// whole first line of a value are removed. The first `=` or `:` ends the name.
 pub(super) fn read(text: &str) -> Result<Vec<Assignment>, SyntaxError> {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut section: Option<&str> = None;
@@ -31,7 +31,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Assignment>, SyntaxError> {
         let content = content.trim_end_matches(is_space);
         if content.starts_with([' ', '\t']) {
             let Some(last) = assignments.last_mut().filter(|_| open) else {
-                return refused("it is indented, and there is no value before it that it could continue");
+                return refused("unexpected indentation: there is no value to continue");
             };
             last.value.push('\n');
             last.value.push_str(content.trim_start_matches(is_space));
@@ -43,21 +43,21 @@ pub(super) fn read(text: &str) -> Result<Vec<Assignment>, SyntaxError> {
         }
         if let Some(header) = content.strip_prefix('[') {
             match header.strip_suffix(']') {
-                Some("") => return refused("the section has no name"),
+                Some("") => return refused("the section name is empty"),
                 Some(name) => section = Some(name),
-                None => return refused("a section must end with `]`, and nothing may follow it"),
+                None => return refused("a section must end with `]`, followed by nothing"),
             }
             continue;
         }
         let Some((option, value)) = content.split_once(['=', ':']) else {
-            return refused("neither `=` nor `:` in it");
+            return refused("missing `=` or `:`");
         };
         let option = option.trim_matches(is_space);
         if option.is_empty() {
-            return refused("nothing stands before `=` or `:`");
+            return refused("the option name before `=` or `:` is empty");
         }
         let Some(section) = section else {
-            return refused("it stands before the first section; put it under [DEFAULT]");
+            return refused("the option precedes the first section; move it to [DEFAULT]");
         };
         let value = unquoted(value.trim_matches(is_space)).to_owned();
         assignments.push(Assignment { section: section.to_owned(), option: option.to_owned(), value, line });
@@ -66,17 +66,17 @@ pub(super) fn read(text: &str) -> Result<Vec<Assignment>, SyntaxError> {
     Ok(assignments)
 }
 
-/// Lines end with `\n`, `\r\n` or `\r`, as Python reads text files.
+/// Splits lines at `\n`, `\r\n` or `\r`, as Python does for text files.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// What Python's `str.strip` removes.
+/// The characters that Python's `str.strip` removes.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// A quote that is the whole value is taken for both of a pair.
+/// Removes a pair of quotes. A single quote as the whole value counts as a pair.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(rest) = value.strip_prefix(quote) {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_not_ini_is_named_and_not_quoted() {
+    fn an_invalid_line_is_reported_and_not_quoted() {
         for (text, line) in [
             ("[DEFAULT]\na = 1\n\n  hunter2\n", 4),
             ("[DEFAULT]\na = 1\n# a comment ends a value\n  hunter2\n", 4),
@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused_at_one_of_its_lines(text in "([a$={}:'\"\\[\\]#; \t\r\n]|\\PC){0,60}") {
+        fn any_text_is_parsed_or_refused_at_one_of_its_lines(text in "([a$={}:'\"\\[\\]#; \t\r\n]|\\PC){0,60}") {
             match read(&text) {
                 Ok(all) => prop_assert!(all.is_sorted_by(|a, b| a.line < b.line)),
                 Err(refused) => prop_assert!(refused.line <= lines(&text).count()),

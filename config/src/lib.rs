@@ -1,4 +1,10 @@
-//! What operators have: an INI file as oslo.config reads it, and environment variables.
+//! Configuration from INI files in oslo.config's format and from environment variables.
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `oslo-metrics` | no | `metrics_enabled` in `[oslo_messaging_metrics]`, which is refused without the feature |
 
 use std::{fmt, fs::File, io::Read, path::Path, sync::Arc, time::Duration};
 
@@ -19,20 +25,20 @@ use oxlo_transport::{
 use self::values::{BOOLEAN, DEFAULT, Resolved, Value, Values, boolean, section_key};
 pub use self::{error::ProcessConfigError, notifications::NotificationsConfig};
 
-/// A transport's configuration as a service's operator writes it: oslo-style INI files and environment variables.
+/// The configuration of a transport and of its service, from oslo-style INI files and environment variables.
 ///
-/// What is read: `transport_url`, `control_exchange`, `rpc_response_timeout`, `executor_thread_pool_size` (or
-/// `rpc_thread_pool_size`) and `rpc_ping_enabled` of `[DEFAULT]`, and every section `[oslo_messaging_...]`, of which a
-/// driver takes its own; `[oslo_messaging_metrics]` switches on the datagrams of oslo.metrics, and
-/// `[oslo_messaging_notifications]` is for the notifier. The rest is the service's: it reads its own sections with
-/// [`get`](Self::get) and the like, and options of `[DEFAULT]` are left alone unless their name looks like a misspelling
-/// of one of these. In the sections of oslo.messaging every option must be known; an error says in which file, and on
-/// which line.
+/// The following options are read: `transport_url`, `control_exchange`, `rpc_response_timeout`, `executor_thread_pool_size`
+/// (or `rpc_thread_pool_size`) and `rpc_ping_enabled` in `[DEFAULT]`, and the sections `[oslo_messaging_...]`: a driver reads
+/// its own section, `[oslo_messaging_metrics]` enables the datagrams of oslo.metrics, and `[oslo_messaging_notifications]`
+/// configures the notifier. A service reads its own sections with [`get`](Self::get) and its siblings. Other options in
+/// `[DEFAULT]` are ignored unless the name looks like a misspelling of one of these. In the sections of oslo.messaging an
+/// unknown option is an error; errors name the file and the line.
 ///
-/// Values are read as oslo.config reads them, references such as `$my_ip` included: see [`get`](Self::get). A dollar sign
+/// Values are read as oslo.config reads them, including references such as `$my_ip`: see [`get`](Self::get). A dollar sign
 /// in a password is written `$$`.
 ///
-/// Sources are added in order, and a later one wins. The query of the URL wins over a driver's section, as in oslo.
+/// Sources are added in order, and a later one overrides an earlier one. The query of the URL overrides the section of a
+/// driver, as in oslo.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,7 +56,7 @@ pub struct ProcessConfig {
     sources: usize,
 }
 
-/// oslo.messaging's sections.
+/// The sections of oslo.messaging.
 const GROUPS: &[&str] = &[
     "oslo_messaging_amqp",
     "oslo_messaging_kafka",
@@ -71,7 +77,7 @@ const KNOWN: &[&str] = &[
 const MAX_FILE: u64 = 16 << 20;
 
 impl ProcessConfig {
-    /// Nothing configured: `rabbit://`, and oslo's defaults.
+    /// Creates an empty configuration: `rabbit://`, and oslo's defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -81,15 +87,15 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// [`ProcessConfigError`] if it cannot be read, is not an INI file, has an option of `[DEFAULT]` with a bad value or a
-    /// misspelt name, or a misspelt section of oslo.messaging. Values with references are checked when they are used.
+    /// [`ProcessConfigError`] if the file cannot be read, is not an INI file, or has an option in `[DEFAULT]` with an invalid
+    /// value or a misspelled name, or a misspelled section of oslo.messaging. Values with references are checked on use.
     pub fn file(self, path: impl AsRef<Path>) -> Result<Self, ProcessConfigError> {
         let path = path.as_ref();
         let text = read(path).map_err(|source| ProcessConfigError::Read { path: path.to_owned(), source })?;
         self.text(&text, &path.display().to_string())
     }
 
-    /// Adds the text of an INI file; `name` stands for it in errors.
+    /// Adds the text of an INI file; `name` identifies it in errors.
     ///
     /// # Errors
     ///
@@ -109,7 +115,7 @@ impl ProcessConfig {
         Ok(self)
     }
 
-    /// Adds the environment, by oslo.config's names: `OS_DEFAULT__TRANSPORT_URL`,
+    /// Adds the environment variables, with oslo.config's names: `OS_DEFAULT__TRANSPORT_URL`,
     /// `OS_OSLO_MESSAGING_RABBIT__HEARTBEAT_TIMEOUT_THRESHOLD`, `OS_SHOP__CURRENCY` and so on.
     ///
     /// # Errors
@@ -117,7 +123,7 @@ impl ProcessConfig {
     /// As [`file`](Self::file).
     pub fn environment(self) -> Result<Self, ProcessConfigError> {
         self.variables(std::env::vars_os().filter_map(|(name, value)| {
-            // A variable that is not UTF-8 cannot name an option, or cannot be its value.
+            // Names and values of options are UTF-8; other variables are ignored.
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }))
     }
@@ -146,10 +152,10 @@ impl ProcessConfig {
         Ok(self)
     }
 
-    /// Sets the value of an option that no source sets, for [`get`](Self::get) and for references to it.
+    /// Sets the default of an option, used by [`get`](Self::get) and by references if no source sets the option.
     ///
-    /// It is read as a value of a file is: `$$` stands for a dollar sign. The options that this crate reads have oslo's
-    /// defaults.
+    /// The value has the same syntax as in a file: a dollar sign is written `$$`. The options that this crate reads have
+    /// oslo's defaults.
     #[must_use]
     pub fn default_value(mut self, section: &str, option: &str, value: impl Into<String>) -> Self {
         let origin = format!("default of [{section}]").into();
@@ -157,7 +163,7 @@ impl ProcessConfig {
         self
     }
 
-    /// The URL to connect to, as a person may see it. Default `rabbit://`.
+    /// The URL to connect to, for display: without passwords. Default `rabbit://`.
     #[must_use]
     pub fn transport_url(&self) -> String {
         match self.url().map(|url| url.parse::<oxlo_transport::url::TransportUrl>()) {
@@ -170,7 +176,7 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// [`ProcessConfigError::Option`] if it is not a whole number, at least 1.
+    /// [`ProcessConfigError::Option`] if the value is not an integer, at least 1.
     pub fn executor_thread_pool_size(&self) -> Result<Option<usize>, ProcessConfigError> {
         let size = match self.of_default("executor_thread_pool_size")? {
             Some(size) => Some(size),
@@ -179,22 +185,22 @@ impl ProcessConfig {
         Ok(size.and_then(|size| size.text.trim().parse().ok()))
     }
 
-    /// `rpc_ping_enabled`, for the server.
+    /// `rpc_ping_enabled`, for the `ping` of the server.
     ///
     /// # Errors
     ///
-    /// [`ProcessConfigError::Option`] if it is not a boolean.
+    /// [`ProcessConfigError::Option`] if the value is not a boolean.
     pub fn rpc_ping_enabled(&self) -> Result<Option<bool>, ProcessConfigError> {
         Ok(self.of_default("rpc_ping_enabled")?.and_then(|value| boolean(&value.text)))
     }
 
-    /// Starts to build the transport, by the driver for the URL's scheme.
+    /// Starts building the transport, with the driver for the scheme of the URL.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidUrl`] and `UnknownScheme`; `Config` for options of `[DEFAULT]`, for
-    /// `[oslo_messaging_metrics]`, and for references that cannot be replaced. What is wrong with the options of the
-    /// driver's section is reported when it connects, with file and line.
+    /// [`TransportError::InvalidUrl`] and `UnknownScheme`; `Config` for options in `[DEFAULT]` and
+    /// `[oslo_messaging_metrics]`, and for references that cannot be resolved. Errors in the driver's section are reported
+    /// on connecting, with file and line.
     pub fn transport(&self, drivers: &Registry) -> Result<TransportBuilder, TransportError> {
         self.builder(drivers, self.url()?)
     }
@@ -224,20 +230,20 @@ impl ProcessConfig {
         Ok(url.map_or_else(|| "rabbit://".to_owned(), |value| value.text))
     }
 
-    /// One of the [`KNOWN`], checked; `None` if no source sets it.
+    /// The checked value of one of the [`KNOWN`] options; `None` if no source sets it.
     fn of_default(&self, option: &str) -> Result<Option<Resolved>, ProcessConfigError> {
         let Some(value) = self.resolved(DEFAULT, option)? else { return Ok(None) };
-        match unusable(option, &value.text) {
+        match invalid(option, &value.text) {
             Some(reason) => Err(value.refused(option, reason)),
             None => Ok(Some(value)),
         }
     }
 
-    /// Refuses a bad value of `[DEFAULT]` at once; one with references is checked when all sources are known.
+    /// Refuses an invalid value in `[DEFAULT]` at once; a value with references is checked when all sources are known.
     fn check_literals(&self) -> Result<(), ProcessConfigError> {
         let found = KNOWN.iter().filter_map(|option| Some((*option, self.values.find(DEFAULT, option)?)));
         for (option, value) in found.filter(|(_, value)| !value.text.contains('$')) {
-            if let Some(reason) = unusable(option, &value.text) {
+            if let Some(reason) = invalid(option, &value.text) {
                 let origin = value.origin.clone();
                 return Err(ProcessConfigError::Option { origin, option: option.to_owned(), reason });
             }
@@ -245,7 +251,7 @@ impl ProcessConfig {
         Ok(())
     }
 
-    /// Refuses an option that a section does not have.
+    /// Refuses unknown options of a section.
     fn check_known(&self, section: &str, known: &[&str]) -> Result<(), ProcessConfigError> {
         for option in self.values.options(section) {
             if known.contains(&option.as_str()) {
@@ -262,34 +268,34 @@ impl ProcessConfig {
 }
 
 impl fmt::Debug for ProcessConfig {
-    /// Names and where they come from; values may hold passwords.
+    /// Prints names and origins; values may contain passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.values.origins()).finish()
     }
 }
 
-/// The text of a file, unless it is too large to be a configuration.
+/// Reads the text of a file of at most [`MAX_FILE`] bytes.
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
+        return Err(std::io::Error::other(format!("the file is larger than {} MiB", MAX_FILE >> 20)));
     }
     Ok(text)
 }
 
-/// Refuses a misspelt section, and a name that cannot be an option's where oslo.messaging's options stand.
+/// Refuses a misspelled section, and an invalid option name in the sections of oslo.messaging.
 fn check_name(section: &str, option: &str, origin: &Arc<str>) -> Result<(), ProcessConfigError> {
     let refused = |reason: String| {
         Err(ProcessConfigError::Option { origin: origin.clone(), option: values::shown(option), reason })
     };
     let key = section_key(section);
-    // The rest of such a name belongs to the value: `transport_url rabbit://..` has no other `:` or `=`.
+    // Without `=`, the first colon of the value ends the name: `transport_url rabbit://..`.
     let word = option.split_whitespace().next().unwrap_or_default();
     let broken = word != option;
     if key == DEFAULT {
         if broken && near(KNOWN, word, 2).is_some() {
-            let reason = format!("there is no `=` after `{}`", values::shown(word));
+            let reason = format!("missing `=` after `{}`", values::shown(word));
             return Err(ProcessConfigError::Syntax { origin: origin.clone(), reason });
         }
         return match near(KNOWN, option, 2) {
@@ -299,13 +305,13 @@ fn check_name(section: &str, option: &str, origin: &Arc<str>) -> Result<(), Proc
     }
     if GROUPS.contains(&key.as_str()) {
         if broken {
-            let reason = "white space in the name of an option; a `=` must follow the name".to_owned();
+            let reason = "the option name contains white space; it must be followed by `=`".to_owned();
             return Err(ProcessConfigError::Syntax { origin: origin.clone(), reason });
         }
         return Ok(());
     }
     if key.trim().eq_ignore_ascii_case(DEFAULT) && KNOWN.contains(&option) {
-        return refused("its section is not [DEFAULT], which must be written exactly so".to_owned());
+        return refused("the section must be written [DEFAULT], in upper case".to_owned());
     }
     match near(GROUPS, &key, 3) {
         Some(known) => refused(format!("section [{}] is unknown; did you mean [{known}]?", values::shown(section))),
@@ -313,29 +319,36 @@ fn check_name(section: &str, option: &str, origin: &Arc<str>) -> Result<(), Proc
     }
 }
 
-/// The name itself if it is known, or else a known one with a similar spelling.
+/// Returns `name` itself if it is known, otherwise a known name with a similar spelling.
 fn near(known: &[&'static str], name: &str, distance: usize) -> Option<&'static str> {
     let mut candidates: Vec<_> = known.iter().map(|known| (strsim::osa_distance(known, name), *known)).collect();
     candidates.sort_unstable();
     candidates.first().filter(|(found, _)| *found <= distance).map(|(_, known)| *known)
 }
 
-/// What is wrong with the value of an option of `[DEFAULT]`.
-fn unusable(option: &str, value: &str) -> Option<String> {
-    let wanted = match option {
-        "rpc_response_timeout" if seconds(value).is_none_or(|it| it.is_zero()) => "wanted a number of seconds, above 0",
+/// Why the value of an option in `[DEFAULT]` is invalid; `None` if it is valid.
+fn invalid(option: &str, value: &str) -> Option<String> {
+    let reason = match option {
+        "rpc_response_timeout" if seconds(value).is_none_or(|it| it.is_zero()) => {
+            "expected a number of seconds, above 0"
+        }
         "executor_thread_pool_size" | "rpc_thread_pool_size"
             if !value.trim().parse().is_ok_and(|size: usize| size > 0) =>
         {
-            "wanted a whole number, at least 1"
+            "expected an integer, at least 1"
         }
         "rpc_ping_enabled" if boolean(value).is_none() => BOOLEAN,
-        "control_exchange" if value.is_empty() => "it is empty; leave it out for `openstack`",
+        "control_exchange" if value.is_empty() => "the value is empty; remove the option to use `openstack`",
         _ => return None,
     };
-    Some(wanted.to_owned())
+    Some(reason.to_owned())
 }
 
 fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,18 +13,18 @@ use super::{ProcessConfig, ProcessConfigError};
 const SECTION: &str = "oslo_messaging_notifications";
 const KNOWN: &[&str] = &["driver", "transport_url", "topics", "retry", "routing_config"];
 
-/// What an operator says of notifications, see [`ProcessConfig::notifications`].
+/// The configuration of notifications, see [`ProcessConfig::notifications`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotificationsConfig {
-    /// `driver`, which may be given several times: oslo's names, such as `messagingv2`, with the place that each comes
-    /// from. Default: none, so that nothing is sent.
+    /// `driver`, which may be given several times: oslo's driver names, such as `messagingv2`, each with its origin (file and
+    /// line, or variable). Default: none, so nothing is sent.
     pub drivers: Vec<(String, Arc<str>)>,
     /// `topics`. Default `notifications`.
     pub topics: Vec<String>,
-    /// `retry`: how often a notification is sent again, any number below 0 for [`Retry::Forever`]. Default: forever.
+    /// `retry`: how many times a notification is resent; a negative number is [`Retry::Forever`]. Default: forever.
     pub retry: Retry,
-    /// `routing_config`: the file of the driver `routing`. Default: none.
+    /// `routing_config`: the path of the file for the driver `routing`. Default: none.
     pub routing_config: Option<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// [`ProcessConfigError::Option`] for an option that is unknown or has a bad value.
+    /// [`ProcessConfigError::Option`] for an unknown option or an invalid value.
     pub fn notifications(&self) -> Result<NotificationsConfig, ProcessConfigError> {
         self.check_known(SECTION, KNOWN)?;
         let mut drivers: Vec<(String, Arc<str>)> = Vec::new();
@@ -54,8 +54,8 @@ impl ProcessConfig {
         })
     }
 
-    /// Starts to build the transport of notifications: as [`transport`](Self::transport), with the `transport_url` of
-    /// `[oslo_messaging_notifications]` if that has one.
+    /// Starts building the transport of notifications: as [`transport`](Self::transport), with the `transport_url` in
+    /// `[oslo_messaging_notifications]` if it is set.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The references in a value: `$name`, `${group.name}`, and `$$` or `\$` for a dollar sign, as oslo.config substitutes them.
+//! References in a value, as in oslo.config: `$name`, `${group.name}`, and `$$` or `\$` for a dollar sign.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use std::borrow::Cow;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     Text(&'a str),
-    /// The name between `${` and `}`, or after `$`; it may hold dots.
+    /// The name between `${` and `}`, or after `$`; it may contain dots.
     Reference(&'a str),
 }
 
-/// The value with each `\$` as `$$`. A backslash before that one has no meaning of its own.
+/// The value with each `\$` replaced by `$$`. A preceding backslash has no special meaning.
 pub(super) fn escaped(value: &str) -> Cow<'_, str> {
     if value.contains(r"\$") { Cow::Owned(value.replace(r"\$", "$$")) } else { Cow::Borrowed(value) }
 }
 
-/// The parts of an [`escaped`] value, in order. A dollar sign before anything that is not a name stands for itself.
+/// The parts of an [`escaped`] value, in order. A dollar sign that is not followed by a name is literal.
 pub(super) fn parts(value: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let mut rest = value;
@@ -38,7 +38,7 @@ pub(super) fn parts(value: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The name at the start of what follows a dollar sign, and what follows the reference.
+/// Parses the name after a dollar sign; returns it and the text after the reference.
 fn reference(behind: &str) -> Option<(&str, &str)> {
     let braced = behind.strip_prefix('{');
     let text = braced.unwrap_or(behind);
@@ -50,7 +50,7 @@ fn reference(behind: &str) -> Option<(&str, &str)> {
     if braced.is_some() { Some((name, after.strip_prefix('}')?)) } else { Some((name, after)) }
 }
 
-/// Python's `[a-z]` without regard to case takes four letters beyond ASCII.
+/// Python's case-insensitive `[a-z]` matches four letters beyond ASCII.
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphabetic() || matches!(c, '\u{130}' | '\u{131}' | '\u{17f}' | '\u{212a}')
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::{Part::*, *};
 
     #[test]
-    fn references_and_dollar_signs_are_told_apart() {
+    fn references_and_dollar_signs_are_distinguished() {
         let cases: [(&str, &[Part<'_>]); 8] = [
             ("plain", &[Text("plain")]),
             ("", &[]),

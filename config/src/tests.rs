@@ -5,12 +5,12 @@ use oxlo_transport::{options::Retry, registry::Driver, settings::Settings, trans
 
 use super::*;
 
-/// Knows `ssl` and `prefetch`, and says what it was given instead of connecting.
+/// Accepts `ssl` and `prefetch`, and returns the options it received as an error instead of connecting.
 #[derive(Debug)]
-struct Told;
+struct RecordingDriver;
 
 #[async_trait]
-impl Driver for Told {
+impl Driver for RecordingDriver {
     fn schemes(&self) -> &'static [&'static str] {
         &["rabbit"]
     }
@@ -23,13 +23,13 @@ impl Driver for Told {
         let mut options = url.options();
         let (ssl, prefetch) = (options.bool("ssl")?, options.integer("prefetch", 0..=9)?);
         options.finish()?;
-        let told = format!("{ssl:?} {prefetch:?} {} {:?}", settings.control_exchange, settings.response_timeout);
-        Err(TransportError::InvalidTarget { reason: told })
+        let outcome = format!("{ssl:?} {prefetch:?} {} {:?}", settings.control_exchange, settings.response_timeout);
+        Err(TransportError::InvalidTarget { reason: outcome })
     }
 }
 
-async fn told(config: &ProcessConfig) -> String {
-    let builder = config.transport(&Registry::new().with(Told)).unwrap();
+async fn outcome(config: &ProcessConfig) -> String {
+    let builder = config.transport(&Registry::new().with(RecordingDriver)).unwrap();
     builder.connect().await.unwrap_err().to_string()
 }
 
@@ -38,17 +38,17 @@ fn ini(text: &str) -> Result<ProcessConfig, ProcessConfigError> {
 }
 
 #[tokio::test]
-async fn a_file_a_variable_and_the_url_each_win_over_the_one_before() {
+async fn file_variable_and_url_override_each_other_in_order() {
     let config = ini("# Nova\n[DEFAULT]\ndebug = true\ntransport_url = rabbit://h/?prefetch=3\n\
                       control_exchange: nova\nrpc_response_timeout = \"90\"\n[database]\nconnection = x\n\
                       [oslo_messaging_rabbit]\nssl = yes\nprefetch = 1\n")
     .unwrap();
     let wanted = "the target cannot be used: Some(true) Some(3) nova 90s";
-    assert_eq!(told(&config).await, wanted, "the query wins over the section");
+    assert_eq!(outcome(&config).await, wanted, "the query overrides the section");
     let variables =
         [("OS_OSLO_MESSAGING_RABBIT__SSL", "off"), ("OS_DEFAULT__CONTROL_EXCHANGE", "cells"), ("HOME", "/")];
     let config = config.variables(variables.map(|(name, value)| (name.into(), value.into()))).unwrap();
-    assert_eq!(told(&config).await, "the target cannot be used: Some(false) Some(3) cells 90s");
+    assert_eq!(outcome(&config).await, "the target cannot be used: Some(false) Some(3) cells 90s");
     let debug = format!("{config:?}");
     assert!(debug.contains("variable OS_DEFAULT__CONTROL_EXCHANGE") && !debug.contains("cells"), "{debug}");
 }
@@ -56,19 +56,19 @@ async fn a_file_a_variable_and_the_url_each_win_over_the_one_before() {
 #[tokio::test]
 async fn an_unknown_option_is_named_with_file_and_line() {
     let config = ini("[DEFAULT]\n\n[oslo_messaging_rabbit]\nssl = 1\nprefech = 1\n").unwrap();
-    let refused = told(&config).await;
+    let refused = outcome(&config).await;
     assert!(refused.starts_with("option `prefech`: ") && refused.contains("nova.conf:5"), "{refused}");
     assert!(refused.contains("did you mean prefetch?"), "{refused}");
     let config = ini("[oslo_messaging_rabbit]\nprefetch = 12\n").unwrap();
-    let refused = told(&config).await;
-    assert_eq!(refused, "option `prefetch`: wanted a whole number from 0 to 9 (nova.conf:2)");
+    let refused = outcome(&config).await;
+    assert_eq!(refused, "option `prefetch`: expected an integer from 0 to 9 (nova.conf:2)");
     let variable = [("OS_OSLO_MESSAGING_RABBIT__NOSUCH".to_owned(), "1".to_owned())];
-    let refused = told(&ProcessConfig::new().variables(variable).unwrap()).await;
+    let refused = outcome(&ProcessConfig::new().variables(variable).unwrap()).await;
     assert!(refused.contains("variable OS_OSLO_MESSAGING_RABBIT__NOSUCH"), "{refused}");
 }
 
 #[test]
-fn what_cannot_be_used_is_named_with_file_and_line() {
+fn invalid_options_are_reported_with_file_and_line() {
     for (text, wanted) in [
         (
             "[DEFAULT]\ntransport_ulr = x\n",
@@ -76,15 +76,15 @@ fn what_cannot_be_used_is_named_with_file_and_line() {
         ),
         (
             "[DEFAULT]\nrpc_response_timeout = soon\n",
-            "nova.conf:2: option `rpc_response_timeout`: wanted a number of seconds, above 0",
+            "nova.conf:2: option `rpc_response_timeout`: expected a number of seconds, above 0",
         ),
         (
             "[DEFAULT]\nrpc_ping_enabled = 2\n",
-            "nova.conf:2: option `rpc_ping_enabled`: wanted one of 1, true, yes, on, 0, false, no, off",
+            "nova.conf:2: option `rpc_ping_enabled`: expected one of 1, true, yes, on, 0, false, no, off",
         ),
         (
             "[default]\ntransport_url = x\n",
-            "nova.conf:2: option `transport_url`: its section is not [DEFAULT], which must be written exactly so",
+            "nova.conf:2: option `transport_url`: the section must be written [DEFAULT], in upper case",
         ),
         (
             "[oslo_messaging_rabit]\nssl = 1\n",
@@ -94,23 +94,23 @@ fn what_cannot_be_used_is_named_with_file_and_line() {
         assert_eq!(ini(text).unwrap_err().to_string(), wanted);
     }
     for (text, wanted) in [
-        ("# x\n[DEFAULT\n", "nova.conf:2: a section must end with `]`, and nothing may follow it"),
-        ("ssl = 1\n", "nova.conf:1: it stands before the first section; put it under [DEFAULT]"),
-        ("[DEFAULT]\ntransport_url rabbit://u:s3cret@h\n", "nova.conf:2: there is no `=` after `transport_url`"),
+        ("# x\n[DEFAULT\n", "nova.conf:2: a section must end with `]`, followed by nothing"),
+        ("ssl = 1\n", "nova.conf:1: the option precedes the first section; move it to [DEFAULT]"),
+        ("[DEFAULT]\ntransport_url rabbit://u:s3cret@h\n", "nova.conf:2: missing `=` after `transport_url`"),
         (
             "[OSLO_MESSAGING_RABBIT]\nssl 1:s3cret\n",
-            "nova.conf:2: white space in the name of an option; a `=` must follow the name",
+            "nova.conf:2: the option name contains white space; it must be followed by `=`",
         ),
-        ("[DEFAULT]\ntransport_url\n", "nova.conf:2: neither `=` nor `:` in it"),
+        ("[DEFAULT]\ntransport_url\n", "nova.conf:2: missing `=` or `:`"),
     ] {
         assert_eq!(ini(text).unwrap_err().to_string(), wanted);
     }
     let missing = ProcessConfig::new().file("/nonexistent/nova.conf").unwrap_err();
-    assert_eq!(missing.to_string(), "/nonexistent/nova.conf cannot be read");
+    assert_eq!(missing.to_string(), "cannot read /nonexistent/nova.conf");
 }
 
 #[test]
-fn what_belongs_to_the_server_is_there_for_it() {
+fn options_of_the_server_are_available() {
     let config = ini("[DEFAULT]\nrpc_thread_pool_size = 8\nrpc_ping_enabled = true\n").unwrap();
     assert_eq!(config.executor_thread_pool_size().unwrap(), Some(8));
     assert_eq!(config.rpc_ping_enabled().unwrap(), Some(true));
@@ -120,29 +120,29 @@ fn what_belongs_to_the_server_is_there_for_it() {
 #[tokio::test]
 async fn references_reach_the_transport_and_its_options() {
     let text = "[DEFAULT]\nmy_ip = 10.0.0.7\ntransport_url = rabbit://nova:pa$$w@$my_ip/$vhost\n\
-                rpc_response_timeout = ${shop.patience}\n\
-                [OSLO_Messaging_Rabbit]\nssl = $secure\n[shop]\npatience = 7\nsecure = no\n";
+                rpc_response_timeout = ${shop.timeout}\n\
+                [OSLO_Messaging_Rabbit]\nssl = $secure\n[shop]\ntimeout = 7\nsecure = no\n";
     let config = ini(text).unwrap().default_value("DEFAULT", "vhost", "prod");
     assert_eq!(config.transport_url(), "rabbit://nova:***@10.0.0.7/prod");
     assert_eq!(config.url().unwrap(), "rabbit://nova:pa$w@10.0.0.7/prod");
-    let missing = config.transport(&Registry::new().with(Told)).unwrap_err().to_string();
+    let missing = config.transport(&Registry::new().with(RecordingDriver)).unwrap_err().to_string();
     assert_eq!(
         missing,
-        "option `ssl`: reference 1 in its value names no option that has a value; set that option, or write $$ for a \
+        "option `ssl`: reference 1 in the value cannot be resolved; set the option it names, or write $$ for a \
          dollar sign (nova.conf:6)",
         "another section's option needs the section's name"
     );
     let variable = [("OS_DEFAULT__SECURE".to_owned(), "yes".to_owned())];
-    let told = told(&config.variables(variable).unwrap()).await;
-    assert_eq!(told, "the target cannot be used: Some(true) None openstack 7s");
+    let outcome = outcome(&config.variables(variable).unwrap()).await;
+    assert_eq!(outcome, "the target cannot be used: Some(true) None openstack 7s");
 }
 
 #[test]
-fn options_that_refer_to_each_other_in_a_circle_are_named() {
+fn circular_references_are_reported() {
     let config = ini("[DEFAULT]\nurl = $a\na = x${shop.b}\n[shop]\nb = $c\nc = $$${url}\n").unwrap();
     assert_eq!(
         config.get("DEFAULT", "a").unwrap_err().to_string(),
-        "nova.conf:3: option `a`: it refers to itself: [DEFAULT] a -> [shop] b -> [shop] c -> [DEFAULT] url -> [DEFAULT] a"
+        "nova.conf:3: option `a`: circular reference: [DEFAULT] a -> [shop] b -> [shop] c -> [DEFAULT] url -> [DEFAULT] a"
     );
     assert!(config.get("shop", "b").unwrap_err().to_string().starts_with("nova.conf:5: "));
 }
@@ -156,9 +156,9 @@ fn references_are_bounded() {
     };
     assert_eq!(chain(30, "NEXT").get("s", "o0").unwrap().as_deref(), Some("12345678"));
     let deep = chain(40, "NEXT").get("s", "o0").unwrap_err().to_string();
-    assert!(deep.contains("more than 32 references"), "{deep}");
+    assert!(deep.contains("nested more than 32 levels deep"), "{deep}");
     let wide = chain(20, "NEXTNEXTNEXT").get("s", "o0").unwrap_err().to_string();
-    assert!(wide.contains("add up to more than"), "{wide}");
+    assert!(wide.contains("expands to more than"), "{wide}");
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn neither_errors_nor_debug_show_a_value() {
     let text = "[DEFAULT]\ntransport_url = rabbit://u:s3cret$tail@h\nrpc_response_timeout = $secret\nsecret = s3cret\n\
                 s3cret;tail = 1\n[shop]\nport = s3cret\nready = s3cret\n";
     let config = ini(text).unwrap();
-    let refused = config.transport(&Registry::new().with(Told)).unwrap_err();
-    let told = [
+    let refused = config.transport(&Registry::new().with(RecordingDriver)).unwrap_err();
+    let outcome = [
         format!("{config:?}"),
         config.transport_url(),
         format!("{refused} {refused:?}"),
@@ -175,10 +175,10 @@ fn neither_errors_nor_debug_show_a_value() {
         format!("{:?}", config.get_as::<u16>("shop", "port")),
         format!("{:?}", config.get_bool("shop", "ready")),
     ];
-    assert!(told[0].contains("[DEFAULT] secret") && told[3].contains("wanted a number"), "{told:?}");
-    assert!(told[4].contains("cannot be read as u16"), "{told:?}");
-    for told in told {
-        assert!(!told.contains("s3cret") && !told.contains("tail"), "{told}");
+    assert!(outcome[0].contains("[DEFAULT] secret") && outcome[3].contains("expected a number"), "{outcome:?}");
+    assert!(outcome[4].contains("cannot parse the value as u16"), "{outcome:?}");
+    for outcome in outcome {
+        assert!(!outcome.contains("s3cret") && !outcome.contains("tail"), "{outcome}");
     }
 }
 
@@ -189,7 +189,7 @@ fn a_service_reads_its_own_sections() {
     assert_eq!(config.get_as::<u16>("shop", "ports").unwrap(), None);
     assert_eq!(config.get_bool("SHOP", "open").unwrap(), Some(true));
     assert_eq!(config.get_list("shop", "items").unwrap().unwrap(), ["a", "b"]);
-    assert_eq!(config.get("shop", "Port").unwrap(), None, "options have a case");
+    assert_eq!(config.get("shop", "Port").unwrap(), None, "option names are case-sensitive");
     let config = config.text("[shop]\nhook = z\n", "more.conf").unwrap();
     assert_eq!(config.get_all("shop", "hook").unwrap(), ["x", "y", "z"]);
     assert_eq!(config.get("shop", "hook").unwrap().as_deref(), Some("z"));
@@ -208,7 +208,7 @@ fn the_section_of_notifications_is_read() {
     let drivers: Vec<_> = read.drivers.iter().map(|(name, origin)| (name.as_str(), &**origin)).collect();
     assert_eq!(drivers, [("messagingv2", "nova.conf:4"), ("log", "nova.conf:5")]);
     assert_eq!((read.topics, read.retry), (vec!["a".to_owned(), "b".to_owned()], Retry::Times(3)));
-    let drivers = Registry::new().with(Told);
+    let drivers = Registry::new().with(RecordingDriver);
     let builder = format!("{:?}", config.notification_transport(&drivers).unwrap());
     assert!(builder.contains("rabbit://bus/v"), "{builder}");
     let builder = format!("{:?}", config.transport(&drivers).unwrap());

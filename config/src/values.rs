@@ -1,4 +1,4 @@
-//! The values of options, with the references in them replaced.
+//! Values of options, with references resolved.
 
 use std::{
     any::type_name,
@@ -13,22 +13,23 @@ use super::{
 };
 
 pub(super) const DEFAULT: &str = "DEFAULT";
-/// A reference may lead to a value with references, and so on; this many times.
+/// The maximum depth of references to values with references.
 const MAX_DEPTH: usize = 32;
-/// Bounds what references to references can add up to, in references and in bytes.
+/// The maximum number of references in resolving one value.
 const MAX_REFERENCES: usize = 10_000;
+/// The maximum size of a resolved value in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// A value as it stands in its source.
+/// An unresolved value.
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) origin: Arc<str>,
-    /// Of two values the one with the higher number counts.
+    /// The number of the source; the value with the highest number counts.
     pub(super) source: usize,
 }
 
-/// A value without references.
+/// A value with its references resolved.
 pub(super) struct Resolved {
     pub(super) text: String,
     pub(super) origin: Arc<str>,
@@ -40,12 +41,12 @@ impl Resolved {
     }
 }
 
-/// What was read, by section and option.
+/// All values, by section and option.
 #[derive(Clone, Default)]
 pub(super) struct Values {
-    /// Oldest first: an option that takes several values takes all of them.
+    /// Oldest first: an option with several values takes all of them.
     files: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
-    /// By the variable's whole name.
+    /// By the full name of the variable.
     variables: BTreeMap<String, Value>,
     defaults: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -68,7 +69,7 @@ impl Values {
         self.files.get(section).and_then(|options| options.get(option)).map_or(&[], Vec::as_slice)
     }
 
-    /// The value that counts, of those that a source gave.
+    /// The value that counts, without defaults.
     pub(super) fn find(&self, section: &str, option: &str) -> Option<&Value> {
         let variable = self.variables.get(&variable_name(section, option));
         self.in_files(section, option).last().into_iter().chain(variable).max_by_key(|value| value.source)
@@ -78,7 +79,7 @@ impl Values {
         self.find(section, option).or_else(|| self.defaults.get(section)?.get(option))
     }
 
-    /// All values of an option that takes several: a later file adds to an earlier one, a variable counts alone.
+    /// All values of an option with several values: a later file adds to an earlier one; a variable replaces them.
     fn find_all(&self, section: &str, option: &str) -> Vec<&Value> {
         let files = self.in_files(section, option);
         match (files.last(), self.variables.get(&variable_name(section, option))) {
@@ -99,7 +100,7 @@ impl Values {
         names
     }
 
-    /// Every option with the place that its value comes from.
+    /// Every option with the origin of its value.
     pub(super) fn origins(&self) -> impl Iterator<Item = (String, &Arc<str>)> {
         let files = self.files.iter().flat_map(|(section, options)| {
             let name = move |option| format!("[{}] {}", shown(section), shown(option));
@@ -110,11 +111,11 @@ impl Values {
 }
 
 impl ProcessConfig {
-    /// The value of an option of any section, for instance of the service's own; `None` if nothing sets it.
+    /// Returns the value of an option in any section, such as the service's own; `None` if no source sets it.
     ///
-    /// References are replaced: `$name` by the value of that option in the same section or else in `[DEFAULT]`,
-    /// `${section.name}` by that of another section; `$$` and `\$` stand for a dollar sign. Sections are found without
-    /// regard to case, except `[DEFAULT]`; options are not.
+    /// References are resolved: `$name` is the value of that option in the same section or else in `[DEFAULT]`,
+    /// `${section.name}` that of another section; `$$` and `\$` are a dollar sign. Section names are case-insensitive, except
+    /// `[DEFAULT]`; option names are case-sensitive.
     ///
     /// ```
     /// # fn main() -> Result<(), oxlo_config::ProcessConfigError> {
@@ -133,19 +134,19 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// [`ProcessConfigError::Option`] for a reference to an option that has no value (give it one with
-    /// [`default_value`](Self::default_value)), for options that refer to each other in a circle, and for references that
-    /// add up to more than 1 MiB or lead on more than 32 times.
+    /// [`ProcessConfigError::Option`] for a reference to an option without a value (set one with
+    /// [`default_value`](Self::default_value)), for circular references, and for references that expand to more than 1 MiB or
+    /// are nested more than 32 levels deep.
     pub fn get(&self, section: &str, option: &str) -> Result<Option<String>, ProcessConfigError> {
         Ok(self.resolved(section, option)?.map(|value| value.text))
     }
 
-    /// The value as a number, an address, or whatever else is written as [`FromStr`] reads it; white space around it is
-    /// ignored. `None` if nothing sets the option, or if its value is empty.
+    /// Returns the value parsed with [`FromStr`], such as a number or an address; surrounding white space is ignored. `None`
+    /// if no source sets the option, or if its value is empty.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), and for a value that does not have this type.
+    /// As [`get`](Self::get), and for a value that cannot be parsed.
     pub fn get_as<T: FromStr>(&self, section: &str, option: &str) -> Result<Option<T>, ProcessConfigError> {
         let Some(value) = self.resolved(section, option)? else { return Ok(None) };
         let text = value.text.trim();
@@ -153,10 +154,10 @@ impl ProcessConfig {
             return Ok(None);
         }
         let name = type_name::<T>().rsplit("::").next().unwrap_or_default();
-        text.parse().map(Some).map_err(|_| value.refused(option, format!("cannot be read as {name}")))
+        text.parse().map(Some).map_err(|_| value.refused(option, format!("cannot parse the value as {name}")))
     }
 
-    /// The value as a boolean: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`, in any case.
+    /// Returns the value as a boolean: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`, in any case.
     ///
     /// # Errors
     ///
@@ -166,7 +167,7 @@ impl ProcessConfig {
         boolean(&value.text).map(Some).ok_or_else(|| value.refused(option, BOOLEAN))
     }
 
-    /// The value as a list with commas between its items; white space around an item is not part of it. `None` if nothing
+    /// Returns the value as a list of items separated by commas, without white space around the items. `None` if no source
     /// sets the option.
     ///
     /// # Errors
@@ -176,7 +177,7 @@ impl ProcessConfig {
         Ok(self.resolved(section, option)?.map(|value| list(&value.text)))
     }
 
-    /// All values of an option that is set several times, in the order of the files: oslo.config's `MultiStrOpt`.
+    /// Returns all values of an option that may be repeated, in the order of the files: oslo.config's `MultiStrOpt`.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl ProcessConfig {
     }
 }
 
-pub(super) const BOOLEAN: &str = "wanted one of 1, true, yes, on, 0, false, no, off";
+pub(super) const BOOLEAN: &str = "expected one of 1, true, yes, on, 0, false, no, off";
 
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
@@ -213,7 +214,7 @@ fn list(text: &str) -> Vec<String> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
 }
 
-/// By which a section is found.
+/// The lookup key of a section.
 pub(super) fn section_key(section: &str) -> String {
     if section == DEFAULT { section.to_owned() } else { section.to_lowercase() }
 }
@@ -222,20 +223,20 @@ fn variable_name(section: &str, option: &str) -> String {
     format!("OS_{}__{}", section.to_uppercase(), option.to_uppercase())
 }
 
-/// A name for a message. What does not look like one may be part of a value whose line was broken.
+/// A name for use in messages. Text that does not have the form of a name may be part of a value after a line break.
 pub(super) fn shown(name: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.chars().all(is_name) { name.to_owned() } else { "(not a name)".to_owned() }
 }
 
-/// The value with its references replaced.
+/// Resolves the references in a value.
 fn resolve(values: &Values, section: &str, option: &str, value: &Value) -> Result<Resolved, ProcessConfigError> {
     let mut resolver = Resolver { values, path: Vec::new(), references: 0 };
     let text = resolver.expand(section, option, value)?;
     Ok(Resolved { text, origin: value.origin.clone() })
 }
 
-/// What a reference to an option of oslo.messaging gives that nothing sets.
+/// The defaults of oslo.messaging's options, for references to them.
 static OSLO_DEFAULTS: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
     let defaults = [
         ("transport_url", "rabbit://"),
@@ -250,7 +251,7 @@ static OSLO_DEFAULTS: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
 
 struct Resolver<'a> {
     values: &'a Values,
-    /// Section and option of each value that is being expanded, outermost first.
+    /// Section and option of each value being expanded, outermost first.
     path: Vec<(String, String)>,
     references: usize,
 }
@@ -265,13 +266,13 @@ impl Resolver<'_> {
         };
         let here = (section.to_owned(), option.to_owned());
         if let Some(begun) = self.path.iter().position(|on_path| *on_path == here) {
-            let circle = self.path[begun..].iter().chain([&here]);
-            let circle: Vec<String> =
-                circle.map(|(section, option)| format!("[{}] {}", shown(section), shown(option))).collect();
-            return refused(format!("it refers to itself: {}", circle.join(" -> ")));
+            let cycle = self.path[begun..].iter().chain([&here]);
+            let cycle: Vec<String> =
+                cycle.map(|(section, option)| format!("[{}] {}", shown(section), shown(option))).collect();
+            return refused(format!("circular reference: {}", cycle.join(" -> ")));
         }
         if self.path.len() == MAX_DEPTH {
-            return refused(format!("it is reached through more than {MAX_DEPTH} references"));
+            return refused(format!("references are nested more than {MAX_DEPTH} levels deep"));
         }
         self.path.push(here);
         let text = escaped(&value.text);
@@ -284,10 +285,10 @@ impl Resolver<'_> {
                     count += 1;
                     self.references += 1;
                     let Some((section, option, value)) = self.referred(section, name) else {
-                        // The name is not told: where a dollar sign was not escaped, it is part of a password.
+                        // The name is not shown: after an unescaped dollar sign it may be part of a password.
                         return refused(format!(
-                            "reference {count} in its value names no option that has a value; set that option, or \
-                             write $$ for a dollar sign"
+                            "reference {count} in the value cannot be resolved; set the option it names, or write $$ for a \
+                             dollar sign"
                         ));
                     };
                     expanded.push_str(&self.expand(&section, option, value)?);
@@ -295,7 +296,7 @@ impl Resolver<'_> {
             }
             if expanded.len() > MAX_BYTES || self.references > MAX_REFERENCES {
                 return refused(format!(
-                    "its references add up to more than {MAX_BYTES} bytes or {MAX_REFERENCES} references"
+                    "the value expands to more than {MAX_BYTES} bytes or {MAX_REFERENCES} references"
                 ));
             }
         }
@@ -312,7 +313,7 @@ impl<'a> Resolver<'a> {
             Some((section, option, value))
         };
         let near = match name.split_once('.') {
-            // oslo.config has no group of this name.
+            // oslo.config has no group named DEFAULT.
             Some((DEFAULT, _)) => None,
             Some((section, option)) => found(section_key(section), option),
             None => found(section.to_owned(), name),

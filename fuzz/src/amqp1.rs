@@ -1,38 +1,38 @@
-//! AMQP 1.0: values, messages, and a broker's bytes on their way to fe2o3-amqp.
+//! AMQP 1.0: values, messages, and a broker's bytes before fe2o3-amqp.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use oxlo_driver_amqp1::__fuzz::{self as driver, DEEPEST, GROWTH};
+use oxlo_driver_amqp1::__fuzz::{self as driver, GROWTH, MAX_DEPTH};
 use serde_amqp::Value;
 
 use crate::{pieces::Pieces, stack::roomy};
 
-/// One encoded value, and whatever follows it.
+/// Checks one encoded value, followed by any bytes.
 pub(crate) fn check_value(data: &[u8]) {
     let (deepest, wanted) = reference(data);
     let found = driver::length(data);
     match (found, wanted) {
         (Ok(found), Some(wanted)) => {
-            assert!(found == wanted && deepest <= DEEPEST, "{found} bytes, {wanted} wanted, {deepest} levels");
-            if driver::is_for_others(data) {
+            assert!(found == wanted && deepest <= MAX_DEPTH, "{found} bytes, {wanted} wanted, {deepest} levels");
+            if driver::is_safe_for_serde_amqp(data) {
                 parses(&data[..found]);
             }
         }
         (Err(too_deep), Some(_)) => {
-            assert!(too_deep && deepest > DEEPEST, "a sound value of {deepest} levels is refused")
+            assert!(too_deep && deepest > MAX_DEPTH, "a valid value of {deepest} levels is refused")
         }
-        // Of several flaws each may see another one first.
+        // With several errors, each parser may report a different one.
         (Err(_), None) => {}
-        (Ok(found), None) => panic!("{found} bytes of an unsound value are let through"),
+        (Ok(found), None) => panic!("{found} bytes of an invalid value are accepted"),
     }
 }
 
-/// fe2o3-amqp's parser gets through with it, on this stack, and sees no more levels than were counted; what else it says
-/// is its own business.
+/// Checks that fe2o3-amqp's parser does not overflow this stack, and sees no more levels than were counted. Its other errors
+/// are ignored.
 fn parses(value: &[u8]) {
     if let Ok(read) = serde_amqp::from_slice::<Value>(value) {
-        assert!(levels(&read) <= DEEPEST, "it is read as {} levels", levels(&read));
+        assert!(levels(&read) <= MAX_DEPTH, "fe2o3-amqp parses {} levels", levels(&read));
     }
 }
 
@@ -40,7 +40,7 @@ fn levels(value: &Value) -> usize {
     let most = |values: &mut dyn Iterator<Item = &Value>| 1 + values.map(levels).max().unwrap_or(0);
     match value {
         Value::Described(described) => 1 + levels(&described.value),
-        // `list0` holds nothing and is no level.
+        // `list0` is empty and does not count as a level.
         Value::List(list) if list.is_empty() => 0,
         Value::List(list) => most(&mut list.iter()),
         Value::Array(array) => most(&mut array.0.iter()),
@@ -49,7 +49,7 @@ fn levels(value: &Value) -> usize {
     }
 }
 
-/// The levels that a value has, as far as it was read, and how many bytes it takes if it is sound.
+/// The levels of a value, as far as it was parsed, and its length in bytes if it is valid.
 fn reference(data: &[u8]) -> (usize, Option<usize>) {
     roomy(data.len(), || {
         let mut reader = Reader { bytes: data, at: 0, deepest: 0 };
@@ -58,7 +58,7 @@ fn reference(data: &[u8]) -> (usize, Option<usize>) {
     })
 }
 
-/// A value by recursion (AMQP 1.0, 1.2 to 1.6).
+/// A recursive parser of values (AMQP 1.0, 1.2 to 1.6).
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -82,7 +82,7 @@ impl Reader<'_> {
         self.data(code, depth)
     }
 
-    /// The code behind any descriptors, each of which is a level.
+    /// The constructor after any descriptors, each of which counts as a level.
     fn constructor(&mut self, mut depth: usize) -> Option<(usize, usize)> {
         loop {
             let code = self.number(1)?;
@@ -103,7 +103,7 @@ impl Reader<'_> {
                     let length = self.number(4)?;
                     self.skip(length)?;
                 }
-                // Legal, and written by nobody.
+                // Legal, but no implementation writes it.
                 _ => return None,
             }
         }
@@ -142,7 +142,7 @@ impl Reader<'_> {
             let (element, depth) = self.constructor(depth)?;
             self.deepest = self.deepest.max(depth);
             match fixed(element) {
-                // Memory that costs the sender nothing.
+                // Elements without bytes would cost memory but nothing on the wire.
                 Some(0) if count > 1024 => return None,
                 Some(width) => self.skip(count.checked_mul(width)?)?,
                 None => {
@@ -174,23 +174,23 @@ fn fixed(code: usize) -> Option<usize> {
     }
 }
 
-/// A message in the encoding of AMQP 1.0.
+/// Checks a message in the encoding of AMQP 1.0.
 pub(crate) fn check_message(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     if let Ok(message) = driver::read(&bytes) {
         let (mut rest, mut bodies) = (data, 0);
         while !rest.is_empty() {
             let (deepest, length) = reference(rest);
-            assert!(deepest <= DEEPEST, "a section of {deepest} levels was read");
-            let (section, after) = rest.split_at(length.expect("an unsound section was read"));
-            assert_eq!(section[0], 0, "a section without a name was read");
+            assert!(deepest <= MAX_DEPTH, "a section of {deepest} levels was accepted");
+            let (section, after) = rest.split_at(length.expect("an invalid section was accepted"));
+            assert_eq!(section[0], 0, "a section without a descriptor was accepted");
             bodies += usize::from(matches!(section[..3], [0, 0x53, 0x75 | 0x77]));
             rest = after;
         }
         assert!(bodies <= 1);
         assert!(!message.redelivered || message.redeliveries > 0);
         if let Some(body) = &message.body {
-            assert!(bytes.as_ptr_range().contains(&body.as_ptr()) || body.is_empty(), "it was copied");
+            assert!(bytes.as_ptr_range().contains(&body.as_ptr()) || body.is_empty(), "the body was copied");
             let json = String::from_utf8_lossy(body).into_owned();
             let again = driver::read(&driver::reply("a", Some(&json), "c").into()).unwrap();
             assert_eq!((again.body, again.correlation_id), (Some(json.into()), Some(driver::shown("c"))));
@@ -200,7 +200,8 @@ pub(crate) fn check_message(data: &[u8]) {
     let mut pieces = Pieces::of(data);
     let (to, json, id, reply_to) = (pieces.text(), pieces.text(), pieces.text(), pieces.text());
     let ttl = Duration::from_millis(to.len() as u64 + 1);
-    let read = driver::read(&driver::call(&to, &json, &id, &reply_to, ttl).into()).expect("what we write is read");
+    let read =
+        driver::read(&driver::call(&to, &json, &id, &reply_to, ttl).into()).expect("encoded messages are accepted");
     let wanted = driver::Message {
         ttl: Some(ttl),
         message_id: Some(driver::shown(&id)),
@@ -209,7 +210,7 @@ pub(crate) fn check_message(data: &[u8]) {
         ..driver::Message::default()
     };
     assert_eq!(read, wanted);
-    let beat = driver::read(&driver::reply(&to, None, &id).into()).expect("what we write is read");
+    let beat = driver::read(&driver::reply(&to, None, &id).into()).expect("encoded messages are accepted");
     assert_eq!((beat.body, beat.correlation_id), (None, Some(driver::shown(&id))));
 }
 
@@ -218,16 +219,16 @@ type Outcome = (Vec<u8>, Option<String>);
 const FRAME_MAX: u32 = 4_096;
 const MESSAGE_MAX: usize = 1_000;
 
-/// How the bytes arrive, then the bytes: as they are, or each part as the body of a frame.
+/// The input is the chunking of the bytes, then the bytes: verbatim, or each part as the body of a frame.
 pub(crate) fn check_stream(data: &[u8]) {
     let Some((&[_, chunk], _)) = data.split_first_chunk::<2>() else { return };
     let input = amqp1_bytes(data);
     let whole = driver::stream(&input, usize::MAX, FRAME_MAX, MESSAGE_MAX);
     let piecewise = driver::stream(&input, usize::from(chunk) + 1, FRAME_MAX, MESSAGE_MAX);
-    // With fewer bytes there is less to say of what other protocol it is.
+    // With fewer bytes, the error names the other protocol less precisely.
     let other_protocol = |(_, error): &Outcome| error.as_ref().is_some_and(|error| error.starts_with("the peer "));
     if !other_protocol(&piecewise) || !other_protocol(&whole) {
-        assert_eq!(piecewise, whole, "it depends on how the bytes arrive");
+        assert_eq!(piecewise, whole, "the result depends on the chunking");
     }
     let mut output = &whole.0[..];
     while !output.is_empty() {
@@ -235,7 +236,7 @@ pub(crate) fn check_stream(data: &[u8]) {
     }
 }
 
-/// The bytes of a broker that an input of the target `amqp1_stream` stands for.
+/// The broker's bytes for an input of the target `amqp1_stream`.
 #[must_use]
 pub fn amqp1_bytes(data: &[u8]) -> Vec<u8> {
     let Some((&[how, _], bytes)) = data.split_first_chunk::<2>() else { return Vec::new() };
@@ -253,7 +254,7 @@ pub fn amqp1_bytes(data: &[u8]) -> Vec<u8> {
     input
 }
 
-/// A frame that fe2o3-amqp gets: its parser must get through with it. Returns what follows.
+/// Checks that fe2o3-amqp's parser handles a frame that passed the guard. Returns the remaining bytes.
 fn passed(output: &[u8]) -> &[u8] {
     let size = u32::from_be_bytes(output[..4].try_into().unwrap());
     assert!((8..=FRAME_MAX + GROWTH).contains(&size) && output[4] == 2);
@@ -263,11 +264,11 @@ fn passed(output: &[u8]) -> &[u8] {
         return rest;
     }
     let (deepest, length) = reference(body);
-    assert!(deepest <= DEEPEST, "a performative of {deepest} levels was let through");
-    let (performative, payload) = body.split_at(length.expect("an unsound performative was let through"));
+    assert!(deepest <= MAX_DEPTH, "a performative of {deepest} levels was accepted");
+    let (performative, payload) = body.split_at(length.expect("an invalid performative was accepted"));
     parses(performative);
     if !payload.is_empty() {
-        // A data section: to a parser it is bytes, whatever is in them.
+        // A data section is opaque bytes to a parser.
         let (section, length) = payload.split_first_chunk::<4>().unwrap();
         assert_eq!(section, &[0x00, 0x53, 0x75, 0xb0]);
         let length = u32::from_be_bytes(length[..4].try_into().unwrap()) as usize;
@@ -276,14 +277,14 @@ fn passed(output: &[u8]) -> &[u8] {
     rest
 }
 
-/// Parts that each say in an octet what they are the fields of, and how long they are in two.
+/// Parts with a header: one octet for the performative, two for the length.
 fn frames(out: &mut Vec<u8>, kind: u8, mut bytes: &[u8]) {
     while let Some((&[code, high, low], rest)) = bytes.split_first_chunk::<3>() {
         let (content, rest) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([high, low]))));
         bytes = rest;
         let described: &[u8] = match code {
             0 => &[],
-            // A transfer with handle 0, and what is its payload: more to come, or not.
+            // A transfer with handle 0 and its payload, with or without `more`.
             1 => &[0, 0x53, 0x14, 0xc0, 8, 6, 0x43, 0x43, 0x40, 0x43, 0x41, 0x41],
             2 => &[0, 0x53, 0x14, 0xc0, 8, 6, 0x43, 0x43, 0x40, 0x43, 0x41, 0x42],
             _ => &[0, 0x53, code],

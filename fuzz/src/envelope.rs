@@ -1,4 +1,4 @@
-//! The reference for message bodies: the object that `serde_json` finds in one, by Python's rules for envelopes.
+//! The reference for message bodies: the object that `serde_json` parses, with Python's rules for envelopes.
 
 use std::{collections::HashSet, fmt};
 
@@ -6,18 +6,18 @@ use oxlo_wire::envelope::Poison;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-/// What a body says, as far as it is strict JSON.
+/// The contents of a body, as far as it is strict JSON.
 enum Reference {
-    /// This object. Whoever sees one of its keys twice may refuse it.
+    /// This object. A parser may refuse it if a key is repeated.
     Object { object: Map<String, Value>, repeats: bool },
-    /// Nothing: it must be refused.
+    /// None: the body must be refused.
     Refused,
-    /// That is not for strict JSON to say.
+    /// Not decided by strict JSON.
     Unknown,
 }
 
-/// Holds what a body was decoded into against what `serde_json` finds in it: `reads` takes the members of interest out of the
-/// object, or refuses it, and `same` compares them with what was decoded.
+/// Compares a decoded body with the object that `serde_json` parses: `reads` extracts the relevant members of the object, or
+/// refuses it, and `same` compares them with the decoded message.
 pub(crate) fn agrees<D: fmt::Debug, W: fmt::Debug>(
     body: &[u8],
     decoded: &Result<D, Poison>,
@@ -26,18 +26,18 @@ pub(crate) fn agrees<D: fmt::Debug, W: fmt::Debug>(
 ) {
     match read(body) {
         Reference::Unknown => {}
-        Reference::Refused => assert!(decoded.is_err(), "it must be refused: {decoded:?}"),
+        Reference::Refused => assert!(decoded.is_err(), "the body must be refused: {decoded:?}"),
         Reference::Object { object, repeats } => match (reads(&object), decoded) {
             (Ok(wanted), Ok(found)) => same(found, wanted, &object),
             (Err(()), Err(_)) => {}
             (Ok(_), Err(_)) if repeats => {}
-            (Ok(wanted), Err(poison)) => panic!("it must be accepted: {poison}; it says {wanted:?}"),
-            (Err(()), Ok(found)) => panic!("it must be refused: {found:?}"),
+            (Ok(wanted), Err(poison)) => panic!("the body must be accepted: {poison}; it contains {wanted:?}"),
+            (Err(()), Ok(found)) => panic!("the body must be refused: {found:?}"),
         },
     }
 }
 
-/// Opens an envelope, or takes the body as it is when it has none.
+/// Opens an envelope, or returns the body unchanged if it has none.
 fn read(body: &[u8]) -> Reference {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(outer)) => match (outer.get("oslo.version"), outer.get("oslo.message")) {
@@ -53,7 +53,7 @@ fn read(body: &[u8]) -> Reference {
                     Err(_) => Reference::Unknown,
                 }
             }
-            // What holds null is read as if it were not there, but not by everyone.
+            // Some parsers treat null as absent, others do not.
             (Some(Value::Null), _) | (_, Some(Value::Null)) => Reference::Unknown,
             (Some(Value::String(_)) | None, Some(Value::String(_)) | None) => {
                 Reference::Object { object: outer, repeats: repeats_a_key(body) }
@@ -65,8 +65,8 @@ fn read(body: &[u8]) -> Reference {
     }
 }
 
-/// Whether a key comes twice in the one object of a text. Then the last value counts, and what an earlier one is of the
-/// wrong type, nobody has to know.
+/// Whether a key is repeated in the object of a text. The last value counts, and an earlier one of the wrong type may be
+/// ignored.
 pub(crate) fn repeats_a_key(text: &[u8]) -> bool {
     serde_json::from_slice::<Repeats>(text).is_ok_and(|found| found.0)
 }
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Repeats {
     }
 }
 
-/// A member that must be a string: the text; `None` where it is absent; or an error where it is something else.
+/// A member that must be a string: the text, `None` if it is absent, or an error if it has another type.
 pub(crate) fn required(object: &Map<String, Value>, key: &str) -> Result<Option<String>, ()> {
     match object.get(key) {
         None => Ok(None),
@@ -106,7 +106,7 @@ pub(crate) fn required(object: &Map<String, Value>, key: &str) -> Result<Option<
     }
 }
 
-/// As [`required`], but null is absent.
+/// As [`required`], but null counts as absent.
 pub(crate) fn optional(object: &Map<String, Value>, key: &str) -> Result<Option<String>, ()> {
     match object.get(key) {
         Some(Value::Null) => Ok(None),
@@ -114,25 +114,25 @@ pub(crate) fn optional(object: &Map<String, Value>, key: &str) -> Result<Option<
     }
 }
 
-/// Stands for a member that is not a text, where a text belongs and something else is read as well.
-pub(crate) const NOT_A_TEXT: &str = "(not a text)";
+/// Replaces a member of another type where a string is expected and other types are accepted.
+pub(crate) const NOT_A_STRING: &str = "(not a string)";
 
-/// As [`optional`], where something else is read as well.
+/// As [`optional`], accepting other types.
 pub(crate) fn lenient(object: &Map<String, Value>, key: &str) -> Option<String> {
     match object.get(key)? {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        _ => Some(NOT_A_TEXT.to_owned()),
+        _ => Some(NOT_A_STRING.to_owned()),
     }
 }
 
-/// What was decoded from a member, as [`lenient`] has it.
+/// A decoded member in the form of [`lenient`].
 pub(crate) fn as_lenient(object: &Map<String, Value>, key: &str, found: Option<&str>) -> Option<String> {
     let text = matches!(object.get(key), None | Some(Value::Null | Value::String(_)));
-    found.map(|found| if text { found.to_owned() } else { NOT_A_TEXT.to_owned() })
+    found.map(|found| if text { found.to_owned() } else { NOT_A_STRING.to_owned() })
 }
 
-/// The members whose keys begin with `_context_`, without it.
+/// The members whose keys start with `_context_`, without the prefix.
 pub(crate) fn context(object: &Map<String, Value>) -> oxlo_transport::Context {
     object.iter().filter_map(|(key, value)| Some((key.strip_prefix("_context_")?, value.clone()))).collect()
 }

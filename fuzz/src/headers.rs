@@ -1,4 +1,4 @@
-//! AMQP 0-9-1: the header tables of messages, and what their properties mean.
+//! AMQP 0-9-1: header tables of messages, and the interpretation of properties.
 
 use amq_protocol::{
     frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame, parse_frame},
@@ -17,8 +17,8 @@ pub(crate) fn check_table(entries: &[u8]) {
         let whole = reader.entries(1).is_some();
         (reader.deepest, whole)
     });
-    let verdict = driver::judge(entries);
-    // Both read from front to back, so what was deep before the first flaw is deep for both.
+    let verdict = driver::check_table(entries);
+    // Both parse from front to back, so nesting before the first syntax error is too deep for both.
     let wanted = match (deepest > MAX_DEPTH, whole) {
         (true, _) => Verdict::TooDeep,
         (false, true) => Verdict::Passes,
@@ -29,14 +29,14 @@ pub(crate) fn check_table(entries: &[u8]) {
     let payload = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0][..], &length(entries.len()), entries].concat();
     let parse = || parsed(&payload).is_some();
     match verdict {
-        // On this very stack, which is that of a small thread.
-        Verdict::Passes => assert!(parse(), "lapin would close the connection over it"),
-        Verdict::Malformed => assert!(!roomy(entries.len(), parse), "lapin reads it, and it would be dropped"),
+        // On the current stack, which is as small as that of a small thread.
+        Verdict::Passes => assert!(parse(), "lapin would close the connection"),
+        Verdict::Malformed => assert!(!roomy(entries.len(), parse), "lapin accepts a table that the guard drops"),
         Verdict::TooDeep => {}
     }
 }
 
-/// A field table by recursion, as lapin reads it.
+/// A recursive parser of field tables, equivalent to lapin's.
 struct Reader<'a> {
     rest: &'a [u8],
     deepest: usize,
@@ -97,7 +97,7 @@ fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap().to_be_bytes()
 }
 
-/// What lapin makes of the payload of a content header frame.
+/// The payload of a content header frame as lapin parses it.
 fn parsed(payload: &[u8]) -> Option<BasicProperties> {
     let frame = [&[2, 0, 1][..], &length(payload.len()), payload, &[0xCE]].concat();
     match parse_frame(&frame[..]) {
@@ -106,7 +106,7 @@ fn parsed(payload: &[u8]) -> Option<BasicProperties> {
     }
 }
 
-/// The payload that lapin would write.
+/// The payload as lapin encodes it.
 fn written(properties: &BasicProperties) -> Vec<u8> {
     let header = AMQPContentHeader { class_id: 60, body_size: 0, properties: properties.clone() };
     let frame = AMQPFrame::Header(1, header);
@@ -123,12 +123,12 @@ pub(crate) fn check_mapping(data: &[u8]) {
     let Some((&[high, low, a, b], rest)) = data.split_first_chunk::<4>() else { return };
     let (properties, body) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([a, b]))));
     let payload = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, high, low][..], properties].concat();
-    let passed = driver::content_header(&payload, ROOM).expect("its fixed part is there");
+    let passed = driver::content_header(&payload, ROOM).expect("the fixed part is present");
     assert!(passed.len() <= payload.len() && passed.len() <= ROOM);
-    assert_eq!(driver::content_header(&passed, ROOM).as_ref(), Some(&passed), "what passed once passes again");
-    let properties = parsed(&passed).expect("lapin would close the connection over it");
+    assert_eq!(driver::content_header(&passed, ROOM).as_ref(), Some(&passed), "the guard is idempotent");
+    let properties = parsed(&passed).expect("lapin would close the connection");
     if let Some(read) = parsed_shallow(&payload) {
-        assert!(payload.len() > ROOM || properties == read || has_nan(&passed), "a sound header was changed");
+        assert!(payload.len() > ROOM || properties == read || has_nan(&passed), "a valid header was changed");
     }
     mapped(&properties, body);
     for packing in 0..if body.len() % 16 == 0 { 3 } else { 2 } {
@@ -137,18 +137,18 @@ pub(crate) fn check_mapping(data: &[u8]) {
         match driver::body(&properties, packed, LIMIT) {
             Ok(read) => assert_eq!(read, body),
             Err(Poison::TooLarge { limit, .. }) => assert!(limit == LIMIT && body.len() + 100 > LIMIT),
-            Err(other) => panic!("what we pack is refused: {other}"),
+            Err(other) => panic!("a body compressed by oxlo is refused: {other}"),
         }
     }
 }
 
-/// What lapin reads of a header whose table has few levels.
+/// A header whose table has few levels, as lapin parses it.
 fn parsed_shallow(payload: &[u8]) -> Option<BasicProperties> {
     let levels = payload.iter().filter(|octet| matches!(octet, b'F' | b'A')).count();
     if levels < MAX_DEPTH { parsed(payload) } else { None }
 }
 
-/// No number equals itself there.
+/// Whether the properties contain a NaN, which is not equal to itself.
 fn has_nan(payload: &[u8]) -> bool {
     payload.contains(&b'f') || payload.contains(&b'd')
 }
@@ -167,7 +167,7 @@ fn mapped(properties: &BasicProperties, body: &[u8]) {
         }
         Err(Poison::TooLarge { size, limit }) => assert!(size > limit && limit == LIMIT),
         Err(Poison::Properties { reason }) => assert!(reason.chars().count() < 200, "{reason}"),
-        Err(other) => panic!("not for the properties to say: {other}"),
+        Err(other) => panic!("not an error of the properties: {other}"),
     }
 
     let digits = text(properties.expiration()).filter(|text| text.trim_start_matches('+').len() < 19);
@@ -185,13 +185,17 @@ fn mapped(properties: &BasicProperties, body: &[u8]) {
     };
     assert_eq!(driver::stream_offset(properties), offset);
 
-    let again = driver::noted(properties, 7, 41);
+    let again = driver::resent(properties, 7, 41);
     assert_eq!(driver::message_id(&again), Some(7));
-    // The broker counts anew what is sent again.
+    // The broker's redelivery count restarts when a message is sent again.
     assert_eq!(driver::redeliveries(&again), (41, false));
     assert_eq!(again.reply_to(), properties.reply_to());
     assert_eq!(again.content_type(), properties.content_type());
     assert_eq!(again.expiration(), properties.expiration());
     let kept = written(&again);
-    assert_eq!(driver::content_header(&kept, usize::MAX).as_ref(), Some(&kept), "we would send what we would not take");
+    assert_eq!(
+        driver::content_header(&kept, usize::MAX).as_ref(),
+        Some(&kept),
+        "an encoded header would not be accepted"
+    );
 }

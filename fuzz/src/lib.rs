@@ -1,17 +1,22 @@
-//! What hostile input is held against.
+//! Fuzz targets: the properties that parsers of foreign input must keep.
 //!
-//! Each target is a plain function of bytes that panics when a property does not hold: what is accepted is what an
-//! independent reader reads from it, it reads back equal after it was written again, and what says that something is too
-//! deep or too long is right. The same functions run under libFuzzer (`fuzz/run`), over the committed corpus, and under
-//! property tests, the latter two in the ordinary test run.
+//! Each target is a plain function of bytes that panics if a property does not hold: accepted input agrees with an
+//! independent parser and reads back equal after it is written again, and limits on depth and length are enforced exactly.
+//! The same functions run under libFuzzer (`fuzz/run`), over the committed corpus, and under property tests; the latter two
+//! are part of the ordinary test run.
 //!
-//! | target | reads |
+//! | target | input |
 //! |---|---|
-//! | `request`, `reply`, `failure`, `notification` | bodies of messages, JSON in envelopes |
-//! | `url`, `version` | what users write |
+//! | `request`, `reply`, `failure`, `notification` | message bodies: JSON in envelopes |
+//! | `url`, `version` | text written by users |
 //! | `header_table`, `header_mapping`, `amqp091_stream` | a broker's bytes in AMQP 0-9-1, before lapin's parser |
 //! | `amqp1_value`, `amqp1_message`, `amqp1_stream` | a broker's bytes in AMQP 1.0, before fe2o3-amqp's parser |
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "to panic is what it is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a target reports a violation by a panic"
+)]
 
 mod amqp1;
 mod envelope;
@@ -28,10 +33,10 @@ mod version;
 pub use amqp1::amqp1_bytes;
 pub use stream091::amqp091_bytes;
 
-/// Something that reads what others wrote.
+/// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// As `fuzz/run` and the folder of its corpus call it.
+    /// The name, for `fuzz/run` and the folder of its corpus.
     pub name: &'static str,
     /// Panics if a property does not hold for these bytes.
     pub body: fn(&[u8]),

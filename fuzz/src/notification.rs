@@ -44,12 +44,15 @@ pub(crate) fn check(data: &[u8]) {
 fn reads_back(written: &Notification, unique_id: &str) {
     let body = notification::encode(written, unique_id).unwrap();
     assert!(written.format == NotificationFormat::V1 || body.is_ascii());
-    let again = notification::decode(&body.into(), Limits::default()).expect("what we write is accepted");
+    let again = notification::decode(&body.into(), Limits::default()).expect("encoded messages are accepted");
     assert_eq!(again.unique_id.as_deref(), Some(unique_id));
     same(&again.notification, written);
     if pieces::is_shallow(&written.payload, &written.context) {
         let text = amqp1::encode_notification(written).unwrap();
-        same(&amqp1::decode_notification(&text.into(), Limits::default()).expect("what we write is accepted"), written);
+        same(
+            &amqp1::decode_notification(&text.into(), Limits::default()).expect("encoded messages are accepted"),
+            written,
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values to be written, cut out of the bytes of a fuzzer.
+//! Values to encode, derived from the bytes of a fuzzer.
 
 use bytes::Bytes;
 use oxlo_transport::{
@@ -7,7 +7,7 @@ use oxlo_transport::{
 };
 use serde_json::Value;
 
-/// The bytes cut at their zeros, each part a text. No body of a message holds a zero, so what is a body is one part.
+/// The bytes split at zeros, each part a text. No message body contains a zero, so a body is a single part.
 pub(crate) struct Pieces<'a>(std::slice::Split<'a, u8, fn(&u8) -> bool>);
 
 impl<'a> Pieces<'a> {
@@ -15,7 +15,7 @@ impl<'a> Pieces<'a> {
         Self(data.split(|byte| *byte == 0))
     }
 
-    /// The next part; empty behind the last one.
+    /// The next part; empty after the last one.
     pub(crate) fn text(&mut self) -> String {
         self.optional().unwrap_or_default()
     }
@@ -25,11 +25,11 @@ impl<'a> Pieces<'a> {
         self.0.next().map(|piece| String::from_utf8_lossy(piece).into_owned())
     }
 
-    /// The next part as the JSON that it is, tolerantly read, or as a JSON string.
+    /// The next part as JSON, parsed leniently, or else as a JSON string.
     pub(crate) fn payload(&mut self) -> Payload {
         let text = self.text();
         let trimmed = text.trim_matches([' ', '\t', '\n', '\r']);
-        // Room for what is written around it.
+        // Leave levels for the surrounding message.
         match json::validate(trimmed, Limits::default().with_max_depth(100)) {
             Ok(()) => Payload::from_raw(Bytes::from(trimmed.to_owned())),
             Err(_) => Payload::encode(&text).unwrap(),
@@ -41,7 +41,7 @@ impl<'a> Pieces<'a> {
         self.payload().decode().unwrap_or(Value::Null)
     }
 
-    /// What is left, in pairs of key and value.
+    /// The remaining parts, as pairs of key and value.
     pub(crate) fn context(&mut self) -> Context {
         let mut context = Context::new();
         while let Some(key) = self.optional() {
@@ -52,12 +52,12 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// What was accepted, as a value.
+/// An accepted payload as a value.
 pub(crate) fn value(payload: &Payload) -> Value {
-    payload.decode().expect("what was accepted can be read")
+    payload.decode().expect("an accepted payload can be decoded")
 }
 
-/// Whether there is room for a few levels around these.
+/// Whether a few more levels around the values stay within the limit.
 pub(crate) fn is_shallow(payload: &Payload, context: &Context) -> bool {
     let limits = Limits::default().with_max_depth(100);
     let fits = |text: &str| json::validate(text, limits).is_ok();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use oxlo_transport::{
     Failure, Payload, Reply,
     json::{self, Limits},
+    text::name,
 };
 use oxlo_wire::{
     amqp1,
@@ -26,7 +27,7 @@ pub(crate) fn check(data: &[u8]) {
     {
         reads_back(&inbound.message_id, &found);
     }
-    // What is dropped by the id at its end alone is never a reply to another call.
+    // A reply that is dropped by the id at its end never belongs to another call.
     if let (Some(id), Ok(inbound)) = (reply::id_at_end(&body), &decoded) {
         assert_eq!(id, inbound.message_id);
     }
@@ -41,7 +42,7 @@ pub(crate) fn check(data: &[u8]) {
     assert_eq!((beat.message_id, beat.part), (message_id, ReplyPart::Heartbeat));
 }
 
-/// The text is that of a failure, and stands as text or as itself in replies.
+/// The text of a failure, contained in replies as a string or as an object.
 pub(crate) fn check_failure(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let quoted = serde_json::to_string(&text).unwrap();
@@ -50,16 +51,16 @@ pub(crate) fn check_failure(data: &[u8]) {
         Ok(Value::Object(object)) => {
             let refused_earlier = found.is_err() && envelope::repeats_a_key(text.as_bytes());
             assert!(refused_earlier || found.as_ref().ok() == reference(&object).as_ref(), "{found:?}");
-            // Older peers put the object itself there; nobody must take them for different.
+            // Older peers send the object itself; both forms must be equal.
             assert_eq!(failure_in(&text).ok(), found.as_ref().ok().cloned());
         }
-        Ok(_) => assert!(found.is_err(), "{found:?} from what is no object"),
+        Ok(_) => assert!(found.is_err(), "{found:?} from a value that is not an object"),
         Err(_) => {}
     }
     if let Ok(failure) = found {
         reads_back("m", &Reply::Failure(Box::new(failure.clone())));
         let plain = failure.without_remote_suffix();
-        assert!(plain.to_string().starts_with(&format!("{}.{}: ", plain.module, plain.class)));
+        assert!(plain.to_string().starts_with(&format!("{}.{}: ", name(&plain.module), name(&plain.class))));
     }
 
     let mut pieces = Pieces::of(data);
@@ -70,7 +71,7 @@ pub(crate) fn check_failure(data: &[u8]) {
     reads_back("m", &Reply::Failure(Box::new(failure.clone())));
     let mut remote = failure.clone();
     (remote.module, remote.class) = (format!("{module}_Remote"), format!("{class}_Remote"));
-    assert_eq!(remote.without_remote_suffix(), failure, "one hop adds one suffix, the next one takes it away");
+    assert_eq!(remote.without_remote_suffix(), failure, "one hop adds a suffix, and the next one removes it");
 }
 
 fn failure_in(raw: &str) -> Result<Failure, String> {
@@ -79,20 +80,20 @@ fn failure_in(raw: &str) -> Result<Failure, String> {
     let amqp1 = amqp1::decode_reply(&format!(r#"{{"failure": {raw}}}"#).into(), Limits::default());
     let rabbit = match rabbit.map(|inbound| read(&inbound.part)) {
         Ok(Ok(ReplyPart::Final(Some(Reply::Failure(failure))))) => Ok(*failure),
-        Ok(Ok(other)) => panic!("a failure is read as {other:?}"),
+        Ok(Ok(other)) => panic!("a failure is decoded as {other:?}"),
         Ok(Err(error)) => Err(error),
         Err(poison) => Err(poison.to_string()),
     };
     match (&rabbit, amqp1) {
         (Ok(failure), amqp1) => assert_eq!(amqp1, Ok(Reply::Failure(Box::new(failure.clone())))),
         (Err(_), Err(_)) => {}
-        // Its empty failures are none.
+        // Python treats an empty failure as none.
         (Err(_), Ok(other)) => assert_eq!((raw, other), ("\"\"", Reply::Result(Payload::null()))),
     }
     rabbit
 }
 
-/// A failure by the rules alone: class and module are there, everything else may be absent, and each has its type.
+/// A failure by the format's rules: class and module are required, all else is optional, and each has its type.
 fn reference(object: &Map<String, Value>) -> Option<Failure> {
     let text = |key: &str| envelope::required(object, key).ok();
     let list = |key: &str| match object.get(key) {
@@ -105,7 +106,7 @@ fn reference(object: &Map<String, Value>) -> Option<Failure> {
         .with_traceback(traceback?)
         .with_args(list("args")?);
     failure.kwargs = match object.get("kwargs") {
-        // serde_json's map takes null for an empty one.
+        // serde_json's map accepts null as empty.
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(kwargs)) => kwargs.clone(),
         Some(_) => return None,
@@ -119,10 +120,10 @@ fn reference(object: &Map<String, Value>) -> Option<Failure> {
 fn reads_back(message_id: &str, found: &Reply) {
     let body = reply::encode(message_id, "u", found).unwrap();
     assert!(body.is_ascii() && serde_json::from_slice::<Value>(&body).is_ok());
-    let again = reply::decode(&body.into(), Limits::default()).expect("what we write is accepted");
+    let again = reply::decode(&body.into(), Limits::default()).expect("encoded messages are accepted");
     assert_eq!(again.message_id, message_id);
     let wanted = match found {
-        // How Python ends a call whose result came before, and a call whose result is null.
+        // Python ends a call this way after its result was sent, or if its result is null.
         Reply::Result(result) if result.as_bytes() == "null" => None,
         Reply::Failure(failure) if !is_shallow(failure) => return,
         _ => Some(found.clone()),
@@ -148,7 +149,7 @@ fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
     });
 }
 
-/// What the caller gets of it.
+/// The outcome for the caller.
 fn read(part: &ReplyPart) -> Result<ReplyPart, String> {
     match part {
         ReplyPart::Unread(unread) => unread.read().map(|reply| ReplyPart::Final(Some(reply))),
@@ -161,7 +162,7 @@ fn part_agrees(inbound: &Inbound, object: &Map<String, Value>) {
     let ending = object.get("ending") == Some(&Value::Bool(true));
     let result = object.get("result").filter(|result| !result.is_null());
     match object.get("failure").filter(|failure| !failure.is_null()) {
-        // That target knows what may be refused of these.
+        // The target `failure` covers which of these may be refused.
         Some(Value::Object(_) | Value::String(_)) if part.is_err() => {}
         Some(Value::Object(failure)) => match (reference(failure), part) {
             (Some(wanted), part) => assert_eq!(part, &Ok(ReplyPart::Final(Some(Reply::Failure(Box::new(wanted)))))),
@@ -173,7 +174,7 @@ fn part_agrees(inbound: &Inbound, object: &Map<String, Value>) {
                 (None, part) => assert!(part.is_err()),
             },
             Ok(_) => assert!(part.is_err()),
-            // Strict JSON is not the last word on it.
+            // Strict JSON does not decide these.
             Err(_) => {}
         },
         Some(_) => assert!(part.is_err()),
@@ -181,7 +182,7 @@ fn part_agrees(inbound: &Inbound, object: &Map<String, Value>) {
             (Ok(ReplyPart::Final(Some(Reply::Result(found)))), Some(wanted), true)
             | (Ok(ReplyPart::Partial(found)), Some(wanted), false) => assert_eq!(&value(found), wanted),
             (Ok(ReplyPart::Final(None)), None, true) | (Ok(ReplyPart::Heartbeat), None, false) => {}
-            other => panic!("a wrong reading: {other:?}"),
+            other => panic!("decoded incorrectly: {other:?}"),
         },
     }
 }

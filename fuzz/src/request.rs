@@ -38,26 +38,26 @@ pub(crate) fn check(data: &[u8]) {
         same_request(&inbound.request, &request);
         assert_eq!(inbound.unique_id.as_deref(), Some(&*unique_id));
         let caller = inbound.caller.map(|caller| (caller.message_id, caller.reply_queue));
-        // An empty id is none, as in Python.
+        // An empty id counts as absent, as in Python.
         let call = call.filter(|_| !message_id.is_empty());
         assert_eq!(caller, call.map(|_| (message_id.clone(), reply_queue.clone())));
     }
     reads_back_amqp1(&request);
 }
 
-/// What is written by [`request::encode`], read again.
+/// Decodes a message encoded by [`request::encode`].
 fn written(request: &Request, labels: &Labels<'_>) -> Inbound {
     let body = request::encode(request, labels).unwrap();
     let outer: Value = serde_json::from_slice(&body).expect("an envelope is strict JSON");
     assert!(body.is_ascii() && outer["oslo.version"] == "2.0" && outer.as_object().unwrap().len() == 2);
-    request::decode(&body.into(), Limits::default()).expect("what we write is accepted")
+    request::decode(&body.into(), Limits::default()).expect("encoded messages are accepted")
 }
 
 fn reads_back(inbound: &Inbound) {
     let call = inbound.caller.as_ref().map(|caller| CallLabels {
         message_id: &caller.message_id,
         reply_queue: &caller.reply_queue,
-        // The interval is half of what the caller asked for.
+        // The interval is half of the caller's value.
         monitor_timeout: caller.heartbeat_interval.map(|interval| (interval * 2).as_secs()),
     });
     let again = written(&inbound.request, &Labels { unique_id: inbound.unique_id.as_deref().unwrap_or(""), call });
@@ -76,12 +76,12 @@ fn reads_back(inbound: &Inbound) {
 }
 
 fn reads_back_amqp1(request: &Request) {
-    // Its envelope of objects takes two levels more.
+    // The envelope of objects has two more levels.
     if !pieces::is_shallow(&request.args, &request.context) {
         return;
     }
     let text = amqp1::encode_request(request, Some(7)).unwrap();
-    let again = amqp1::decode_request(&text.into(), Limits::default()).expect("what we write is accepted");
+    let again = amqp1::decode_request(&text.into(), Limits::default()).expect("encoded messages are accepted");
     same_request(&again.request, request);
     assert_eq!(again.heartbeat_interval.unwrap().as_millis(), 3500);
 }
@@ -105,7 +105,7 @@ fn call_id(object: &Map<String, Value>) -> Option<String> {
     if none { None } else { envelope::lenient(object, "_msg_id") }
 }
 
-/// Holds a verdict against what `serde_json` reads.
+/// Compares a result with that of `serde_json`.
 fn agrees_with_reference(body: &[u8], decoded: &Result<Inbound, Poison>) {
     let reads = |object: &Map<String, Value>| {
         Ok((

@@ -1,8 +1,8 @@
-//! References recurse as deep as hostile input wants; what they are held against must not.
+//! Stack space for the recursive reference parsers, which recurse as deep as the input; the tested parsers must not.
 
-/// Runs `read` where there is room for one level of recursion in every three bytes.
+/// Runs `read` on a stack with space for one level of recursion per three bytes of input.
 pub(crate) fn roomy<T: Send>(bytes: usize, read: impl FnOnce() -> T + Send) -> T {
-    // A thread for each small input would be most of the time.
+    // Spawning a thread per small input would dominate the run time.
     if bytes < 300 {
         return read();
     }

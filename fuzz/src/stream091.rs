@@ -1,32 +1,32 @@
-//! AMQP 0-9-1: a broker's bytes on their way to lapin.
+//! AMQP 0-9-1: a broker's bytes before lapin.
 
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use oxlo_driver_rabbit::__fuzz as driver;
 
-/// How the bytes arrive, then the bytes: as they are, or each part as the content of a frame.
+/// The input is the chunking of the bytes, then the bytes: verbatim, or each part as the content of a frame.
 pub(crate) fn check(data: &[u8]) {
     let Some((&[_, arrival, other], _)) = data.split_first_chunk::<3>() else { return };
     let input = amqp091_bytes(data);
     let whole = driver::stream(&input, &[]);
     let sizes = |octet: u8| [usize::from(octet) + 1, usize::from(octet >> 4) * 40 + 1, 3];
-    assert_eq!(driver::stream(&input, &sizes(arrival)), whole, "it depends on how the bytes arrive");
+    assert_eq!(driver::stream(&input, &sizes(arrival)), whole, "the result depends on the chunking");
 
     let taken = driver::ports(&input, &[]);
-    assert_eq!(driver::ports(&input, &sizes(other)), taken, "it depends on how the bytes arrive");
+    assert_eq!(driver::ports(&input, &sizes(other)), taken, "the result depends on the chunking");
     let (messages, _, error) = taken;
-    assert!(whole.2.is_none() || error.is_some(), "an error was passed over");
+    assert!(whole.2.is_none() || error.is_some(), "an error was ignored");
     assert!(messages.iter().map(|(_, body)| body.len()).sum::<usize>() <= input.len());
 
     let (output, changed, error) = whole;
     assert!(output.len() <= input.len());
-    assert!(changed > 0 || input.starts_with(&output), "it was changed in silence");
+    assert!(changed > 0 || input.starts_with(&output), "a change was not counted");
     assert!(changed > 0 || error.is_some() || input.starts_with(&output));
     let (again, changed, _) = driver::stream(&output, &[]);
-    assert_eq!((&again, changed), (&output, 0), "what passed once passes again");
+    assert_eq!((&again, changed), (&output, 0), "the guard is idempotent");
     readable(&output);
 }
 
-/// The bytes of a broker that an input of the target `amqp091_stream` stands for.
+/// The broker's bytes for an input of the target `amqp091_stream`.
 #[must_use]
 pub fn amqp091_bytes(data: &[u8]) -> Vec<u8> {
     let Some((&[how, ..], bytes)) = data.split_first_chunk::<3>() else { return Vec::new() };
@@ -39,7 +39,7 @@ pub fn amqp091_bytes(data: &[u8]) -> Vec<u8> {
     input
 }
 
-/// lapin takes each frame without running out of stack, and each content header without an error.
+/// Checks that lapin parses each frame without overflowing the stack, and each content header without an error.
 fn readable(mut output: &[u8]) {
     while let Some(head) = output.first_chunk::<7>() {
         let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize + 8;
@@ -47,10 +47,10 @@ fn readable(mut output: &[u8]) {
         let parsed = parse_frame(frame);
         match head[0] {
             2 => {
-                assert!(matches!(parsed, Ok((&[], AMQPFrame::Header(..)))), "lapin would close the connection over it")
+                assert!(matches!(parsed, Ok((&[], AMQPFrame::Header(..)))), "lapin would close the connection")
             }
             3 => assert!(matches!(parsed, Ok((&[], AMQPFrame::Body(..))))),
-            // Only the broker itself writes these, and lapin's errors over them are errors, not aborts.
+            // Only the broker writes these, and lapin reports them as errors without aborting.
             _ => drop(parsed),
         }
         output = rest;
@@ -64,7 +64,7 @@ fn frame(out: &mut Vec<u8>, kind: u8, channel: u8, payload: &[u8]) {
     out.push(0xCE);
 }
 
-/// connection.start without properties, and connection.tune.
+/// `connection.start` without properties, and `connection.tune`.
 fn opening(frame_max: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let start = [&[0, 10, 0, 10, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5][..], b"PLAIN", &[0, 0, 0, 5], b"en_US"].concat();
@@ -74,7 +74,7 @@ fn opening(frame_max: u32) -> Vec<u8> {
     out
 }
 
-/// Parts that each say what they are in an octet, and how long they are in two.
+/// Parts with a header: one octet for the kind, two for the length.
 fn frames(out: &mut Vec<u8>, mut bytes: &[u8]) {
     while let Some((&[what, high, low], rest)) = bytes.split_first_chunk::<3>() {
         let (content, rest) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([high, low]))));

@@ -4,7 +4,7 @@ use oxlo_transport::TransportUrl;
 
 use crate::pieces::Pieces;
 
-/// Looks like nothing that a URL or a message of ours holds.
+/// A marker that occurs in no URL and in no error message.
 const MARK: &str = "hunter2";
 
 pub(crate) fn check(data: &[u8]) {
@@ -13,12 +13,12 @@ pub(crate) fn check(data: &[u8]) {
             Ok(url) => accepted(&url),
             Err(error) => {
                 let at = error.at();
-                assert!(at.start <= at.end && at.end <= text.len(), "{at:?} is not in the text");
+                assert!(at.start <= at.end && at.end <= text.len(), "{at:?} is outside the text");
             }
         }
     }
 
-    // A secret somewhere in it: cut at the first zero.
+    // Insert a secret at the first zero.
     let mut pieces = Pieces::of(data);
     let (before, after) = (pieces.text(), pieces.text());
     let text = format!("{before}{MARK}{after}");
@@ -26,14 +26,14 @@ pub(crate) fn check(data: &[u8]) {
         return;
     }
     match text.parse::<TransportUrl>() {
-        Err(error) => assert!(!format!("{error} {error:?}").contains(MARK), "{error} shows what may be a password"),
+        Err(error) => assert!(!format!("{error} {error:?}").contains(MARK), "{error} shows a possible password"),
         Ok(url) => {
             accepted(&url);
             let hosts = url.hosts();
             let elsewhere = hosts.iter().any(|host| {
                 host.name().contains(MARK) || host.credentials().is_some_and(|known| known.user().contains(MARK))
             });
-            // An encoded piece may spell it, too.
+            // Percent-encoded text may decode to the marker as well.
             let open = url.query().any(|(key, _)| key.contains(MARK))
                 || url.query().any(|(key, value)| value.contains(MARK) && !is_secret(key))
                 || url.virtual_host().is_some_and(|name| name.contains(MARK))
@@ -41,13 +41,13 @@ pub(crate) fn check(data: &[u8]) {
                 || url.scheme_variant().is_some_and(|variant| variant.contains(MARK));
             let shown = format!("{url} {url:?} {hosts:?} {}", url.hosts_for_display());
             assert_eq!(shown.contains(MARK), elsewhere || open, "{shown}");
-            assert!(url.to_string_with_secrets().contains(MARK), "it leads elsewhere");
+            assert!(url.to_string_with_secrets().contains(MARK), "the secret is missing");
             options_do_not_quote(&url);
         }
     }
 }
 
-/// Whether the value of an option is not to be seen, by the names of the options that drivers have.
+/// Whether the value of an option is secret, by the option names of the drivers.
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     key.contains("passw") || key.contains("secret") || key.contains("token") || key.contains("passphrase")
@@ -84,7 +84,7 @@ fn accepted(url: &TransportUrl) {
     }
 }
 
-/// Reads options as drivers do; no error shows a value.
+/// Reads options as drivers do, and checks that no error shows a value.
 fn options_do_not_quote(url: &TransportUrl) {
     let mut options = url.options();
     let errors = [

@@ -35,7 +35,7 @@ fn numbers(version: &Version) -> Numbers {
     (version.major(), version.minor(), version.revision())
 }
 
-/// By the grammar: two or three plain decimal numbers below 2^64, between points.
+/// A parser by the grammar alone: two or three plain decimal numbers below 2^64, separated by points.
 fn reference(text: &str) -> Option<Numbers> {
     let part = |digits: &str| {
         let mut number = 0_u64;
@@ -66,7 +66,7 @@ fn compared(one: &Version, other: &Version) {
     assert_eq!(one == other, a == b);
     let keys = std::hash::RandomState::new();
     assert!(one != other || keys.hash_one(one) == keys.hash_one(other));
-    // Compatible: of the same major, and not above.
+    // Compatible: the same major, and not greater.
     assert_eq!(one.is_compatible_with(other), a.0 == b.0 && a.cmp(&b) != Ordering::Greater, "{one} with {other}");
 }
 

@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets in the ordinary test run: over the committed corpus, and over inputs made from it.
+//! Runs the fuzz targets over the committed corpus and over mutations of it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{fs, path::PathBuf};
@@ -25,11 +25,11 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
         })
         .collect();
     inputs.sort();
-    assert!(inputs.len() > 4, "the corpus of {target} is cut: {} inputs", inputs.len());
+    assert!(inputs.len() > 4, "the corpus of {target} has only {} inputs", inputs.len());
     inputs
 }
 
-/// The words of libFuzzer's dictionary: one a line, quoted, with `\xNN`.
+/// The words of a libFuzzer dictionary: one per line, quoted, with `\xNN` escapes.
 fn dictionary(target: &str) -> Vec<Vec<u8>> {
     let text = fs::read_to_string(folder("dictionaries").join(format!("{target}.dict"))).expect("a dictionary");
     text.lines()
@@ -53,7 +53,7 @@ fn dictionary(target: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A change to an input; places are counted in shares of its length.
+/// A mutation of an input; positions are fractions of its length.
 #[derive(Clone, Debug)]
 enum Edit {
     Octet(Index, u8),
@@ -115,18 +115,18 @@ fn the_corpus_holds_for_every_target() {
 fn the_corpus_stays_small() {
     let bytes = |target: &oxlo_fuzz::Target| corpus(target.name).iter().map(|(_, input)| input.len()).sum::<usize>();
     let total: usize = TARGETS.iter().map(bytes).sum();
-    assert!(total < 300_000, "{total} bytes; fuzz/run minimise makes it smaller");
+    assert!(total < 300_000, "{total} bytes; reduce the corpus with fuzz/run minimise");
 }
 
 #[test]
 fn a_corpus_belongs_to_a_target() {
     for entry in fs::read_dir(folder("corpus")).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(TARGETS.iter().any(|target| name == target.name), "{name:?} is no target's");
+        assert!(TARGETS.iter().any(|target| name == target.name), "{name:?} does not belong to a target");
     }
 }
 
-/// Inputs of the corpus, changed and joined, and plain noise. A counterexample is shown; it belongs into the corpus.
+/// Inputs of the corpus, mutated and joined, and random bytes. Add a reported counterexample to the corpus.
 fn holds(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let inputs: Vec<Vec<u8>> =

@@ -1,7 +1,7 @@
-//! What reading may take in memory for each byte that is read: a bound for every reader, over the corpus, over inputs made
-//! from it, and over those that are known to be worth an attack.
+//! Memory budgets: a bound on the allocation per byte of input for every parser, over the corpus, over inputs made from it,
+//! and over inputs known to be effective attacks.
 //!
-//! One test, because the allocator counts for the whole process.
+//! A single test, because the allocator counts for the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{fs, path::PathBuf};
@@ -17,22 +17,22 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// What a reader may take beside what the input's length allows.
+/// The bytes a parser may allocate in addition to those allowed per byte of input.
 const AT_MOST: usize = 128 << 10;
-/// How large inputs are made that are repeated.
+/// The size in bytes of inputs made by repetition.
 const LARGE: usize = 100_000;
 const FRAME_MAX: u32 = 64 << 10;
 
-/// Something that reads what others wrote.
+/// A parser with its budget.
 struct Reader {
-    /// The target whose corpus it reads.
+    /// The target whose corpus is used.
     corpus: &'static str,
-    /// Bytes that it may have allocated at a time for each byte of the input.
+    /// The bytes it may have allocated at a time per byte of input.
     budget: usize,
     read: fn(&Bytes),
 }
 
-/// Without the limit on the values of a context, below which an eager reader would pass.
+/// Without the limit on context values, under which a parser that builds all values would pass.
 fn limits() -> Limits {
     Limits { max_context_values: usize::MAX, ..Limits::default() }
 }
@@ -60,7 +60,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
 }
 
-/// An input whose middle is repeated until it is large, cut at several places.
+/// Inputs made by repeating the middle of `input`, cut at several positions.
 fn repeated(input: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let cuts = [(1, 4), (1, 2), (2, 3), (3, 4)];
     cuts.into_iter().flat_map(move |(share, of)| {
@@ -73,13 +73,13 @@ fn repeated(input: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// `before`, then `piece` again and again, then `after`, in an envelope and without.
+/// `before`, repetitions of `piece`, and `after`, with and without an envelope.
 fn body(before: &str, piece: &str, after: &str) -> [Vec<u8>; 2] {
     let inner = format!("{before}{}{after}", piece.repeat(LARGE / piece.len()));
     [envelope::seal(&inner), inner.into_bytes()]
 }
 
-/// What is small as text, and large as a tree of values.
+/// Inputs that are small as text and large as a tree of values.
 fn attacks() -> Vec<Vec<u8>> {
     let mut attacks = Vec::new();
     for piece in ["0,", "[],", "{},", "\"\",", "{\"\":0},", "\"\\u00e9\","] {

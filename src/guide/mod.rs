@@ -1,22 +1,22 @@
-//! The guide: how to write, run and move services, chapter by chapter. Every example in it is compiled, and those on
-//! `memory://` run, with the tests.
+//! The guide: how to write, run and migrate services. Its examples are compiled with the tests, and those on `memory://`
+//! run.
 //!
-//! | chapter | answers |
+//! | chapter | contents |
 //! |---|---|
-//! | [`concepts`] | which words there are, and what they stand for on a broker |
-//! | [`first_service`] | how to write a service and its client, from nothing |
-//! | [`versions`] | how to change a service without stopping its fleet |
-//! | [`errors`] | what can go wrong, whether it may have run, and how errors travel |
-//! | [`delivery`] | what is promised about each message, and what is not |
-//! | [`deployment`] | RabbitMQ's options, queues, TLS, heartbeats, permissions; Kubernetes |
-//! | [`rabbitmq_4`] | what differs on RabbitMQ 4, and which options a fleet needs there |
-//! | [`middleware`] | tower layers, and the order that they must have |
-//! | [`telemetry`] | spans, traces across languages, metrics |
-//! | [`testing`] | how to test a service without a broker |
-//! | [`from_oslo`] | where each name of oslo.messaging went |
-//! | [`from_nameko`] | where each name of nameko went |
+//! | [`concepts`] | the terms, and what they correspond to on a broker |
+//! | [`first_service`] | a service and its client, step by step |
+//! | [`versions`] | changing a service without stopping its fleet |
+//! | [`errors`] | the errors of a call, whether the method may have run, and how errors travel |
+//! | [`delivery`] | the delivery guarantees, and their limits |
+//! | [`deployment`] | options, queues, TLS, heartbeats and permissions on RabbitMQ; Kubernetes |
+//! | [`rabbitmq_4`] | differences on RabbitMQ 4, and the options that a fleet needs |
+//! | [`middleware`] | tower layers, and the order in which to apply them |
+//! | [`telemetry`] | logs, spans, traces across languages, metrics |
+//! | [`testing`] | testing a service without a broker |
+//! | [`from_oslo`] | the names of oslo.messaging and their counterparts |
+//! | [`from_nameko`] | the names of nameko and their counterparts |
 //!
-//! Whole programs are in `examples/` of the repository.
+//! Complete programs are in `examples/` of the repository.
 
 #[doc = include_str!("concepts.md")]
 pub mod concepts {}
@@ -46,10 +46,9 @@ pub mod middleware {}
 pub mod telemetry {}
 
 /// How to test a service without a broker.
-///
-/// With the cargo feature `testing`: [`oxlo::testing`](crate::testing).
-#[cfg(feature = "testing")]
-#[doc = include_str!("testing.md")]
+#[cfg_attr(feature = "testing", doc = "\n\nWith the cargo feature `testing`: [`oxlo::testing`](crate::testing).\n")]
+#[cfg_attr(feature = "testing", doc = include_str!("testing.md"))]
+#[cfg_attr(not(feature = "testing"), doc = "\n\nThis chapter is written when the cargo feature `testing` is enabled.")]
 pub mod testing {}
 
 #[doc = include_str!("from_oslo.md")]

@@ -1,4 +1,4 @@
-//! Rows 5, 6, 8, 10 and 31: what administrators and the broker's own limits do.
+//! Rows 5, 6, 8, 10 and 31: actions of administrators, and the broker's own limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::scene::{connections, reply_queue, stage_on};
 
-/// Calls one after the other and gives the longest time in which none succeeded.
+/// Calls sequentially, and returns the longest time without a success.
 async fn longest_gap(caller: Caller, stop: Arc<AtomicBool>) -> Duration {
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
     while !stop.load(Ordering::Relaxed) {
@@ -50,7 +50,7 @@ async fn row_05_connections_closed_by_an_administrator() {
     stage.close().await;
 }
 
-/// A channel that the broker closes is rebuilt, and nothing else notices.
+/// A channel that the broker closes is reopened, without effect on others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_06_a_closed_channel_leaves_others_alone() {
     let vhost = TestVhost::new().await;
@@ -61,10 +61,10 @@ async fn row_06_a_closed_channel_leaves_others_alone() {
     client.cast(&oxlo::Context::new(), "nothing", ()).await.unwrap();
     delete_exchange(&vhost, "doomed").await;
     let before = connections(&vhost).await;
-    // It is declared again, and the cast is published again.
+    // The exchange is declared again, and the cast is published again.
     client.prepare().timeout(SOON).cast(&oxlo::Context::new(), "nothing", ()).await.unwrap();
     assert_eq!(connections(&vhost).await, before, "no connection was lost");
-    // Whoever uses another channel has seen nothing.
+    // Users of other channels are not affected.
     for _ in 0..20 {
         stage.caller.call(0, SOON).await.unwrap();
     }
@@ -97,7 +97,7 @@ async fn permit_reading(vhost: &TestVhost, read: &str) {
     vhost.control().eval::<String>(&expression).await;
 }
 
-/// A listener whose queue was deleted and who may not subscribe again still deletes what nobody else uses.
+/// A listener whose queue was deleted and that may not resubscribe still deletes queues that nobody else uses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_08_a_listener_that_cannot_subscribe_again_leaves_nothing() {
     let vhost = TestVhost::new().await;
@@ -137,13 +137,13 @@ async fn row_10_a_reply_is_retried_until_its_queue_is_back() {
     let vhost = TestVhost::new().await;
     let stage = stage_on(&vhost, &vhost.url()).await;
     let queue = reply_queue(&vhost).await;
-    // Nobody declares a queue of ours again but our own keeper, which does so at once; the server's reply meets either.
+    // Only the caller's driver declares its reply queue again, at once; the server's reply arrives before or after that.
     let (call, id) = stage.caller.spawn_call(2000, SOON);
     ran(&stage.history, &id).await;
     assert!(vhost.delete_queue(&queue).await);
     let ended = call.await.unwrap();
     assert!(matches!(ended, Err(CallError::Transport { error: TransportError::ReplyLost { .. }, .. })), "{ended:?}");
-    // The late reply finds the queue again and nobody waiting: no calls are harmed.
+    // The late reply finds the queue but no pending call: other calls are not affected.
     stage.caller.call(0, SOON).await.unwrap();
     stage.close().await;
 }
@@ -154,7 +154,7 @@ async fn row_31_ten_thousand_calls_pending_at_a_connection_loss() {
     const CALLS: usize = 10_800;
     let vhost = TestVhost::new().await;
     let stage = stage_on(&vhost, &vhost.url()).await;
-    // More than the server takes at once: most wait in the queue.
+    // More than the server's prefetch: most wait in the queue.
     let mut calls = stage.caller.spawn_calls(CALLS, 1000, 10 * SECOND);
     eventually(SOON, "calls are on their way", async || pending_calls(&stage.client), |n| *n >= 10_000).await;
     stage.history.record(Event::Disrupted);
@@ -181,7 +181,7 @@ async fn row_69_memory_after_ten_reconnects() {
     let mut transports = Vec::new();
     for _ in 0..TRANSPORTS {
         let transport = oxlo::connect(vhost.url()).await.unwrap();
-        // With the first call comes the connection that consumes.
+        // The consuming connection is opened with the first call.
         let client = oxlo::RPCClient::new(transport.clone(), Target::topic("nobody")).timeout(SOON);
         let error = client.call::<()>(&oxlo::Context::new(), "nothing", ()).await.unwrap_err();
         assert!(matches!(error, CallError::Transport { error: TransportError::Undeliverable { .. }, .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Rows 53 to 56: what is asked while the broker is away, and what was taken away at the broker.
+//! Rows 53 to 56: operations while the broker is unavailable, and objects removed at the broker.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ async fn row_56_the_state_names_the_connection_that_is_down() {
     .await;
 }
 
-/// What is logged on this thread while the guard lives.
+/// Captures the log of this thread while the guard lives.
 fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     #[derive(Clone)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -54,7 +54,7 @@ fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     (log, tracing::subscriber::set_default(subscriber))
 }
 
-/// On one thread, which is the one whose log is read.
+/// On one thread, the one whose log is captured.
 #[tokio::test]
 async fn row_54_a_binding_that_was_removed_is_noticed_and_made_again() {
     let vhost = TestVhost::new().await;
@@ -71,7 +71,7 @@ async fn row_54_a_binding_that_was_removed_is_noticed_and_made_again() {
                  fun(_, _) -> ok end, <<\"test\">>), ok.",
             vhost.name()
         );
-        // The check may come between the two.
+        // The check may run between the two.
         let noticed = async || {
             vhost.control().eval::<String>(&unbind).await;
             matches!(server.ping(5 * SECOND).await, Err(TransportError::Undeliverable { .. }))

@@ -1,4 +1,4 @@
-//! Rows 1, 2, 7 and 11: what a broker goes through.
+//! Rows 1, 2, 7 and 11: faults of the broker itself.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::scene::{stage_on, stage_with};
 
-/// From the broker's port being open, or the alarm's end, to the first call that succeeds.
+/// Limit from the opening of the broker's port, or the end of the alarm, to the first successful call.
 const BACK: Duration = SECOND;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

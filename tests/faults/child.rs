@@ -1,3 +1,3 @@
-//! The parts that this suite's children play.
+//! The parts that this suite's child processes run.
 
 oxlo_faults_kit::child_parts!();

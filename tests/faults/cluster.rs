@@ -1,4 +1,4 @@
-//! Rows 9, 12, 13 and 14: what happens to a cluster of three nodes.
+//! Rows 9, 12, 13 and 14: faults of a three-node cluster.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::scene::{reply_queue, stage_on};
 
-/// From a node's death, or its being cut off, to the first call that succeeds through the other two: an election and a
+/// Limit from a node's death or partition to the first successful call through the other two: an election and a
 /// reconnect.
 const FAILOVER: Duration = Duration::from_secs(5);
 const QUORUM: &str = "?rabbit_quorum_queue=true";
 
-/// Casts one after the other, and says how long the slowest confirm took and how many casts failed.
+/// Casts sequentially, and returns the slowest confirm and the number of failed casts.
 async fn casts_for(caller: &Caller, time: Duration) -> (Duration, usize) {
     let (begun, mut slowest, mut failed) = (Instant::now(), Duration::ZERO, 0);
     while begun.elapsed() < time {
@@ -28,7 +28,7 @@ async fn casts_for(caller: &Caller, time: Duration) -> (Duration, usize) {
     (slowest, failed)
 }
 
-/// The longest time without a call that succeeded, of callers that call all the time.
+/// The longest time without a successful call, with continuous callers.
 fn longest_gap(history: &History, since: Duration) -> Duration {
     let (mut last, mut longest) = (since, Duration::ZERO);
     for record in history.records().iter().filter(|record| record.at > since) {
@@ -40,12 +40,12 @@ fn longest_gap(history: &History, since: Duration) -> Duration {
     longest
 }
 
-/// When the last thing happened so far.
+/// The time of the latest event.
 fn now(history: &History) -> Duration {
     history.records().last().map_or(Duration::ZERO, |record| record.at)
 }
 
-/// A queue that oxlo declares, on the node that is asked for.
+/// A queue declared as oxlo declares it, on a given node.
 async fn declare_on(cluster: &Cluster, node: usize, vhost: &VhostAdmin, options: &str) {
     let url = cluster.url_of(&[node]) + vhost.name().trim_start_matches('/') + options;
     let transport = oxlo::connect(url).await.unwrap();
@@ -63,8 +63,8 @@ async fn row_09_node_of_a_classic_queue_dies() {
     transient_queue_without_its_node(&cluster).await;
 }
 
-/// A durable queue stays where it is: calls are told at once that nobody takes them, and both sides find the queue again when
-/// the node is back.
+/// A durable queue stays on its node: calls fail at once as undeliverable, and both sides use the queue again when the node is
+/// back.
 async fn durable_queue_without_its_node(cluster: &Cluster) {
     const DURABLE: &str = "?amqp_durable_queues=true";
     let admin = cluster.node(1);
@@ -101,8 +101,7 @@ async fn durable_queue_without_its_node(cluster: &Cluster) {
     stage.close().await;
 }
 
-/// A queue that does not outlive its node is declared anew on another one. What was in it is gone, so that only calls are
-/// made.
+/// A queue that does not survive its node is declared again on another one. Its messages are lost, so only calls are made.
 async fn transient_queue_without_its_node(cluster: &Cluster) {
     let vhost = cluster.node(1).add_vhost("transient").await;
     declare_on(cluster, 0, &vhost, "").await;
@@ -119,8 +118,8 @@ async fn transient_queue_without_its_node(cluster: &Cluster) {
     stage.close().await;
 }
 
-/// The node with the caller's reply queue and the leader of the servers' queue is cut off from the two others. It pauses;
-/// whoever has the other hosts goes on there, and a caller that knows no other is served again when it is back.
+/// The node with the caller's reply queue and the leader of the servers' queue is partitioned from the two others. It pauses;
+/// clients with the other hosts continue there, and a caller with this host only is served again when the node is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_12_partition() {
     let cluster = Cluster::start().await;
@@ -144,7 +143,7 @@ async fn row_12_partition() {
     state(&stuck, "disconnected").await;
     let alone = on_minority.refusal().await;
     assert!(matches!(alone, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{alone}");
-    // While it lasts, casts are confirmed by the majority.
+    // During the partition, casts are confirmed by the majority.
     let (slowest, failed) = casts_for(&stage.caller, 2 * SECOND).await;
     println!("figures: casts during the partition: {failed} failed, slowest confirm {slowest:?}");
     assert_eq!(failed, 0);

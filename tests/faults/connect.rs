@@ -1,4 +1,4 @@
-//! Rows 32 to 35: brokers that do not want us, or are not there.
+//! Rows 32 to 35: brokers that refuse connections or are unavailable.
 
 use oxlo_faults_kit::SECOND;
 use oxlo_faults_kit::rows::connect::{self, Flaw};
@@ -57,7 +57,7 @@ async fn row_34_no_credentials_before_the_peer_is_known() {
     connect::no_credentials_before_the_peer_is_known("rabbits").await;
 }
 
-/// The first of two hosts accepts and says nothing: the second is taken within the limit of one attempt.
+/// The first of two hosts accepts and never answers: the second is used within the limit of one attempt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_35_first_of_several_addresses_is_dead() {
     let vhost = TestVhost::new().await;

@@ -1,4 +1,4 @@
-//! Rows 17 to 27: messages that no friend would send. They are put into the queue from inside the broker, past any client.
+//! Rows 17 to 27: malicious messages, put into the queue from inside the broker, bypassing any client.
 
 use oxlo::{CallError, Context, RPCClient, Target, TransportError};
 use oxlo_faults_kit::{Caller, SOON, Stage, TOPIC, ran};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::scene::{connections, reply_queue, stage_on};
 
-/// As Python's kombu labels what it sends.
+/// The properties that Python's kombu sets.
 pub(crate) const JSON: &str = "[{content_type, <<\"application/json\">>}, {content_encoding, <<\"utf-8\">>}]";
 
 pub(crate) fn erlang(text: &[u8]) -> String {
@@ -41,7 +41,7 @@ fn request(id: &str) -> Value {
     json!({"method": "echo", "args": {"id": id}, "version": "1.0", "_unique_id": Caller::fresh_id()})
 }
 
-/// The service took everything out of its queue and still serves, on the same connections.
+/// Asserts that the service emptied its queue and still serves, on the same connections.
 pub(crate) async fn unharmed(vhost: &TestVhost, stage: &Stage) {
     let drained =
         |queue: &Option<oxlo_test_support::QueueInfo>| queue.as_ref().is_some_and(|queue| queue.messages == 0);
@@ -73,7 +73,7 @@ async fn row_17_oversized_message() {
         matches!(&error, CallError::Transport { error: TransportError::TooLarge { .. }, .. }) && !error.may_have_run(),
         "{error}"
     );
-    // One that comes in: nobody would read it.
+    // An oversized message that arrives is rejected unread.
     inject(&vhost, TOPIC, JSON, "binary:copy(<<\"x\">>, 17 * 1024 * 1024)").await;
     unharmed(&vhost, &stage).await;
     stage.close().await;
@@ -139,7 +139,7 @@ async fn row_20_deep_json() {
     rejected(&[deep(200), deep(10_000), "[".repeat(50_000).into_bytes(), "{\"a\":".repeat(20_000).into_bytes()]).await;
 }
 
-/// What Python writes or accepts and Rust may not: nothing of it harms, and ids that are given twice do not confuse.
+/// Messages that only Python writes or accepts: none is harmful, and duplicate ids cause no confusion.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_21_odd_json() {
     rejected(&[
@@ -153,7 +153,7 @@ async fn row_21_odd_json() {
     .await;
 }
 
-/// Requests with such headers, each an Erlang expression, run all the same.
+/// Requests with these headers, each an Erlang expression, run normally.
 async fn runs_with(headers: &[String]) {
     let vhost = TestVhost::new().await;
     let stage = stage_on(&vhost, &vhost.url()).await;
@@ -197,7 +197,7 @@ async fn row_24_unknown_envelope() {
     .await;
 }
 
-/// Replies that nobody waits for, were answered before, or are forged for ids that were guessed.
+/// Replies without a pending call, duplicate replies, and forged replies with guessed ids.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_25_and_27_replies_to_unknown_ids() {
     let vhost = TestVhost::new().await;
@@ -218,7 +218,7 @@ async fn row_25_and_27_replies_to_unknown_ids() {
     stage.close().await;
 }
 
-/// A forged reply queue leads nowhere but to a queue of replies, and once.
+/// A forged reply queue receives at most one reply, and only if it is a reply queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_26_forged_reply_queue() {
     let vhost = TestVhost::new().await;

@@ -1,4 +1,4 @@
-//! Rows 50 to 52 and 57: limits of the broker's, and a node that is drained.
+//! Rows 50 to 52 and 57: the broker's limits, and a drained node.
 
 use std::error::Error;
 
@@ -31,7 +31,7 @@ async fn end(server: RunningServer) {
     server.wait().await.unwrap();
 }
 
-/// Starts servers on one transport until one is refused, which must be said at once.
+/// Starts servers on one transport until one is refused, which must fail at once.
 async fn until_refused(transport: &std::sync::Arc<dyn Transport>) -> (Vec<RunningServer>, String) {
     let mut running = Vec::new();
     loop {
@@ -54,7 +54,7 @@ async fn row_50_as_many_channels_as_a_connection_may_have() {
         refused.contains("refused a channel: all 6 channels that the broker allows on one connection"),
         "{refused}"
     );
-    // The others go on, and one that ends makes room.
+    // The others keep serving, and one that stops makes room.
     assert!(running.iter().all(RunningServer::is_ready));
     end(running.pop().unwrap()).await;
     let late = async || serve(&transport, "late").await.ok();
@@ -64,7 +64,7 @@ async fn row_50_as_many_channels_as_a_connection_may_have() {
     }
     transport.close().await;
 
-    // Too few to publish on: said when connecting.
+    // Too few channels to publish on: refused when connecting.
     broker.control().eval::<String>("application:set_env(rabbit, channel_max, 1).").await;
     let error = timeout(CONNECT_TIMEOUT, oxlo::connect(broker.url())).await.expect("it is said in time").unwrap_err();
     assert!(error.to_string().contains("refused a channel: all 1 channels"), "{error}");
@@ -86,7 +86,7 @@ async fn row_51_as_many_channels_as_a_user_may_have() {
     };
     assert!(refused.contains("refused a channel: too many channels are open"), "{refused}");
     assert!(refused.contains("maximum allowed user limit of (3)"), "{refused}");
-    // The broker closed the connection for it. What was served before is served again.
+    // The broker closed the connection for it. Earlier servers are served again.
     eventually(SOON, "the first server is back", async || first.is_ready(), |ready| *ready).await;
     broker.ctl(&["clear_user_limits", "u", "all"]).await;
     let second = serve(&transport, "second").await.unwrap();
@@ -114,7 +114,7 @@ async fn limit_connections(vhost: &TestVhost, limit: &str) {
     vhost.control().eval::<String>(&set).await;
 }
 
-/// A node that is drained closes its connections and its ports; whoever waits for it is served when it is revived.
+/// A drained node closes its connections and its ports; waiting clients are served when it is revived.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_57_a_node_that_is_drained_and_revived() {
     let broker = Broker::start().await;

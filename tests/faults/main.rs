@@ -1,5 +1,4 @@
-//! The fault matrix of `docs/reliability.md`: each test is a row of it, under the row's number, and ends with the history
-//! checker.
+//! The fault matrix of `docs/reliability.md`: each test has its row's number, and ends with the history checker.
 #![allow(clippy::result_large_err, reason = "a method of the service fails with a Failure")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
 

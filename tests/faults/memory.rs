@@ -1,10 +1,10 @@
-//! Rows 70 to 72: messages that take little on the wire and much in memory.
+//! Rows 70 to 72: messages that are small on the wire and large in memory.
 
 use std::{sync::Arc, time::Duration};
 
 use oxlo::{
     Context, Endpoint, Failure, Payload, RPCClient, RPCServer, Target, Transport,
-    notifications::{BatchEndpoint, BatchListener, Notification, NotificationFormat, Priority, Received},
+    notify::{BatchEndpoint, BatchListener, Notification, NotificationFormat, Priority, Received},
     transport::SendOptions,
 };
 use oxlo_faults_kit::{SOON, TOPIC};
@@ -17,11 +17,11 @@ use crate::{
     scene::{reply_queue, stage_on},
 };
 
-/// As Python's kombu labels what it packs.
+/// The properties that Python's kombu sets on compressed messages.
 const PACKED: &str = "[{content_type, <<\"application/json\">>}, {content_encoding, <<\"utf-8\">>}, \
      {headers, [{<<\"compression\">>, longstr, <<\"application/x-gzip\">>}]}]";
 
-/// Digits that cannot be packed much, as many as keep a message of 16 MiB from being refused for its ratio.
+/// Incompressible digits, enough to keep a message of 16 MiB below the refused compression ratio.
 const LOOSE: usize = 200_000;
 
 /// Puts messages into `queue` that are packed. `inner` is an Erlang expression for the object of one, in which `N` is its
@@ -47,7 +47,7 @@ fn binary(text: &str) -> String {
     format!("<<{}>>", json!(text))
 }
 
-/// How much more than `before` was resident at any time since the process began.
+/// The growth of peak resident memory over `before`.
 fn grown(before: u64) -> u64 {
     peak_resident().saturating_sub(before)
 }
@@ -168,7 +168,7 @@ async fn row_71_context_bombs() {
     println!("figures: context bombs took {} MiB", grown(before) >> 20);
     stage.history.record(Event::Memory { before, after: before + grown(before), bound: 64 << 20 });
     assert_eq!(stage.history.executions("bomb"), 0);
-    // A large one that means well.
+    // A large one that is valid.
     let roles: Vec<usize> = (0..9_000).collect();
     stage.history.record(Event::Cast { id: "well".to_owned() });
     let client = RPCClient::new(stage.client.clone(), Target::topic(TOPIC).version("1.0"));

@@ -1,4 +1,4 @@
-//! Rows 3, 4 and 42: what a network does to connections.
+//! Rows 3, 4 and 42: network faults.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::scene::stage_with;
 
 const HEARTBEAT: &str = "?heartbeat_timeout_threshold=2";
 
-/// A server that is reached directly and a caller behind a proxy.
+/// A directly connected server and a caller behind a proxy.
 async fn behind_proxy() -> (TestVhost, FaultProxy, Stage) {
     let vhost = TestVhost::new().await;
     let proxy = FaultProxy::start(vhost.port()).await;

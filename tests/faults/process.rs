@@ -1,4 +1,4 @@
-//! Rows 15, 16, 28, 29, 30, 37 to 41: what processes do, ours and others'.
+//! Rows 15, 16, 28, 29, 30, 37 to 41: slow, killed and leaking processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::scene::{connections, reply_queues, stage_on, stage_with};
 
-/// What an idle transport with two connections and a server may hold at most, in bytes.
+/// Memory limit of an idle transport with two connections and a server, in bytes.
 const IDLE_BOUND: u64 = 2 << 20;
 
-/// A server that is slower than its callers holds as much as its prefetch says, and the broker the rest.
+/// A server that is slower than its callers holds at most its prefetch; the broker holds the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_15_slow_consumer() {
     const BODY: usize = 1 << 20;
@@ -110,7 +110,7 @@ async fn row_39_a_hundred_thousand_dropped_calls() {
         let mut calls = JoinSet::new();
         for _ in 0..1000 {
             let client = client.clone();
-            // The method is unknown: what is measured is the caller, not the service.
+            // The method is unknown: the caller is measured, not the service.
             calls.spawn(async move {
                 let ctxt = Context::new();
                 let call = client.call::<()>(&ctxt, "nothing", ());
@@ -134,13 +134,13 @@ async fn row_39_a_hundred_thousand_dropped_calls() {
     stage.close().await;
 }
 
-/// The process that serves is killed while it runs the method, before it acknowledged: another one runs it again.
+/// The server process is killed while it runs the method, before the acknowledgement: another one runs it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_28_server_killed_before_it_acknowledged() {
     let vhost = TestVhost::new().await;
     let stage = stage_with(&vhost, &vhost.url(), &vhost.url(), AckPolicy::AfterReply).await;
     let mut child = Child::serve(&vhost.url(), "AfterReply", &stage.history).await;
-    // Whoever of the two takes them: the child has some. It must be killed before it answers.
+    // Both servers take some of them. The child must be killed before it answers.
     let mut calls = stage.caller.spawn_calls(8, 3000, SOON);
     child.does(1).await;
     stage.history.record(Event::Disrupted);
@@ -279,7 +279,7 @@ async fn row_41_runtime_dropped() {
     stage.close().await;
 }
 
-/// What a transport costs that does nothing.
+/// The cost of an idle transport.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_of_idle_transports_and_listeners() {
     const COUNT: u64 = 50;

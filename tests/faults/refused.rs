@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxlo::notifications::{Messaging, Notifier};
+use oxlo::notify::{Messaging, Notifier};
 use oxlo::{
     AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport,
     TransportError,
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::scene::{connections, stage_on, stage_with};
 
-/// What the broker of a row takes at most, in bytes, and a body beyond that.
+/// The largest message that the row's broker accepts, in bytes, and a larger body.
 const LIMIT: &str = "max_message_size = 1000000";
 const BEYOND: usize = 2_000_000;
 
@@ -32,14 +32,14 @@ struct Said {
     text: String,
 }
 
-/// Calls beside a fault, none of which may fail.
+/// Calls during a fault, none of which may fail.
 struct Beside {
     stop: Arc<AtomicBool>,
     tasks: JoinSet<(usize, Duration)>,
 }
 
 impl Beside {
-    /// Calls one after the other in two tasks.
+    /// Calls sequentially in two tasks.
     fn begin(caller: &Caller) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
@@ -87,7 +87,7 @@ async fn user_who_writes(broker: &Broker, name: &str, write: &str) -> String {
     broker.url().replace("guest:guest", &format!("{name}:pw"))
 }
 
-/// Asserts that the broker's words reached the sender, who may be sure that nothing ran.
+/// Asserts that the sender got the broker's text, and that the error says that nothing ran.
 fn refused(error: &CallError, wanted: &str, words: &[&str]) {
     let CallError::Transport { error: TransportError::MessageRefused { code, .. }, .. } = error else {
         panic!("not told as refused: {error:?}")
@@ -206,7 +206,7 @@ async fn row_45_a_request_that_the_broker_refuses() {
     stage.close().await;
 }
 
-/// It is lost, counted, and told once; what comes behind it is sent.
+/// The reply is lost, counted, and logged once; later replies are sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_46_a_notification_that_the_broker_refuses() {
     let broker = Broker::builder().config(LIMIT).start().await;

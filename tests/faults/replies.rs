@@ -1,4 +1,4 @@
-//! Rows 58 to 60: replies that nobody can take. They cost no other caller anything, and no stop waits for them.
+//! Rows 58 to 60: undeliverable replies. They do not delay other callers or a stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::hostile::{JSON, envelope, erlang};
 use crate::scene::{reply_queues, stage_on};
 
 const FEW: &str = "few";
-/// How many methods run at a time: far fewer than there are replies that nobody takes.
+/// The server's concurrency: far lower than the number of undeliverable replies.
 const PLACES: usize = 4;
 
 #[derive(serde::Deserialize)]
@@ -23,7 +23,7 @@ struct Nap {
     waits: bool,
 }
 
-/// A server with a few places, whose method waits until `released` is closed if it is told to.
+/// A server with low concurrency, whose method can be told to wait until `released` is closed.
 async fn serve(transport: &Arc<dyn Transport>, released: &Arc<Semaphore>) -> RunningServer {
     let released = released.clone();
     let endpoint = Endpoint::new("1.0").method("nap", move |Args(nap): Args<Nap>| {
@@ -39,12 +39,12 @@ async fn serve(transport: &Arc<dyn Transport>, released: &Arc<Semaphore>) -> Run
     server.concurrency(PLACES).grace(60 * SECOND).start().await.unwrap()
 }
 
-/// Calls one after the other, none of which may notice anything, until `done`.
+/// Calls sequentially until `done`; none may be delayed or fail.
 async fn unnoticed(stage: &Stage, done: impl AsyncFn() -> bool, what: &str) {
     let client = RPCClient::new(stage.client.clone(), Target::topic(FEW)).timeout(SOON);
     let (mut calls, mut slowest, begun) = (0, Duration::ZERO, Instant::now());
     let mut is_done = false;
-    // A while longer, so that what was done meanwhile has its effect.
+    // A while longer, so that delayed effects are observed.
     while !is_done || calls < 50 {
         assert!(begun.elapsed() < 4 * SOON, "{what}: not done after {calls} calls");
         is_done = is_done || done().await;
@@ -67,7 +67,7 @@ async fn ends_at_once(stage: &Stage, server: RunningServer) {
     stage.lag.in_time("the end of a server with replies that nobody takes", begun.elapsed(), 2 * SECOND);
 }
 
-/// Everything was taken out of the server's queue.
+/// Waits until the server's queue is empty.
 async fn taken(vhost: &TestVhost) -> bool {
     vhost.queue(FEW).await.is_some_and(|queue| queue.messages == 0)
 }
@@ -132,7 +132,7 @@ async fn row_59_330_forged_reply_queues() {
     stage.close().await;
 }
 
-/// A reply queue that refuses everything is there, and yet takes no reply.
+/// A reply queue that exists but rejects every message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_60_reply_queues_that_refuse_every_reply() {
     let vhost = TestVhost::new().await;

@@ -1,5 +1,5 @@
-//! The checker goes red on a driver that is broken on purpose: these tests run one row again in a process whose driver
-//! lacks one part (see `sabotage` in the driver), and that process must fail for the right reason.
+//! The checker detects a broken driver: these tests run one row again in a process whose driver lacks one part (see
+//! `sabotage` in the driver), and that process must fail for the right reason.
 
 use oxlo::{AckPolicy, Context, RPCClient, Target};
 use oxlo_faults_kit::{SECOND, SOON, ran};
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::scene::{stage_on, stage_with};
 
-/// Row 69 with lapin told of frames as large as those that are agreed with the broker.
+/// Row 69 with lapin's frame size set to the negotiated one.
 #[test]
 fn buffers_of_lapins_that_add_up_are_noticed() {
     let said = verdict("admin::row_69_memory_after_ten_reconnects", "frame_max").expect("the row passes");
@@ -50,7 +50,7 @@ async fn redelivery() {
     stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
 }
 
-/// One of four calls goes to a topic that nobody serves; the others are answered.
+/// One of four calls goes to a topic without a server; the others are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a part of other tests"]
 async fn unroutable() {

@@ -1,10 +1,10 @@
-//! A stage on `rabbit://`, and what is seen of it at the broker.
+//! A stage on `rabbit://`, and its state at the broker.
 
 use oxlo::AckPolicy;
 use oxlo_faults_kit::Stage;
 use oxlo_test_support::VhostAdmin;
 
-/// A server and a caller on `url`. What they leave in `vhost` is counted at the end.
+/// A server and a caller on `url`. Leftovers in `vhost` are counted at the end.
 pub(crate) async fn stage_on(vhost: &VhostAdmin, url: &str) -> Stage {
     Stage::on(url).await.watching(vhost)
 }

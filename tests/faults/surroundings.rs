@@ -20,7 +20,7 @@ use crate::scene::{connections, stage_on};
 const JUMPS: [&str; 3] = ["+3600", "-3600", "+0"];
 
 fn set(clock: &Path, offset: &str) {
-    // Replaced as a whole: half a line would be another time.
+    // Replaced atomically: half a line would be another time.
     let fresh = clock.with_extension("new");
     fs::write(&fresh, format!("{offset}\n")).unwrap();
     fs::rename(&fresh, clock).unwrap();
@@ -60,7 +60,7 @@ async fn row_36_clock_of_the_server_jumps() {
     stage.close_by(Rules { exactly_once: true, ..Rules::default() }).await;
 }
 
-/// The caller's clock jumps: nothing times out too early, and no server takes its requests for late ones.
+/// The caller's clock jumps: nothing times out early, and no server treats its requests as late.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_36_clock_of_the_client_jumps() {
     let vhost = TestVhost::new().await;
@@ -103,7 +103,7 @@ fn row_43_packets_dropped_without_a_reset() {
     in_a_namespace_of_its_own("silence");
 }
 
-/// Runs [`in_a_namespace`] in a network namespace, where packets can be dropped without harm to anybody.
+/// Runs [`in_a_namespace`] in a network namespace, where dropped packets affect nothing else.
 fn in_a_namespace_of_its_own(fault: &str) {
     let user = fs::metadata("/proc/self").unwrap().uid();
     assert_eq!(user, 0, "only root makes network namespaces; run these tests as tests/run does, as root");
@@ -131,13 +131,13 @@ fn nft(rules: &str) {
     assert!(ended.status.success(), "nft {rules}: {}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// A part of rows 42 and 43, not a test: without its environment it does nothing.
+/// A part of rows 42 and 43, not a test: does nothing without its environment variables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a part of other tests"]
 async fn in_a_namespace() {
     let Ok(fault) = std::env::var(FAULT) else { return };
     let broker = Broker::start().await;
-    // A connection that gets nothing through for a heartbeat is dead, and bad luck must not look like that.
+    // Random loss must not look like a heartbeat timeout.
     let options = if fault == "loss" { "" } else { "?heartbeat_timeout_threshold=2" };
     let stage = stage_on(&broker, &(broker.url() + options)).await;
     if fault == "loss" {
@@ -168,7 +168,7 @@ async fn loss(broker: &Broker, stage: &Stage) {
     assert_eq!(connections(broker).await, before, "no connection was lost");
 }
 
-/// All packets are dropped, without a word to anybody: a true half-open connection.
+/// All packets are dropped silently: a true half-open connection.
 async fn silence(broker: &Broker, stage: &Stage) {
     let traffic = stage.caller.traffic(4, SECOND);
     tokio::time::sleep(Duration::from_millis(500)).await;

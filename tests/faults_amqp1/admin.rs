@@ -1,4 +1,4 @@
-//! Rows 5, 8 and 10: what administrators do.
+//! Rows 5, 8 and 10: actions of administrators.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn close_connections(broker: &Broker) {
     broker.control().eval::<String>(&close).await;
 }
 
-/// RabbitMQ 3 says nothing of a link that ends for three seconds.
+/// RabbitMQ 3 reports the end of a link only after three seconds.
 const SLOW: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +40,7 @@ async fn row_05_connections_closed_by_an_administrator() {
         close_connections(&broker).await;
         stage.history.record(Event::Disrupted);
         let took = stage.caller.resumes(BACK).await;
-        // RabbitMQ takes seconds over it, in which it goes on delivering and no longer hears what is accepted.
+        // RabbitMQ takes seconds for it, during which it keeps delivering and ignores dispositions.
         eventually(2 * SOON, "the closed connections are gone", all, |all| !all.iter().any(|it| before.contains(it)))
             .await;
         stage.history.record(Event::Disrupted);

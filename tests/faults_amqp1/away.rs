@@ -1,4 +1,4 @@
-//! Rows 53 and 55: what is asked while the broker is away.
+//! Rows 53 and 55: operations while the broker is unavailable.
 
 use oxlo_faults_kit::rows::away;
 use oxlo_test_support::TestVhost;

@@ -1,4 +1,4 @@
-//! Rows 1, 2 and 11: what a broker goes through.
+//! Rows 1, 2 and 11: faults of the broker itself.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{BACK, rabbitmq, url_of};
 
-/// Calls only: the queues of casts go with the broker, confirmed or not.
+/// Calls only: the queues of casts do not survive the broker, confirmed or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_01_broker_sigkill_and_restart() {
     let broker = rabbitmq().start().await;
@@ -20,8 +20,8 @@ async fn row_01_broker_sigkill_and_restart() {
     sleep(Duration::from_millis(500)).await;
     killed(&broker, &stage).await;
     started_again(&broker, &stage, BACK).await;
-    // Their reply queue is not what it was: they do not wait for what was in it. Where the server came back first, its replies
-    // have made the queue anew.
+    // Their reply queue is a new one, so they do not wait for replies in the old one. If the server reconnected first, its
+    // replies have created the queue.
     let ended = Instant::now();
     while let Some(call) = calls.join_next().await {
         let Err(error) = call.unwrap() else { continue };
@@ -50,14 +50,14 @@ async fn row_02_broker_frozen_and_thawed() {
 async fn row_11_memory_alarm_on_rabbitmq_4() {
     let broker = Amqp1Broker::start(Amqp1Product::RabbitMq4).await;
     let stage = Stage::on(&broker.url()).await;
-    // RabbitMQ 4 may take a round of its monitor, 2.5 s, to see that there is memory again.
+    // RabbitMQ 4 may take one round of its monitor, 2.5 s, to notice that memory is free again.
     alarm(stage, 500, false, BACK + 4 * SECOND, async |up| {
         broker.ctl(&["set_vm_memory_high_watermark", if up { "0.00001" } else { "0.6" }]).await;
     })
     .await;
 }
 
-/// A queue that takes no more says so, and its sender is told.
+/// A full queue rejects messages, and the sender gets an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_11_a_full_queue() {
     let broker = Amqp1Broker::start(Amqp1Product::RabbitMq4).await;
@@ -74,15 +74,14 @@ async fn row_11_a_full_queue() {
     transport.close().await;
 }
 
-/// A broker whose memory for a queue is used up keeps what it is sent and says nothing: nothing hangs, and each send ends
-/// within its own time.
+/// A broker that has used up a queue's memory stops confirming: nothing hangs, and each send ends within its timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_11_a_broker_that_confirms_nothing_more() {
     let broker = Amqp1Broker::start(Amqp1Product::ActiveMq).await;
     let transport = oxlo::connect(broker.url()).await.unwrap();
     let client = RPCClient::new(transport.clone(), Target::topic("full").server("one")).prepare().timeout(SECOND);
     let big = "x".repeat(100_000);
-    // The first one may take the broker its time.
+    // The first one may be slow.
     client.prepare().timeout(SOON).cast(&Context::new(), "store", json!({"big": big})).await.unwrap();
     let mut taken = 1;
     let error = loop {
@@ -100,7 +99,7 @@ async fn row_11_a_broker_that_confirms_nothing_more() {
         matches!(error, CallError::Transport { error: TransportError::Unconfirmed { .. }, .. }) && error.may_have_run(),
         "{error:?}"
     );
-    // Other addresses are none the worse.
+    // Other addresses are unaffected.
     let other = RPCClient::new(transport.clone(), Target::topic("empty").server("one"));
     other.cast(&Context::new(), "store", json!({})).await.unwrap();
     transport.close().await;

@@ -1,4 +1,4 @@
-//! Rows 32 to 34: brokers that do not want us, or are not there.
+//! Rows 32 to 34: brokers that refuse connections or are unavailable.
 
 use oxlo::transport::error::Refusal;
 use oxlo_faults_kit::rows::connect::{self, Flaw};
@@ -24,7 +24,7 @@ async fn row_33_refused_port() {
     connect::refused_port("amqp").await;
 }
 
-/// A broker that speaks 1.0 alone, asked for 0-9-1: the error names the scheme to use.
+/// A broker that speaks only AMQP 1.0, reached by AMQP 0-9-1: the error names the scheme to use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_33_rabbit_to_a_broker_that_only_speaks_amqp_1() {
     let url = Amqp1Product::ActiveMq.shared_url().await.replace("amqp://", "rabbit://nova:tooth-fairy@");
@@ -66,7 +66,7 @@ async fn row_34_no_credentials_before_the_peer_is_known() {
     }
 }
 
-/// With everything right, calls go over TLS.
+/// With a valid configuration, calls succeed over TLS.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_34_amqps_works() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! Rows 3 and 4: what a network does to connections.
+//! Rows 3 and 4: network faults.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::{BACK, rabbitmq, url_of};
 
-/// A server that is reached directly and a caller behind a proxy, silent for at most 2 s in either direction.
+/// A directly connected server and a caller behind a proxy, with an idle timeout of 2 s in both directions.
 async fn lost_route(mode: Mode) {
     let broker = rabbitmq().start().await;
     let proxy = FaultProxy::start(broker.port()).await;

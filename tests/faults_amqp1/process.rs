@@ -1,4 +1,4 @@
-//! Row 40: processes that end.
+//! Row 40: processes that are terminated.
 
 use oxlo_faults_kit::{Stage, rows};
 use oxlo_test_support::TestVhost;

@@ -1,4 +1,4 @@
-//! A broker that speaks AMQP 0-9-1 well enough to be connected to, and does what a test says from then on.
+//! A fake AMQP 0-9-1 broker: completes the handshake, then does what a test tells it to.
 
 use std::{collections::HashMap, io, sync::Arc};
 
@@ -7,12 +7,12 @@ use tokio::{io::AsyncReadExt, net::tcp::OwnedReadHalf};
 
 use crate::peer::{Boxed, Broker, Peer, Running};
 
-/// What a client did, which an attack may follow.
+/// A step of the client that an attack may follow.
 #[derive(Clone, Debug)]
 pub(crate) enum Did {
-    /// It sent its name and password, and was not answered yet.
+    /// It sent its credentials; not answered yet.
     LogsIn,
-    /// It asked for the connection to be opened, and was not answered yet.
+    /// It sent `connection.open`; not answered yet.
     Opens,
     /// It consumes on a channel, with this tag.
     Consumes(u16, Vec<u8>),
@@ -26,7 +26,7 @@ impl Did {
     }
 }
 
-/// What follows; `true` if the usual answer does not.
+/// The attack's frames after this step; `true` if they replace the usual answer.
 pub(crate) type Attack = Arc<dyn Fn(Peer, Did) -> Option<Boxed> + Send + Sync>;
 
 pub(crate) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
@@ -64,7 +64,7 @@ pub(crate) fn returned(channel: u16, id: &str) -> Vec<u8> {
     [method(channel, 60, 50, &arguments), frame(2, channel, &properties), frame(3, channel, b"abc")].concat()
 }
 
-/// A request that the service of [`victim`](crate::victim) answers; a cast.
+/// A cast to the service of [`victim`](crate::victim).
 pub(crate) fn request(id: &str, text: &str) -> Vec<u8> {
     let inner = json!({"method": "echo", "args": {"text": text}, "version": "1.0", "_unique_id": id}).to_string();
     json!({"oslo.version": "2.0", "oslo.message": inner}).to_string().into_bytes()
@@ -125,7 +125,7 @@ async fn serve(mut read: OwnedReadHalf, peer: Peer, attack: Attack) -> io::Resul
                 let at = 3 + usize::from(arguments[2]);
                 let tag = arguments[at + 1..][..usize::from(arguments[at])].to_vec();
                 peer.send(&method(channel, 60, 21, &short(&tag))).await?;
-                // There is one channel for several consumers.
+                // Several consumers share one channel.
                 if tag == b"1" {
                     may(Did::Consumes(channel, tag));
                 }

@@ -1,4 +1,4 @@
-//! A broker that speaks AMQP 1.0 well enough to be connected to, and does what a test says from then on.
+//! A fake AMQP 1.0 broker: completes the handshake, then does what a test tells it to.
 
 use std::{io, sync::Arc};
 
@@ -10,16 +10,16 @@ pub(crate) const NULL: &[u8] = &[0x40];
 pub(crate) const TRUE: &[u8] = &[0x41];
 pub(crate) const FALSE: &[u8] = &[0x42];
 
-/// What a client did, which an attack may follow.
+/// A step of the client that an attack may follow.
 #[derive(Clone, Debug)]
 pub(crate) enum Did {
-    /// It sent its name and password, and was not answered yet.
+    /// It sent its credentials; not answered yet.
     LogsIn,
-    /// It opened the connection, and was not answered yet.
+    /// It opened the connection; not answered yet.
     Opens,
-    /// It began a session, and was not answered yet.
+    /// It began a session; not answered yet.
     Begins,
-    /// It attached a link on a channel, and is answered.
+    /// It attached a link on a channel; already answered.
     Attached { channel: u16, handle: u32, receives: bool },
 }
 
@@ -29,7 +29,7 @@ impl Did {
     }
 }
 
-/// What follows; for what is not answered yet it does so instead of the usual answer.
+/// The attack's frames after this step; they replace an answer that was not sent yet.
 pub(crate) type Attack = Arc<dyn Fn(Peer, Did) -> Option<Boxed> + Send + Sync>;
 
 pub(crate) fn uint(number: u32) -> Vec<u8> {
@@ -81,7 +81,7 @@ pub(crate) fn text(text: &str) -> Vec<u8> {
     [&[0, 0x53, 0x77, 0xb1][..], &u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// The bytes that a value takes, for the values that fe2o3-amqp writes.
+/// The encoded length of a value, for the types that fe2o3-amqp writes.
 fn width(bytes: &[u8]) -> usize {
     match bytes[0] {
         0 => {

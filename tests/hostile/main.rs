@@ -1,8 +1,9 @@
-//! Brokers that cannot be trusted, by rows 62 to 68 of `docs/reliability.md`. Each one is a few lines of bytes, played to a
-//! real client or server whose process must stay small and go on working beside it.
+//! Malicious brokers: rows 62 to 68 of `docs/reliability.md`. Each attack is a few lines of bytes, sent to a real client or
+//! server whose process must stay small and keep serving others.
 //!
-//! The attacks end when so many bytes were sent or so many connections were made, not after a time, so that a loaded
-//! machine changes nothing but how long they take.
+//! An attack ends after a number of bytes or connections, not after a time, so that a loaded machine only takes longer.
+//!
+//! Each test runs in its own process (`own_process!`), whose memory it measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
 
 mod amqp091;

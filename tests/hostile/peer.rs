@@ -1,4 +1,4 @@
-//! What fake brokers of both protocols have in common: they accept, count, and send what a test tells them to.
+//! The common part of the fake brokers: accept, count, and send what a test tells them to.
 
 use std::{
     io,
@@ -18,19 +18,19 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// For whatever does not take long unless something is broken.
+/// Time limit for everything that takes moments unless something is broken.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One client's connection, to be written to. Frames of two that write do not mix.
+/// The writing half of one client's connection. Frames of concurrent writers do not mix.
 #[derive(Clone)]
 pub(crate) struct Peer {
     socket: Arc<Mutex<OwnedWriteHalf>>,
     seen: Arc<Seen>,
 }
 
-/// What a broker saw and did.
+/// Counters of a fake broker.
 #[derive(Default)]
 pub(crate) struct Seen {
     go: watch::Sender<bool>,
@@ -42,7 +42,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The client stands: what is to be done to it begins.
+    /// The client is ready: the attack begins.
     pub(crate) fn go(&self) {
         self.go.send_replace(true);
     }
@@ -67,7 +67,7 @@ impl Seen {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Frames without anything in them, which say that the client lives.
+    /// Empty frames: the client's heartbeats.
     pub(crate) fn empty(&self) -> usize {
         self.empty.load(Ordering::Relaxed)
     }
@@ -84,7 +84,7 @@ impl Seen {
         self.settled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Begins, and waits until so many bytes were sent, or so many clients have connected.
+    /// Starts the attack, and waits until this many bytes were sent or this many clients have connected.
     pub(crate) async fn plays(&self, bytes: usize, connections: usize) {
         self.go();
         let done = async || (self.sent(), self.connections());
@@ -100,14 +100,14 @@ impl Peer {
         socket.write_all(bytes).await
     }
 
-    /// Sends the same bytes for as long as the client takes them.
+    /// Sends the same bytes until the connection fails.
     pub(crate) async fn flood(&self, bytes: &[u8]) {
         while self.send(bytes).await.is_ok() {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Waits until the client stands.
+    /// Waits until the client is ready.
     pub(crate) async fn told(&self) {
         let _ = self.seen.go.subscribe().wait_for(|go| *go).await;
     }
@@ -126,7 +126,7 @@ impl Peer {
 pub(crate) struct Running(JoinSet<()>);
 
 impl Running {
-    /// Begins an attack, if there is one: at once, or when the client stands.
+    /// Starts an attack, if there is one: at once, or when the client is ready.
     pub(crate) fn begin(&mut self, peer: &Peer, at_once: bool, attack: Option<Boxed>) -> bool {
         let Some(attack) = attack else { return false };
         let peer = peer.clone();
@@ -140,7 +140,7 @@ impl Running {
     }
 }
 
-/// A broker; it ends when it is dropped.
+/// A fake broker; ends when dropped.
 pub(crate) struct Broker {
     pub(crate) port: u16,
     pub(crate) seen: Arc<Seen>,
@@ -148,7 +148,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Accepts clients, and has each served.
+    /// Accepts clients, and serves each in a task.
     pub(crate) async fn start<Served: Future<Output = io::Result<()>> + Send + 'static>(
         serve: impl Fn(tokio::net::tcp::OwnedReadHalf, Peer) -> Served + Send + 'static,
     ) -> Self {

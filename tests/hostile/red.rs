@@ -1,4 +1,4 @@
-//! Each row again with the driver's defence broken on purpose: it must fail, or it proves nothing.
+//! Each row again with the driver's defence disabled: it must fail, or it proves nothing.
 
 use oxlo_test_support::verdict;
 

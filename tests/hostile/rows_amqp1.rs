@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oxlo::Context;
-use oxlo_test_support::eventually;
+use oxlo_test_support::{eventually, own_process};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 const MUCH: usize = 16 << 20;
 
-/// Plays frames without end to each link that a server receives from, until so much was sent or its connections were lost.
+/// Sends endless frames to each receiving link of a server, until a number of bytes or of lost connections is reached.
 async fn storm(
     what: &str,
     bytes: usize,
@@ -33,18 +33,20 @@ async fn storm(
     Victim::withstands(broker, url, what, bytes, words).await;
 }
 
-/// One frame that settles every delivery there can be, of which none was sent.
+/// One frame that settles every possible delivery, none of which was sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_67_outcomes_of_four_thousand_million_deliveries() {
+    own_process!(row_67_outcomes_of_four_thousand_million_deliveries);
     for settled in [true, false] {
-        let words = "the broker told the outcome of 4294967296 deliveries, of which at most";
+        let words = "the broker sent the outcome of 4294967296 deliveries, but at most";
         storm("dispositions", MUCH, Some(words), move |channel, _| disposition(channel, 0, u32::MAX, settled)).await;
     }
 }
 
-/// A message in transfers without end, with and without anything in them.
+/// A message of endless transfers, with and without payload.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_message_without_end() {
+    own_process!(row_68_a_message_without_end);
     for payload in [60_000, 0] {
         let words = (payload == 0).then_some("the broker sent a message in more than 32768 transfers");
         storm("a message without end", MUCH, words, move |channel, handle| {
@@ -54,9 +56,10 @@ async fn row_68_a_message_without_end() {
     }
 }
 
-/// Messages whatever the credit.
+/// Messages in excess of the credit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_credit_that_is_ignored() {
+    own_process!(row_68_a_credit_that_is_ignored);
     let request = r#"{"request": {"method": "echo", "args": {}, "version": "1.0"}, "context": {}}"#;
     storm("a credit that is ignored", 4 << 20, None, move |channel, handle| {
         (0..100).flat_map(|number| transfer(channel, handle, number, false, &text(request))).collect()
@@ -66,6 +69,7 @@ async fn row_68_a_credit_that_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_frames_that_nobody_asked_for() {
+    own_process!(row_68_frames_that_nobody_asked_for);
     storm("empty frames", 1 << 20, None, |_, _| frame(0, &[]).repeat(1000)).await;
     storm("sessions that nobody began", MUCH, None, |_, _| {
         let window = uint(2048);
@@ -81,6 +85,7 @@ async fn row_68_frames_that_nobody_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_flows_that_want_an_answer() {
+    own_process!(row_68_flows_that_want_an_answer);
     storm("flows that want an answer", 1 << 20, None, |channel, handle| {
         let (window, handle) = (uint(2048), uint(handle));
         let fields = [&[0x43], &window[..], &[0x43], &window, &handle, &[0x43], &[0x43], &[0x43], FALSE, TRUE];
@@ -91,15 +96,17 @@ async fn row_68_flows_that_want_an_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_transfers_of_unknown_links() {
+    own_process!(row_68_transfers_of_unknown_links);
     storm("transfers of unknown links", 1 << 20, None, |channel, _| {
         (0..1000).flat_map(|handle| transfer(channel, 1000 + handle, 0, true, b"x")).collect()
     })
     .await;
 }
 
-/// A broker that asks for a sign of life each millisecond gets ten a second at most.
+/// A broker that demands a heartbeat each millisecond gets at most ten a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_an_idle_timeout_of_a_millisecond() {
+    own_process!(row_68_an_idle_timeout_of_a_millisecond);
     let broker = amqp1::start(|peer, did| match did {
         Did::Opens => Some(Box::pin(async move { drop(peer.send(&open(&uint(1))).await) })),
         _ => None,
@@ -108,7 +115,7 @@ async fn row_68_an_idle_timeout_of_a_millisecond() {
     let victim = Victim::serve(url(&broker), Duration::ZERO).await;
     let begun = std::time::Instant::now();
     let before = broker.seen.empty();
-    // As many as two connections send in a second; each millisecond there would be 2000.
+    // The heartbeats of two connections in a second; one per millisecond would be 2000.
     let frames = async || broker.seen.empty() - before;
     eventually(SOON, "signs of life", frames, |frames| *frames >= 20).await;
     assert!(begun.elapsed() > Duration::from_millis(800), "20 frames within {:?}", begun.elapsed());
@@ -116,9 +123,10 @@ async fn row_68_an_idle_timeout_of_a_millisecond() {
     victim.end().await;
 }
 
-/// A broker that closes the connection during the handshake is not waited for.
+/// A connection that the broker closes during the handshake fails at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_a_close_during_the_handshake() {
+    own_process!(row_68_a_close_during_the_handshake);
     for (stage, opens, says_why) in [
         ("login", false, true),
         ("open", false, false),
@@ -143,9 +151,10 @@ async fn row_68_a_close_during_the_handshake() {
     }
 }
 
-/// A transport that is closed while a broker does not go on with the handshake does not wait for the broker.
+/// A transport that is closed during a stalled handshake does not wait for the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_68_closing_during_a_handshake() {
+    own_process!(row_68_closing_during_a_handshake);
     for stage in ["login", "open"] {
         let broker = amqp1::start(move |peer, did| match (did, stage) {
             (Did::Attached { .. }, _) => Some(Box::pin(async move { peer.close().await })),
@@ -159,7 +168,7 @@ async fn row_68_closing_during_a_handshake() {
         broker.seen.go();
         let connections = async || broker.seen.connections();
         eventually(SOON, "a handshake", connections, |connections| *connections > 2).await;
-        // A message that waits for the connection does not keep it either: its link ends the one that sends.
+        // A message that waits for the connection does not delay the close either.
         let client = victim.client();
         let cast = tokio::spawn(async move { client.cast(&Context::new(), "echo", json!({})).await });
         eventually(SOON, "both handshakes", connections, |connections| *connections > 3).await;

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use oxlo::{Context, RPCClient, Target};
-use oxlo_test_support::eventually;
+use oxlo_test_support::{eventually, own_process};
 use serde_json::json;
 
 use crate::{
@@ -12,13 +12,14 @@ use crate::{
     victim::{Memory, Neighbour, Victim, closed, connect, keep_log, logged, rabbit},
 };
 
-/// More than any bound of memory here.
+/// Larger than any memory bound here.
 const MUCH: usize = 64 << 20;
 const BODY: usize = 131_064;
 
-/// A body of 2^63 bytes. The connection lives, nothing of the body is kept.
+/// A body of 2^63 bytes: the connection stays open, and nothing of the body is buffered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_62_a_body_without_end() {
+    own_process!(row_62_a_body_without_end);
     let neighbour = Neighbour::on_a_broker().await;
     let broker = amqp091::start(|peer, did| match did {
         Did::Consumes(channel, tag) => Some(Box::pin(async move {
@@ -41,9 +42,10 @@ async fn row_62_a_body_without_end() {
     neighbour.end().await;
 }
 
-/// A body of 100 MiB, and a small message behind it: the one is rejected, the other runs.
+/// A body of 100 MiB followed by a small message: the first is rejected, the second runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_62_a_body_above_the_limit() {
+    own_process!(row_62_a_body_above_the_limit);
     const SIZE: usize = 100 << 20;
     let broker = amqp091::start(|peer, did| match did {
         Did::Consumes(channel, tag) => Some(Box::pin(async move {
@@ -72,9 +74,10 @@ async fn row_62_a_body_above_the_limit() {
     victim.end().await;
 }
 
-/// Requests without end, all with ids of their own or all with the same, whatever the prefetch.
+/// Endless requests, with distinct or equal ids, in excess of the prefetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_63_a_prefetch_that_is_ignored() {
+    own_process!(row_63_a_prefetch_that_is_ignored);
     keep_log();
     let neighbour = Neighbour::start().await;
     for same in [false, true] {
@@ -96,7 +99,7 @@ async fn row_63_a_prefetch_that_is_ignored() {
         broker.seen.plays(16 << 20, 3).await;
         neighbour.answers().await;
         memory.grew_by_at_most(48, "a prefetch that is ignored");
-        // What comes twice is acknowledged at once, and waits nowhere.
+        // Duplicates are acknowledged at once, and are never queued.
         assert!(same || broker.seen.connections() > 2, "no connection was given up");
         drop(broker);
         victim.end().await;
@@ -108,6 +111,7 @@ async fn row_63_a_prefetch_that_is_ignored() {
 /// Returns and confirms of messages that were never sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_64_returns_of_what_was_never_sent() {
+    own_process!(row_64_returns_of_what_was_never_sent);
     keep_log();
     let neighbour = Neighbour::start().await;
     let broker = amqp091::start(|peer, did| match did {
@@ -133,6 +137,7 @@ async fn row_64_returns_of_what_was_never_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_64_confirms_of_what_was_never_sent() {
+    own_process!(row_64_confirms_of_what_was_never_sent);
     let neighbour = Neighbour::start().await;
     let broker = amqp091::start(|peer, did| match did {
         Did::Published(channel) => Some(Box::pin(async move {
@@ -157,7 +162,7 @@ async fn row_64_confirms_of_what_was_never_sent() {
     neighbour.end().await;
 }
 
-/// Plays frames without end to a server, until so much was sent or its connections were lost, and names the reason.
+/// Sends endless frames to a server, until a number of bytes or of lost connections is reached; the log names the reason.
 async fn storm(
     what: &str,
     bytes: usize,
@@ -178,7 +183,8 @@ async fn storm(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_65_content_that_is_out_of_step() {
-    let words = "the broker sent a content header that belongs to no message";
+    own_process!(row_65_content_that_is_out_of_step);
+    let words = "the broker sent a content header without a message";
     storm("headers that reserve memory", MUCH, Some(words), |channel, tag| {
         [deliver(channel, tag, 1), header(channel, 1 << 20), header(channel, 0)].concat()
     })
@@ -187,14 +193,16 @@ async fn row_65_content_that_is_out_of_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_65_messages_for_channels_that_take_none() {
-    let words = "the broker sent a message on a channel that takes none";
+    own_process!(row_65_messages_for_channels_that_take_none);
+    let words = "the broker sent a message on a channel without a consumer";
     let all = (1000..1100).flat_map(|channel| message(channel, b"nobody", 5, b"abcd")).collect::<Vec<_>>();
     storm("messages for unknown channels", MUCH, Some(words), move |_, _| all.clone()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_methods_that_nobody_asked_for() {
-    let words = "within ten seconds that nobody asked for";
+    own_process!(row_66_methods_that_nobody_asked_for);
+    let words = "unsolicited methods within ten seconds";
     storm("blocked and unblocked", MUCH, Some(words), |_, _| {
         [method(0, 10, 60, &short(b"x\x1b[2J\nERROR fake")), method(0, 10, 61, b"")].concat().repeat(200)
     })
@@ -208,6 +216,7 @@ async fn row_66_methods_that_nobody_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_closes_of_every_channel() {
+    own_process!(row_66_closes_of_every_channel);
     let close = [&404_u16.to_be_bytes()[..], &short(b"NOT_FOUND"), &[0; 4]].concat();
     let all = (100..=u16::MAX).flat_map(|channel| method(channel, 20, 40, &close)).collect::<Vec<_>>();
     storm("closes of 65 436 channels", MUCH, None, move |_, _| all.clone()).await;
@@ -215,19 +224,22 @@ async fn row_66_closes_of_every_channel() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_heartbeats_without_end() {
+    own_process!(row_66_heartbeats_without_end);
     storm("heartbeats", 1 << 20, None, |_, _| frame(8, 0, b"").repeat(1000)).await;
 }
 
-/// A broker that closes each connection as soon as it is consumed on.
+/// A broker that closes each connection as soon as the client consumes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_connections_that_are_closed_at_once() {
+    own_process!(row_66_connections_that_are_closed_at_once);
     let close = [&320_u16.to_be_bytes()[..], &short(b"CONNECTION_FORCED"), &[0; 4]].concat();
     storm("closes", MUCH, None, move |_, _| method(0, 10, 50, &close)).await;
 }
 
-/// A broker that closes the connection during the handshake is not waited for.
+/// A connection that the broker closes during the handshake fails at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_a_close_during_the_handshake() {
+    own_process!(row_66_a_close_during_the_handshake);
     for (opens, code) in [(false, 506_u16), (true, 506), (true, 200), (true, 0), (false, 403)] {
         let broker = amqp091::start(move |peer, did| match (did, opens) {
             (Did::Opens, true) | (Did::LogsIn, false) => Some(Box::pin(async move {
@@ -242,9 +254,10 @@ async fn row_66_a_close_during_the_handshake() {
     }
 }
 
-/// A transport that is closed while a broker does not go on with the handshake does not wait for the broker.
+/// A transport that is closed during a stalled handshake does not wait for the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_66_closing_during_a_handshake() {
+    own_process!(row_66_closing_during_a_handshake);
     for stage in ["login", "open"] {
         let broker = amqp091::start(move |peer, did| match (did, stage) {
             (Did::Consumes(..), _) => Some(Box::pin(async move { peer.close().await })),

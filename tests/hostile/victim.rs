@@ -1,4 +1,4 @@
-//! Who is attacked, who must not notice, and what is measured meanwhile.
+//! The attacked client or server, a neighbour that must not be affected, and the memory measurement.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::peer::{Broker, SOON};
 
 const MIB: u64 = 1 << 20;
 
-/// A server on a broker that cannot be trusted.
+/// A server on a malicious broker.
 pub(crate) struct Victim {
     transport: Arc<dyn Transport>,
     server: RunningServer,
@@ -51,7 +51,7 @@ pub(crate) async fn connect(url: String) -> Arc<dyn Transport> {
 }
 
 impl Victim {
-    /// A server whose method takes so long.
+    /// A server whose method takes this long.
     pub(crate) async fn serve(url: String, takes: Duration) -> Self {
         let transport = connect(url).await;
         let ran = Arc::default();
@@ -68,8 +68,8 @@ impl Victim {
         RPCClient::new(self.transport.clone(), Target::topic("victim").version("1.0")).timeout(10 * SOON)
     }
 
-    /// A server that a broker attacks, until so many bytes were sent or its connections were lost: it stays small, a neighbour
-    /// goes on working, and the log has the words, if some are wanted.
+    /// Runs an attack on a server until a number of bytes or of lost connections is reached: its memory stays bounded, a
+    /// neighbour keeps working, and the log contains `words`, if given.
     pub(crate) async fn withstands(broker: Broker, url: String, what: &str, bytes: usize, words: Option<&str>) {
         keep_log();
         let neighbour = Neighbour::start().await;
@@ -87,7 +87,7 @@ impl Victim {
         neighbour.end().await;
     }
 
-    /// Ends it; a broker that does not answer may not keep it.
+    /// Stops it; a broker that does not answer must not delay this.
     pub(crate) async fn end(self) {
         drop(self.server);
         tokio::time::timeout(SOON, self.transport.close()).await.unwrap();
@@ -103,14 +103,17 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbour {
-    /// On a real broker, which takes moments to be prepared.
+    /// On a real broker, if the tests may use one.
     pub(crate) async fn on_a_broker() -> Self {
+        if !cfg!(feature = "brokers") {
+            return Self::start().await;
+        }
         let vhost = TestVhost::new().await;
         let url = vhost.url();
         Self { _vhost: Some(vhost), ..Self::on(url).await }
     }
 
-    /// On no broker: it shares the runtime.
+    /// On `memory://`: it shares only the runtime.
     pub(crate) async fn start() -> Self {
         Self::on("memory://".to_owned()).await
     }
@@ -139,7 +142,7 @@ impl Neighbour {
     }
 }
 
-/// The most that this process holds, from when it is made.
+/// The peak memory of this process since it was created.
 pub(crate) struct Memory {
     before: u64,
     most: Arc<AtomicU64>,
@@ -160,7 +163,7 @@ impl Memory {
         Self { before, most, sampling }
     }
 
-    /// It grew by no more than this, whatever was sent.
+    /// Asserts that memory grew by at most this many MiB.
     pub(crate) fn grew_by_at_most(self, mebibytes: u64, what: &str) {
         self.sampling.abort();
         let most = self.most.load(Ordering::Relaxed).max(resident());
@@ -199,18 +202,18 @@ fn log() -> &'static Log {
     })
 }
 
-/// Begins to keep what is logged.
+/// Starts capturing the log.
 pub(crate) fn keep_log() {
     let _ = log();
 }
 
-/// Waits for this in the log.
+/// Waits until the log contains a text.
 pub(crate) async fn logged(words: &str) {
     let text = async || String::from_utf8_lossy(&log().0.lock().unwrap()).into_owned();
     eventually(SOON, words, text, |text| text.contains(words)).await;
 }
 
-/// A broker that closes the connection during the handshake is not waited for until the attempt is over.
+/// A connection that the broker closes during the handshake fails before the attempt's time limit.
 pub(crate) async fn closed(url: String) {
     let refused = tokio::time::timeout(SOON, oxlo::builder(url).connect()).await.unwrap().unwrap_err();
     let told = format!("{refused:?}");

@@ -1,4 +1,4 @@
-//! What cannot work says so at once, and names it.
+//! Wrong configuration fails at once, with an error that names the cause.
 
 use std::{
     error::Error,
@@ -9,13 +9,13 @@ use oxlo::{Retry, TransportError, transport::error::Refusal};
 use oxlo_test_support::{PortLease, TestVhost};
 use serde_json::json;
 
-use crate::bench::{ask, client_on, python_server};
+use crate::fixture::{ask, client_on, python_server};
 
 async fn refused(url: impl Into<String>) -> TransportError {
     oxlo::connect(url).await.expect_err("it is refused")
 }
 
-/// The whole chain, as a program's last line shows it.
+/// The whole chain of causes, as a program prints it.
 fn told(error: &TransportError) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
@@ -34,7 +34,7 @@ async fn a_wrong_password_is_refused_by_name_of_the_user() {
     assert!(matches!(error, TransportError::Refused { refusal: Refusal::Credentials, .. }), "{error:?}");
     assert!(told(&error).contains("user `guest`") && !told(&error).contains("tooth-fairy"), "{}", told(&error));
     assert!(!format!("{error:?}").contains("tooth-fairy"));
-    // Waiting for the broker does not help, so it is not waited for.
+    // Retrying cannot help, so connecting fails at once.
     let patient = oxlo::builder(vhost.url().replace("guest:guest", "guest:tooth-fairy")).connect_retry(Retry::Forever);
     assert!(matches!(patient.connect().await, Err(TransportError::Refused { .. })));
     assert!(begun.elapsed() < Duration::from_secs(20));

@@ -1,10 +1,10 @@
-//! `kombu_compression`, either way, and mixed with peers that don't compress.
+//! `kombu_compression` in both directions, and with peers that do not compress.
 
 use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, raw, rust_client, with},
+    fixture::{Ask, ask, call, python_client, python_server, raw, rust_client, with},
     twin::Twin,
 };
 
@@ -26,7 +26,7 @@ async fn rust_and_python_read_each_others_compressed_messages() {
     let _server = python_server(&packed(&vhost), "s1").await;
     let client = rust_client(&packed(&vhost)).await;
     assert_eq!(ask(&client, "echo", json!({"value": value()})).await, value());
-    // A reader goes by the message, not by its own options.
+    // The reader uses the message's header, not its own options.
     let plain = rust_client(&vhost.url()).await;
     assert_eq!(ask(&plain, "echo", json!({"value": value()})).await, value());
 }

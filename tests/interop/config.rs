@@ -1,4 +1,4 @@
-//! INI files and variables: what `ProcessConfig` reads is what oslo.config reads, which is asked in the test.
+//! INI files and environment variables: `ProcessConfig` reads the same values as oslo.config, which runs beside the test.
 
 use oxlo::ProcessConfig;
 use oxlo_test_support::PythonPeer;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Section, option, default.
 type Asked = (&'static str, &'static str, Option<&'static str>);
 
-/// The files of a case, and its variables.
+/// The files and the environment variables of a case.
 type Case = (Vec<String>, &'static [(&'static str, &'static str)]);
 
 /// Every case asks for these. References lead to them alone, because oslo.config knows only options that are registered; and only to those
@@ -24,7 +24,7 @@ const ASKED: [Asked; 8] = [
     ("shop", "c", Some("${shop.a}/$b")),
 ];
 
-/// What a case sets beside its files.
+/// The environment variables of a case.
 const VARIABLES: [(&str, &str); 3] = [
     ("OS_DEFAULT__MY_IP", " \"quotes stay\" "),
     ("OS_SHOP__A", "$my_ip $$"),
@@ -75,7 +75,7 @@ const FILES: &[&[&str]] = &[
     &["", "\n\n  \n# nothing\n;\n"],
 ];
 
-/// Each case as it is, with variables, and some hundred that are put together at random.
+/// Each case alone and with variables, and several hundred random combinations.
 #[tokio::test]
 async fn a_configuration_is_read_as_oslo_config_reads_it() {
     let mut python = PythonPeer::spawn::<&str>("config_table.py", &[]);
@@ -124,7 +124,7 @@ fn read(files: &[String], variables: &[(&str, &str)]) -> Value {
     json!({"values": values})
 }
 
-/// Python's answer with every error as a word.
+/// Python's answer, with every error reduced to its kind.
 fn without_classes(theirs: &Value) -> Value {
     if theirs["error"].is_string() {
         return json!("refused");

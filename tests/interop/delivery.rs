@@ -1,4 +1,4 @@
-//! Nobody listens, nobody answers in time: what the caller hears, and that it harms nobody.
+//! Undeliverable and unanswered calls: the caller's error, and no effect on others.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use oxlo_test_support::{TestVhost, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, SOON, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
@@ -72,7 +72,7 @@ async fn a_late_reply_of_python_harms_nobody_in_rust() {
         matches!(error, CallError::Transport { error: TransportError::TimedOut { .. }, .. }) && error.may_have_run(),
         "{error:?}"
     );
-    // Calls go on before, while and after it comes; it is taken off the queue.
+    // Calls succeed before, during and after its arrival; it is removed from the queue.
     while begun.elapsed() < Duration::from_millis(2500) {
         assert_eq!(ask(&client, "echo", json!({"value": "mine"})).await, "mine");
     }
@@ -98,12 +98,12 @@ async fn a_late_reply_of_rust_harms_nobody_in_python() {
     }
 }
 
-/// The request of a caller who has given up never runs, however late a server comes.
+/// A request whose caller has given up never runs, however late a server starts.
 #[tokio::test]
 async fn a_request_whose_caller_has_given_up_does_not_run_in_python() {
     let vhost = TestVhost::new().await;
     let url = vhost.url();
-    // Declares the queue, and is gone.
+    // Declares the queue and stops.
     python_server(&url, "s1").await.finish().await;
     // Long enough for the reply queue to be declared.
     let client = rust_client(&url).await.timeout(Duration::from_secs(2));

@@ -1,4 +1,4 @@
-//! `#[derive(RemoteError)]` beside the classes of `interop_errors.py` that it stands for.
+//! `#[derive(RemoteError)]` with the matching classes of `interop_errors.py`.
 
 use oxlo::{
     CallError, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, RemoteError, RunningServer, Target,
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use std::sync::Arc;
 
-use crate::bench::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
+use crate::fixture::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
 
 const MODULE: &str = "interop_errors";
 
@@ -74,7 +74,7 @@ async fn what_python_raises_arrives_as_the_variant() {
     let chained = client.call::<()>(&Context::new(), "fail_chained", ()).await.unwrap_err();
     let wanted = ShopError::Broken { text: "outer".into(), code: 8, detail: None };
     assert_eq!(chained.downcast::<ShopError>().unwrap(), wanted);
-    // Neither a class that it has not, nor one of another module, becomes a variant.
+    // An unknown class, or one of another module, does not become a variant.
     for name in ["value", "local"] {
         assert!(failed(&client, name).await.downcast_ref::<ShopError>().is_none(), "{name}");
     }
@@ -130,7 +130,7 @@ async fn a_variant_arrives_in_python_as_the_class_it_knows() {
         let opaque = client.error(call("fail", kind(name))).await;
         assert_eq!((&opaque["class"], &opaque["exc_type"]), (&json!("RemoteError"), &json!(class)), "{name}");
     }
-    // Python's own classes need no permission.
+    // Built-in classes are always allowed.
     let error = client.error(call("fail", kind("key"))).await;
     assert_eq!((&error["class"], &error["module"]), (&json!("KeyError"), &json!("builtins")));
 }
@@ -175,7 +175,7 @@ async fn a_contract_of_rust_raises_the_class_that_python_knows() {
     assert_eq!(error["kwargs"], json!({"item": "tea", "for": "al"}));
 }
 
-/// From Python through Rust to Python and back: what the middle passes on by `?` is the class that was raised.
+/// From Python through Rust to Python and back: `?` in the middle passes the raised class on.
 #[tokio::test]
 async fn a_variant_that_is_passed_on_is_the_class_that_was_raised() {
     let vhost = TestVhost::new().await;

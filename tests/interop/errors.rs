@@ -1,11 +1,11 @@
-//! A method's failure, as the caller on the other side gets it.
+//! A method's failure, as the caller in the other language sees it.
 
 use oxlo::{Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, State, Target};
 use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
+    fixture::{Ask, TOPIC, call, client_on, python_client, python_server, rust_client, with},
     twin::{Boom, Twin},
 };
 
@@ -113,7 +113,7 @@ async fn a_custom_error_of_python_arrives_in_rust_as_the_registered_type() {
     let plain = failed(&client, "plain").await;
     assert_eq!(plain.remote_failure().unwrap().class(), "Plain");
     assert!(plain.downcast::<Boom>().is_err());
-    // Its arguments are not what the type needs (`detail` is missing), so it stays data.
+    // Its arguments do not fit the type (`detail` is missing), so it stays a generic remote error.
     let chained = client.call::<()>(&Context::new(), "fail_chained", ()).await.unwrap_err();
     assert!(chained.downcast_ref::<Boom>().is_none());
     assert_eq!(chained.remote_failure().unwrap().kwargs()["code"], 8);
@@ -133,7 +133,7 @@ async fn a_typed_error_of_rust_arrives_in_python_as_its_class() {
     assert_eq!(opaque["value"], "bad");
 }
 
-/// A server in the middle that passes its call on to the Python server, and lets what fails there through by `?`.
+/// A server that forwards its call to the Python server, and passes failures on by `?`.
 async fn middle(url: &str, exmods: &[&str]) -> oxlo::RunningServer {
     let builder = exmods.iter().fold(oxlo::builder(url), |builder, module| builder.allow_remote_module(*module));
     let transport = builder.connect().await.unwrap();
@@ -186,7 +186,7 @@ async fn an_opaque_error_passed_on_by_rust_does_not_look_like_its_own() {
 #[tokio::test]
 async fn a_result_without_json_form_is_an_error_in_python() {
     let vhost = TestVhost::new().await;
-    let transport = crate::bench::connect(&vhost.url()).await;
+    let transport = crate::fixture::connect(&vhost.url()).await;
     let endpoint = Endpoint::new("1.0")
         .method("unserialisable", async || Ok::<_, Failure>(std::collections::HashMap::from([(vec![1], 2)])))
         .method("panics", async || {

@@ -1,14 +1,14 @@
-//! Failures field by field: what a Rust server puts on the wire against what a Python server does.
+//! Failures on the wire, field by field: a Rust server compared with a Python server.
 
 use oxlo_test_support::{PythonPeer, TestVhost};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, python_server, raw},
+    fixture::{Ask, TOPIC, python_server, raw},
     twin::Twin,
 };
 
-/// The reply of the server `server` to a request, as it travelled: the properties, the keys of the body in order, the failure.
+/// The reply of the server `server` to a request as it is on the wire: properties, body keys in order, failure.
 async fn reply_of(raw: &mut PythonPeer, server: &str, request: &Value) -> (Value, Vec<String>, Value) {
     let mut inner = json!({"_msg_id": "a".repeat(32), "_reply_q": "reply_raw", "_timeout": null, "_unique_id": format!("{server} {request}")});
     inner.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
@@ -25,13 +25,13 @@ async fn reply_of(raw: &mut PythonPeer, server: &str, request: &Value) -> (Value
         (&json!("a".repeat(32)), &json!(true), &Value::Null)
     );
     let mut failure: Value = serde_json::from_str(inner["failure"].as_str().expect("a failure")).unwrap();
-    // A traceback is the server's own affair; it must be a list of texts.
+    // Tracebacks differ; each must be a list of strings.
     let traceback = failure["tb"].take();
     assert!(traceback.as_array().is_some_and(|lines| lines.iter().all(Value::is_string)), "{traceback}");
     (json!([reply["properties"]["content_type"], reply["headers"]]), keys(text), failure)
 }
 
-/// The keys of an object in the order of its text.
+/// The keys of an object in textual order.
 fn keys(text: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let limits = oxlo::transport::json::Limits::default();
@@ -47,7 +47,7 @@ async fn compare(requests: &[Value]) {
     for request in requests {
         let python = reply_of(&mut raw, "python", request).await;
         let mut rust = reply_of(&mut raw, "rust", request).await;
-        // Python's words come first; after a semicolon we say what is offered instead.
+        // Python's text comes first; after a semicolon oxlo adds what is offered instead.
         let message = rust.2["message"].as_str().unwrap().to_owned();
         if let Some((words, _)) = message.split_once("; ") {
             rust.2["message"] = Value::from(words);

@@ -1,4 +1,4 @@
-//! Python and Rust servers side by side on one topic: nobody can tell who answers.
+//! Python and Rust servers on one topic: callers cannot tell them apart.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, TOPIC, ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, SOON, TOPIC, ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
@@ -29,7 +29,7 @@ impl Pool {
             python_server(&url, "python-1"),
             python_server(&url, "python-2")
         );
-        // A Python server says that it is ready before it consumes.
+        // A Python server reports ready before it consumes.
         let consumers = async || vhost.queue(TOPIC).await.map(|queue| queue.consumers);
         eventually(SOON, "all four consume", consumers, |count| *count == Some(4)).await;
         Self { vhost, rust: [one, two], python: [three, four] }
@@ -49,7 +49,7 @@ impl Pool {
 fn assert_shared(counts: &BTreeMap<String, usize>) {
     assert_eq!(counts.keys().collect::<Vec<_>>(), ["python-1", "python-2", "rust-1", "rust-2"]);
     assert_eq!(counts.values().sum::<usize>(), CALLS);
-    // The broker goes round; nobody is starved.
+    // The broker delivers round-robin; no server is starved.
     assert!(counts.values().all(|count| *count >= CALLS / 10), "{counts:?}");
 }
 
@@ -102,7 +102,7 @@ async fn a_fanout_of_python_reaches_python_and_rust() {
     pool.eventually_saw(8).await;
 }
 
-/// What replaces a Python service process by process does: one takes over while the other leaves, and no call is lost.
+/// A rolling replacement of a Python service: a Rust server takes over while the Python server stops, and no call is lost.
 #[tokio::test]
 async fn a_rust_server_takes_over_from_a_python_server() {
     let vhost = TestVhost::new().await;

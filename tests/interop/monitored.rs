@@ -7,15 +7,15 @@ use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
-/// Heartbeats come every half of it: one may be as late as the other half.
+/// Heartbeats are sent every half of it, so one may be late by the other half.
 const SILENCE: Duration = Duration::from_secs(4);
-/// Longer than the silence that is allowed, so that only heartbeats can carry it.
+/// Longer than the monitor timeout, so that the call depends on heartbeats.
 const LONG: f64 = 5.5;
-/// How long after a server's death its caller may notice: the silence, and what a busy machine adds.
+/// Limit for detecting a dead server: the monitor timeout plus slack for a busy machine.
 const NOTICED: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -70,14 +70,14 @@ async fn rust_hears_by_silence_that_the_python_server_died() {
 async fn python_hears_by_silence_that_the_rust_server_died() {
     let vhost = TestVhost::new().await;
     let url = vhost.url();
-    // A runtime of its own, which is torn down with everything in it, as by the end of its process.
+    // A separate runtime, dropped with everything in it, which simulates the end of the process.
     let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server = dying.spawn(async move { Twin::start(&url, "s1").await }).await.unwrap();
     let mut client = python_client(&vhost.url()).await;
     let keys = json!({"call_monitor_timeout": SILENCE.as_secs(), "timeout": 50});
     client.send(&with(call("slow", json!({"seconds": 40})), keys)).await;
     server.eventually_slow().await;
-    // Its handles must not say goodbye when the test lets them go.
+    // The handles must not close the connection when they are dropped.
     std::mem::forget(server);
     dying.shutdown_background();
     let died = Instant::now();

@@ -1,14 +1,14 @@
-//! Requests that are odd and no poison: a Python server and ours do the same with each of them.
+//! Unusual but valid requests: a Python server and a Rust server treat each of them alike.
 
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, TOPIC, python_server, raw, with},
+    fixture::{Ask, SOON, TOPIC, python_server, raw, with},
     twin::Twin,
 };
 
-/// What a server sends for one request: the id of the call as it comes back, and the result, or that it is a failure.
+/// A server's reply to one request: the call's id as returned, and the result or the fact of a failure.
 async fn answer(raw: &mut PythonPeer, server: &str, message: &Value) -> Value {
     let order = json!({"op": "publish", "exchange": "openstack", "key": format!("{TOPIC}.{server}")});
     assert_eq!(raw.ok(with(order, message.clone())).await, true);
@@ -18,7 +18,7 @@ async fn answer(raw: &mut PythonPeer, server: &str, message: &Value) -> Value {
     json!({"id": reply["_msg_id"], "failed": !reply["failure"].is_null(), "result": reply["result"]})
 }
 
-/// A call of `echo` in a bare body, with further members.
+/// A call of `echo` without an envelope, with additional members.
 fn request(further: Value) -> Value {
     with(json!({"method": "echo", "args": {"value": "\u{e9}"}, "_msg_id": "a", "_reply_q": "reply_odd"}), further)
 }
@@ -38,7 +38,7 @@ fn little_endian(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// UTF-8 with as many spaces that its length leaves this remainder.
+/// UTF-8 padded with spaces to a length with this remainder.
 fn of_length(text: &str, remainder: usize) -> Vec<u8> {
     let padding = if text.len() % 2 == remainder { "" } else { " " };
     [text.as_bytes(), padding.as_bytes()].concat()
@@ -96,7 +96,7 @@ fn messages() -> Vec<(String, Value)> {
     messages
 }
 
-/// What Python rejects without an answer: a body that does not decode, and any other content type.
+/// Python rejects without an answer: a body that cannot be decoded, and any other content type.
 fn unanswered() -> Vec<(String, Value)> {
     let text = request(json!({"_unique_id": "charset"})).to_string();
     let properties = json!({"content_type": "application/json; charset=latin-1", "content_encoding": "latin-1"});
@@ -124,7 +124,7 @@ async fn odd_requests_are_answered_as_python_answers_them() {
             assert_eq!(raw.ok(with(order, message.clone())).await, true, "{what}");
         }
     }
-    // An answer to one of them would come before that to what is sent after them, or at least be left over.
+    // A reply to one of them would arrive before the reply to a later request, or be left over.
     for server in ["python", "rust"] {
         let last = json!({"body": request(json!({"_msg_id": "last", "_unique_id": "last"})).to_string()});
         assert_eq!(answer(&mut raw, server, &last).await["id"], "last");

@@ -1,11 +1,11 @@
-//! The patterns of RPC, a Python client before Rust servers.
+//! All RPC patterns, with a Python client and Rust servers.
 
 use oxlo::{Endpoint, RPCServer, Target};
 use oxlo_test_support::TestVhost;
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, TOPIC, call, connect, python_client, with},
+    fixture::{Ask, TOPIC, call, connect, python_client, with},
     twin::Twin,
 };
 
@@ -54,7 +54,7 @@ async fn python_fans_out_to_three_rust_servers() {
     }
 }
 
-/// The filter of duplicates must not take the second copy of one fanout message for a repetition.
+/// The duplicate filter must not drop the second copy of one fanout message.
 #[tokio::test]
 async fn python_fans_out_to_rust_servers_that_share_a_transport() {
     let vhost = TestVhost::new().await;

@@ -1,4 +1,4 @@
-//! The broker restarts while a call runs: nobody hangs, and everybody is back soon.
+//! The broker restarts while a call runs: nothing hangs, and service is restored soon.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use oxlo_test_support::{Broker, eventually};
 use serde_json::json;
 
 use crate::{
-    bench::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
+    fixture::{Ask, ask, call, python_client, python_server, rust_client, taken, with},
     twin::Twin,
 };
 
-/// How long after the broker is back everything must work again. Python pauses a second before each attempt, and more from
-/// the third on.
+/// Limit for restoring service after the broker's restart. Python waits a second before each attempt, and longer from the
+/// third on.
 const BACK: Duration = Duration::from_secs(60);
 
-/// Neither the queue of the replies nor a reply in it outlives the broker: the caller hears that, unless Python's server,
-/// which goes on trying for a minute, finds the queue again that we have declared anew. It never runs into its timeout.
+/// Neither the reply queue nor a reply in it survives the broker's restart: the call fails with that, unless Python's server,
+/// which retries for a minute, finds the queue that was declared again. It never runs into its timeout.
 #[tokio::test]
 async fn a_call_of_rust_across_a_restart_ends_promptly() {
     let broker = Broker::start().await;
@@ -54,8 +54,8 @@ async fn a_call_of_rust_across_a_restart_ends_promptly() {
     }
 }
 
-/// A Rust server finishes what it runs, and its reply, which comes while the broker is away, waits until the caller's queue is
-/// there again.
+/// A Rust server finishes its running method, and the reply, which is due while the broker is down, waits until the caller's
+/// queue exists again.
 #[tokio::test]
 async fn a_call_of_python_across_a_restart_gets_its_result() {
     let broker = Broker::start().await;

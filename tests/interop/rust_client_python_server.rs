@@ -1,18 +1,18 @@
-//! The patterns of RPC, a Rust client before Python servers.
+//! All RPC patterns, with a Rust client and Python servers.
 
 use oxlo::Context;
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::bench::{Ask, SOON, ask, python_server, rust_client};
+use crate::fixture::{Ask, SOON, ask, python_server, rust_client};
 
 async fn eventually_saw(server: &mut PythonPeer, notes: Value) {
     eventually(SOON, "the casts have run", async || server.ok(json!({"op": "seen"})).await, |seen| *seen == notes)
         .await;
 }
 
-/// Python has no word for arguments that do not fit; the traceback tells them from a `TypeError` of the method's own.
+/// Python has no class for wrong arguments; the traceback distinguishes them from a `TypeError` raised by the method.
 #[tokio::test]
 async fn arguments_that_python_refuses_ran_nothing() {
     #[oxlo::contract(version = "1.0", client)]
@@ -133,7 +133,7 @@ async fn rust_asks_one_python_server_by_name() {
 async fn rust_pings_python() {
     let vhost = TestVhost::new().await;
     let arguments = ["--url", &vhost.url(), "--topic", "t", "--server", "s1", "--set", "rpc_ping_enabled=true"];
-    let _server = crate::bench::python("server.py", &arguments).await;
+    let _server = crate::fixture::python("server.py", &arguments).await;
     let client = rust_client(&vhost.url()).await;
     assert_eq!(ask(&client, "oslo_rpc_server_ping", json!({})).await, "pong");
 }

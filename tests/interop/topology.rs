@@ -1,4 +1,4 @@
-//! What a Rust server and client leave at the broker is what Python's leave, name for name and argument for argument.
+//! A Rust server and client declare the same objects at the broker as Python's, name for name and argument for argument.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use oxlo_test_support::{TestVhost, VhostAdmin, eventually, without_default_type,
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, SOON, ask, call, client_on, connect, python_client, python_server},
+    fixture::{Ask, SOON, ask, call, client_on, connect, python_client, python_server},
     twin::Twin,
 };
 
-/// How many consume each queue, with random names made equal.
+/// The number of consumers of each queue, with random names replaced.
 async fn consumers(vhost: &VhostAdmin) -> BTreeMap<String, u64> {
     vhost.queues().await.into_iter().map(|it| (without_ids(&it.name), it.consumers)).collect()
 }
 
-/// Waits until the same queues are consumed by as many on both sides, for which the broker and Python's threads take a moment.
+/// Waits until both sides have equally many consumers on the same queues; the broker and Python's threads take a moment.
 async fn consumed_alike(ours: &VhostAdmin, theirs: &VhostAdmin) {
     let both = async || (consumers(ours).await, consumers(theirs).await);
     eventually(SOON, "both consume the same", both, |(ours, theirs)| ours == theirs).await;
 }
 
-/// A server and a caller of either kind, each kind in a vhost of its own.
+/// A server and a caller in each language, each language in its own vhost.
 async fn compare(options: &str) -> Value {
     let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());
     let (our_url, their_url) = (format!("{}?{options}", ours.url()), format!("{}?{options}", theirs.url()));
@@ -83,7 +83,7 @@ async fn the_topology_of_auto_deleted_queues_is_pythons() {
     assert_eq!(queue(&golden, "t")["auto_delete"], true);
 }
 
-/// A server that stops in order takes with it what was its own, and leaves what others share.
+/// A server that stops deletes its own queues, and leaves the shared ones.
 #[tokio::test]
 async fn what_an_ended_rust_server_leaves_is_what_python_leaves() {
     let (ours, theirs) = tokio::join!(TestVhost::new(), TestVhost::new());

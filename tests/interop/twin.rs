@@ -1,4 +1,4 @@
-//! The twin of `server.py`: the same endpoints and methods on oxlo.
+//! The counterpart of `server.py`: the same endpoints and methods on oxlo.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use oxlo_test_support::eventually;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::bench::{SOON, TOPIC, connect};
+use crate::fixture::{SOON, TOPIC, connect};
 
 /// `interop_errors.Boom`, which both sides know.
 #[derive(Debug, PartialEq)]
@@ -50,7 +50,7 @@ impl RemoteError for Boom {
     }
 }
 
-/// A server that runs, and what its casts left.
+/// A running server and the casts it received.
 pub(crate) struct Twin {
     pub(crate) transport: Arc<dyn Transport>,
     me: Me,
@@ -82,7 +82,7 @@ impl Twin {
         seen
     }
 
-    /// Waits until the casts that it has run are these.
+    /// Waits until it has run exactly these casts.
     pub(crate) async fn eventually_saw(&self, notes: &[i64]) {
         let what = format!("{} has run the casts {notes:?}", self.me.name);
         eventually(SOON, &what, async || self.seen(), |seen| seen == notes).await;
@@ -93,7 +93,7 @@ impl Twin {
         eventually(SOON, "`slow` runs", async || self.me.slow.load(Ordering::Relaxed), |begun| *begun > 0).await;
     }
 
-    /// Stops in order.
+    /// Stops gracefully.
     pub(crate) async fn end(self) {
         self.running.stop();
         self.running.wait().await.unwrap();

@@ -1,4 +1,4 @@
-//! What travels: every value arrives as itself, also those that JSON forbids and Python sends.
+//! Values round-trip unchanged, including those that Python sends and JSON forbids.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, ask, call, connect, python_client, python_server, rust_client, with},
+    fixture::{Ask, TOPIC, ask, call, connect, python_client, python_server, rust_client, with},
     twin::{FALSY, Twin},
 };
 
@@ -29,7 +29,7 @@ struct NotANumber {
     minus: f64,
 }
 
-/// Calls with arguments, and gets a result, as the text that travels.
+/// Calls with the raw text of arguments, and returns the raw text of the result.
 async fn call_raw(client: &Arc<dyn Transport>, method: &str, args: &'static str) -> String {
     let request = Request::new(method, Payload::from_raw(args.into()));
     match client.call(&Target::topic(TOPIC), request, &CallOptions::new()).await.unwrap() {
@@ -38,7 +38,7 @@ async fn call_raw(client: &Arc<dyn Transport>, method: &str, args: &'static str)
     }
 }
 
-/// A server that answers each call with the text of its argument `value`, as it came.
+/// A server that answers each call with the raw text of its argument `value`.
 async fn echo_raw(url: &str) -> Arc<dyn Transport> {
     let transport = connect(url).await;
     let mut listener = transport.listen(&Target::topic(TOPIC).server("raw"), &ListenOptions::new()).await.unwrap();

@@ -1,15 +1,15 @@
-//! Namespaces and versions: who serves what, and what the others hear.
+//! Namespaces and versions: which requests are served, and how the others are refused.
 
 use oxlo::{CallError, Context, RPCClient};
 use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, call, python_client, python_server, rust_client, with},
+    fixture::{Ask, call, python_client, python_server, rust_client, with},
     twin::Twin,
 };
 
-/// Namespace, version, method, and what comes of it: a result, or how the class of the refusal is called.
+/// Namespace, version, method, and the outcome: a result, or the class of the refusal.
 const CASES: [(Option<&str>, Option<&str>, &str, &str); 19] = [
     // missing version, equal, lower minor, higher minor, other major
     (None, None, "no_arguments", "none"),
@@ -92,7 +92,7 @@ async fn python_asks_rust_for_namespaces_and_versions() {
         } else {
             let error = &answer["error"];
             assert_eq!((&error["class"], &error["exc_type"]), (&json!("RemoteError"), &json!(expected)), "{case}");
-            // oslo's words, then what is offered.
+            // oslo's text, then what is offered.
             let value = error["value"].as_str().unwrap();
             assert_eq!(value.split(';').next(), Some(&*expected_value(expected, version, method)), "{case}");
             assert!(value.contains("; "), "{case}: {value}");

@@ -1,11 +1,11 @@
-//! Messages as the broker sees them: ours against Python's, property by property and text by text.
+//! Messages as the broker sees them: oxlo's compared with Python's, property by property.
 
 use oxlo::{Context, RPCClient, Target};
 use oxlo_test_support::{PythonPeer, TestVhost, without_ids};
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Ask, TOPIC, python_client, python_server, raw, rust_client, with},
+    fixture::{Ask, TOPIC, python_client, python_server, raw, rust_client, with},
     twin::Twin,
 };
 
@@ -13,7 +13,7 @@ fn args() -> Value {
     json!({"a": 1, "b": "x\"y\\z\n", "c": [1, 2.5, null, true], "d": {"x": {}}})
 }
 
-/// A message, with what is random or different on purpose taken out: ids, our `message_id`, the milliseconds that are left.
+/// A message without its random and intentionally different parts: ids, oxlo's `message_id`, the remaining milliseconds.
 async fn take(raw: &mut PythonPeer, queue: &str, ours: bool) -> Value {
     let mut message = raw.ok(json!({"op": "get", "queue": queue})).await;
     let properties = message["properties"].as_object_mut().unwrap();
@@ -24,7 +24,7 @@ async fn take(raw: &mut PythonPeer, queue: &str, ours: bool) -> Value {
         assert!((1..=2000).contains(&left), "what is left of the timeout: {left}");
         *expiration = json!("timeout");
     }
-    // Python writes a blank after each comma and colon; ours leaves out those within the arguments.
+    // Python writes a space after each comma and colon; oxlo writes none within the arguments.
     let body = without_ids(message["body"].as_str().unwrap()).replace(", ", ",").replace(": ", ":");
     message["body"] = body.into();
     message
@@ -113,11 +113,11 @@ async fn a_call_is_what_python_sends() {
         let pending = rust.start::<()>(&ctxt(), "m", args()).await.unwrap();
         assert_eq!(take(&mut raw, "tap", true).await, golden);
         drop(pending);
-        assert_eq!(python.answer(crate::bench::SOON).await["error"]["class"], "MessagingTimeout");
+        assert_eq!(python.answer(crate::fixture::SOON).await["error"]["class"], "MessagingTimeout");
     }
 }
 
-/// What the server `server` sends to a reply queue for one request: heartbeats and the reply.
+/// The messages that the server `server` sends to a reply queue for one request: heartbeats and the reply.
 async fn answers(
     raw: &mut PythonPeer,
     server: &str,
@@ -157,7 +157,7 @@ async fn replies_and_heartbeats_are_what_python_sends() {
     }
 }
 
-/// Nothing of what we send is more than a Python peer needs: the same target, refused before any message.
+/// A target, a version or arguments that Python refuses are refused here too, before any message is sent.
 #[tokio::test]
 async fn what_is_refused_leaves_no_message() {
     let vhost = TestVhost::new().await;
@@ -167,9 +167,9 @@ async fn what_is_refused_leaves_no_message() {
     let ctxt = Context::new();
     let fanout = client.prepare().fanout(true).call::<()>(&ctxt, "m", ()).await.unwrap_err();
     assert!(fanout.to_string().contains("fanout"), "{fanout}");
-    let nowhere = RPCClient::new(crate::bench::connect(&vhost.url()).await, Target::new());
+    let nowhere = RPCClient::new(crate::fixture::connect(&vhost.url()).await, Target::new());
     let nowhere = nowhere.call::<()>(&ctxt, "m", ()).await.unwrap_err();
-    assert!(nowhere.to_string().contains("names no topic"), "{nowhere}");
+    assert!(nowhere.to_string().contains("has no topic"), "{nowhere}");
     let version = client.prepare().version("1").call::<()>(&ctxt, "m", ()).await.unwrap_err();
     assert!(version.to_string().contains("\"1\""), "{version}");
     let args = client.call::<()>(&ctxt, "m", json!([1])).await.unwrap_err();

@@ -1,16 +1,17 @@
-//! How long to wait before the next attempt: exponential, with full jitter.
+//! Exponential backoff with full jitter.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// An exponential backoff with full jitter: the n-th wait is drawn evenly from zero up to `base * 2^n`, at most `cap`.
+/// An exponential backoff with full jitter: the n-th delay is uniformly distributed between zero and `base * 2^n`, at most
+/// `cap`.
 ///
-/// Full jitter (and not "half of it") spreads a crowd that lost its broker at the same instant over the whole interval,
-/// which is what keeps a restarted broker from being hit by all at once. It never ends: after the cap is reached every
-/// further wait is drawn from zero to the cap.
+/// Full jitter distributes clients that lost their broker at the same instant over the whole interval, so that they do not
+/// all reconnect to a restarted broker at once. The sequence never ends: after the cap is reached, every further delay lies
+/// between zero and the cap.
 ///
-/// Pure: it holds no clock and no generator.
+/// A pure value: it contains neither a clock nor a random number generator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,
@@ -19,32 +20,32 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first wait's upper bound by default.
+    /// The default upper bound of the first delay.
     pub const BASE: Duration = Duration::from_millis(100);
-    /// The longest wait by default.
+    /// The default upper bound of all delays.
     pub const CAP: Duration = Duration::from_secs(5);
 
-    /// A backoff whose first wait is at most `base` and whose every wait is at most `cap`.
+    /// Creates a backoff whose first delay is at most `base`, and all delays at most `cap`.
     #[must_use]
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, steps: 0 }
     }
 
-    /// The next wait; each call takes one step.
+    /// Returns the next delay and advances the sequence.
     pub fn next<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Duration {
         let wait = jitter(rng, self.ceiling());
         self.steps = self.steps.saturating_add(1);
         wait
     }
 
-    /// The upper bound of the next wait.
+    /// The upper bound of the next delay.
     #[must_use]
     pub fn ceiling(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.steps).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.cap)
     }
 
-    /// Starts again at the base, as after a success.
+    /// Restarts the sequence, as after a success.
     pub fn reset(&mut self) {
         self.steps = 0;
     }
@@ -57,7 +58,7 @@ impl Default for Backoff {
     }
 }
 
-/// A duration drawn evenly from zero to `most`, both included.
+/// A uniformly distributed duration from zero to `most`, both included.
 pub fn jitter<R: Rng + ?Sized>(rng: &mut R, most: Duration) -> Duration {
     let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(rng.random_range(0..=nanos))
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_is_below_its_ceiling_also_after_many_steps() {
+    fn every_delay_is_below_its_ceiling_even_after_many_steps() {
         let mut backoff = Backoff::default();
         let mut rng = StdRng::seed_from_u64(2);
         for _ in 0..10_000 {
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_of_zero_or_above_the_cap_is_no_trap() {
+    fn a_base_of_zero_or_above_the_cap_is_allowed() {
         let mut rng = StdRng::seed_from_u64(4);
         assert_eq!(Backoff::new(Duration::ZERO, Backoff::CAP).next(&mut rng), Duration::ZERO);
         let cap = Duration::from_millis(10);

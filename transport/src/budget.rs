@@ -1,4 +1,4 @@
-//! How many bytes of messages a listener may hold that are unpacked and not finished with.
+//! A bound on the bytes of decompressed messages that a listener holds.
 
 use std::{
     fmt,
@@ -13,11 +13,12 @@ use tracing::warn;
 
 use crate::context::Context;
 
-/// The bytes of messages that one listener has unpacked and handed out, against what it may hold. Cloning shares it.
+/// Counts the bytes of decompressed messages that one listener has yielded and whose processing has not ended, against a
+/// limit. Clones share the count.
 ///
-/// A driver unpacks the next message only while the budget [is open](Self::is_open): until as many bytes are charged as it
-/// has. So it is exceeded by one message at most, and a message that is larger than the whole budget is taken when nothing
-/// else is held. What does not fit waits as it came from the broker, which the prefetch bounds.
+/// A driver decompresses the next message only while the budget [is open](Self::is_open), that is, while fewer bytes than the
+/// limit are charged. The limit is therefore exceeded by at most one message, and a message larger than the whole budget is
+/// taken when no other is held. Further messages wait as received from the broker, bounded by the prefetch.
 #[derive(Clone)]
 pub struct Budget(Arc<State>);
 
@@ -25,62 +26,59 @@ struct State {
     limit: usize,
     used: AtomicUsize,
     opened: Notify,
-    /// Whether it was logged that it is used up.
-    told: AtomicBool,
+    /// Whether it was logged that the budget is exhausted.
+    logged: AtomicBool,
 }
 
-/// How many bytes a listener or a reply queue unpacks before other tasks of the runtime get a turn.
+/// How many bytes a listener or a reply queue decompresses before it yields to other tasks of the runtime.
 pub const TURN: usize = 256 << 10;
 
-/// How many bytes an entry of a context takes beside its text.
+/// The size of a context entry in bytes, beside its text.
 const ENTRY: usize = 128;
 
-/// The bytes that a decoded message is charged with: `text` of JSON, and what its context takes beside that.
+/// The number of bytes to charge for a decoded message: `text` bytes of JSON, and the overhead of its context.
 #[must_use]
 pub fn weight(text: usize, context: &Context) -> usize {
     text.saturating_add(context.len().saturating_mul(ENTRY))
 }
 
 impl Budget {
-    /// A budget of so many bytes, at least one.
+    /// Creates a budget of `bytes`, at least one.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(State {
             limit: bytes.max(1),
             used: AtomicUsize::new(0),
             opened: Notify::new(),
-            told: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
         }))
     }
 
-    /// Whether another message may be unpacked.
+    /// Whether another message may be decompressed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.used() < self.0.limit
     }
 
-    /// As [`is_open`](Self::is_open), before a message is taken from `source`. Logs the first time that one has to wait, at
-    /// WARN.
+    /// As [`is_open`](Self::is_open), before a message is taken from `source`. The first time that a message has to wait is
+    /// logged at `warn`.
     #[must_use]
     pub fn has_room(&self, source: &dyn fmt::Debug) -> bool {
         let room = self.is_open();
-        if !room && !self.0.told.swap(true, Ordering::Relaxed) {
-            warn!(
-                ?source,
-                "what is being worked on fills max_in_flight_bytes; further messages wait (not logged again)"
-            );
+        if !room && !self.0.logged.swap(true, Ordering::Relaxed) {
+            warn!(?source, "messages being processed exceed max_in_flight_bytes; further messages wait (logged once)");
         }
         room
     }
 
-    /// Resolves when another message may be unpacked.
+    /// Waits until another message may be decompressed.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
+    /// This method is cancel safe.
     pub async fn opened(&self) {
         loop {
-            // Before the look, so that what is given back in between is not missed.
+            // Created before the check, so that a permit dropped in between is not missed.
             let opened = self.0.opened.notified();
             if self.is_open() {
                 return;
@@ -89,14 +87,14 @@ impl Budget {
         }
     }
 
-    /// Charges a message that was unpacked.
+    /// Charges a decompressed message. Dropping the permit returns the bytes.
     #[must_use]
     pub fn charge(&self, bytes: usize) -> Permit {
         self.0.used.fetch_add(bytes, Ordering::AcqRel);
         Permit { budget: self.clone(), bytes }
     }
 
-    /// Bytes that are charged at this moment.
+    /// The bytes currently charged.
     #[must_use]
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Acquire)
@@ -109,7 +107,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// The share of one message in the [`Budget`] of its listener; dropping it gives the share back.
+/// The share of one message in the [`Budget`] of its listener; dropping it returns the share.
 #[derive(Debug)]
 pub struct Permit {
     budget: Budget,
@@ -117,7 +115,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whether the listener hands out no further message until others are finished with.
+    /// Whether the budget is exhausted, so that the listener yields no further message until a permit is dropped.
     #[must_use]
     pub fn is_last(&self) -> bool {
         !self.budget.is_open()
@@ -149,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_open_until_as_much_is_charged_as_there_is() {
+    fn it_is_open_until_the_limit_is_charged() {
         let budget = Budget::new(100);
         let (first, second) = (budget.charge(60), budget.charge(60));
         assert!(!budget.is_open() && first.is_last(), "exceeded by one message");
         let (mut one, mut other) = (pin!(budget.opened()), pin!(budget.opened()));
         assert!(!is_ready(one.as_mut()) && !is_ready(other.as_mut()));
         drop(first);
-        assert!(is_ready(one) && is_ready(other), "each link waits for itself");
+        assert!(is_ready(one) && is_ready(other), "every waiter is woken");
         assert!(!second.is_last());
         drop(second);
         assert_eq!(budget.used(), 0);
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_before_it_is_waited_for_is_not_missed() {
+    fn a_permit_dropped_before_the_first_poll_is_not_missed() {
         let budget = Budget::new(1);
         let held = budget.charge(1);
         let opened = pin!(budget.opened());

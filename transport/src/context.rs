@@ -1,4 +1,4 @@
-//! The request context that travels with every message.
+//! The request context that accompanies every message.
 
 mod entry;
 
@@ -12,14 +12,13 @@ use serde_json::Value;
 use self::entry::Entry;
 use crate::json::{self, JsonError, Limits, finite};
 
-/// The request context (oslo's `ctxt`): string keys to JSON values, in the order they were put in.
+/// The request context (oslo's `ctxt`): a map from string keys to JSON values, in insertion order.
 ///
-/// It is the first argument of every call and of every handler. On the wire each entry travels as `_context_<key>`.
+/// It is the first argument of every call and of every handler. On the wire each entry has the key `_context_<key>`.
 ///
-/// An entry that came in a message stays the JSON text that it is, as a [`Payload`](crate::Payload) does: it shares the
-/// memory of its message, [`get`](Self::get) reads it the first time it is asked for, and a context that is passed on is
-/// sent as it came. What a peer may put into one is bounded when the message comes, see
-/// [`Limits::max_context_values`].
+/// A received entry stays JSON text, as a [`Payload`](crate::Payload) does: it shares the memory of its message,
+/// [`get`](Self::get) decodes it on first use, and a context that is forwarded is sent unchanged. The size of a received
+/// context is checked when its message is decoded, see [`Limits::max_context_values`].
 ///
 /// ```
 /// use oxlo_transport::Context;
@@ -29,7 +28,7 @@ use crate::json::{self, JsonError, Limits, finite};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
     entries: IndexMap<String, Entry>,
-    /// Entries that have no JSON form, and why not; they are told when the context is to be sent.
+    /// Entries without a JSON representation, and the reason; reported when the context is sent.
     faults: Vec<(String, Box<str>)>,
 }
 
@@ -51,33 +50,32 @@ impl<'de> Deserialize<'de> for Context {
 }
 
 impl Context {
-    /// An empty context.
+    /// Creates an empty context.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Builds a context from anything that serialises to a JSON object.
+    /// Creates a context from a value that serializes to a JSON object.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if `value` cannot be serialised, serialises to something other than an object, or has a
-    /// float that is not finite.
+    /// [`serde_json::Error`] if `value` cannot be serialized, serializes to something other than an object, or contains a
+    /// non-finite float.
     pub fn from_serialize(value: impl Serialize) -> Result<Self, serde_json::Error> {
         serde_json::from_value(finite::to_value(&value)?)
     }
 
-    /// Reads the whole context as a type of the caller's; keys it does not name are left out. No `serde_json::Value` is
-    /// built on the way.
+    /// Decodes the whole context as a `T`, without building a `serde_json::Value`. Keys that `T` does not have are ignored.
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if an entry is missing or of another type; it says which.
+    /// [`JsonError`] if an entry is missing or has another type; it names the entry.
     pub fn to_typed<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         json::from_slice_with(self.to_json().unwrap_or_default().as_bytes(), Limits::CHECKED)
     }
 
-    /// Adds an entry, replacing one of the same key. See [`insert`](Self::insert).
+    /// Adds an entry, replacing one with the same key. See [`insert`](Self::insert).
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.insert(key, value);
@@ -86,8 +84,8 @@ impl Context {
 
     /// Adds an entry and returns the one it replaced.
     ///
-    /// A value that has no JSON form, such as a float that is not finite, stands as null and is refused, with its key,
-    /// when the context is to be sent.
+    /// A value without a JSON representation, such as a non-finite float, is stored as null, and sending the context fails
+    /// with an error that names the key. See [`fault`](Self::fault).
     pub fn insert(&mut self, key: impl Into<String>, value: impl Serialize) -> Option<Value> {
         let key = key.into();
         match finite::to_value(&value) {
@@ -104,7 +102,7 @@ impl Context {
         self.insert_entry(key.into(), Entry::Value(value)).map(Entry::into_value)
     }
 
-    /// As [`insert`](Self::insert), for text that is known to be one JSON value, as a decoder cut it out of a message.
+    /// As [`insert`](Self::insert), for text that is known to be one JSON value, such as a slice of a decoded message.
     pub fn insert_text(&mut self, key: &str, json: Bytes) {
         self.insert_entry(key.to_owned(), Entry::from_text(json));
     }
@@ -114,50 +112,51 @@ impl Context {
         self.entries.insert(key, entry)
     }
 
-    /// Why the context cannot be sent, if it cannot: the first entry that has no JSON form, and what is wrong with it.
+    /// Why the context cannot be sent: the first entry without a JSON representation, and the reason. `None` if it can be
+    /// sent.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.faults.first().map(|(key, why)| format!("entry `{key}`: {why}"))
     }
 
-    /// Takes an entry out, keeping the order of the others.
+    /// Removes an entry and returns its value, preserving the order of the others.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.faults.retain(|(faulty, _)| faulty != key);
         self.entries.shift_remove(key).map(Entry::into_value)
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     ///
-    /// An entry that came in a message is read the first time; what Python writes and JSON forbids is read as
-    /// [`wire::json`](crate::json) says.
+    /// A received entry is decoded on first use. [`json`] describes how values that Python writes and JSON
+    /// forbids are decoded.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.get(key).map(Entry::value)
     }
 
-    /// The value of `key` if it is a string. Cheaper than [`get`](Self::get): nothing but a string with escapes is read
-    /// for it.
+    /// Returns the value of `key` if it is a string. Cheaper than [`get`](Self::get): only a string with escapes is
+    /// decoded.
     #[must_use]
     pub fn get_str(&self, key: &str) -> Option<&str> {
         self.entries.get(key).and_then(Entry::as_str)
     }
 
-    /// Every entry, in order; reads those that nobody has asked for yet.
+    /// Iterates over all entries in order, decoding those that were not decoded before.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(key, entry)| (key.as_str(), entry.value()))
     }
 
-    /// Every entry as JSON text, in order. What came in a message is not read.
+    /// Iterates over all entries as JSON text, in order. Received entries are not decoded.
     pub fn texts(&self) -> impl Iterator<Item = Result<(&str, Cow<'_, str>), serde_json::Error>> {
         self.entries.iter().map(|(key, entry)| Ok((key.as_str(), entry.json()?)))
     }
 
-    /// All of it as the text of one object, as `serde_json` would write it.
+    /// Encodes the context as one JSON object, as `serde_json` would.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if a key cannot be written, which a string always can.
+    /// [`serde_json::Error`] if a key cannot be encoded, which never happens for a string.
     fn to_json(&self) -> Result<String, serde_json::Error> {
         let mut object = String::from("{");
         for entry in self.texts() {
@@ -173,11 +172,11 @@ impl Context {
         Ok(object)
     }
 
-    /// As [`to_json`](Self::to_json), to be sent.
+    /// Encodes the context as one JSON object, for sending. Received entries are copied unchanged.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if an entry has no JSON form.
+    /// [`serde_json::Error`] if an entry has no JSON representation.
     pub fn to_wire(&self) -> Result<String, serde_json::Error> {
         match self.fault() {
             Some(fault) => Err(serde::ser::Error::custom(fault)),
@@ -185,13 +184,13 @@ impl Context {
         }
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether the context has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -220,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_without_a_json_form_is_told_by_its_key() {
+    fn a_value_without_a_json_representation_is_reported_with_its_key() {
         let mut ctxt = Context::new().with("user", "u").with("load", vec![0.5, f64::NAN]);
         let fault = ctxt.fault().unwrap();
         assert!(fault.starts_with("entry `load`: `[1]` is NaN, "), "{fault}");
@@ -233,16 +232,16 @@ mod tests {
         assert!([("a", f64::NAN)].into_iter().collect::<Context>().fault().is_some());
     }
 
-    fn came(entries: &[(&str, &'static str)]) -> Context {
+    fn received(entries: &[(&str, &'static str)]) -> Context {
         let mut ctxt = Context::new();
         entries.iter().for_each(|(key, json)| ctxt.insert_text(key, Bytes::from_static(json.as_bytes())));
         ctxt
     }
 
     #[test]
-    fn what_came_as_text_reads_as_what_was_put_in() {
+    fn received_text_equals_the_inserted_values() {
         let ctxt =
-            came(&[("user", r#""u""#), ("name", r#""\u00e9""#), ("roles", r#"["a", {"n": 1}]"#), ("load", "NaN")]);
+            received(&[("user", r#""u""#), ("name", r#""\u00e9""#), ("roles", r#"["a", {"n": 1}]"#), ("load", "NaN")]);
         assert_eq!((ctxt.get_str("user"), ctxt.get_str("name")), (Some("u"), Some("\u{e9}")));
         assert_eq!((ctxt.get_str("roles"), ctxt.get_str("load"), ctxt.get_str("none")), (None, None, None));
         let built = Context::new()
@@ -255,34 +254,34 @@ mod tests {
         assert_eq!(serde_json::to_string(&ctxt).unwrap(), serde_json::to_string(&built).unwrap());
         assert_eq!(ctxt.clone().remove("roles"), built.get("roles").cloned());
         assert_ne!(ctxt, built.with("more", 1));
-        assert_ne!(came(&[("a", "1")]), came(&[("a", "2")]));
-        assert_eq!(came(&[("a", "[1,2]")]), came(&[("a", "[1, 2]")]));
+        assert_ne!(received(&[("a", "1")]), received(&[("a", "2")]));
+        assert_eq!(received(&[("a", "[1,2]")]), received(&[("a", "[1, 2]")]));
     }
 
     #[test]
-    fn a_type_of_the_users_reads_what_came_and_what_was_put_in() {
+    fn a_typed_context_decodes_received_and_inserted_entries() {
         #[derive(Debug, Deserialize)]
         struct Mine {
             user: String,
             load: f64,
             depth: u8,
         }
-        let mine: Mine = came(&[("user", r#""u""#), ("load", "NaN"), ("x", "[]")]).with("depth", 3).to_typed().unwrap();
+        let mine: Mine =
+            received(&[("user", r#""u""#), ("load", "NaN"), ("x", "[]")]).with("depth", 3).to_typed().unwrap();
         assert_eq!((&*mine.user, mine.load.is_nan(), mine.depth), ("u", true, 3));
-        let misfit = came(&[("user", "7"), ("load", "1"), ("depth", "1")]).to_typed::<Mine>().unwrap_err();
+        let misfit = received(&[("user", "7"), ("load", "1"), ("depth", "1")]).to_typed::<Mine>().unwrap_err();
         assert_eq!(misfit.path(), "user");
     }
 
-    /// As many as would take hundreds of MiB as values.
     #[test]
-    fn a_text_is_not_read_for_a_string_that_it_is_not() {
-        let ctxt = came(&[("request_id", r#"{"a": [0]}"#)]);
+    fn get_str_does_not_decode_other_values() {
+        let ctxt = received(&[("request_id", r#"{"a": [0]}"#)]);
         assert_eq!(ctxt.get_str("request_id"), None);
         assert!(matches!(&ctxt.entries["request_id"], Entry::Text(text) if !text.is_read()));
     }
 
     #[test]
-    fn so_is_one_within_a_type_of_the_users() {
+    fn a_non_finite_float_in_a_typed_context_is_reported_with_its_path() {
         let error = Context::from_serialize([("load", f64::NEG_INFINITY)].into_iter().collect::<IndexMap<_, _>>());
         let text = error.unwrap_err().to_string();
         assert!(text.starts_with("`load` is -Infinity, "), "{text}");

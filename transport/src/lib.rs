@@ -1,25 +1,30 @@
 //! The vocabulary of oxlo and the [`Transport`] trait.
 //!
-//! This crate knows no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
-//! `Arc<dyn Transport>` and never learns which broker carries its messages.
+//! This crate depends on no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
+//! `Arc<dyn Transport>` and does not depend on the broker behind it.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | what is said |
-//! | [`deadline`] | when a caller stops waiting |
-//! | [`events`] | what publish-subscribe calls things on a broker |
-//! | [`options`], [`error`], [`text`] | how it is sent, how that fails, and what its errors are made of |
-//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | who carries it |
-//! | `oslo_metrics` (cargo feature `oslo-metrics`) | the datagrams of oslo.metrics |
-//! | [`json`] | a bounded JSON reader and a strict writer |
-//! | [`backoff`], [`budget`] | delays between attempts, and the memory that a listener may hold |
+//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | messages and their parts |
+//! | [`deadline`] | the time at which a caller stops waiting |
+//! | [`options`], [`error`], [`text`] | options of an operation, its errors, and the text of errors |
+//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | transports, and how to create one |
+//! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
+//! | [`json`] | a bounded, lenient JSON decoder and a strict encoder |
+//! | [`backoff`], [`budget`] | delays between attempts, and the memory budget of a listener |
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
 pub mod backoff;
 pub mod budget;
 pub mod context;
 pub mod deadline;
 pub mod error;
-pub mod events;
 pub mod failure;
 pub mod json;
 pub mod limit;
@@ -67,3 +72,8 @@ pub use crate::{
     url::TransportUrl,
     version::Version,
 };
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

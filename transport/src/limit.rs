@@ -1,4 +1,4 @@
-//! A bound on what peers and brokers can make the program log.
+//! A rate limit for log lines that peers and brokers can cause.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,12 +10,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How many lines one place of the program logs within [`WINDOW`]: as many as Linux's kernel does.
+/// How many lines one call site logs within [`WINDOW`]. The same default as the Linux kernel's `printk` rate limit.
 pub const LINES: u32 = 10;
-/// The time in which lines are counted.
+/// The period over which lines are counted.
 pub const WINDOW: Duration = Duration::from_secs(5);
 
-/// The lines of one place of the program, see [`limited!`](crate::limited).
+/// The rate limit of one call site, see [`limited!`](crate::limited).
 #[derive(Debug)]
 pub struct LogLimit(Mutex<Window>);
 
@@ -24,41 +24,43 @@ struct Window {
     begun: Option<Instant>,
     lines: u32,
     left_out: u64,
-    /// A task logs at the end of the window how many lines were left out.
-    told: bool,
+    /// Whether a task will log at the end of the window how many lines were left out.
+    reporting: bool,
 }
 
 impl LogLimit {
-    /// Nothing was logged yet.
+    /// Creates a limit with an empty window.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it is a static")]
     pub const fn new() -> Self {
-        Self(Mutex::new(Window { begun: None, lines: 0, left_out: 0, told: false }))
+        Self(Mutex::new(Window { begun: None, lines: 0, left_out: 0, reporting: false }))
     }
 
-    /// Whether a line may be logged now, and how many were left out before it. If not, `tell` is called at the end of the
-    /// window with the number of lines that were left out, if there is a tokio runtime, or the next line tells it.
-    pub fn admit(&'static self, tell: fn(u64)) -> Option<Option<u64>> {
+    /// Asks to log a line now. Returns `None` if the line must be left out, else how many lines were left out before it.
+    ///
+    /// After lines were left out, `report` is called at the end of the window with their number, if there is a tokio
+    /// runtime; otherwise the next line carries it.
+    pub fn admit(&'static self, report: fn(u64)) -> Option<Option<u64>> {
         let mut window = self.lock();
         let now = Instant::now();
         let admitted = window.admit(now);
         if admitted.is_none()
-            && !window.told
+            && !window.reporting
             && let Ok(runtime) = Handle::try_current()
         {
-            window.told = true;
+            window.reporting = true;
             drop(window);
-            let told = Told(self);
+            let task = Reporting(self);
             runtime.spawn(async move {
                 let left_out = loop {
-                    let ended = told.0.lock().end(Instant::now());
+                    let ended = task.0.lock().end(Instant::now());
                     match ended {
                         Ok(left_out) => break left_out,
                         Err(over) => sleep_until(over).await,
                     }
                 };
                 if left_out > 0 {
-                    tell(left_out);
+                    report(left_out);
                 }
             });
         }
@@ -83,8 +85,8 @@ impl Window {
         Some(Some(std::mem::take(&mut self.left_out)).filter(|left_out| *left_out > 0))
     }
 
-    /// How many lines were left out, once the window is over; until then, when it is. The line that tells it begins the next
-    /// window.
+    /// How many lines were left out, or the end of the window if that is not over. The line that reports the number counts
+    /// as the first of the next window.
     fn end(&mut self, now: Instant) -> Result<u64, Instant> {
         if let Some(begun) = self.begun
             && !self.is_over(now)
@@ -102,20 +104,20 @@ impl Window {
     }
 }
 
-/// Also where its runtime ends first, another task may tell.
-struct Told(&'static LogLimit);
+/// Allows another task to report, even if the runtime of this one shuts down before the window ends.
+struct Reporting(&'static LogLimit);
 
-impl Drop for Told {
+impl Drop for Reporting {
     fn drop(&mut self) {
-        self.0.lock().told = false;
+        self.0.lock().reporting = false;
     }
 }
 
-/// Logs by [`tracing`] what peers or brokers cause, 10 lines in 5 s from each place of the program.
+/// Logs with [`tracing`] an event that peers or brokers can cause, at most 10 lines in 5 s per call site.
 ///
 /// Takes the level, the message, which is a literal without arguments, and fields. The first line after others were left
-/// out has their number in the field `left_out`; so has a line at the end of the 5 s, if nothing came since. What is not
-/// enabled is not counted.
+/// out has their number in the field `left_out`; if none follows, a separate line reports it at the end of the 5 s. A
+/// level that is disabled is not counted.
 ///
 /// ```
 /// let reason = "no such encoding";
@@ -126,10 +128,10 @@ macro_rules! limited {
     ($level:ident, $message:literal $(, $($fields:tt)+)?) => {
         if $crate::__private::tracing::enabled!($crate::limited!(@ $level)) {
             static LIMIT: $crate::limit::LogLimit = $crate::limit::LogLimit::new();
-            let tell = |left_out: u64| $crate::__private::tracing::$level!(
+            let report = |left_out: u64| $crate::__private::tracing::$level!(
                 left_out, "{}", ::std::concat!("further lines were left out: ", $message)
             );
-            if let ::std::option::Option::Some(left_out) = LIMIT.admit(tell) {
+            if let ::std::option::Option::Some(left_out) = LIMIT.admit(report) {
                 $crate::__private::tracing::$level!(left_out, $($($fields)+,)? $message);
             }
         }
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_beyond_the_limit_are_counted_and_told_by_the_next() {
+    fn the_next_line_reports_how_many_were_left_out() {
         let LogLimit(window) = LogLimit::new();
         let mut window = window.into_inner().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_that_tells_belongs_to_the_next_window() {
+    fn the_reporting_line_belongs_to_the_next_window() {
         let LogLimit(window) = LogLimit::new();
         let mut window = window.into_inner().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
@@ -174,13 +176,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_lines_are_told_at_the_end_of_the_window() {
+    async fn the_last_lines_are_reported_at_the_end_of_the_window() {
         static LIMIT: LogLimit = LogLimit::new();
-        static TOLD: Mutex<Vec<u64>> = Mutex::new(Vec::new());
-        let tell = |left_out| TOLD.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
-        (0..LINES + 7).for_each(|_| _ = LIMIT.admit(tell));
+        static REPORTED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+        let report = |left_out| REPORTED.lock().unwrap_or_else(PoisonError::into_inner).push(left_out);
+        (0..LINES + 7).for_each(|_| _ = LIMIT.admit(report));
         tokio::time::sleep(2 * WINDOW).await;
-        assert_eq!(*TOLD.lock().unwrap_or_else(PoisonError::into_inner), [7]);
-        assert!(!LIMIT.lock().told);
+        assert_eq!(*REPORTED.lock().unwrap_or_else(PoisonError::into_inner), [7]);
+        assert!(!LIMIT.lock().reporting);
     }
 }

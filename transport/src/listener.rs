@@ -1,4 +1,4 @@
-//! Taking messages: the listener, and the one-shot handles that settle and answer one message.
+//! Receiving messages: the listener, and the one-shot handles that settle and answer a message.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -7,74 +7,76 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{budget::Permit, error::TransportError, message::Reply};
 
-/// A subscription that yields messages until it is closed. Lost connections and cancelled consumers are subscribed
-/// again behind it.
+/// A subscription that yields messages until it is closed. After a lost connection or a cancelled consumer, the driver
+/// resubscribes.
 ///
-/// Dropping it ends the subscription and gives back what was not handed out; [`close`](Self::close) also waits for
-/// what is on its way to the broker.
+/// Dropping a listener ends the subscription and requeues messages that were not yielded; [`close`](Self::close) also
+/// waits for settlements that are on their way to the broker.
 #[async_trait]
 pub trait Listener<M: Send + 'static>: fmt::Debug + Send {
-    /// The next message.
+    /// Waits for the next message.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Closed`] after [`stop`](Self::stop) or the transport's close, when nothing is left.
+    /// [`TransportError::Closed`] after [`stop`](Self::stop) or the transport's close, when no message is left.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no message is lost when the future is dropped.
+    /// This method is cancel safe: no message is lost when the future is dropped.
     async fn recv(&mut self) -> Result<Delivery<M>, TransportError>;
 
-    /// Takes no further messages; those that wait here go back to the broker. Messages handed out before can still be
-    /// settled and answered.
+    /// Stops taking messages and requeues those that were not yielded. Messages yielded before can still be settled and
+    /// answered.
     async fn stop(&mut self);
 
-    /// Stops, and waits until every settlement made so far is at the broker.
+    /// Stops, and waits until every settlement made so far has reached the broker.
     async fn close(self: Box<Self>);
 
-    /// Whether the subscription stands at the broker at this moment.
+    /// Whether the broker currently has this subscription.
     fn is_subscribed(&self) -> bool;
 
-    /// [`is_subscribed`](Self::is_subscribed), and every change of it. A driver that cannot tell of changes gives what
-    /// is true now.
+    /// Watches [`is_subscribed`](Self::is_subscribed). The receiver of a driver that cannot report changes keeps the
+    /// current value.
     fn subscribed(&self) -> watch::Receiver<bool> {
         watch::channel(self.is_subscribed()).1
     }
 
-    /// How many messages of each queue it hands out before the first of them is settled: what was asked for, or less
-    /// where the transport's URL says so. `None` if the driver does not tell.
+    /// How many messages of each queue can be unsettled at a time: the requested
+    /// [prefetch](crate::ListenOptions::prefetch), or less if the transport's URL limits it. `None` if the driver does not
+    /// report it.
     fn prefetch(&self) -> Option<u16> {
         None
     }
 }
 
-/// One message that was taken and must be settled.
+/// A message that was taken from a queue and must be settled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Delivery<M> {
     /// The message.
     pub message: M,
-    /// Says what becomes of it.
+    /// Settles the message.
     pub settle: Settle,
-    /// Answers it; `None` if nobody waits.
+    /// Answers the message; `None` if no caller waits for a reply.
     pub replier: Option<Replier>,
-    /// When its caller stops waiting, as far as that can be known.
+    /// When the caller stops waiting, if known.
     pub deadline: Option<Instant>,
-    /// Whether the broker delivered it before, to somebody who did not settle it.
+    /// Whether the broker delivered the message before, to a consumer that did not settle it.
     pub redelivered: bool,
-    /// How often it came back before, for whatever reason, as far as that is counted: by the broker (quorum queues,
-    /// `memory://`), or with [`count_redeliveries`](crate::ListenOptions::count_redeliveries). Else 1 for any number.
+    /// How many times the message was redelivered, for any reason, where that is counted: by the broker (quorum queues,
+    /// `memory://`), or with [`count_redeliveries`](crate::ListenOptions::count_redeliveries). Otherwise 1 stands for any
+    /// number above zero.
     pub redeliveries: u32,
-    /// When it is to be handled, if it was [deferred](Settle::defer) and came before its time. Whoever takes it then holds
-    /// it back, or defers it again.
+    /// When the message is due, if it was [deferred](Settle::defer) and arrived early. The receiver must hold it until then,
+    /// or defer it again.
     pub not_before: Option<Instant>,
-    /// Its share of what the listener may [hold in memory](crate::Settings::max_in_flight_bytes), where the driver counts
-    /// that: to be kept as long as the message is worked on.
+    /// The message's share of the listener's [memory budget](crate::Settings::max_in_flight_bytes), if the driver has one.
+    /// Keep it while the message is being processed; dropping it returns the share.
     pub permit: Option<Permit>,
 }
 
 impl<M> Delivery<M> {
-    /// A message that nobody waits for.
+    /// Creates a delivery that no caller waits for.
     pub fn new(message: M, settle: Settle) -> Self {
         Self {
             message,
@@ -89,12 +91,12 @@ impl<M> Delivery<M> {
     }
 }
 
-/// How a message goes behind the others of its queue.
+/// How a message is moved to the end of its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deferral {
-    /// How long until it is due, at most an hour; zero: it is due at once.
+    /// How long until the message is due, at most an hour. Zero means at once.
     pub delay: Duration,
-    /// Whether this counts as a redelivery.
+    /// Whether the move counts as a redelivery.
     pub counts: bool,
 }
 
@@ -103,58 +105,58 @@ impl Deferral {
     pub const LONGEST: Duration = Duration::from_secs(3600);
 }
 
-/// What becomes of a message.
+/// How a message is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done; the broker forgets it.
+    /// Done: the broker removes the message.
     Ack,
-    /// It goes back to the broker, for anyone.
+    /// Returned to the broker, for any consumer.
     Requeue,
-    /// It is of no use to anyone; the broker drops it, or dead-letters it where that is configured.
+    /// Unprocessable: the broker drops the message, or dead-letters it where that is configured.
     Reject,
-    /// It goes to the end of its queue; see [`Settle::defer`].
+    /// Moved to the end of its queue; see [`Settle::defer`].
     Defer(Deferral),
 }
 
-/// Settles one message, once. Dropping it unsettled puts the message back, so that a panic loses nothing.
+/// Settles one message, once. Dropping it unsettled requeues the message, so that a panic loses nothing.
 pub struct Settle(Option<Box<dyn FnOnce(Settlement) + Send>>);
 
 impl Settle {
-    /// For drivers: `settle` must not block; it hands the decision on.
+    /// Creates a handle; for drivers. `settle` passes the decision on and must not block.
     pub fn new(settle: impl FnOnce(Settlement) + Send + 'static) -> Self {
         Self(Some(Box::new(settle)))
     }
 
-    /// Says what becomes of the message. The broker learns of it soon, and in order.
+    /// Settles the message. The broker is informed soon, in the order of settlement.
     pub fn settle(mut self, settlement: Settlement) {
         if let Some(settle) = self.0.take() {
             settle(settlement);
         }
     }
 
-    /// It is done.
+    /// Acknowledges the message: it is done.
     pub fn ack(self) {
         self.settle(Settlement::Ack);
     }
 
-    /// It goes back, for anyone.
+    /// Requeues the message, for any consumer.
     pub fn requeue(self) {
         self.settle(Settlement::Requeue);
     }
 
-    /// It is of no use to anyone.
+    /// Rejects the message as unprocessable.
     pub fn reject(self) {
         self.settle(Settlement::Reject);
     }
 
-    /// It goes to the end of the queue that it came from, for anyone who takes from that queue, is counted as one more
-    /// redelivery, and says that it is due after `delay`. Unlike one that is [requeued](Self::requeue) it does not come
-    /// again before those that wait behind it.
+    /// Moves the message to the end of its queue, for any consumer of that queue, due after `delay` (at most an hour). The
+    /// move counts as a redelivery. Unlike a [requeued](Self::requeue) message, it is delivered after those that wait
+    /// behind it.
     ///
-    /// Nothing is lost on the way: where it has to be sent again, the broker has confirmed the copy before it forgets the
-    /// original. If the process dies in between there are two, which a listener that sees both can tell. A queue that
-    /// cannot be sent to by itself (a stream, a topic of ActiveMQ), and a listener without
-    /// [`deferrable`](crate::ListenOptions::deferrable), gives the message back instead, where it can after the delay.
+    /// No message is lost: a driver that has to publish a copy acknowledges the original after the broker has confirmed the
+    /// copy. If the process dies in between, both exist, and a listener that receives both can recognize the copy. Where
+    /// no message can be sent to the queue alone (a stream, a topic of ActiveMQ), or without
+    /// [`deferrable`](crate::ListenOptions::deferrable), the message is requeued instead, after the delay if possible.
     pub fn defer(self, delay: Duration) {
         self.settle(Settlement::Defer(Deferral { delay, counts: true }));
     }
@@ -174,74 +176,75 @@ impl fmt::Debug for Settle {
     }
 }
 
-/// What a driver does to answer one request.
+/// The driver's side of answering a request.
 #[async_trait]
 pub trait ReplySink: Send + Sync {
-    /// Tells the caller that the method still runs.
+    /// Tells the caller that the method is still running.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if it cannot be told; heartbeats then end, the method goes on.
+    /// [`TransportError`] if the heartbeat cannot be sent; heartbeats then end, and the method continues.
     async fn heartbeat(&self) -> Result<(), TransportError>;
 
-    /// Who waits for the reply, for logs. Called only when there is something to log.
+    /// The caller that waits for the reply, for logs. Called only when a line is logged.
     fn caller(&self) -> Option<Caller> {
         None
     }
 
-    /// Sends the reply and returns when the broker has it. One that its reply queue alone does not take may be held aside and
-    /// tried again while the caller can still be waiting; this returns at once then, because its server has others to answer.
+    /// Sends the reply and returns when the broker has confirmed it. A reply that only its reply queue does not take may be
+    /// held and retried while the caller can still be waiting; this method then returns at once, so that the server's slot
+    /// becomes free.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if it could not be delivered, and is not held.
+    /// [`TransportError`] if the reply could not be delivered and is not held.
     async fn finish(self: Box<Self>, reply: Reply) -> Result<(), TransportError>;
 }
 
-/// Who waits for a reply, for logs.
+/// The caller that waits for a reply, for logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caller {
-    /// Where the reply goes: on most brokers the name of the caller's reply queue.
+    /// The reply address: on most brokers the name of the caller's reply queue.
     pub reply_to: String,
-    /// The call's id, which a Python caller's timeout names too.
+    /// The id of the call, which a Python caller's timeout also names.
     pub message_id: String,
 }
 
 impl Caller {
-    /// Whoever waits there for the reply to this call.
+    /// Creates a caller from its reply address and the id of the call.
     #[must_use]
     pub fn new(reply_to: impl Into<String>, message_id: impl Into<String>) -> Self {
         Self { reply_to: reply_to.into(), message_id: message_id.into() }
     }
 }
 
-/// Answers one request, once. Dropping it unanswered leaves the caller to its timeout.
+/// Answers one request, once. If it is dropped without an answer, the caller times out.
 pub struct Replier {
     sink: Box<dyn ReplySink>,
     heartbeat_interval: Option<Duration>,
 }
 
 impl Replier {
-    /// For drivers. `heartbeat_interval` is set if the caller asked for heartbeats.
+    /// Creates a handle; for drivers. `heartbeat_interval` is set if the caller requested heartbeats.
     #[must_use]
     pub fn new(sink: Box<dyn ReplySink>, heartbeat_interval: Option<Duration>) -> Self {
         Self { sink, heartbeat_interval }
     }
 
-    /// How often the caller wants to hear that the method still runs.
+    /// How often the caller expects a heartbeat; `None` if it does not monitor the call.
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
         self.heartbeat_interval
     }
 
-    /// Who waits for the reply, for logs; `None` if the driver cannot tell.
+    /// The caller that waits for the reply, for logs; `None` if unknown.
     #[must_use]
     pub fn caller(&self) -> Option<Caller> {
         self.sink.caller()
     }
 
-    /// Tells the caller that the method still runs.
+    /// Tells the caller that the method is still running.
     ///
     /// # Errors
     ///
@@ -250,7 +253,7 @@ impl Replier {
         self.sink.heartbeat().await
     }
 
-    /// Sends the reply and returns when the broker has it.
+    /// Sends the reply and returns when the broker has confirmed it.
     ///
     /// # Errors
     ///

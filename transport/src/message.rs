@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{context::Context, failure::Failure, payload::Payload};
 
-/// One request: a method, its named arguments, and what the endpoint must offer.
+/// A request: a method, its named arguments, and the endpoint it requires.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The request context.
@@ -13,21 +13,21 @@ pub struct Request {
     pub method: Arc<str>,
     /// Named arguments, a JSON object.
     pub args: Payload,
-    /// Namespace of the endpoint; absent is the null namespace.
+    /// Namespace of the endpoint; `None` is the null namespace.
     pub namespace: Option<Arc<str>>,
-    /// Version that the endpoint must offer; absent counts as `1.0`.
+    /// Version that the endpoint must implement; `None` counts as `1.0`.
     pub version: Option<Arc<str>>,
 }
 
 impl Request {
-    /// A request without namespace, version or context.
+    /// Creates a request without namespace, version and context.
     #[must_use]
     pub fn new(method: impl Into<Arc<str>>, args: Payload) -> Self {
         Self { context: Context::new(), method: method.into(), args, namespace: None, version: None }
     }
 }
 
-/// What a call ends with when somebody answered.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// The method's result.
@@ -36,7 +36,7 @@ pub enum Reply {
     Failure(Box<Failure>),
 }
 
-/// How urgent a notification is. The name in lower case is part of the queue's name, in upper case of the body.
+/// The priority of a notification. The queue's name contains it in lower case, the message body in upper case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Priority {
@@ -46,18 +46,18 @@ pub enum Priority {
     Debug,
     /// Normal operation.
     Info,
-    /// Something unexpected that needs no action yet.
+    /// An unexpected condition that needs no action yet.
     Warn,
     /// An operation failed.
     Error,
-    /// The service is in danger.
+    /// The service is at risk.
     Critical,
     /// A measurement.
     Sample,
 }
 
 impl Priority {
-    /// Every priority, as oslo lists them.
+    /// All priorities, in oslo's order.
     pub const ALL: [Self; 7] =
         [Self::Audit, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical, Self::Sample];
 
@@ -82,9 +82,9 @@ impl fmt::Display for Priority {
     }
 }
 
-/// The text names no priority.
+/// The error of parsing an unknown priority.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no priority; known are audit, debug, info, warn, error, critical and sample")]
+#[error("unknown priority `{0}`; known are audit, debug, info, warn, error, critical and sample")]
 pub struct UnknownPriority(String);
 
 crate::debug_as_chain!(UnknownPriority);
@@ -92,7 +92,7 @@ crate::debug_as_chain!(UnknownPriority);
 impl FromStr for Priority {
     type Err = UnknownPriority;
 
-    /// Reads a name in any case; `warning` is `warn`, as in oslo.
+    /// Parses a name in any case; `warning` is `warn`, as in oslo.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let lower = text.to_ascii_lowercase();
         let name = if lower == "warning" { "warn" } else { lower.as_str() };
@@ -100,7 +100,7 @@ impl FromStr for Priority {
     }
 }
 
-/// Which body a notification is sent with.
+/// The message body of a notification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NotificationFormat {
     /// oslo's driver `messaging`: the bare object.
@@ -110,23 +110,23 @@ pub enum NotificationFormat {
     V2,
 }
 
-/// One notification.
+/// A notification.
 #[derive(Clone, Debug)]
 pub struct Notification {
     /// The notification's context.
     pub context: Context,
     /// A dashed UUID.
     pub message_id: Arc<str>,
-    /// Who says it, by custom `service.host`.
+    /// The publisher, by convention `service.host`.
     pub publisher_id: Arc<str>,
-    /// What happened, by custom dotted: `compute.instance.create.end`.
+    /// The type of the event, by convention dotted: `compute.instance.create.end`.
     pub event_type: Arc<str>,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// What there is to say: any JSON value.
+    /// The payload: any JSON value.
     pub payload: Payload,
-    /// When it happened, in UTC, as Python's `str(datetime)` writes it.
+    /// Time of the event in UTC, in the format of Python's `str(datetime)`.
     pub timestamp: Arc<str>,
-    /// The body it is sent with.
+    /// The format it is sent in.
     pub format: NotificationFormat,
 }

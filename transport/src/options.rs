@@ -1,43 +1,42 @@
-//! What a caller may ask of one send, call or listener.
+//! Options of a send, a call, or a listener.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::request_queue::RequestQueue;
 
-/// How long a call waits for its reply, and a cast for its confirmation, unless told otherwise: oslo's
-/// `rpc_response_timeout`.
+/// The default timeout of a call's reply and of a cast's confirm: oslo's default for `rpc_response_timeout`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often connecting is tried again before what waits for the connection fails. It never repeats a request that may
-/// have run.
+/// How many times connecting is retried before an operation that waits for the connection fails. A request that may have
+/// run is never repeated.
 ///
-/// What is counted is rounds: one attempt at each host of the URL, in whatever order. The count begins when the connection
-/// is lost, or with the first attempt, and starts again when there is a connection.
+/// The unit is a round: one attempt at each host of the URL, in any order. Counting starts when the connection is lost, or
+/// with the first attempt, and restarts after a successful connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
-    /// Until the timeout is over. oslo's `None` and `-1`.
+    /// Retries until the timeout. oslo's `None` and `-1`.
     #[default]
     Forever,
-    /// This many rounds after the first one. `Times(0)` fails once every host was tried and none can be connected to.
+    /// Retries this many rounds after the first one. `Times(0)` fails after one failed attempt at every host.
     Times(u32),
 }
 
-/// How a cast or a notification is sent.
+/// Options of a cast or a notification.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// How long to try, connection included. Default 60 s.
+    /// How long to try, including connecting. Default 60 s.
     pub timeout: Duration,
-    /// How often to try again. Default [`Retry::Forever`], within the timeout.
+    /// How many times to retry connecting. Default [`Retry::Forever`], within the timeout.
     pub retry: Retry,
-    /// Whether nobody listening is an error. Default `false`, as in oslo; ignored for fanout, as in oslo.
+    /// Whether it is an error if no queue takes the message. Default `false`, as in oslo; ignored for fanout, as in oslo.
     pub mandatory: bool,
-    /// For notifications: what tells copies of one message from different messages. A sender that repeats one whose
-    /// outcome it does not know gives the same again, and receivers drop the copy. Absent: one of its own. `amqp://` has no place for it on the wire.
+    /// For notifications: identifies copies of one message. A sender that repeats a message with an unknown outcome reuses
+    /// its id, and receivers drop the copy. Default: a new id. `amqp://` does not transmit it.
     pub unique_id: Option<Arc<str>>,
-    /// For notifications: whether the queue of the topic and priority is made first, so that it keeps them for a first
-    /// listener. Default `true`, as in oslo. Without it a notification reaches the listeners and pools that are there.
-    /// On `amqp://` the broker decides: most make a queue of every address.
+    /// For notifications: whether the queue of the topic and priority is declared first, so that it stores them for a later
+    /// listener. Default `true`, as in oslo. With `false`, a notification reaches existing listeners and pools only.
+    /// On `amqp://` the broker decides: most create a queue for every address.
     pub default_queue: bool,
 }
 
@@ -54,7 +53,7 @@ impl Default for SendOptions {
 }
 
 impl SendOptions {
-    /// The defaults.
+    /// Creates the default options.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -67,28 +66,28 @@ impl SendOptions {
         self
     }
 
-    /// Sets how often to try again.
+    /// Sets how many times to retry connecting.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets whether nobody listening is an error.
+    /// Sets whether it is an error if no queue takes the message.
     #[must_use]
     pub fn with_mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
         self
     }
 
-    /// Sets what tells copies of one notification from different ones.
+    /// Sets the id that identifies copies of one notification.
     #[must_use]
     pub fn with_unique_id(mut self, unique_id: impl Into<Arc<str>>) -> Self {
         self.unique_id = Some(unique_id.into());
         self
     }
 
-    /// Sets whether a notification brings the queue of its topic and priority along.
+    /// Sets whether the queue of a notification's topic and priority is declared first.
     #[must_use]
     pub fn with_default_queue(mut self, default_queue: bool) -> Self {
         self.default_queue = default_queue;
@@ -96,18 +95,18 @@ impl SendOptions {
     }
 }
 
-/// How a call is made.
+/// Options of a call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallOptions {
-    /// How long the whole call may take, from handing it over to its reply. Default 60 s.
+    /// The timeout of the whole call, from sending to the reply. Default 60 s.
     pub timeout: Duration,
-    /// How long the server may be silent while it runs the method: it then sends heartbeats every half of it. Whole
-    /// seconds, at least 2. It never extends `timeout`. Absent: no monitoring.
+    /// How long the server may be silent while it runs the method; it sends heartbeats at half of this interval. Whole
+    /// seconds, at least 2. It never extends `timeout`. Default `None`: no monitoring.
     pub monitor_timeout: Option<Duration>,
-    /// How often to try sending again. Default [`Retry::Forever`], within the timeout.
+    /// How many times to retry connecting. Default [`Retry::Forever`], within the timeout.
     pub retry: Retry,
-    /// Whether nobody listening is an error at once. Default `true`: a caller waits.
+    /// Whether the call fails at once if no queue takes the request. Default `true`.
     pub mandatory: bool,
 }
 
@@ -118,34 +117,34 @@ impl Default for CallOptions {
 }
 
 impl CallOptions {
-    /// The defaults.
+    /// Creates the default options.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how long the whole call may take.
+    /// Sets the timeout of the whole call.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how long the server may be silent.
+    /// Sets how long the server may be silent; `None` disables monitoring.
     #[must_use]
     pub fn with_monitor_timeout(mut self, silence: Option<Duration>) -> Self {
         self.monitor_timeout = silence;
         self
     }
 
-    /// Sets how often to try sending again.
+    /// Sets how many times to retry connecting.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets whether nobody listening is an error at once.
+    /// Sets whether the call fails at once if no queue takes the request.
     #[must_use]
     pub fn with_mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
@@ -153,41 +152,41 @@ impl CallOptions {
     }
 }
 
-/// How a listener takes messages.
+/// Options of a listener.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// How many messages may be taken and not settled, of each queue that is listened on. Default 100; 0 counts as 1. It
-    /// bounds the messages that wait; a server sets it from its concurrency.
-    /// [`Settings::max_in_flight_bytes`](crate::Settings::max_in_flight_bytes) says what memory that comes to.
+    /// How many messages of each queue may be unsettled at a time. Default 100; 0 counts as 1. It bounds the messages that
+    /// wait; a server derives it from its concurrency.
+    /// [`Settings::max_in_flight_bytes`](crate::Settings::max_in_flight_bytes) has the resulting memory bound.
     pub prefetch: u16,
-    /// Which of a service's requests are taken. Default [`ListenScope::Server`].
+    /// Which requests of a service are taken. Default [`ListenScope::Server`].
     pub scope: ListenScope,
-    /// Whether [`Delivery::redeliveries`](crate::Delivery::redeliveries) is counted also where the broker does not do
-    /// it, which costs a message for each redelivery. Default `false`.
+    /// Whether [`Delivery::redeliveries`](crate::Delivery::redeliveries) is counted even if the broker does not count, which
+    /// costs one additional message per redelivery. Default `false`.
     pub count_redeliveries: bool,
-    /// Whether messages may be [deferred](crate::Settle::defer), for which a driver keeps each of them as it came until it is
-    /// settled. Default `false`: a message that is deferred is requeued.
+    /// Whether messages may be [deferred](crate::Settle::defer), for which a driver keeps each message as received until it
+    /// is settled. Default `false`: a deferred message is requeued.
     pub deferrable: bool,
-    /// For notification listeners with a pool: whether the pool's queue goes with its last listener, and what it holds
-    /// with it. Default `false`. Without a pool the queues are everyone's, and asking for it is `InvalidTarget`. Drivers
+    /// For notification listeners with a pool: whether the pool's queue, including its messages, is deleted with its last
+    /// listener. Default `false`. Without a pool the queues are shared, and setting it is an `InvalidTarget`. Drivers
     /// without pools (`Capabilities::notification_pools`) refuse the pool.
     pub transient: bool,
 }
 
-/// Which of a service's requests a listener takes.
+/// Which requests of a service a listener takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenScope {
-    /// What a server takes: requests for the topic, for it by name, and for all servers.
+    /// All requests of a server: for the topic, for this server by name, and for all servers.
     #[default]
     Server,
-    /// Requests for the topic only, beside its other servers. The target needs no server.
+    /// Requests for the topic only, shared with its other servers. The target needs no server.
     Topic,
     /// Requests for the target's server only.
     Named,
-    /// Requests in an extra queue only, which is declared if it is not there. The target's topic and server are not
-    /// looked at.
+    /// Requests in an additional queue only, which is declared if it does not exist. The target's topic and server are
+    /// ignored.
     Queue(RequestQueue),
 }
 
@@ -204,27 +203,27 @@ impl Default for ListenOptions {
 }
 
 impl ListenOptions {
-    /// The defaults.
+    /// Creates the default options.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how many messages may be taken and not settled.
+    /// Sets how many messages of each queue may be unsettled at a time.
     #[must_use]
     pub fn with_prefetch(mut self, prefetch: u16) -> Self {
         self.prefetch = prefetch;
         self
     }
 
-    /// Sets which of a service's requests are taken.
+    /// Sets which requests of a service are taken.
     #[must_use]
     pub fn with_scope(mut self, scope: ListenScope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Sets whether redeliveries are counted also where the broker does not do it.
+    /// Sets whether redeliveries are counted even if the broker does not count.
     #[must_use]
     pub fn with_count_redeliveries(mut self, count: bool) -> Self {
         self.count_redeliveries = count;
@@ -238,7 +237,7 @@ impl ListenOptions {
         self
     }
 
-    /// Sets whether a pool's queue goes with its last listener.
+    /// Sets whether a pool's queue is deleted with its last listener.
     #[must_use]
     pub fn with_transient(mut self, transient: bool) -> Self {
         self.transient = transient;

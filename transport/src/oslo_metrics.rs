@@ -1,8 +1,8 @@
-//! The datagrams of oslo.metrics, for sites that have its collector.
+//! Datagrams for oslo.metrics, for sites that run its collector.
 //!
-//! oslo.messaging tells that collector of every call and cast, by `[oslo_messaging_metrics] metrics_enabled`; so do a
-//! client and a server here on a transport that was given an [`OsloMetrics`]. Names, labels and form are oslo's
-//! (`oslo_messaging._metrics.client`, `oslo_metrics.message_type`), so the collector, and what is built on it, need not know.
+//! oslo.messaging reports every call and cast to that collector if `[oslo_messaging_metrics] metrics_enabled` is set. A
+//! client and a server on a transport with an [`OsloMetrics`] do the same. Names, labels and format are oslo's
+//! (`oslo_messaging._metrics.client`, `oslo_metrics.message_type`), so collectors and dashboards work unchanged.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ mod sender;
 
 use sender::Sender;
 
-/// Where the collector is, and how much may wait for it. The defaults are oslo's.
+/// The collector's socket and the size of the queue. The defaults are oslo's.
 #[derive(Clone, Debug)]
 pub struct OsloMetricsOptions {
     socket: PathBuf,
@@ -39,39 +39,40 @@ impl Default for OsloMetricsOptions {
 }
 
 impl OsloMetricsOptions {
-    /// The socket `/var/tmp/metrics_collector.sock`, no name for the process, room for 1000 datagrams.
+    /// Creates the default options: the socket `/var/tmp/metrics_collector.sock`, an empty process name, a queue of 1000
+    /// datagrams.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The Unix datagram socket that the collector reads; oslo's `metrics_socket_file`.
+    /// Sets the Unix datagram socket that the collector reads; oslo's `metrics_socket_file`.
     #[must_use]
     pub fn socket(mut self, path: impl AsRef<Path>) -> Self {
         path.as_ref().clone_into(&mut self.socket);
         self
     }
 
-    /// The label `process` of everything that is sent; oslo's `metrics_process_name`. Default: empty.
+    /// Sets the label `process` of all metrics; oslo's `metrics_process_name`. Default: empty.
     #[must_use]
     pub fn process_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.process = name.into();
         self
     }
 
-    /// How many datagrams may wait to be sent, at least 1; oslo's `metrics_buffer_size`. What comes when so many wait is
-    /// dropped, and counted. A call makes three, a failed one two.
+    /// Sets how many datagrams may wait to be sent, at least 1; oslo's `metrics_buffer_size`. Further ones are dropped and
+    /// counted. A successful call sends three datagrams, a failed one two.
     #[must_use]
     pub fn buffer_size(mut self, datagrams: usize) -> Self {
         self.buffer = datagrams.max(1);
         self
     }
 
-    /// Starts to send, from a thread of its own. The collector need not be there yet.
+    /// Starts a thread that sends the datagrams. The collector need not be running yet.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// [`io::Error`] if the thread cannot be spawned.
     pub fn start(self) -> io::Result<OsloMetrics> {
         let (queue, waiting) = sync_channel(self.buffer);
         let counts = Arc::new(Counts::default());
@@ -83,9 +84,9 @@ impl OsloMetricsOptions {
 
 /// Sends datagrams to oslo.metrics' collector. Cheap to clone; all clones share one queue and one thread.
 ///
-/// Nothing here waits: what finds the queue full is dropped and counted, by [`dropped`](Self::dropped) and as
-/// `oxlo_oslo_metrics_dropped_total`. While the collector is away, what fits into the queue is kept for it. When the last
-/// clone is dropped, with the transports that have one, the thread sends what it can at once, and ends.
+/// Reporting never blocks: if the queue is full, the datagram is dropped and counted, in [`dropped`](Self::dropped) and as
+/// `oxlo_oslo_metrics_dropped_total`. While the collector is unavailable, datagrams that fit in the queue are kept. When the
+/// last clone is dropped, including those of transports, the thread sends what it can at once and exits.
 #[derive(Clone, Debug)]
 pub struct OsloMetrics {
     queue: SyncSender<Event>,
@@ -96,7 +97,7 @@ pub struct OsloMetrics {
 #[derive(Debug, Default)]
 struct Counts {
     accepted: AtomicU64,
-    /// Sent, or dropped after they were accepted.
+    /// Sent, or dropped after being accepted.
     done: AtomicU64,
     dropped: AtomicU64,
 }
@@ -108,44 +109,44 @@ impl Counts {
     }
 }
 
-/// What a request is told of, on either side. Absent values are `null`, which the collector shows as `None`.
+/// The labels of a request, on either side. `None` is sent as `null`, which the collector displays as `None`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Labels {
-    /// Of a call or a cast.
+    /// The labels of a call or a cast.
     Client {
         /// `call` or `cast`.
         call_type: &'static str,
-        /// As the target says.
+        /// From the target.
         exchange: Option<Arc<str>>,
-        /// As the target says.
+        /// From the target.
         topic: Arc<str>,
-        /// As the target says.
+        /// From the target.
         namespace: Option<Arc<str>>,
-        /// As the target says.
+        /// From the target.
         version: Option<Arc<str>>,
-        /// As the target says.
+        /// From the target.
         server: Option<Arc<str>>,
         /// `None` rather than `false`, as Python's targets have it.
         fanout: Option<bool>,
         /// Name of the method.
         method: Arc<str>,
-        /// Never there: oslo.messaging does not fill it.
+        /// Always `None`: oslo.messaging does not set it.
         timeout: Option<()>,
     },
-    /// Of a request that is served.
+    /// The labels of a request being served.
     Server {
-        /// As the server's target says.
+        /// From the server's target.
         exchange: Option<Arc<str>>,
-        /// As the server's target says.
+        /// From the server's target.
         topic: Option<Arc<str>>,
-        /// As the server's target says.
+        /// From the server's target.
         server: Option<Arc<str>>,
-        /// Never there: endpoints have no name of their own.
+        /// Always `None`: endpoints have no name.
         endpoint: Option<()>,
-        /// Of the endpoint.
+        /// From the endpoint.
         namespace: Option<Arc<str>>,
-        /// Of the endpoint.
+        /// From the endpoint.
         version: Arc<str>,
         /// Name of the method.
         method: Arc<str>,
@@ -153,7 +154,8 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Of a call or a cast to `target`, where topic and method may be less than the truth to keep their number bounded.
+    /// Creates the labels of a call or a cast to `target`. `topic` and `method` may be placeholders, to bound the number of
+    /// label values.
     #[must_use]
     pub fn client(call_type: &'static str, target: &Target, topic: Arc<str>, method: Arc<str>) -> Self {
         Self::Client {
@@ -169,7 +171,7 @@ impl Labels {
         }
     }
 
-    /// Of a method that a server on `target` serves.
+    /// Creates the labels of a method that a server on `target` serves.
     #[must_use]
     pub fn server(target: &Target, namespace: Option<Arc<str>>, version: Arc<str>, method: Arc<str>) -> Self {
         Self::Server {
@@ -213,35 +215,35 @@ const SERVER: Names = Names {
 };
 
 impl OsloMetrics {
-    /// A request was begun.
+    /// Reports the start of a request.
     pub fn began(&self, labels: &Arc<Labels>) {
-        self.tell(labels.metrics().began, labels, None, None);
+        self.report(labels.metrics().began, labels, None, None);
     }
 
-    /// It ended well, after so long.
+    /// Reports that a request succeeded, after `took`.
     pub fn ended(&self, labels: &Arc<Labels>, took: Duration) {
-        self.tell(labels.metrics().took, labels, Some(took), None);
-        self.tell(labels.metrics().ended, labels, None, None);
+        self.report(labels.metrics().took, labels, Some(took), None);
+        self.report(labels.metrics().ended, labels, None, None);
     }
 
-    /// It failed, with an exception of this class.
+    /// Reports that a request failed, with the class name `exception`.
     pub fn failed(&self, labels: &Arc<Labels>, exception: &str) {
-        self.tell(labels.metrics().failed, labels, None, Some(exception));
+        self.report(labels.metrics().failed, labels, None, Some(exception));
     }
 
-    /// How many datagrams were dropped, because the queue was full or because the system refused them.
+    /// The number of datagrams dropped because the queue was full or the system refused them.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    /// Blocks until everything that was told so far has been sent or dropped, or `limit` is over; says whether it was.
-    /// For the end of a program; in async code it belongs on a blocking thread.
+    /// Blocks until all datagrams reported so far have been sent or dropped, at most for `limit`. Returns whether they were.
+    /// For use before a program exits; in async code, call it on a blocking thread.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
         let begun = Instant::now();
-        let wanted = self.counts.accepted.load(Ordering::Acquire);
-        while self.counts.done.load(Ordering::Acquire) < wanted {
+        let target = self.counts.accepted.load(Ordering::Acquire);
+        while self.counts.done.load(Ordering::Acquire) < target {
             if begun.elapsed() >= limit {
                 return false;
             }
@@ -250,7 +252,7 @@ impl OsloMetrics {
         true
     }
 
-    fn tell(&self, name: &'static str, labels: &Arc<Labels>, took: Option<Duration>, exception: Option<&str>) {
+    fn report(&self, name: &'static str, labels: &Arc<Labels>, took: Option<Duration>, exception: Option<&str>) {
         let event = Event {
             name,
             labels: labels.clone(),
@@ -258,7 +260,7 @@ impl OsloMetrics {
             took,
             exception: exception.map(Into::into),
         };
-        // Counted first, so that the thread can never be ahead of it.
+        // Counted before it is queued, so that `done` never exceeds `accepted`.
         self.counts.accepted.fetch_add(1, Ordering::Release);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(event) {
             self.counts.done.fetch_add(1, Ordering::Release);
@@ -305,7 +307,7 @@ impl Event {
             action: Action { value: self.took.map(|took| took.as_secs_f64()), action },
             labels: All { labels: &self.labels, process: &self.process, exception: self.exception.as_deref() },
         };
-        // Texts and finite numbers always have a form in JSON.
+        // Strings and finite numbers can always be encoded as JSON.
         serde_json::to_vec(&datagram).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Arguments and results as JSON text that is written once and read once.
+//! Arguments and results as JSON text, encoded once and decoded once.
 
 use std::{cell::Cell, fmt};
 
@@ -10,38 +10,38 @@ use crate::{
     settings::NonFinite,
 };
 
-/// A piece of JSON text: the arguments of a method, or its result.
+/// One JSON value as text: the arguments of a method, or its result.
 ///
-/// The typed caller serialises into it once, drivers pass the text on, the handler decodes it once; no
-/// `serde_json::Value` tree is built in between. What came from Python may hold what JSON forbids and Python writes
-/// (`NaN`, lone surrogates); [`decode`](Self::decode) reads that as well.
+/// The caller encodes it once, drivers forward the text, and the handler decodes it once; no `serde_json::Value` is built
+/// in between. A payload from Python may contain values that JSON forbids and Python writes (`NaN`, lone surrogates);
+/// [`decode`](Self::decode) accepts them.
 ///
-/// Cloning shares the text. `Debug` prints the length, never the content.
+/// Clones share the text. `Debug` prints the length, never the content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
 thread_local! {
-    /// What is written into first, so that a text takes the room that it needs, and takes it once.
+    /// A reusable buffer, so that the final text is allocated once and in its exact size.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// More than this is not kept to be written into again, and not copied either.
+/// A buffer above this size in bytes becomes the payload itself, instead of being copied and kept.
 const SCRATCH_MAX: usize = 64 << 10;
 
 impl Payload {
-    /// Serialises `value`, and refuses floats that are not finite, for which JSON has no number.
+    /// Encodes `value`. Non-finite floats, which JSON cannot represent, are an error.
     ///
-    /// A `serde_json::Value` holds no such float: `json!({"load": f64::NAN})` is a null before it gets here.
+    /// A `serde_json::Value` never contains such a float: `json!({"load": f64::NAN})` is already null.
     ///
     /// # Errors
     ///
-    /// [`serde_json::Error`] if the value has no JSON form, for example a map whose keys are not strings; for a float that
-    /// is not finite it says where the float is, such as `loads[2]`.
+    /// [`serde_json::Error`] if the value has no JSON representation, for example a map whose keys are not strings. For a
+    /// non-finite float the error has its path, such as `loads[2]`.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         Self::encode_with(value, NonFinite::Refuse)
     }
 
-    /// Serialises `value`; `non_finite` says what becomes of floats that are not finite.
+    /// Encodes `value`, treating non-finite floats as `non_finite` specifies.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Payload {
         payload
     }
 
-    /// Wraps text that is known to be one JSON value, as a decoder cut it out of a message.
+    /// Wraps text that is known to be one JSON value, such as a slice of a decoded message. The text is not checked.
     #[must_use]
     pub fn from_raw(text: Bytes) -> Self {
         Self(text)
@@ -76,11 +76,11 @@ impl Payload {
         Self(Bytes::from_static(b"{}"))
     }
 
-    /// Reads the value as a `T`.
+    /// Decodes the value as a `T`.
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if it is not a `T`; the error says where, and never quotes the content.
+    /// [`JsonError`] if the value is not a `T`. The error has the path of the mismatch and never quotes the content.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         json::from_slice_with(&self.0, Limits::CHECKED)
     }
@@ -91,13 +91,13 @@ impl Payload {
         &self.0
     }
 
-    /// How many bytes the text has.
+    /// The length of the text in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no text at all, which no JSON value has.
+    /// Whether the text is empty, which is not a JSON value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,4 +1,4 @@
-//! From a URL to a transport: which driver answers for which scheme.
+//! Drivers by URL scheme, and the builder of transports.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -13,23 +13,23 @@ use crate::{
     url::{OptionError, TransportUrl},
 };
 
-/// Schemes of oslo.messaging, kombu and others, why there is no driver for them, and what to use instead.
+/// Schemes of oslo.messaging, kombu and others without a driver: the reason, and the scheme to use instead.
 const FOREIGN_SCHEMES: &[(&str, &str, &str)] = &[
-    ("fake", "oslo's in-process driver is called memory here", "memory"),
-    ("kombu+memory", "oslo's in-process driver is called memory here", "memory"),
+    ("fake", "oslo's in-process driver is named memory here", "memory"),
+    ("kombu+memory", "oslo's in-process driver is named memory here", "memory"),
     ("kafka", "there is no driver for Kafka, and oslo's carries notifications only", "rabbit"),
     ("kafka+ssl", "there is no driver for Kafka, and oslo's carries notifications only", "rabbit"),
     ("zmq", "oslo.messaging removed its driver for ZeroMQ", "rabbit"),
     ("pyamqp", "kombu's name for AMQP 0-9-1", "rabbit"),
     ("librabbitmq", "kombu's name for AMQP 0-9-1", "rabbit"),
-    ("rabbitmq", "the scheme of RabbitMQ is shorter", "rabbit"),
+    ("rabbitmq", "the scheme for RabbitMQ is rabbit", "rabbit"),
     ("qpid", "the brokers of Qpid speak AMQP 1.0", "amqp"),
 ];
 
-/// Makes transports for some URL schemes.
+/// Creates transports for one or more URL schemes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
-    /// The schemes it answers for.
+    /// The schemes of this driver.
     fn schemes(&self) -> &'static [&'static str];
 
     /// The section of an oslo-style INI file that holds its options, if oslo has one.
@@ -37,16 +37,16 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Connects.
+    /// Connects to the broker at `url`.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Config`] for a query option that is unknown or has a bad value, `Refused` if the broker does
-    /// not want us, `Unreachable` if no host answered.
+    /// [`TransportError::InvalidOption`] for a query option that is unknown or has an invalid value, `Config` for a value
+    /// that conflicts with another, `Refused` if the broker refuses the connection, `Unreachable` if no host answers.
     async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError>;
 }
 
-/// The drivers that a program knows.
+/// The drivers available to a program.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     drivers: Vec<Arc<dyn Driver>>,
@@ -54,32 +54,32 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry without drivers.
+    /// Creates a registry without drivers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a driver. Of two for one scheme the later one wins.
+    /// Adds a driver. If two drivers have the same scheme, the later one is used.
     #[must_use]
     pub fn with(mut self, driver: impl Driver) -> Self {
         self.drivers.push(Arc::new(driver));
         self
     }
 
-    /// Notes that `scheme` would be there with a cargo feature, for the error message.
+    /// Records that a cargo feature adds `scheme`, for the error message.
     #[must_use]
     pub fn with_absent(mut self, scheme: &'static str, feature: &'static str) -> Self {
         self.absent.push((scheme, feature));
         self
     }
 
-    /// The driver for a scheme.
+    /// Returns the driver for a scheme.
     ///
     /// # Errors
     ///
-    /// [`TransportError::UnknownScheme`], naming the nearest one or what to use instead, the known ones, and the feature
-    /// that would add this one.
+    /// [`TransportError::UnknownScheme`], with the nearest scheme or an alternative, the known schemes, and the cargo feature
+    /// that adds this one.
     pub fn driver(&self, scheme: &str) -> Result<&Arc<dyn Driver>, TransportError> {
         self.drivers
             .iter()
@@ -113,7 +113,7 @@ impl Registry {
         }
     }
 
-    /// Starts to build a transport for `url`.
+    /// Starts building a transport for `url`.
     #[must_use]
     pub fn transport(&self, url: impl Into<String>) -> TransportBuilder {
         TransportBuilder {
@@ -126,7 +126,7 @@ impl Registry {
     }
 }
 
-/// Sets what is not in the URL, then connects.
+/// Configures a transport beyond its URL, then connects.
 pub struct TransportBuilder {
     registry: Registry,
     url: String,
@@ -136,15 +136,15 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// Sets a driver's option as if it stood in the URL's query; it wins over the URL.
+    /// Sets an option of the driver, overriding the URL's query.
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
         self
     }
 
-    /// Sets a driver's option that stands unless the URL's query or [`option`](Self::option) says otherwise; `origin` is
-    /// where it comes from, for the error about it: a file and a line, the name of a variable.
+    /// Sets the default of an option of the driver, used unless the URL's query or [`option`](Self::option) sets it.
+    /// `origin` is the source of the value for error messages: a file and a line, or the name of a variable.
     #[must_use]
     pub fn default_option(
         mut self,
@@ -156,78 +156,78 @@ impl TransportBuilder {
         self
     }
 
-    /// Sets several of a driver's options, for instance from its typed builder; each as by [`option`](Self::option).
+    /// Sets several options of the driver, for example from its typed builder; each as by [`option`](Self::option).
     #[must_use]
     pub fn options<N: Into<String>, V: Into<String>>(mut self, options: impl IntoIterator<Item = (N, V)>) -> Self {
         self.options.extend(options.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
-    /// Sets the exchange of targets that name none. Default `openstack`.
+    /// Sets the exchange of targets without one. Default `openstack`.
     #[must_use]
     pub fn control_exchange(mut self, exchange: impl Into<Arc<str>>) -> Self {
         self.settings.control_exchange = exchange.into();
         self
     }
 
-    /// Sets the timeout of calls that name none. Default 60 s.
+    /// Sets the timeout of calls without one. Default 60 s.
     #[must_use]
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.settings.response_timeout = timeout;
         self
     }
 
-    /// Allows remote failures of a module to arrive as known errors.
+    /// Allows remote failures of a module to arrive as known errors; oslo's `allowed_remote_exmods`.
     #[must_use]
     pub fn allow_remote_module(mut self, module: impl Into<Arc<str>>) -> Self {
         self.settings.remote_errors.allow_module(module);
         self
     }
 
-    /// Allows the module of `E` and re-creates its failures as `E`.
+    /// Allows the module of `E` and recreates its failures as `E`.
     #[must_use]
     pub fn remote_error<E: RemoteError>(mut self) -> Self {
         self.settings.remote_errors.register::<E>();
         self
     }
 
-    /// Sets the largest message that is sent or accepted, in bytes of body. Default 16 MiB.
+    /// Sets the largest message body that is sent or accepted, in bytes. Default 16 MiB.
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.settings.max_message_size = bytes;
         self
     }
 
-    /// Sets how many bytes of messages each listener may hold that are unpacked and whose handlers have not ended. Default
-    /// 64 MiB; see [`Settings::max_in_flight_bytes`], which says what that comes to.
+    /// Sets how many bytes of decompressed messages each listener may hold until their handlers have completed. Default
+    /// 64 MiB. [`Settings::max_in_flight_bytes`] has the resulting bound for a server.
     #[must_use]
     pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_in_flight_bytes = bytes;
         self
     }
 
-    /// Sets the deepest nesting of JSON that is accepted. Default 128.
+    /// Sets the deepest accepted nesting of JSON. Default 128 levels.
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {
         self.settings.max_depth = levels;
         self
     }
 
-    /// Sets how often the first connection is tried again. Default `Times(0)`; [`Retry::Forever`] waits for the broker.
+    /// Sets how many times the first connection is retried. Default `Times(0)`; [`Retry::Forever`] waits for the broker.
     #[must_use]
     pub fn connect_retry(mut self, retry: Retry) -> Self {
         self.settings.connect_retry = retry;
         self
     }
 
-    /// Sets what becomes of floats that are not finite, in arguments and results. Default [`NonFinite::Refuse`].
+    /// Sets how non-finite floats in arguments and results are treated. Default [`NonFinite::Refuse`].
     #[must_use]
     pub fn non_finite(mut self, non_finite: NonFinite) -> Self {
         self.settings.non_finite = non_finite;
         self
     }
 
-    /// Tells the collector of oslo.metrics of every call, cast and served request. Default: nobody is told.
+    /// Reports every call, cast and served request to the collector of oslo.metrics. Default: none.
     ///
     /// ```no_run
     /// # use oxlo_transport::{Registry, oslo_metrics::OsloMetricsOptions};
@@ -254,7 +254,7 @@ impl TransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidUrl`], `UnknownScheme`, or what [`Driver::connect`] says.
+    /// [`TransportError::InvalidUrl`], `UnknownScheme`, or the errors of [`Driver::connect`].
     pub async fn connect(self) -> Result<Arc<dyn Transport>, TransportError> {
         let mut url: TransportUrl = self.url.parse()?;
         for (name, value) in self.options {
@@ -272,7 +272,7 @@ impl TransportBuilder {
     }
 }
 
-/// Says where the option stands that an error is about.
+/// Adds the origin of the option to an error about it.
 fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> TransportError {
     let found = |option: &str| Some((option.to_owned(), origins.get(option)?));
     let (option, origin, reason) = match &error {
@@ -282,7 +282,7 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
         }
         TransportError::InvalidOption(OptionError::Value { name, wanted }) => {
             let Some((option, origin)) = found(name) else { return error };
-            (option, origin, format!("wanted {wanted}"))
+            (option, origin, format!("expected {wanted}"))
         }
         TransportError::InvalidOption(OptionError::Unknown { name: Some(name), nearest, known }) => {
             let Some((option, origin)) = found(name) else { return error };
@@ -295,7 +295,7 @@ fn with_origin(error: TransportError, origins: &HashMap<String, Arc<str>>) -> Tr
 }
 
 impl fmt::Debug for TransportBuilder {
-    /// The options may hold passwords and are left out; the URL is shown without its own.
+    /// Omits the options, which may contain passwords, and the password of the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.parse::<TransportUrl>().map(|url| url.to_string()).ok();
         f.debug_struct("TransportBuilder").field("url", &url).field("settings", &self.settings).finish_non_exhaustive()
@@ -308,15 +308,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_scheme_is_told_what_to_use_instead() {
+    fn an_unknown_scheme_has_a_hint() {
         let registry = Registry::new().with_absent("rabbit", "rabbit").with_absent("memory", "memory");
         for (scheme, start) in [
             ("rabbit", "enable the cargo feature `rabbit`; "),
             ("rabit", "did you mean rabbit://? (with the cargo feature `rabbit`); "),
-            ("rabbitmq", "the scheme of RabbitMQ is shorter; use rabbit:// (with the cargo feature `rabbit`); "),
+            ("rabbitmq", "the scheme for RabbitMQ is rabbit; use rabbit:// (with the cargo feature `rabbit`); "),
             (
                 "fake",
-                "oslo's in-process driver is called memory here; use memory:// (with the cargo feature `memory`); ",
+                "oslo's in-process driver is named memory here; use memory:// (with the cargo feature `memory`); ",
             ),
             ("kafka", "there is no driver for Kafka, and oslo's carries notifications only; use rabbit:// "),
             ("qpid", "the brokers of Qpid speak AMQP 1.0; use amqp://; "),

@@ -1,4 +1,4 @@
-//! The request context with names for what OpenStack's services put in it.
+//! The request context with accessors for the entries of OpenStack services.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 
-/// A [`Context`] with accessors for what oslo.context and its users put in: who asks, for which project, under which
-/// request id, within which trace. Everything else in it is carried on unchanged.
+/// A [`Context`] with accessors for the entries of oslo.context and its users: user, project, request id, trace. All other
+/// entries are preserved.
 ///
-/// It is a `Context` by dereference, so it can be given wherever one is taken; a handler takes it as
+/// It dereferences to `Context`, so it can be passed wherever a `&Context` is expected; a handler extracts it as
 /// `Ctxt<RequestContext>`.
 ///
 /// ```
 /// use oxlo_transport::{Context, RequestContext};
 ///
-/// let came = Context::new().with("user_id", "u1").with("tenant", "p1").with("quota_class", "gold");
-/// let mut ctxt = RequestContext::from(came);
+/// let received = Context::new().with("user_id", "u1").with("tenant", "p1").with("quota_class", "gold");
+/// let mut ctxt = RequestContext::from(received);
 /// assert_eq!((ctxt.user(), ctxt.project()), (Some("u1"), Some("p1")));
 /// ctxt.set_request_id("req-1");
 /// assert_eq!(ctxt.get_str("quota_class"), Some("gold"));
@@ -25,18 +25,18 @@ use crate::context::Context;
 #[serde(transparent)]
 pub struct RequestContext(Context);
 
-/// Where a user and a project are found, newest spelling first.
+/// The keys of user and project, newest first.
 const USER: &[&str] = &["user_id", "user"];
 const PROJECT: &[&str] = &["project_id", "project", "tenant_id", "tenant"];
 
 impl RequestContext {
-    /// An empty one.
+    /// Creates an empty request context.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The context itself.
+    /// Returns the inner context.
     #[must_use]
     pub fn into_inner(self) -> Context {
         self.0
@@ -46,7 +46,7 @@ impl RequestContext {
         keys.iter().find_map(|key| self.0.get_str(key))
     }
 
-    /// Sets a value under the newest key, and under the older ones that are there, so that nobody reads a stale one.
+    /// Sets the value of the newest key, and of older keys that exist, so that none of them is stale.
     fn replace(&mut self, keys: &[&str], value: &str) {
         for (place, key) in keys.iter().enumerate() {
             if place == 0 || self.0.get(key).is_some() {
@@ -55,7 +55,7 @@ impl RequestContext {
         }
     }
 
-    /// `request_id`: names this request in the logs of every service that it passes, by custom `req-<uuid>`.
+    /// `request_id`: identifies this request in the logs of every service, by convention `req-<uuid>`.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.get_str("request_id")
@@ -66,7 +66,7 @@ impl RequestContext {
         self.0.insert("request_id", id);
     }
 
-    /// `global_request_id`: the request id of the service that began it all.
+    /// `global_request_id`: the request id of the service where the operation started.
     #[must_use]
     pub fn global_request_id(&self) -> Option<&str> {
         self.0.get_str("global_request_id")
@@ -77,48 +77,48 @@ impl RequestContext {
         self.0.insert("global_request_id", id);
     }
 
-    /// Who asks: `user_id`, or its old name `user`.
+    /// The user: `user_id`, or its old name `user`.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.first(USER)
     }
 
-    /// Sets who asks.
+    /// Sets the user.
     pub fn set_user(&mut self, user: &str) {
         self.replace(USER, user);
     }
 
-    /// For which project: `project_id`, or its old names `project`, `tenant_id` and `tenant`.
+    /// The project: `project_id`, or its old names `project`, `tenant_id` and `tenant`.
     #[must_use]
     pub fn project(&self) -> Option<&str> {
         self.first(PROJECT)
     }
 
-    /// Sets for which project.
+    /// Sets the project.
     pub fn set_project(&mut self, project: &str) {
         self.replace(PROJECT, project);
     }
 
-    /// `roles`: what who asks may do; empty if there are none.
+    /// `roles`: the roles of the user; empty if the entry is absent or not a list.
     #[must_use]
     pub fn roles(&self) -> Vec<&str> {
         let roles = self.0.get("roles").and_then(|roles| roles.as_array());
         roles.into_iter().flatten().filter_map(|role| role.as_str()).collect()
     }
 
-    /// `is_admin`; `false` if it is not there.
+    /// `is_admin`; `false` if the entry is absent or not a boolean.
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.0.get("is_admin").and_then(|admin| admin.as_bool()).unwrap_or(false)
     }
 
-    /// `traceparent`: where this request stands in its W3C trace.
+    /// `traceparent`: the position of this request in its W3C trace.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.0.get_str("traceparent")
     }
 
-    /// `tracestate`: what tracing systems add to it.
+    /// `tracestate`: vendor-specific data of the W3C trace.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
         self.0.get_str("tracestate")
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_type_is_not_there() {
+    fn entries_of_another_type_are_ignored() {
         let ctxt = RequestContext::from(Context::new().with("user_id", 7).with("user", "u").with("roles", "admin"));
         assert_eq!((ctxt.user(), ctxt.roles().len()), (Some("u"), 0));
         let ctxt = RequestContext::from(Context::new().with("roles", vec!["a", "b"]).with("is_admin", true));

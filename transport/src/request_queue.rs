@@ -1,15 +1,14 @@
-//! Extra request queues: a service's requests, told apart by a key.
+//! Additional request queues of a service, selected by a routing key.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{error::TransportError, target::Target};
 
-/// A request queue beside those that every server has: requests of a topic that are sent to its routing key wait in it,
-/// for whoever [listens](crate::options::ListenScope::Queue) there.
+/// A request queue in addition to those of every server. It receives requests for a topic that are sent to its routing
+/// key, for consumers that [listen](crate::options::ListenScope::Queue) on it.
 ///
-/// A routing key is addressed as a server is: `Target::topic("render").server("gpu")` leads to the queue whose key is
-/// `gpu`, and to the server of that name if there is one, each of which then gets the request. So name keys and servers
-/// apart.
+/// A routing key is addressed like a server: `Target::topic("render").server("gpu")` reaches the queue whose key is `gpu`,
+/// and also a server of that name if there is one; both then receive the request. Use distinct names for keys and servers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,20 +20,20 @@ use crate::{error::TransportError, target::Target};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RequestQueue {
-    /// Exchange of the service. Absent: the transport's control exchange.
+    /// Exchange of the service. `None`: the transport's control exchange.
     pub exchange: Option<Arc<str>>,
-    /// The service.
+    /// Topic of the service.
     pub topic: Arc<str>,
     /// Name of the queue within the service.
     pub name: Arc<str>,
-    /// What leads to it.
+    /// Routing key that requests are sent to.
     pub routing_key: Arc<str>,
-    /// How long it stays while nobody listens on it; requests in it go with it. Absent: for ever.
+    /// How long the queue exists without a listener; its requests are deleted with it. `None`: forever.
     pub expires: Option<Duration>,
 }
 
 impl RequestQueue {
-    /// The queue `name` of the service `topic`; its name is its routing key, and it does not expire.
+    /// Creates the queue `name` of the service `topic`, whose routing key is its name and which does not expire.
     #[must_use]
     pub fn new(topic: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
@@ -48,39 +47,39 @@ impl RequestQueue {
         self
     }
 
-    /// Sets what leads to it. Several queues may have one key; each then gets every request.
+    /// Sets the routing key. Several queues may have the same key; each then receives every request.
     #[must_use]
     pub fn routing_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.routing_key = key.into();
         self
     }
 
-    /// Sets how long it stays while nobody listens on it; at least a millisecond. RabbitMQ counts whole milliseconds.
+    /// Sets how long the queue exists without a listener, at least a millisecond. RabbitMQ counts whole milliseconds.
     #[must_use]
     pub fn expires(mut self, after: Duration) -> Self {
         self.expires = Some(after);
         self
     }
 
-    /// The queue itself, if it can be one; for drivers.
+    /// Checks the queue and returns it; for drivers.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] if topic, name or routing key is empty, or it would expire at once.
+    /// [`TransportError::InvalidTarget`] if topic, name or routing key is empty, or the expiry is below a millisecond.
     pub fn check(&self) -> Result<&Self, TransportError> {
         let wrong = |reason: &str| Err(TransportError::InvalidTarget { reason: format!("{self}: {reason}") });
         match self {
-            _ if self.topic.is_empty() => wrong("it has no topic"),
-            _ if self.name.is_empty() => wrong("it has no name"),
-            _ if self.routing_key.is_empty() => wrong("it has no routing key"),
+            _ if self.topic.is_empty() => wrong("the topic is empty"),
+            _ if self.name.is_empty() => wrong("the name is empty"),
+            _ if self.routing_key.is_empty() => wrong("the routing key is empty"),
             _ if self.expires.is_some_and(|after| after.as_millis() == 0) => {
-                wrong("it would expire at once; give it a millisecond or more")
+                wrong("the expiry is below one millisecond")
             }
             _ => Ok(self),
         }
     }
 
-    /// Where requests for it are sent.
+    /// The target of requests for this queue.
     #[must_use]
     pub fn target(&self) -> Target {
         let target = Target::topic(self.topic.clone()).server(self.routing_key.clone());
@@ -97,12 +96,12 @@ impl fmt::Display for RequestQueue {
     }
 }
 
-/// What becomes of the requests in a queue that is removed.
+/// How the requests in a removed queue are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Removal {
-    /// A queue with requests in it is not removed.
+    /// The queue is removed only if it is empty.
     #[default]
     IfEmpty,
-    /// They are dropped.
+    /// The requests are dropped.
     Discard,
 }

@@ -1,4 +1,4 @@
-//! Serializers: what arguments, results, payloads and contexts look like on their way, as oslo's.
+//! Custom serializers for arguments, results, payloads and contexts, as in oslo.
 
 use std::{error::Error, sync::Arc};
 
@@ -23,30 +23,31 @@ use crate::{
     wrap::{Wrap, wrap},
 };
 
-/// Why a serializer cannot write or read something.
+/// The error of a serializer.
 pub type SerializerError = Box<dyn Error + Send + Sync>;
 
-/// Changes what is sent to a form of its own, and back: oslo's `Serializer`. The form is JSON again, because the
-/// message around it is; bytes travel as text.
+/// Converts entities to a custom representation on the wire and back: oslo's `Serializer`. The representation is JSON as
+/// well, because the surrounding message is; encode bytes as text.
 ///
 /// An entity is one argument of a request, its result, or the payload of a notification. Both ends need the same
-/// serializer. Without one, entities travel as the JSON that they are.
+/// serializer. Without one, entities are sent as plain JSON.
 pub trait Serializer: std::fmt::Debug + Send + Sync + 'static {
-    /// An entity as it is to travel.
+    /// Converts an entity to its representation on the wire.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. Nothing is sent then; of a result, the caller gets a failure.
+    /// Any error of the serializer. Nothing is sent then; if the entity is a result, the caller gets a failure.
     fn serialize_entity(&self, ctxt: &Context, entity: Value) -> Result<Value, SerializerError>;
 
-    /// An entity that came, as it was before.
+    /// Converts a received entity back.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. The caller gets a failure; of a result, the call fails as `MalformedReply`.
+    /// Any error of the serializer. The caller gets a failure; if the entity is a result, the call fails as
+    /// `MalformedReply`.
     fn deserialize_entity(&self, ctxt: &Context, entity: Value) -> Result<Value, SerializerError>;
 
-    /// A context as it is to travel; as it is unless written otherwise.
+    /// Converts a context to its representation on the wire. By default it is unchanged.
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ pub trait Serializer: std::fmt::Debug + Send + Sync + 'static {
         Ok(ctxt)
     }
 
-    /// A context that came, as it was before.
+    /// Converts a received context back. By default it is unchanged.
     ///
     /// # Errors
     ///
@@ -65,10 +66,11 @@ pub trait Serializer: std::fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A transport that sends and receives by a serializer; for clients, servers, notifiers and their listeners alike.
+/// Wraps a transport so that it applies a serializer to everything it sends and receives; for clients, servers, notifiers
+/// and listeners.
 ///
-/// Entities become `serde_json::Value`s on their way through, which the plain way avoids; what strict JSON cannot hold
-/// (`NaN`) does not pass.
+/// Entities are converted through `serde_json::Value`, which costs allocations that a plain transport avoids. Values that
+/// strict JSON cannot represent (`NaN`) are errors.
 pub fn serialized(transport: Arc<dyn Transport>, serializer: impl Serializer) -> Arc<dyn Transport> {
     wrap(Serialized { inner: transport, serializer: Arc::new(serializer) })
 }
@@ -92,8 +94,8 @@ fn changed_arguments(args: &Payload, change: &Change) -> Result<Payload, Seriali
     Ok(Payload::encode(&args?)?)
 }
 
-fn unwritable(what: &str, error: &SerializerError) -> TransportError {
-    TransportError::InvalidTarget { reason: format!("the serializer cannot write the {what}: {error}") }
+fn serialize_error(what: &str, error: &SerializerError) -> TransportError {
+    TransportError::InvalidTarget { reason: format!("the serializer cannot encode the {what}: {error}") }
 }
 
 impl Serialized {
@@ -103,21 +105,23 @@ impl Serialized {
             let (serializer, context) = (serializer.clone(), context.clone());
             move |value| serializer.serialize_entity(&context, value)
         };
-        request.args = changed_arguments(&request.args, &write).map_err(|error| unwritable("arguments", &error))?;
-        request.context = serializer.serialize_context(context).map_err(|error| unwritable("context", &error))?;
+        request.args =
+            changed_arguments(&request.args, &write).map_err(|error| serialize_error("arguments", &error))?;
+        request.context = serializer.serialize_context(context).map_err(|error| serialize_error("context", &error))?;
         Ok(request)
     }
 }
 
-fn read_reply(serializer: &dyn Serializer, ctxt: &Context, reply: Reply) -> Result<Reply, TransportError> {
+fn deserialize_reply(serializer: &dyn Serializer, ctxt: &Context, reply: Reply) -> Result<Reply, TransportError> {
     let Reply::Result(result) = reply else { return Ok(reply) };
     let read = result
         .decode::<Value>()
         .map_err(SerializerError::from)
         .and_then(|value| serializer.deserialize_entity(ctxt, value))
         .and_then(|value| Ok(Payload::encode(&value)?));
-    read.map(Reply::Result)
-        .map_err(|error| TransportError::MalformedReply { reason: format!("the serializer cannot read it: {error}") })
+    read.map(Reply::Result).map_err(|error| TransportError::MalformedReply {
+        reason: format!("the serializer cannot decode the result: {error}"),
+    })
 }
 
 #[async_trait]
@@ -138,26 +142,27 @@ impl Wrap for Serialized {
     ) -> Result<PendingReply, TransportError> {
         let (serializer, context) = (self.serializer.clone(), request.context.clone());
         let pending = self.inner.start(to, self.request(request)?, options).await?;
-        Ok(pending.and_then(move |reply| read_reply(&*serializer, &context, reply)))
+        Ok(pending.and_then(move |reply| deserialize_reply(&*serializer, &context, reply)))
     }
 
     async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
         let context = request.context.clone();
         let reply = self.inner.call(to, self.request(request)?, options).await?;
-        read_reply(&*self.serializer, &context, reply)
+        deserialize_reply(&*self.serializer, &context, reply)
     }
 
     async fn notify(&self, to: &Target, mut it: Notification, options: &SendOptions) -> Result<(), TransportError> {
         let (serializer, context) = (self.serializer.clone(), it.context.clone());
         let write = move |value| serializer.serialize_entity(&context, value);
-        it.payload = changed(&it.payload, &write).map_err(|error| unwritable("payload", &error))?;
-        it.context = self.serializer.serialize_context(it.context).map_err(|error| unwritable("context", &error))?;
+        it.payload = changed(&it.payload, &write).map_err(|error| serialize_error("payload", &error))?;
+        it.context =
+            self.serializer.serialize_context(it.context).map_err(|error| serialize_error("context", &error))?;
         self.inner.notify(to, it, options).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
         let inner = self.inner.listen(on, options).await?;
-        Ok(Box::new(Reading { inner, serializer: self.serializer.clone() }))
+        Ok(Box::new(SerializedListener { inner, serializer: self.serializer.clone() }))
     }
 
     async fn listen_for_notifications(
@@ -167,17 +172,17 @@ impl Wrap for Serialized {
         options: &ListenOptions,
     ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
         let inner = self.inner.listen_for_notifications(on, pool, options).await?;
-        Ok(Box::new(Reading { inner, serializer: self.serializer.clone() }))
+        Ok(Box::new(SerializedListener { inner, serializer: self.serializer.clone() }))
     }
 }
 
-/// A message that a serializer can read.
-trait Readable: std::fmt::Debug + Send + Sized + 'static {
+/// A message whose entities a serializer can convert back.
+trait Deserialized: std::fmt::Debug + Send + Sized + 'static {
     fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError>;
     fn context(&self) -> &Context;
 }
 
-impl Readable for Request {
+impl Deserialized for Request {
     fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError> {
         self.context = serializer.deserialize_context(std::mem::take(&mut self.context))?;
         let (serializer, context) = (serializer.clone(), self.context.clone());
@@ -190,7 +195,7 @@ impl Readable for Request {
     }
 }
 
-impl Readable for Notification {
+impl Deserialized for Notification {
     fn read(&mut self, serializer: &Arc<dyn Serializer>) -> Result<(), SerializerError> {
         self.context = serializer.deserialize_context(std::mem::take(&mut self.context))?;
         let (serializer, context) = (serializer.clone(), self.context.clone());
@@ -204,29 +209,33 @@ impl Readable for Notification {
 }
 
 #[derive(Debug)]
-struct Reading<M: Send + std::fmt::Debug + 'static> {
+struct SerializedListener<M: Send + std::fmt::Debug + 'static> {
     inner: Box<dyn Listener<M>>,
     serializer: Arc<dyn Serializer>,
 }
 
 #[async_trait]
-impl<M: Readable> Listener<M> for Reading<M> {
+impl<M: Deserialized> Listener<M> for SerializedListener<M> {
     async fn recv(&mut self) -> Result<Delivery<M>, TransportError> {
         loop {
             let mut delivery = self.inner.recv().await?;
             match delivery.message.read(&self.serializer) {
                 Ok(()) => {
                     let context = delivery.message.context().clone();
-                    delivery.replier = delivery.replier.map(|inner| answering(inner, &self.serializer, context));
+                    delivery.replier =
+                        delivery.replier.map(|inner| serialized_replier(inner, &self.serializer, context));
                     return Ok(delivery);
                 }
                 Err(error) => {
                     let reason = chain(&*error).to_string();
-                    limited!(warn, "a message was refused that the serializer cannot read", error = reason);
+                    limited!(warn, "rejected a message that the serializer cannot decode", error = reason);
                     delivery.settle.reject();
                     if let Some(replier) = delivery.replier {
-                        let failure = Failure::builtin("ValueError", format!("the serializer cannot read it: {error}"));
-                        // In a task of its own, so that dropping this future drops no answer.
+                        let failure = Failure::builtin(
+                            "ValueError",
+                            format!("the serializer cannot decode the message: {error}"),
+                        );
+                        // In a separate task, so that dropping this future does not drop the reply.
                         tokio::spawn(async move { drop(replier.reply(Reply::Failure(Box::new(failure))).await) });
                     }
                 }
@@ -251,19 +260,19 @@ impl<M: Readable> Listener<M> for Reading<M> {
     }
 }
 
-fn answering(inner: Replier, serializer: &Arc<dyn Serializer>, context: Context) -> Replier {
+fn serialized_replier(inner: Replier, serializer: &Arc<dyn Serializer>, context: Context) -> Replier {
     let interval = inner.heartbeat_interval();
-    Replier::new(Box::new(Answering { inner, serializer: serializer.clone(), context }), interval)
+    Replier::new(Box::new(SerializedReply { inner, serializer: serializer.clone(), context }), interval)
 }
 
-struct Answering {
+struct SerializedReply {
     inner: Replier,
     serializer: Arc<dyn Serializer>,
     context: Context,
 }
 
 #[async_trait]
-impl ReplySink for Answering {
+impl ReplySink for SerializedReply {
     fn caller(&self) -> Option<Caller> {
         self.inner.caller()
     }
@@ -279,7 +288,7 @@ impl ReplySink for Answering {
             Reply::Result(result) => match changed(&result, &write) {
                 Ok(result) => Reply::Result(result),
                 Err(error) => {
-                    let message = format!("the serializer cannot write the result: {error}");
+                    let message = format!("the serializer cannot encode the result: {error}");
                     Reply::Failure(Box::new(Failure::builtin("TypeError", message)))
                 }
             },

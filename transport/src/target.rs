@@ -1,21 +1,22 @@
-//! Where a message goes, or what a server answers for.
+//! The address of a message, of a server, or of an endpoint.
 
 use std::{fmt, sync::Arc};
 
 use crate::error::TransportError;
 
-/// Where a message goes, and what is asked of whoever takes it: oslo.messaging's `Target`.
+/// The address of a message and the endpoint it requires; or the address of a server, or the offer of an endpoint.
+/// oslo.messaging's `Target`.
 ///
 /// | field | for a client | for a server | for an endpoint |
 /// |---|---|---|---|
-/// | `exchange` | routing scope; the transport's control exchange if absent | same | |
+/// | `exchange` | routing scope; default: the transport's control exchange | same | |
 /// | `topic` | required | required | |
 /// | `server` | one server of the topic | its own name, required | |
 /// | `fanout` | every server of the topic (casts only) | | |
-/// | `namespace`, `version` | what the endpoint must offer | | what it offers |
-/// | `accepted_namespaces` | | | further namespaces it answers for |
+/// | `namespace`, `version` | required of the endpoint | | implemented by the endpoint |
+/// | `accepted_namespaces` | | | additional namespaces it serves |
 ///
-/// Cloning is cheap. The fields may be read and set directly; the methods are for chaining.
+/// Cloning is cheap. The fields can be read and set directly; the methods are for chaining.
 ///
 /// ```
 /// use oxlo_transport::Target;
@@ -25,30 +26,30 @@ use crate::error::TransportError;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Target {
-    /// Routing scope. Absent: the transport's control exchange (`openstack` unless set).
+    /// Routing scope. `None`: the transport's control exchange (`openstack` unless set).
     pub exchange: Option<Arc<str>>,
-    /// Names the service.
+    /// Name of the service.
     pub topic: Option<Arc<str>>,
-    /// Groups methods within a service. Absent is the null namespace; `""` is a different one.
+    /// Group of methods within a service. `None` is the null namespace; `""` is a different one.
     pub namespace: Option<Arc<str>>,
-    /// `major.minor[.revision]`, kept as text until it is used; what does not parse is refused before anything is sent.
+    /// `major.minor[.revision]`, as text. It is parsed on use; an invalid version is refused before anything is sent.
     pub version: Option<Arc<str>>,
     /// One server of the topic.
     pub server: Option<Arc<str>>,
-    /// Every server of the topic. Wins over `server`.
+    /// Every server of the topic. Takes precedence over `server`.
     pub fanout: bool,
-    /// Namespaces an endpoint answers for beside `namespace` (oslo's `legacy_namespaces`).
+    /// Namespaces an endpoint serves in addition to `namespace` (oslo's `legacy_namespaces`).
     pub accepted_namespaces: Vec<Arc<str>>,
 }
 
 impl Target {
-    /// An empty target, for an endpoint that only says its namespace and version.
+    /// Creates an empty target, for an endpoint that only has a namespace and a version.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A target for the service named `topic`.
+    /// Creates a target for the service `topic`.
     #[must_use]
     pub fn topic(topic: impl Into<Arc<str>>) -> Self {
         Self { topic: Some(topic.into()), ..Self::default() }
@@ -68,7 +69,7 @@ impl Target {
         self
     }
 
-    /// Sets the version. Text that is no version is refused when the target is used, not here.
+    /// Sets the version. An invalid version is refused when the target is used, not here.
     #[must_use]
     pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
         self.version = Some(version.into());
@@ -82,21 +83,21 @@ impl Target {
         self
     }
 
-    /// Sets whether every server of the topic is meant.
+    /// Sets whether the target is every server of the topic.
     #[must_use]
     pub fn fanout(mut self, fanout: bool) -> Self {
         self.fanout = fanout;
         self
     }
 
-    /// Adds a namespace that an endpoint answers for beside its own.
+    /// Adds a namespace that an endpoint serves in addition to its own.
     #[must_use]
     pub fn accept_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.accepted_namespaces.push(namespace.into());
         self
     }
 
-    /// The topic.
+    /// Returns the topic.
     ///
     /// # Errors
     ///
@@ -105,25 +106,25 @@ impl Target {
         match &self.topic {
             Some(topic) if !topic.is_empty() => Ok(topic),
             _ => Err(TransportError::InvalidTarget {
-                reason: "it names no topic; start it with Target::topic(\"name-of-the-service\")".into(),
+                reason: "it has no topic; create it with Target::topic(\"name-of-the-service\")".into(),
             }),
         }
     }
 
-    /// Refuses a fanout, for what concerns one queue.
+    /// Refuses a fanout, for an operation on a single queue.
     ///
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] if it is a fanout.
     pub fn refuse_fanout(&self) -> Result<(), TransportError> {
         if self.fanout {
-            let reason = "a fanout has a queue for each server, and none of them tells of the others; name the topic";
+            let reason = "a fanout has a separate queue for each server; use the topic without fanout";
             return Err(TransportError::InvalidTarget { reason: reason.into() });
         }
         Ok(())
     }
 
-    /// The topic and the server, as a listener needs both.
+    /// Returns the topic and the server, both of which a listener needs.
     ///
     /// # Errors
     ///
@@ -133,7 +134,9 @@ impl Target {
         match &self.server {
             Some(server) if !server.is_empty() => Ok((topic, server)),
             _ => Err(TransportError::InvalidTarget {
-                reason: format!("a server on topic `{topic}` needs a name of its own: Target::server(\"host-or-pod\")"),
+                reason: format!(
+                    "a server on topic `{topic}` needs a name: set it with Target::server(\"host-or-pod\")"
+                ),
             }),
         }
     }

@@ -1,22 +1,22 @@
-//! What error messages and logs are made of: foreign text on one line, a chain of causes, the nearest known name.
+//! Text of error messages and logs: foreign text on one line, a chain of causes, the nearest known name.
 //!
-//! Text of a broker or a peer may hold line breaks, escape sequences of terminals and characters that reorder what is shown,
-//! and forge lines of a log. Prose goes through [`one_line`], names go through [`name`], and errors pass whatever was given
-//! to them through [`line()`] when they are shown.
+//! Text from a broker or a peer may contain line breaks, terminal escape sequences and characters that reorder text, with
+//! which it could forge log lines. Prose goes through [`one_line`], names go through [`name`], and errors display their
+//! text fields through [`line()`].
 
 use std::{borrow::Cow, error::Error, fmt};
 
-/// So many characters of a foreign text are kept in an error.
+/// The maximum number of characters of foreign text in an error.
 pub const FOREIGN_TEXT: usize = 500;
 
-/// So many characters of one error in a [`chain`].
+/// The maximum number of characters of one error in a [`chain`].
 const LINK: usize = 4000;
 
-/// So many characters of a foreign [`name`].
+/// The maximum number of characters of a foreign [`name`].
 pub const FOREIGN_NAME: usize = 80;
 
-/// Whether a character may stand in a log as it is: no control character, none that hides or reorders text, and of white
-/// space the space alone.
+/// Whether a character is safe in a log: not a control character, not one that hides or reorders text, and no white space
+/// except the space.
 fn is_plain(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
@@ -25,7 +25,7 @@ fn is_plain(c: char) -> bool {
     !(invisible || c.is_whitespace() || c.is_control())
 }
 
-/// Foreign text with what must not stand in a log escaped as in Rust (`\n`, `\u{1b}`), and cut after `longest` characters.
+/// Foreign text with unsafe characters escaped as in Rust (`\n`, `\u{1b}`), truncated after `longest` characters.
 ///
 /// ```
 /// use oxlo_transport::text::printable;
@@ -53,22 +53,22 @@ pub fn printable(text: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// A name that a peer chose (of a method, a namespace, a queue), as [`printable`] text of at most 80 characters.
+/// A name chosen by a peer (a method, a namespace, a queue), as [`printable`] text of at most 80 characters.
 #[must_use]
 pub fn name(text: &str) -> Cow<'_, str> {
     printable(text, FOREIGN_NAME)
 }
 
-/// What an error was given to show, as [`printable`] text of at most 4000 characters.
+/// A text field of an error, as [`printable`] text of at most 4000 characters.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     printable(text, LINK)
 }
 
-/// Foreign text (of a broker, a peer, an operating system) on one line: runs of white space and control characters
-/// become one space, and what is longer than 500 characters is cut.
+/// Foreign text (from a broker, a peer, an operating system) on one line: runs of white space and control characters
+/// become one space, and text longer than 500 characters is truncated.
 ///
-/// Every driver passes through it what a broker says before it becomes part of an error.
+/// Every driver applies it to a broker's text before the text becomes part of an error.
 ///
 /// ```
 /// use oxlo_transport::text::one_line;
@@ -124,7 +124,7 @@ pub fn folded(text: &str, longest: usize) -> Cow<'_, str> {
 
 /// An error and its causes on one line, each fact once: `no connection to h:5672 within 3s: connection refused`.
 ///
-/// The `Debug` of oxlo's errors is this, so that a `main` that returns one prints it.
+/// This is the `Debug` output of oxlo's errors, so a `main` that returns an error prints it.
 ///
 /// ```
 /// use oxlo_transport::{TransportError, text::chain};
@@ -161,7 +161,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Makes the `Debug` of error types their [`chain`](text::chain).
+/// Implements `Debug` for error types as their [`chain`](text::chain).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_as_chain {
@@ -175,10 +175,10 @@ macro_rules! debug_as_chain {
     )+};
 }
 
-/// The known name whose spelling is nearest to `name`, if one is near enough to be meant.
+/// The known name with the spelling nearest to `name`, if one is close enough to be a likely typo.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Half of a short name may be wrong, a third of a long one.
+    // Up to half of the letters of a short name may differ, and a third of a long one.
     let length = name.chars().count();
     let furthest = if length < 4 { length.div_ceil(2) } else { length.div_ceil(3) };
     known
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped_and_cut() {
+    fn names_are_escaped_and_truncated() {
         for (text, shown) in [
             ("", ""),
             ("plain \u{e9}\u{6f22} \u{1f600}", "plain \u{e9}\u{6f22} \u{1f600}"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn and_is_cut() {
+    fn foreign_text_is_truncated() {
         assert_eq!(folded("abc def ghi", 7), "abc def..");
         assert_eq!(folded("abc def", 7), "abc def");
         assert_eq!(folded("äöü\nß", 2), "äö..");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_says_each_fact_once() {
+    fn a_chain_states_each_fact_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("outer: inner")]
         struct Outer(#[source] Inner);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_near_is_nearest() {
+    fn distant_names_are_not_suggested() {
         let known = ["rabbit", "rabbits", "amqp", "memory"];
         for (name, found) in [
             ("rabit", Some("rabbit")),

@@ -1,9 +1,9 @@
-//! The W3C trace context within the request context, as Python's oslo.messaging carries it since 18.3: the entries
-//! `traceparent` and `tracestate`, on the wire `_context_traceparent` and `_context_tracestate`.
+//! The W3C trace context in the request context, as in Python's oslo.messaging since 18.3: the entries `traceparent` and
+//! `tracestate`, on the wire `_context_traceparent` and `_context_tracestate`.
 //!
-//! With the cargo feature `opentelemetry` the span of `tracing-opentelemetry` that a request is sent in becomes the
-//! parent of the span that serves it, in whatever language. Without it, or where no OpenTelemetry layer is installed,
-//! both functions do nothing, and a handler that passes its context on passes the trace on with it.
+//! With the cargo feature `opentelemetry`, the span of `tracing-opentelemetry` in which a request is sent becomes the parent
+//! of the span that serves it, in any language. Without the feature, or without an OpenTelemetry layer, both functions do
+//! nothing, and a handler that forwards its context forwards the trace.
 
 use tracing::Span;
 
@@ -11,14 +11,14 @@ use crate::context::Context;
 #[cfg(feature = "opentelemetry")]
 use crate::text::one_line;
 
-/// The entry of a context that names trace and span.
+/// The context entry with the trace id and the parent span id.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The entry of a context with what vendors add.
+/// The context entry with vendor-specific data.
 pub const TRACESTATE: &str = "tracestate";
 
-/// Writes a span into the context of a request that is about to leave. A span that is not sampled by anyone leaves the
-/// context as it is.
+/// Writes a span into the context of a request before it is sent. A span without a valid OpenTelemetry context leaves the
+/// request's context unchanged.
 #[cfg(feature = "opentelemetry")]
 pub fn inject(span: &Span, context: &mut Context) {
     use opentelemetry::trace::TraceContextExt;
@@ -42,8 +42,8 @@ pub fn inject(span: &Span, context: &mut Context) {
     }
 }
 
-/// Makes the span that the context of a request names the parent of `span`, which must not have been entered yet. What
-/// is malformed is left alone.
+/// Sets the parent of `span`, which must not have been entered yet, to the span in the context of a request. Malformed
+/// entries are ignored.
 #[cfg(feature = "opentelemetry")]
 pub fn adopt(span: &Span, context: &Context) {
     use opentelemetry::trace::TraceContextExt;
@@ -52,7 +52,7 @@ pub fn adopt(span: &Span, context: &Context) {
     if let Some(remote) = context.get_str(TRACEPARENT).and_then(|text| parse(text, context.get_str(TRACESTATE))) {
         let parent = opentelemetry::Context::new().with_remote_span_context(remote);
         if let Err(error) = span.set_parent(parent) {
-            tracing::debug!(error = %one_line(&error.to_string()), "the caller's trace cannot be continued");
+            tracing::debug!(error = %one_line(&error.to_string()), "cannot continue the caller's trace");
         }
     }
 }
@@ -72,7 +72,7 @@ fn parse(text: &str, state: Option<&str>) -> Option<opentelemetry::trace::SpanCo
         && hexadecimal(trace, 32)
         && hexadecimal(span, 16)
         && hexadecimal(flags, 2)
-        // Only later versions may add parts.
+        // Only later versions may have more parts.
         && (version != "00" || parts.next().is_none());
     if !fits {
         return None;
@@ -97,7 +97,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn what_is_malformed_is_no_parent() {
+    fn malformed_entries_are_ignored() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let context = parse(good, Some("vendor=1")).unwrap();
         assert!(context.is_remote() && context.is_sampled());

@@ -16,36 +16,34 @@ use crate::{
     target::Target,
 };
 
-/// What a driver's broker can do. The conformance suite checks that it does, or that it says it does not.
+/// The capabilities of a driver and its broker. The conformance suite checks both those that are set and those that are
+/// not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Nobody listening is an error at once.
+    /// A call that no queue takes fails at once.
     pub detects_undeliverable: bool,
-    /// A request that nobody took is dropped when its caller's timeout is over.
+    /// A request that no server took is dropped when its caller times out.
     pub expires_requests: bool,
-    /// A message that was taken and not settled goes to another listener when its taker dies.
+    /// An unsettled message is delivered to another listener when its receiver dies.
     pub redelivers: bool,
-    /// Targets of one topic in different exchanges do not reach each other. RabbitMQ's queues are named by topic
-    /// alone, so there they do.
+    /// Targets with the same topic in different exchanges are separate. On RabbitMQ they are not, because queues are named
+    /// by topic alone.
     pub isolates_exchanges: bool,
-    /// Extra request queues can be declared, listened on and removed, and publishing can be paused.
+    /// Additional request queues can be declared, listened on and removed, and publishing can be paused.
     pub request_queues: bool,
-    /// A message that was given back goes to any listener. If not, it comes to the same one again as long as that one is
-    /// there.
+    /// A requeued message can be delivered to any listener. Otherwise it is redelivered to the same one while that exists.
     pub requeues_to_anyone: bool,
-    /// It can be counted how often a message came back, if [`count_redeliveries`](crate::ListenOptions::count_redeliveries)
-    /// asks for it.
+    /// Redeliveries can be counted, if [`count_redeliveries`](crate::ListenOptions::count_redeliveries) requests it.
     pub counts_redeliveries: bool,
-    /// Notification listeners can form pools. If not, asking for one is refused.
+    /// Notification listeners can form pools. Otherwise requesting a pool is an error.
     pub notification_pools: bool,
-    /// It can be asked how many [listen](Transport::listeners) for a target.
+    /// The number of [listeners](Transport::listeners) of a target can be queried.
     pub counts_listeners: bool,
 }
 
 impl Capabilities {
-    /// A broker that can do everything but keep exchanges apart, have extra request queues and count listeners: the set
-    /// to start from.
+    /// All capabilities except `isolates_exchanges`, `request_queues` and `counts_listeners`: a base for drivers.
     pub const FULL: Self = Self {
         detects_undeliverable: true,
         expires_requests: true,
@@ -59,22 +57,22 @@ impl Capabilities {
     };
 }
 
-/// Whether a transport can send and receive at the moment.
+/// Whether a transport can currently send and receive.
 ///
-/// A driver may use several connections: `rabbit://` and `amqp://` have one that publishes, and one that consumes once
-/// there is something to consume. The state is that of the worst connection that was used so far, in the order
-/// `Disconnected`, `Blocked`, `Connected`. So a transport may be `Disconnected` while casts still succeed, because only
-/// its consuming connection is down; the text says which one is.
+/// A driver may use several connections: `rabbit://` and `amqp://` have one for publishing, and open one for consuming when
+/// it is first needed. The state is that of the worst connection in use, in the order `Disconnected`, `Blocked`,
+/// `Connected`. A transport may therefore be `Disconnected` while casts still succeed, because only its consuming connection
+/// is down; the text names the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// Every connection that was used so far is up, and the broker takes messages.
+    /// Every connection in use is up, and the broker accepts messages.
     Connected,
-    /// Connected, but the broker takes no messages, or publishing is paused; the text is the reason.
+    /// Connected, but the broker accepts no messages, or publishing is paused; the text is the reason.
     Blocked(Arc<str>),
-    /// At least one connection is down and is being opened again; the text names it, and the last failure.
+    /// At least one connection is down and reconnecting; the text names it and the last error.
     Disconnected(Arc<str>),
-    /// Closed by us; it does not come back.
+    /// Closed with [`Transport::close`]; final.
     Closed,
 }
 
@@ -91,32 +89,32 @@ impl fmt::Display for ConnectionState {
 
 /// Carries requests, replies and notifications over one kind of broker. Held as `Arc<dyn Transport>`.
 ///
-/// It speaks RPC, not bytes, because the brokers' wire formats differ. Connections that are lost come back by
-/// themselves, without end, until [`close`](Self::close); every method ends within its options' timeout.
+/// The trait deals with RPC, not bytes, because the brokers' wire formats differ. Lost connections are reconnected
+/// indefinitely, until [`close`](Self::close); every method ends within the timeout in its options.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a method forgets it at once and leaks nothing. What had been handed to the broker stays
-/// there: a call or a cast that was dropped may still run.
+/// Dropping the future of a method abandons the operation at once and leaks nothing. A message that was already sent to the
+/// broker stays there: a call or a cast whose future was dropped may still run.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// What the broker can do.
+    /// The capabilities of the driver and its broker.
     fn capabilities(&self) -> Capabilities;
 
-    /// What this transport was told when it was made.
+    /// The settings this transport was created with.
     fn settings(&self) -> &Settings;
 
-    /// Whether it can send and receive at the moment, and every change of that.
+    /// Watches whether the transport can currently send and receive.
     fn state(&self) -> watch::Receiver<ConnectionState>;
 
-    /// Sends a request that nobody answers. Returns when the broker has it.
+    /// Sends a request without a reply. Returns when the broker has confirmed it.
     ///
     /// # Errors
     ///
     /// Any of [`TransportError`] up to and including `ConnectionLost`.
     async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError>;
 
-    /// Sends a request that is to be answered. Returns when the broker has it; the reply comes from what is returned.
+    /// Sends a request and returns when the broker has confirmed it, with a future of the reply.
     ///
     /// # Errors
     ///
@@ -134,7 +132,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         self.start(to, request, options).await?.await
     }
 
-    /// Sends a notification to the target's topic, under the notification's priority. Returns when the broker has it.
+    /// Sends a notification to the target's topic and the notification's priority. Returns when the broker has confirmed it.
     ///
     /// # Errors
     ///
@@ -146,16 +144,17 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         options: &SendOptions,
     ) -> Result<(), TransportError>;
 
-    /// Takes the requests for a topic, for one server of it by name, and for all of them. Returns when subscribed.
+    /// Subscribes to the requests for a topic, for one server by name, and for all servers, as `options.scope` selects.
+    /// Returns when subscribed.
     ///
     /// # Errors
     ///
-    /// [`TransportError::InvalidTarget`] without topic and server, `Topology` if the broker refuses, `Unreachable` if
-    /// it does not answer.
+    /// [`TransportError::InvalidTarget`] without topic and server, `Topology` if the broker refuses a declaration,
+    /// `Unreachable` if the broker does not answer.
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError>;
 
-    /// Takes the notifications of topics and priorities; with a `pool`, as one of those who share its queue. Returns
-    /// when subscribed.
+    /// Subscribes to the notifications of topics and priorities; with a `pool`, as a member of the pool, which shares its
+    /// queue. Returns when subscribed.
     ///
     /// # Errors
     ///
@@ -167,55 +166,58 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         options: &ListenOptions,
     ) -> Result<Box<dyn Listener<Notification>>, TransportError>;
 
-    /// Declares an extra request queue. When this returns, what is sent to its key reaches it. Declaring what is there
-    /// already does nothing; declarations and removals of one transport happen in the order in which they were begun.
+    /// Declares an additional request queue. After it returns, requests sent to its routing key reach the queue. Declaring an
+    /// existing queue does nothing. Declarations and removals of one transport take effect in the order in which they were
+    /// started.
     ///
     /// # Errors
     ///
     /// [`TransportError::InvalidTarget`] for a queue without topic, name or key, `Topology` if the broker refuses, for
-    /// instance because it is there with another expiry, `Unsupported` if the driver has no such queues, `Unreachable`.
+    /// example because the queue exists with another expiry, `Unsupported` if the driver has no such queues, `Unreachable`
+    /// if the broker does not answer.
     async fn declare_queue(&self, queue: &RequestQueue) -> Result<(), TransportError> {
         Err(TransportError::Unsupported { what: format!("{queue}") })
     }
 
-    /// Removes an extra request queue. When this returns, what is sent to its key is undeliverable, unless another queue
-    /// has the same key. Removing what is not there does nothing.
+    /// Removes an additional request queue. After it returns, requests sent to its routing key are undeliverable, unless
+    /// another queue has the same key. Removing a queue that does not exist does nothing.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Topology`] while somebody listens on it, and with [`Removal::IfEmpty`] while there are requests
-    /// in it; else as [`declare_queue`](Self::declare_queue).
+    /// [`TransportError::Topology`] while a listener uses the queue, and with [`Removal::IfEmpty`] while it has requests;
+    /// otherwise as [`declare_queue`](Self::declare_queue).
     async fn remove_queue(&self, queue: &RequestQueue, removal: Removal) -> Result<(), TransportError> {
         let _ = removal;
         Err(TransportError::Unsupported { what: format!("{queue}") })
     }
 
-    /// How many servers listen at the moment where a request to `on` would wait: for the topic, or for the server that
-    /// `on` names. It is 0 as well if nobody ever listened there. It tells a service that was stopped, whose queue is
-    /// still there, from one that is slow; it promises nothing about the next moment.
+    /// Returns how many servers currently listen on the queue of a request to `on`: that of the topic, or of the server that
+    /// `on` names. It is 0 if the queue does not exist. The number distinguishes a stopped service, whose queue still exists,
+    /// from a slow one. It may change at any time.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Unsupported`] if the driver or its broker cannot tell
-    /// ([`counts_listeners`](Capabilities::counts_listeners)), `InvalidTarget` without topic and for a fanout,
+    /// [`TransportError::Unsupported`] if the driver or its broker cannot count listeners
+    /// ([`counts_listeners`](Capabilities::counts_listeners)), `InvalidTarget` without a topic or with fanout,
     /// `Unreachable` if the broker did not answer `within` that time.
     async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
         let _ = within;
-        Err(TransportError::Unsupported { what: format!("to count who listens for {on}") })
+        Err(TransportError::Unsupported { what: format!("counting the listeners of {on}") })
     }
 
-    /// Stops sending, or goes on. While it is paused, the state is `Blocked`, and what is to be sent, replies included,
-    /// waits within its timeout as while a broker blocks; what is on its way already gets there, and taking goes on.
+    /// Pauses or resumes publishing. While paused, the state is `Blocked`, and messages to be sent, including replies, wait
+    /// within their timeouts, as they do while a broker blocks publishers. Messages already in flight are delivered, and
+    /// receiving continues.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Unsupported`] if the driver cannot.
+    /// [`TransportError::Unsupported`] if the driver cannot pause publishing.
     fn pause_publishing(&self, pause: bool) -> Result<(), TransportError> {
         let _ = pause;
-        Err(TransportError::Unsupported { what: "pausing to publish".to_owned() })
+        Err(TransportError::Unsupported { what: "pausing publishing".to_owned() })
     }
 
-    /// Ends everything in order: pending calls fail as `Closed`, settlements and confirms are flushed, what belongs
-    /// to this transport alone is deleted from the broker. Returns when that is done; a second call returns at once.
+    /// Closes the transport in order: pending calls fail as `Closed`, settlements and confirms are flushed, and objects that
+    /// belong to this transport alone are deleted from the broker. Returns when that is done; a second call returns at once.
     async fn close(&self);
 }

@@ -1,4 +1,4 @@
-//! Versions of RPC interfaces, `major.minor[.revision]`, and oslo.messaging's rule of which serves which.
+//! Versions of RPC interfaces, `major.minor[.revision]`, and oslo.messaging's compatibility rule.
 
 use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The version of an RPC interface: `major.minor` or `major.minor.revision`, each part a number up to `u64::MAX`.
 ///
-/// Order, equality and hash take a missing revision as 0, so `1.2 == 1.2.0`; [`Display`](fmt::Display) and serde write
-/// the form that was given, because a peer may compare texts.
+/// Order, equality and hash treat a missing revision as 0, so `1.2 == 1.2.0`; [`Display`](fmt::Display) and serde preserve
+/// the original form, because a peer may compare the text.
 ///
-/// The default is `1.0`, what a message or an endpoint without a version has in oslo.messaging.
+/// The default is `1.0`, the version of a message or an endpoint without one in oslo.messaging.
 ///
 /// ```
 /// use oxlo_transport::Version;
@@ -27,13 +27,13 @@ pub struct Version {
 }
 
 impl Version {
-    /// `major.minor`, without a revision.
+    /// Creates the version `major.minor`, without a revision.
     #[must_use]
     pub const fn new(major: u64, minor: u64) -> Self {
         Self { number: semver::Version::new(major, minor, 0), revision_written: false }
     }
 
-    /// The same version with a revision, which is then also written.
+    /// Sets the revision, which is then also displayed.
     #[must_use]
     pub fn with_revision(mut self, revision: u64) -> Self {
         self.number.patch = revision;
@@ -41,31 +41,31 @@ impl Version {
         self
     }
 
-    /// The first number. Versions that differ here never serve each other, also when it is 0.
+    /// The first number. Versions with different majors are never compatible, not even with major 0.
     #[must_use]
     pub const fn major(&self) -> u64 {
         self.number.major
     }
 
-    /// The second number: a higher one adds to the interface.
+    /// The second number: a higher minor adds to the interface.
     #[must_use]
     pub const fn minor(&self) -> u64 {
         self.number.minor
     }
 
-    /// The third number, 0 when none was written.
+    /// The third number, 0 if none was given.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.number.patch
     }
 
-    /// Whether a request for this version may be served by something that implements `implemented`.
+    /// Whether an endpoint that implements `implemented` can serve a request for this version.
     ///
-    /// The majors must be equal and this minor must not be above the implemented one; the revisions count only when the
-    /// minors are equal. This is the rule of `oslo_messaging._utils.version_is_compatible` (whose arguments come in the
-    /// other order). A client's version cap follows it too: a request may leave when it is compatible with the cap.
+    /// The majors must be equal, and this minor must not be above the implemented one; revisions are compared only if the
+    /// minors are equal. This is the rule of `oslo_messaging._utils.version_is_compatible` (whose arguments are in reverse
+    /// order). A client's version cap follows the same rule: a request is sent if it is compatible with the cap.
     ///
-    /// The relation has a direction: `1.2` is compatible with an implementation of `1.4`, not the reverse.
+    /// The relation is not symmetric: `1.2` is compatible with an implementation of `1.4`, but not the reverse.
     #[must_use]
     pub fn is_compatible_with(&self, implemented: &Version) -> bool {
         self.major() == implemented.major()
@@ -128,12 +128,12 @@ impl hash::Hash for Version {
 impl FromStr for Version {
     type Err = VersionError;
 
-    /// Reads `major.minor` or `major.minor.revision`.
+    /// Parses `major.minor` or `major.minor.revision`.
     ///
     /// # Errors
     ///
-    /// [`VersionError`] when there are fewer than two or more than three parts, or when a part is not a plain decimal
-    /// number below 2^64: no sign, no space, no leading zero.
+    /// [`VersionError`] if there are fewer than two or more than three parts, or if a part is not a plain decimal number
+    /// below 2^64: no sign, no space, no leading zero.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || VersionError { text: text.chars().take(SHOWN).collect() };
         let mut parts = text.as_bytes().split(|byte| *byte == b'.').map(number);
@@ -207,10 +207,10 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// So many characters of a refused text are shown: it may come from a message.
+/// The maximum number of characters of an invalid text that are shown; it may come from a message.
 const SHOWN: usize = 40;
 
-/// A text that is no version.
+/// The error of parsing an invalid version.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a version: write major.minor or major.minor.revision, such as \"1.2\" or \"1.2.3\"")]
 pub struct VersionError {
@@ -220,7 +220,7 @@ pub struct VersionError {
 crate::debug_as_chain!(VersionError);
 
 impl VersionError {
-    /// What was refused, cut to its first 40 characters.
+    /// The invalid text, truncated to its first 40 characters.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

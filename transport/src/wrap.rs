@@ -1,4 +1,4 @@
-//! Transports around transports: what changes messages on their way, whatever carries them.
+//! Transports that wrap another transport, to change messages independently of the driver.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use crate::{
     transport::{Capabilities, ConnectionState, Transport},
 };
 
-/// A transport around another: each method does what the inner one does unless it is written otherwise. [`wrap`] makes
-/// a [`Transport`] of it.
+/// A transport that wraps another one: each method delegates to the inner transport by default. [`wrap`] turns it into a
+/// [`Transport`].
 #[async_trait]
 pub trait Wrap: fmt::Debug + Send + Sync + 'static {
     /// The transport that carries the messages.
@@ -89,7 +89,7 @@ pub trait Wrap: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Makes a transport of what stands around one.
+/// Creates a transport from a wrapper.
 pub fn wrap(wrapper: impl Wrap) -> Arc<dyn Transport> {
     Arc::new(Wrapped(wrapper))
 }

@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// A value as the reader presents it to a type that takes anything.
+/// A value as the parser presents it to a type that accepts any.
 #[derive(Debug, Clone, PartialEq)]
 enum Any {
     Null,
@@ -118,7 +118,7 @@ fn same(ours: &Any, python: &Value) -> bool {
 fn agrees_with_python_over_the_corpus() {
     let rows: Vec<(String, Option<Value>)> = serde_json::from_str(include_str!("data/json_corpus.json")).unwrap();
     let taken = rows.iter().filter(|(_, python)| python.is_some()).count();
-    assert!(rows.len() > 1_000 && taken > 200, "the corpus is cut: {} rows, {taken} taken", rows.len());
+    assert!(rows.len() > 1_000 && taken > 200, "the corpus is truncated: {} rows, {taken} taken", rows.len());
     for (text, python) in &rows {
         let ours = json::from_str::<Any>(text);
         match python {
@@ -271,7 +271,7 @@ fn hostile_depth_is_refused_where_it_passes_the_limit() {
         ];
         for error in refused {
             assert_eq!(error.kind(), &JsonErrorKind::TooDeep { max_depth: 128 });
-            // Not one byte beyond was looked at.
+            // No byte beyond the limit was read.
             assert!(error.offset().unwrap() <= 128 * open.len() + 6, "{error}");
         }
     }
@@ -322,14 +322,11 @@ fn errors_name_the_place_and_never_the_content() {
             "{\"user\": \"x\", \"age\": 1, \"kind\": \"hunter2\"}",
             "at `kind`: expected one of Admin, Guest, got an unknown name",
         ),
-        (
-            "{\"user\": \"x\", \"age\": 1, \"picky\": \"hunter2\"}",
-            "at `picky`: the value is refused by the type that reads it",
-        ),
+        ("{\"user\": \"x\", \"age\": 1, \"picky\": \"hunter2\"}", "at `picky`: the type refused the value"),
         ("{\"user\": \"hunter2\"}", "at `age`: the field is missing"),
-        ("{\"user\": \"hunter2\", \"age\": 1", "JSON ends too early at line 1, column 29 (byte 28)"),
-        ("{\"user\": hunter2}", "malformed: wanted a value at line 1, column 10 (byte 9)"),
-        ("\"hunter2\"", "JSON does not fit: expected an object, got a string"),
+        ("{\"user\": \"hunter2\", \"age\": 1", "unexpected end of JSON at line 1, column 29 (byte 28)"),
+        ("{\"user\": hunter2}", "malformed: expected a value at line 1, column 10 (byte 9)"),
+        ("\"hunter2\"", "JSON does not match the type: expected an object, got a string"),
         ("[\"hunter2\"]", "expected an object, got 1 element"),
     ];
     for (text, expected) in cases {
@@ -376,7 +373,7 @@ fn errors_name_the_path_in_the_terms_of_json() {
     let cases = [
         (r#""amount": "x""#, "amount", "expected an integer from 0 to 4294967295, got a string"),
         (r#""amount": 1.5"#, "amount", "expected an integer from 0 to 4294967295, got a floating-point number"),
-        (r#""amount": NaN"#, "amount", "expected an integer from 0 to 4294967295, got a number that is not finite"),
+        (r#""amount": NaN"#, "amount", "expected an integer from 0 to 4294967295, got a non-finite number"),
         (r#""amount": -1"#, "amount", "expected an integer from 0 to 4294967295, got an integer outside that range"),
         (r#""amount": true"#, "amount", "expected an integer from 0 to 4294967295, got a boolean"),
         (r#""amount": 1, "items": {}"#, "items", "expected an array, got an object"),
@@ -388,7 +385,7 @@ fn errors_name_the_path_in_the_terms_of_json() {
         (
             r#""amount": 1, "items": [{"name": "ab"}]"#,
             "items[0].name",
-            "expected a string of one character, got a string that cannot be used",
+            "expected a string of one character, got a string with an invalid value",
         ),
         (r#""amount": 1, "items": [{}]"#, "items[0].name", "the field is missing"),
         (r#""amount": 1, "items": [null]"#, "items[0]", "expected an object, got null"),
@@ -420,7 +417,7 @@ fn errors_name_the_path_in_the_terms_of_json() {
     for (members, path, problem) in cases {
         let error = json::from_str::<Order>(&format!("{{{members}}}")).unwrap_err();
         assert_eq!((error.path().as_str(), error.kind().to_string().as_str()), (path, problem), "{members}");
-        assert_eq!(error.to_string(), format!("JSON does not fit at `{path}`: {problem}"));
+        assert_eq!(error.to_string(), format!("JSON does not match the type at `{path}`: {problem}"));
     }
 }
 

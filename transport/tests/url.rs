@@ -29,7 +29,7 @@ struct Row {
 #[test]
 fn agrees_with_the_table_that_oslo_wrote() {
     let rows: Vec<Row> = serde_json::from_str(include_str!("data/url_table.json")).unwrap();
-    assert!(rows.len() > 50, "the table is cut: {} rows", rows.len());
+    assert!(rows.len() > 50, "the table is truncated: {} rows", rows.len());
     for row in rows {
         let url = parse(&row.url);
         let scheme = match url.scheme_variant() {
@@ -60,11 +60,11 @@ fn agrees_with_the_table_that_oslo_wrote() {
 #[test]
 fn refuses_with_the_part_and_the_place() {
     let cases = [
-        ("", "no scheme", 0..0),
-        ("host", "no scheme", 0..4),
-        ("://h", "no scheme", 0..4),
-        ("1bad://h", "begins with a letter", 0..4),
-        ("ra bit://h", "scheme may hold", 0..6),
+        ("", "scheme is missing", 0..0),
+        ("host", "scheme is missing", 0..4),
+        ("://h", "scheme is missing", 0..4),
+        ("1bad://h", "start with a letter", 0..4),
+        ("ra bit://h", "scheme must start", 0..6),
         ("rabbit:h", "followed by ://", 6..8),
         ("h:5672", "followed by ://", 1..6),
         ("rabbit://h:", "port of host 1", 11..11),
@@ -77,7 +77,7 @@ fn refuses_with_the_part_and_the_place() {
         ("rabbit://[h]", "IPv6", 9..12),
         ("rabbit://[]:1", "IPv6", 9..13),
         ("rabbit://a:b:c", "IPv6", 9..14),
-        ("rabbit://[::1]x:5", "after the bracket", 14..17),
+        ("rabbit://[::1]x:5", "follow the bracket", 14..17),
         ("rabbit://h]/", "bracket", 10..11),
         ("rabbit://h/v#x", "%23", 12..13),
         ("rabbit://h/a b", "white space", 12..13),
@@ -178,16 +178,16 @@ fn a_value_of_the_wrong_form_is_refused_by_name_and_not_quoted() {
     for value in ["maybe", "", "2", "-1", "1e9", "nan", "inf", "1_0", "0x1"] {
         let url = parse(&format!("rabbit://h/?x={value}"));
         let bool = url.options().bool("x").unwrap_err();
-        assert!(bool.to_string().starts_with("option x of the transport URL: wanted one of 1, true"), "{bool}");
+        assert!(bool.to_string().starts_with("option x of the transport URL: expected one of 1, true"), "{bool}");
         let integer = url.options().integer("x", 10..=20).unwrap_err();
-        assert!(integer.to_string().ends_with("wanted a whole number from 10 to 20"), "{integer}");
+        assert!(integer.to_string().ends_with("expected an integer from 10 to 20"), "{integer}");
         let seconds = url.options().seconds("x", Duration::from_secs(3)..=Duration::from_millis(4500)).unwrap_err();
-        assert!(seconds.to_string().ends_with("wanted a number of seconds, at least 3, at most 4.5"), "{seconds}");
+        assert!(seconds.to_string().ends_with("expected a number of seconds, at least 3, at most 4.5"), "{seconds}");
         let choice = url.options().choice("x", &["a", "b"]).unwrap_err();
-        assert!(choice.to_string().ends_with("wanted one of a, b"), "{choice}");
+        assert!(choice.to_string().ends_with("expected one of a, b"), "{choice}");
     }
     let least = parse("rabbit://h/?x=0").options().integer("x", 1..=i64::MAX).unwrap_err();
-    assert!(least.to_string().ends_with("a whole number, at least 1"), "{least}");
+    assert!(least.to_string().ends_with("an integer, at least 1"), "{least}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the paths took when the baseline was written, and what they may take.
+//! The instruction counts of the baseline, and the allowed deviation.
 
 use std::{collections::BTreeMap, fmt, path::Path as File};
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{callgrind, paths::Path};
 
-/// What a path may take, by its baseline, if the same compiler made both.
+/// The allowed ratio to the baseline, if the same compiler made both.
 const SAME_COMPILER: f64 = 1.10;
-/// The same, if another version did.
+/// The allowed ratio if another compiler version made the baseline.
 const OTHER_COMPILER: f64 = 1.30;
-/// Below this the baseline is worth renewing, so that what was won stays won.
+/// Below this ratio the baseline should be renewed, so that the improvement is kept.
 const WORTH_RENEWING: f64 = 0.90;
 
-/// Counts, and what they were made with.
+/// Counts, with the compiler and processor they were made with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Baseline {
     rustc: String,
@@ -22,7 +22,7 @@ pub(crate) struct Baseline {
     counts: BTreeMap<String, f64>,
 }
 
-/// What becomes of a path.
+/// The result for a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
     Within {
@@ -38,11 +38,11 @@ pub(crate) enum Verdict {
         share: f64,
         limit: f64,
     },
-    /// There is no baseline for it.
+    /// The path has no baseline.
     Unknown {
         count: f64,
     },
-    /// The baseline is another processor's.
+    /// The baseline was made on another processor.
     Elsewhere {
         count: f64,
     },
@@ -74,7 +74,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Baseline {
-    /// Counts now.
+    /// Counts the instructions of this build.
     pub(crate) fn count(paths: &[Path], doubled: bool) -> anyhow::Result<Self> {
         let counted = |path: &Path| Ok((path.name().to_owned(), callgrind::count(*path, doubled)?.round()));
         Ok(Self {
@@ -91,7 +91,7 @@ impl Baseline {
         let counts = read["instructions"].as_object().context("no `instructions`")?;
         let counts: BTreeMap<String, f64> =
             counts.iter().filter_map(|(name, count)| Some((name.clone(), count.as_f64()?))).collect();
-        ensure!(counts.values().all(|count| *count > 0.0), "a count in {} is not above 0", file.display());
+        ensure!(counts.values().all(|count| *count > 0.0), "{} has a count that is not positive", file.display());
         Ok(Self { rustc: text("rustc")?, target: text("target")?, counts })
     }
 
@@ -101,7 +101,7 @@ impl Baseline {
         std::fs::write(file, format!("{text:#}\n")).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// How `counted` is compared with this.
+    /// Describes how `counted` is compared with this baseline.
     pub(crate) fn introduction(&self, counted: &Self) -> String {
         if self.target != counted.target {
             return format!("The baseline is of {}, this is {}: counts are not compared.", self.target, counted.target);

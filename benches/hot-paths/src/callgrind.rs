@@ -1,4 +1,4 @@
-//! Counts the instructions that this program takes, by callgrind.
+//! Counts the instructions of this program with callgrind.
 
 use std::process::Command;
 
@@ -9,18 +9,18 @@ use crate::paths::Path;
 /// The command that callgrind runs.
 pub(crate) const RUN: &str = "run";
 
-/// How often a path is gone in the shorter run; twice as often in the longer one. What comes before and after is the same
-/// in both, so that their difference is the path's alone.
+/// How often a path is executed in the shorter run; twice as often in the longer one. Setup and teardown are the same in
+/// both, so the difference is the cost of the path alone.
 const TIMES: usize = 500;
 
-/// Instructions for each time that the path is gone.
+/// Instructions per execution of the path.
 pub(crate) fn count(path: Path, doubled: bool) -> anyhow::Result<f64> {
     let times = if doubled { 2 * TIMES } else { TIMES };
     let (short, long) = (instructions(path, times)?, instructions(path, 2 * times)?);
     Ok((long - short) / TIMES as f64)
 }
 
-/// All instructions of a run from its beginning to its end.
+/// The total instructions of a run.
 fn instructions(path: Path, times: usize) -> anyhow::Result<f64> {
     let own = std::env::current_exe()?;
     let folder = tempfile::tempdir()?;
@@ -32,7 +32,7 @@ fn instructions(path: Path, times: usize) -> anyhow::Result<f64> {
         .args([RUN, path.name(), &times.to_string()])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        // The C library copies memory as the processor can best; without these all can the same.
+        // The C library selects copy routines by processor features; disabling them makes all processors use the same.
         .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX2_Usable,-ERMS,-FSRM")
         .output()
         .context("cannot start valgrind (Debian: apt-get install valgrind; tests/run does it)")?;

@@ -1,7 +1,7 @@
-//! How many instructions the pure paths of a call take: to write and read a request and a reply, and to wait for one.
-//! Counts, unlike times, do not depend on what else the machine does.
+//! Counts the instructions of the pure code paths of a call: encoding and decoding a request and a reply, and waiting for one.
+//! Unlike times, counts do not depend on the load of the machine.
 //!
-//!     cargo run --release -p oxlo-hot-paths -- check      fails where a path takes more than the baseline allows
+//!     cargo run --release -p oxlo-hot-paths -- check      fails if a path exceeds its baseline
 //!     cargo run --release -p oxlo-hot-paths -- renew      writes the baseline
 
 mod baseline;
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
         match argument.as_str() {
             "--baseline" => file = arguments.next().context(USAGE)?.into(),
             "--only" => paths = vec![arguments.next().and_then(|name| Path::named(&name)).context(USAGE)?],
-            // For the test that shows that this can fail: everything is done twice and counted once.
+            // For the test of the check itself: all work is done twice and counted once.
             "--doubled" => doubled = true,
             _ => bail!(USAGE),
         }

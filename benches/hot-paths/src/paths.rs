@@ -1,4 +1,4 @@
-//! What is counted: what the drivers do for each call, without broker and runtime.
+//! The counted paths: the work of drivers per call, without broker and runtime.
 
 use std::{
     hint::black_box,
@@ -20,21 +20,21 @@ use oxlo_wire::{
     request::{self, CallLabels, Labels},
 };
 
-/// The length of the text that a call carries, as in `oxlo-bench`.
+/// The length of the text in a call, as in `oxlo-bench`.
 const TEXT: usize = 270;
 const MINUTE: Duration = Duration::from_secs(60);
 const ID: &str = "c43db2cf6fef4e459052653534e37c4a";
 const UNIQUE: &str = "8ace41576c8f4233bd858831e9908f71";
 const QUEUE: &str = "reply_2c5b1afb859e409a94903388b7dc0fc1";
 
-/// A path.
+/// A code path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     EncodeRequest,
     DecodeRequest,
     EncodeReply,
     DecodeReply,
-    /// A call is registered, its reply comes, it is taken.
+    /// Registers a call, delivers its reply, and takes it.
     Pending,
 }
 
@@ -56,7 +56,7 @@ impl Path {
         Self::ALL.into_iter().find(|path| path.name() == name)
     }
 
-    /// Goes it so many times.
+    /// Executes the path `times` times.
     pub(crate) fn run(self, times: usize) -> anyhow::Result<()> {
         let result = Payload::encode(&"x".repeat(TEXT))?;
         match self {
@@ -92,14 +92,16 @@ impl Path {
 
 fn pending(times: usize, result: &Payload) -> anyhow::Result<()> {
     let calls = PendingCalls::new();
-    // As many others wait as are in flight where calls are measured.
+    // As many other calls are pending as in the benchmark scenario.
     let others: Vec<_> = (0..64).map(|_| calls.register(MINUTE, None)).collect::<Result<_, _>>()?;
-    let mut nobody = Context::from_waker(Waker::noop());
+    let mut context = Context::from_waker(Waker::noop());
     for _ in 0..times {
         let mut call = calls.register(MINUTE, None)?;
         let id = call.message_id();
-        ensure!(calls.deliver(&id, ReplyPart::Final(Some(Reply::Result(result.clone())))), "the call does not wait");
-        let Poll::Ready(reply) = Pin::new(&mut call).poll(&mut nobody) else { anyhow::bail!("its reply is not there") };
+        ensure!(calls.deliver(&id, ReplyPart::Final(Some(Reply::Result(result.clone())))), "the call is not pending");
+        let Poll::Ready(reply) = Pin::new(&mut call).poll(&mut context) else {
+            anyhow::bail!("the reply is not ready")
+        };
         black_box(reply.context("the call failed")?);
     }
     drop(others);

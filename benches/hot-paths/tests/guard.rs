@@ -1,9 +1,9 @@
-//! The guard as it is run, with the figures of this build, whatever they are.
+//! Runs the check with the counts of this build as the baseline.
 #![allow(clippy::unwrap_used)]
 
 use std::{path::Path, process::Command};
 
-/// Whether it passed, and what it said.
+/// Runs the program; returns whether it succeeded, and its output.
 fn guard(command: &str, baseline: &Path, further: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_oxlo-hot-paths"))
         .args([command, "--only", "encode_reply", "--baseline"])

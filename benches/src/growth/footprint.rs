@@ -1,5 +1,5 @@
-//! What is held in memory: by a call that waits, an idle transport, a listener. Each is measured in a process of its own, by
-//! what the kernel says is resident before and after, which is coarse for one thing and good for many.
+//! Memory held by a pending call, an idle transport, a listener. Each is measured in a separate process, as the difference in
+//! resident memory, which is coarse for one object and accurate for many.
 
 use std::{
     sync::{
@@ -30,29 +30,29 @@ use crate::{
     worker::{Side, Spread},
 };
 
-/// How long calls wait that are to wait while they are counted.
+/// The timeout of calls that are pending while they are counted.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What each call carries; it should not be held once it is sent.
+/// The payload of each call; it should not be held after it is sent.
 const TEXT: usize = 270;
 
-/// How many calls are being sent at a time.
+/// The number of calls that are sent concurrently.
 const STARTERS: usize = 256;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
-/// What is measured, as a word on the command line.
+/// The kind of object, as a word on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Calls that were started and are held by their handles.
+    /// Pending calls, held by their handles.
     Started,
-    /// Calls that a task each waits for.
+    /// Pending calls, each awaited by a task.
     Awaited,
-    /// Tasks that wait for nothing in particular.
+    /// Tasks that only wait.
     Tasks,
-    /// Transports with everything that a call needs, none under way.
+    /// Transports with everything that a call needs, without a call in flight.
     Transports,
     /// Two connections of lapin with a channel each, one of which consumes.
     LapinConnections,
@@ -62,7 +62,7 @@ pub(crate) enum Kind {
     LapinConsumers,
 }
 
-/// What can be held, and how many of it are counted.
+/// A kind of object, and how many are counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) title: &'static str,
@@ -90,22 +90,22 @@ pub(crate) const FOOTPRINTS: &[Held] = &[
     held("lapin: a channel with three consumers", Place::RabbitMq, Kind::LapinConsumers, 200, 4),
 ];
 
-/// What was found.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
     pub(crate) title: &'static str,
     kind: Kind,
     pub(crate) count: usize,
-    /// Bytes for each.
+    /// Bytes per object.
     pub(crate) each: f64,
-    /// Bytes that are resident in the whole process with all of them.
+    /// Resident bytes of the whole process with all objects.
     pub(crate) process: f64,
-    /// Bytes for each that are wanted at most.
+    /// The goal for bytes per object.
     pub(crate) limit: Option<f64>,
 }
 
 impl Found {
-    /// Sets the limits: that of a listener is what it takes beyond lapin's own.
+    /// Sets the limits; the limit of a listener is relative to lapin's.
     pub(crate) fn all(mut found: Vec<Self>) -> Vec<Self> {
         let lapin = found.iter().find(|found| found.kind == Kind::LapinConsumers).map(|found| found.each);
         for found in &mut found {
@@ -124,7 +124,7 @@ impl Found {
     }
 }
 
-/// What a process answers.
+/// The answer of a process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Answer {
     each: f64,
@@ -132,7 +132,7 @@ struct Answer {
 }
 
 impl Held {
-    /// Runs a process that holds it, and asks what it takes.
+    /// Runs a process that holds the objects, and reads its answer.
     pub(crate) async fn measure(&self, quick: bool, brokers: &mut Brokers) -> anyhow::Result<Found> {
         let Self { title, at, kind, .. } = *self;
         let count = if quick { self.quick } else { self.count };
@@ -171,7 +171,7 @@ pub(crate) struct Options {
     count: usize,
 }
 
-/// The process that holds.
+/// The holding process.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let Options { kind, url, topic, count } = options;
     let answer = match kind {
@@ -190,11 +190,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         }
     };
     println!("{}", serde_json::to_string(&answer)?);
-    // Nothing here needs to end in order, and the broker would be busy with it while the next process is measured.
+    // Exit without an orderly shutdown, which would occupy the broker while the next process is measured.
     std::process::exit(0)
 }
 
-/// Makes `count` things, holds them, and says what each takes.
+/// Creates and holds `count` objects, and returns the size of each.
 async fn grown<T>(count: usize, make: impl AsyncFn(usize) -> anyhow::Result<T>) -> anyhow::Result<Answer> {
     let before = settled().await?;
     let mut held = Vec::with_capacity(count);
@@ -209,7 +209,7 @@ async fn answer(before: f64, count: usize) -> anyhow::Result<Answer> {
     Ok(Answer { each: (process - before) / count.max(1) as f64, process })
 }
 
-/// Bytes resident, once that has not changed for a while.
+/// The resident bytes, once they are stable.
 async fn settled() -> anyhow::Result<f64> {
     let mut last = resident_memory(std::process::id())?;
     let mut same = 0;
@@ -233,7 +233,7 @@ async fn tasks(count: usize) -> anyhow::Result<Answer> {
     answer(before, count).await
 }
 
-/// A client, and with `memory://` somebody who takes its calls and never answers.
+/// A client, and with `memory://` a server that takes its calls and never answers.
 async fn client(url: &str, topic: &str) -> anyhow::Result<RPCClient> {
     let transport = oxlo::connect(url).await?;
     if url.starts_with("memory:") {
@@ -241,7 +241,7 @@ async fn client(url: &str, topic: &str) -> anyhow::Result<RPCClient> {
         tokio::spawn(swallow(listener));
     }
     let client = RPCClient::new(transport, Target::topic(topic).version("1.0")).timeout(LONG);
-    // The first call makes what all share.
+    // The first call creates the shared state.
     drop(start(&client).await?);
     Ok(client)
 }
@@ -286,25 +286,25 @@ async fn awaited(url: &str, topic: &str, count: usize) -> anyhow::Result<Answer>
             waiting.fetch_add(1, Ordering::Relaxed);
             anyhow::Ok(pending.await?)
         });
-        // As a program would that has so many calls to make: some at a time.
+        // A limited number of calls at a time, as in a real program.
         while place + 1 >= begun.load(Ordering::Relaxed) + STARTERS {
-            ensure!(tasks.try_join_next().is_none(), "a call ended that nobody was to answer");
+            ensure!(tasks.try_join_next().is_none(), "a call ended unexpectedly");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
     while waiting.load(Ordering::Relaxed) < count {
-        ensure!(tasks.try_join_next().is_none(), "a call ended that nobody was to answer");
+        ensure!(tasks.try_join_next().is_none(), "a call ended unexpectedly");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     answer(before, count).await
 }
 
-/// A transport that has done all that makes connections and queues: a call to nobody.
+/// A transport whose connections and queues exist, after a call to a missing topic.
 async fn transport(url: &str, topic: &str) -> anyhow::Result<Arc<dyn Transport>> {
     let transport = oxlo::connect(url).await?;
     let client = RPCClient::new(transport.clone(), Target::topic(format!("{topic}-nobody")));
     let outcome: Result<String, _> = client.call(&Context::new(), "none", serde_json::json!({})).await;
-    ensure!(outcome.is_err(), "somebody answered");
+    ensure!(outcome.is_err(), "unexpected reply");
     Ok(transport)
 }
 

@@ -1,4 +1,4 @@
-//! The command `growth`: what a call costs when there is more of everything, and what is held in memory.
+//! The command `growth`: how the cost of a call grows with load, and memory use.
 
 mod footprint;
 mod report;
@@ -22,21 +22,21 @@ use crate::{
     worker::{Order, Spread},
 };
 
-/// The name that chooses the footprints beside the series.
+/// The name that selects the footprints.
 const HELD: &str = "held";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Few points and short turns: to see that everything runs. The figures mean nothing.
+    /// Few points and short turns, to check that everything runs. The figures are meaningless.
     #[arg(long)]
     quick: bool,
-    /// How many times each point's turn comes.
+    /// The number of turns of each point.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long a turn is.
+    /// The length of a turn, in seconds.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// The series to run, by name, separated by commas; `held` is what is held in memory. Default: all.
+    /// The series to run, by name, separated by commas; `held` is memory use. Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let (rounds, seconds) = if options.quick { (1, 0.2) } else { (options.rounds.max(1), options.seconds) };
     let known: Vec<&str> = SERIES.iter().map(|series| series.name).chain([HELD]).collect();
     if let Some(name) = options.only.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("there is no series `{name}`; there are {}", known.join(", "));
+        bail!("unknown series `{name}`; known are {}", known.join(", "));
     }
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let series: Vec<&Series> = SERIES.iter().filter(|series| wanted(series.name)).collect();

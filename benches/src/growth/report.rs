@@ -1,4 +1,4 @@
-//! What was measured, and its three forms: text, JSON, SVG.
+//! The report of a run, as text, JSON or SVG.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -18,14 +18,14 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
-    /// Of RabbitMQ.
+    /// Version of RabbitMQ.
     pub(crate) schedulers: usize,
     pub(crate) curves: Vec<Curve>,
     pub(crate) held: Vec<Found>,
 }
 
 impl Report {
-    /// Prints the report, and writes the files that were asked for.
+    /// Prints the report and writes the requested files.
     pub(crate) fn write(&self, json: Option<&Path>, svg: Option<&Path>) -> anyhow::Result<()> {
         publish(self, || text(self), || draw(self), json, svg)
     }
@@ -100,7 +100,7 @@ const TOP: f64 = 46.0;
 const BOTTOM: f64 = 36.0;
 const COLUMNS: usize = 2;
 
-/// A plot for each series: the cost of a call by what grows, on a logarithmic scale; then what is held, as bars.
+/// One plot per series: the cost of a call over the growing quantity, on a logarithmic scale; then memory use as bars.
 fn draw(report: &Report) -> String {
     let mut body = String::new();
     for (place, curve) in report.curves.iter().enumerate() {
@@ -137,7 +137,7 @@ fn plot(curve: &Curve) -> String {
     let span = (last / first).ln().max(f64::MIN_POSITIVE);
     let across = |x: f64| LEFT + (x / first).ln() / span * (WIDTH - LEFT - RIGHT);
     let up = |cost: f64| HEIGHT - BOTTOM - cost / most * (HEIGHT - TOP - BOTTOM);
-    let unit = if per_byte { "ns for each byte" } else { "µs for each call" };
+    let unit = if per_byte { "ns per byte" } else { "µs per call" };
     let word = if curve.flat { "flat" } else { "NOT FLAT" };
     let mut out = format!(
         r#"<text x="10" y="18" class="title">{}</text><text x="10" y="34">{unit}, both ends: {word}; {}</text>"#,
@@ -180,12 +180,10 @@ fn bars(held: &[Found]) -> String {
     if held.is_empty() {
         return String::new();
     }
-    let mut out =
-        r#"<text x="10" y="18" class="title">held in memory by each, in shares of what is wanted at most</text>"#
-            .to_owned();
+    let mut out = r#"<text x="10" y="18" class="title">memory per object, relative to the goal</text>"#.to_owned();
     for (place, found) in held.iter().enumerate() {
         let y = 28.0 + place as f64 * 22.0;
-        // Without a limit there is no share to show, only the figure.
+        // Without a limit, only the figure is shown.
         let length = found.limit.map_or(0.0, |limit| (found.each / limit).clamp(0.0, 1.5) / 1.5 * BARS);
         let _ = write!(
             out,

@@ -1,4 +1,4 @@
-//! What grows, and whether the cost stays flat.
+//! Series with a growing load, and whether the cost stays flat.
 
 use serde::Serialize;
 
@@ -8,16 +8,16 @@ use crate::{
     report::Sample,
 };
 
-/// The length of the text of a call in the series where it does not grow.
+/// The length of the text in a call, in series where it is fixed.
 const TEXT: usize = 270;
 
-/// How much the cost of a call may grow.
+/// The allowed growth of the cost of a call.
 pub(crate) const TOLERANCE: f64 = 1.2;
 
-/// Bodies below this cost what a call costs; their bytes cannot be told from it.
+/// Below this size, the cost of a body cannot be distinguished from the cost of a call.
 const BYTES_COUNT_FROM: usize = 10_000;
 
-/// What grows.
+/// The quantity that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Axis {
@@ -27,23 +27,23 @@ pub(crate) enum Axis {
     Bytes,
 }
 
-/// How the programs of one point are run.
+/// The configuration of one point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) tasks: usize,
     pub(crate) topics: usize,
     pub(crate) servers: usize,
     pub(crate) text: usize,
-    /// How many times as long a turn is: each task is to make several calls.
+    /// The factor for the length of a turn, so that each task makes several calls.
     pub(crate) longer: f64,
 }
 
-/// One thing that grows, over one driver.
+/// A series over one driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Series {
     pub(crate) axis: Axis,
     pub(crate) at: Place,
-    /// Both ends; with `memory://` in one process.
+    /// The peer for both ends; with `memory://` in one process.
     pub(crate) program: Program,
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
@@ -62,7 +62,7 @@ const fn series(axis: Axis, at: Place, name: &'static str, title: &'static str) 
     Series { axis, at, program, name, title, points, quick }
 }
 
-/// The same with lapin by hand, to tell what the broker does from what oxlo does.
+/// The same series with hand-written lapin, to separate the broker's share from oxlo's.
 const fn beside(axis: Axis, name: &'static str, title: &'static str) -> Series {
     Series { program: Rust("lapin-confirmed"), ..series(axis, Place::RabbitMq, name, title) }
 }
@@ -91,32 +91,32 @@ impl Series {
             Axis::InFlight => Setting { tasks: x, longer: (x as f64 / 2_000.0).max(1.0), ..usual },
             Axis::Topics => Setting { topics: x, ..usual },
             Axis::Servers => Setting { servers: x, ..usual },
-            // Few in flight, so that what is measured is bytes and not how many fit into memory.
+            // Few calls in flight, so that the measurement is not limited by memory.
             Axis::Bytes => Setting { tasks: 8, text: x, ..usual },
         }
     }
 }
 
-/// What was measured at one place of a series. Medians.
+/// The measurements at one point of a series, as medians.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Point {
     pub(crate) x: usize,
     pub(crate) rate: f64,
-    /// Microseconds of processor time for each call.
+    /// Microseconds of processor time per call.
     pub(crate) client_cpu: f64,
     pub(crate) server_cpu: f64,
     pub(crate) broker_cpu: f64,
     /// Milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// MiB, of client and servers.
+    /// Memory of client and servers, in MiB.
     pub(crate) peak_memory: f64,
-    /// Nanoseconds of processor time for each byte beyond those of the smallest body; only where bytes grow.
+    /// Nanoseconds of processor time per byte beyond the smallest body; only if bytes grow.
     pub(crate) per_byte: Option<f64>,
 }
 
 impl Point {
-    /// Microseconds of processor time of both ends for each call.
+    /// Microseconds of processor time of both ends per call.
     pub(crate) fn own_cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu
     }
@@ -137,16 +137,16 @@ impl Point {
     }
 }
 
-/// A series that was measured.
+/// A measured series.
 #[derive(Debug, Serialize)]
 pub(crate) struct Curve {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) axis: Axis,
     pub(crate) points: Vec<Point>,
-    /// The most that the cost is anywhere, as a multiple of the least that it is further left.
+    /// The highest ratio of a cost to the lowest cost at a smaller load.
     pub(crate) growth: f64,
-    /// The most that it is further left, as a multiple of the least: what is shared out among more calls.
+    /// The highest ratio of an earlier cost to the lowest: the part that more calls share.
     pub(crate) fall: f64,
     pub(crate) flat: bool,
 }
@@ -171,7 +171,7 @@ impl Curve {
     }
 }
 
-/// The most that a cost is, as a multiple of the least before it; at least 1.
+/// The highest ratio of a cost to the lowest one before it; at least 1.
 fn growth(costs: impl Iterator<Item = f64>) -> f64 {
     let mut least = f64::INFINITY;
     costs.fold(1.0, |growth: f64, cost| {

@@ -1,4 +1,4 @@
-//! RPC by hand on amqprs, in the shape of the tutorials: an acknowledgement for each message, no confirms.
+//! Hand-written RPC on amqprs, as in the tutorials: one acknowledgement per message, no confirms.
 
 use std::{
     collections::HashMap,

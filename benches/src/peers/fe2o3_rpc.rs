@@ -1,5 +1,5 @@
-//! RPC by hand on fe2o3-amqp (AMQP 1.0): one connection, a session for each link, a reply queue, correlation ids.
-//! No deadlines, no duplicates filter, no reconnects.
+//! Hand-written RPC on fe2o3-amqp (AMQP 1.0): one connection, one session per link, a reply queue, correlation ids.
+//! No deadlines, no duplicate filter, no reconnects.
 
 use std::{
     collections::HashMap,
@@ -29,15 +29,15 @@ use tokio::{
 
 use super::{Client, EchoArgs, Reply, Request, echoed};
 
-/// How many messages a link may have in hand: what oxlo asks for.
+/// The credit of a link: the same as oxlo's.
 const CREDIT: u32 = 128;
 
-/// When a message counts as delivered, at both ends.
+/// When a message is settled, at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// When its receiver says so, which its sender waits for: as oxlo does it.
+    /// When its receiver settles it, which the sender waits for, as in oxlo.
     ByReceiver,
-    /// When it is written: what the connection's end loses is lost. The practical limit.
+    /// When it is written: messages are lost with their connection. The practical limit.
     ByItself,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Fe2o3Rpc {
 
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Vec<u8>>>>;
 
-/// A sender that many tasks share: it is held while a message is written, and not while its outcome is awaited.
+/// A sender shared by many tasks: locked while a message is written, but not while its outcome is awaited.
 #[derive(Clone)]
 struct Outbox {
     sender: Arc<AsyncMutex<Sender>>,
@@ -65,7 +65,7 @@ impl Outbox {
         let message: Sendable<Data> =
             Sendable::builder().message(message).settled(self.settled == Settled::ByItself).build();
         let outcome = self.sender.lock().await.send_batchable(message).await?;
-        ensure!(matches!(outcome.await?, Outcome::Accepted(_)), "the broker did not take it");
+        ensure!(matches!(outcome.await?, Outcome::Accepted(_)), "the broker did not accept the message");
         Ok(())
     }
 }
@@ -80,7 +80,7 @@ impl Held {
     async fn open(url: &str) -> anyhow::Result<Self> {
         let place = url.rsplit_once('@').map_or(url, |(_, place)| place).trim_end_matches('/');
         let stream = TcpStream::connect(place).await?;
-        // Without it each reply waits some 40 ms for the kernel.
+        // Otherwise each reply is delayed by about 40 ms in the kernel.
         stream.set_nodelay(true)?;
         let connection = Connection::builder()
             .container_id(format!("bench-{}", std::process::id()))
@@ -124,8 +124,8 @@ impl Held {
     }
 }
 
-/// A receiver that keeps the broker in credit. fe2o3-amqp's own way counts settlements, of which there are none for messages
-/// that come settled.
+/// A receiver that keeps granting credit. fe2o3-amqp's automatic mode counts settlements, which do not occur for messages
+/// that arrive settled.
 struct Inbox {
     receiver: Receiver,
     left: u32,
@@ -192,7 +192,7 @@ impl Client for Fe2o3Rpc {
     }
 }
 
-/// The server knows where its one client wants its replies: a link for each reply would be slower.
+/// The server knows the reply address of its one client: one link per reply would be slower.
 pub(crate) async fn serve(url: &str, topic: &str, settled: Settled) -> anyhow::Result<Held> {
     let mut held = Held::open(url).await?;
     let reply_address = queue(&format!("{topic}-replies"));

@@ -1,4 +1,4 @@
-//! Confirmed publishes by hand on lapin: many tasks share one channel, and each waits for its own confirm.
+//! Hand-written confirmed publishes on lapin: many tasks share one channel, and each waits for its own confirm.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Client for LapinCasts {
         let options = BasicPublishOptions::default();
         let (exchange, topic) = (EXCHANGE.into(), self.topic.clone());
         let confirm = self.channel.basic_publish(exchange, topic, options, &body, properties).await?.await?;
-        ensure!(matches!(confirm, Confirmation::Ack(_)), "the broker did not take it");
+        ensure!(matches!(confirm, Confirmation::Ack(_)), "the broker did not accept the message");
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! RPC by hand on lapin, as its users write it: correlation ids, one reply queue for all calls, a task for each request.
-//! No confirms, no deadlines, no duplicates filter, no reconnects.
+//! Hand-written RPC on lapin, as its users write it: correlation ids, one reply queue for all calls, one task per request.
+//! No confirms, no deadlines, no duplicate filter, no reconnects.
 
 use std::{
     collections::HashMap,
@@ -24,18 +24,18 @@ use tokio::sync::oneshot;
 
 use super::{Client, EchoArgs, Reply, Request, amqp_url, echoed};
 
-/// How many requests the server is handed before the first is acknowledged: what oxlo asks for.
+/// The prefetch of the server: the same as oxlo's.
 const PREFETCH: u16 = 128;
 
 /// How deliveries are acknowledged, at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acks {
-    /// One frame for each, as in the tutorials.
+    /// One frame per delivery, as in the tutorials.
     Each,
-    /// None are wanted: what the connection's end loses is lost.
+    /// No acknowledgements: messages are lost with their connection.
     None,
-    /// One frame for all that one wake-up finds. Publishes are mandatory and confirmed then, and have a connection of
-    /// their own: what oxlo promises, without the rest of oxlo.
+    /// One frame for all deliveries of a wake-up. Publishes are mandatory and confirmed, on a separate connection: the
+    /// delivery guarantees of oxlo, without the rest of oxlo.
     Coalesced,
 }
 
@@ -86,7 +86,7 @@ async fn hand_out(mut consumer: Consumer, acks: Acks, waiting: Arc<Waiting>) -> 
     Ok(())
 }
 
-/// Acknowledges a delivery as `acks` has it, and waits for the next one.
+/// Acknowledges a delivery as `acks` specifies, and waits for the next one.
 async fn take_next(
     consumer: &mut Consumer,
     acker: &Acker,
@@ -138,7 +138,7 @@ pub(crate) async fn serve(url: &str, topic: &str, acks: Acks) -> anyhow::Result<
                 }
             });
             next = match acks {
-                // The task does it.
+                // The task acknowledges.
                 Acks::Each => consumer.next().await,
                 _ => take_next(&mut consumer, &acker, acks).await?,
             };
@@ -170,7 +170,7 @@ async fn open(url: &str) -> anyhow::Result<(Arc<Connection>, Channel)> {
     Ok((Arc::new(connection), channel))
 }
 
-/// The channel to publish on; `consuming` is the other.
+/// The channel to publish on; `consuming` is the other one.
 async fn publishing(url: &str, consuming: &Channel, acks: Acks) -> anyhow::Result<Channel> {
     if acks != Acks::Coalesced {
         return Ok(consuming.clone());

@@ -1,4 +1,4 @@
-//! Both ends in one process. The JSON work is that of the other peers.
+//! Both ends in one process, with the same JSON work as the other peers.
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -12,7 +12,7 @@ use super::{Client, EchoArgs, Reply, Request, echoed};
 
 type Letter = (Vec<u8>, oneshot::Sender<Vec<u8>>);
 
-/// Nothing but tokio's channels: the limit of what can be had in a process. One task serves, request after request.
+/// Only tokio's channels: the practical limit within a process. One task serves requests sequentially.
 #[derive(Clone)]
 pub(crate) struct Channels(mpsc::Sender<Letter>);
 
@@ -48,7 +48,7 @@ impl Echo for EchoServer {
     }
 }
 
-/// tarpc over its channel in the process, a task for each request.
+/// tarpc over its in-process channel, with one task per request.
 #[derive(Clone)]
 pub(crate) struct Tarpc(EchoClient);
 
@@ -76,6 +76,6 @@ fn echo(request: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 fn read(text: &str, reply: &[u8]) -> anyhow::Result<()> {
-    let reply: Reply<'_> = serde_json::from_slice(reply).context("the reply cannot be read")?;
+    let reply: Reply<'_> = serde_json::from_slice(reply).context("cannot decode the reply")?;
     echoed(text, reply.result)
 }

@@ -1,5 +1,5 @@
-//! The two ends of every peer. All do the same work: a request whose argument is a text, which the server returns; both
-//! ends read and write it as JSON by serde.
+//! The two ends of every peer. All do the same work: the server returns the text in the request, and both ends encode and
+//! decode it as JSON with serde.
 
 mod amqprs_rpc;
 mod fe2o3_rpc;
@@ -23,22 +23,22 @@ use crate::{
     worker::{Side, Spread, follow_orders, until_input_ends},
 };
 
-/// The client's end.
+/// The client.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
-    /// Has `text` echoed, and checks that it came back.
+    /// Calls the server with `text`, and checks that the reply contains it.
     fn call(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         let _ = text;
-        async { bail!("this peer has no calls") }
+        async { bail!("this peer does not support calls") }
     }
 
-    /// Sends `text` and waits until the broker has confirmed that it keeps it.
+    /// Sends `text` and waits for the broker's confirm.
     fn cast(&self, text: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         let _ = text;
-        async { bail!("this peer has no casts") }
+        async { bail!("this peer does not support casts") }
     }
 }
 
-/// The request of peers without a wire format of their own.
+/// The request of peers without their own wire format.
 #[derive(Serialize, Deserialize)]
 struct Request<'a> {
     method: &'a str,
@@ -51,7 +51,7 @@ struct EchoArgs<'a> {
     value: &'a str,
 }
 
-/// The reply of peers without a wire format of their own.
+/// The reply of peers without their own wire format.
 #[derive(Serialize, Deserialize)]
 struct Reply<'a> {
     result: &'a str,
@@ -59,7 +59,7 @@ struct Reply<'a> {
 
 fn echoed(sent: &str, came: &str) -> anyhow::Result<()> {
     if sent.len() != came.len() {
-        bail!("sent {} bytes, and {} came back", sent.len(), came.len());
+        bail!("sent {} bytes, received {}", sent.len(), came.len());
     }
     Ok(())
 }
@@ -138,11 +138,11 @@ pub(crate) async fn run(side: Side, peer: &str, url: &str, topic: &str, spread: 
         }
         (Side::Client, "channels") => follow_orders(local::channels()).await,
         (Side::Client, "tarpc") => follow_orders(local::tarpc()).await,
-        _ => bail!("there is no {side:?} of a peer `{peer}`"),
+        _ => bail!("unknown peer `{peer}` for {side:?}"),
     }
 }
 
-/// The same broker for a library that wants `amqp://` and an escaped virtual host.
+/// The broker's URL for libraries that require `amqp://` and an escaped virtual host.
 pub(crate) fn amqp_url(rabbit: &str) -> String {
     rabbit.replacen("rabbit://", "amqp://", 1) + "%2f"
 }

@@ -1,4 +1,4 @@
-//! Request and reply on NATS: its broker keeps nothing and confirms nothing.
+//! Request and reply on NATS, whose broker stores and confirms nothing.
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -30,7 +30,7 @@ pub(crate) async fn serve(url: &str, topic: &str) -> anyhow::Result<async_nats::
     client.flush().await?;
     let replies = client.clone();
     tokio::spawn(async move {
-        // Publishing only queues: a task for each request would be slower.
+        // Publishing only enqueues: one task per request would be slower.
         while let Some(message) = requests.next().await {
             let request: Request<'_> = serde_json::from_slice(&message.payload)?;
             let reply = serde_json::to_vec(&Reply { result: request.args.value })?;

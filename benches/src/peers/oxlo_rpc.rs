@@ -1,4 +1,4 @@
-//! oxlo over any of its drivers, with every default on.
+//! oxlo over any of its drivers, with all defaults.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use crate::worker::Spread;
 
 #[derive(Clone)]
 pub(crate) struct Oxlo {
-    /// For each topic one.
+    /// One per topic.
     clients: Arc<[RPCClient]>,
     next: Arc<AtomicUsize>,
     context: Context,
@@ -33,7 +33,7 @@ fn topics(topic: &str, spread: Spread) -> impl Iterator<Item = String> {
 }
 
 impl Oxlo {
-    /// The client of the topic whose turn it is.
+    /// The client of the next topic in turn.
     fn client(&self) -> &RPCClient {
         match &*self.clients {
             [only] => only,

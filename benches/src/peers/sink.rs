@@ -1,5 +1,5 @@
-//! The server of the scenario of casts, the same for all its peers, so that only their publishing differs: it takes what
-//! comes to the topic, without acknowledging and without looking at it.
+//! The server of the cast scenario. It is the same for all peers, so that only publishing differs: it consumes the topic
+//! without acknowledging or decoding the messages.
 
 use futures_util::StreamExt;
 use lapin::{
@@ -10,7 +10,7 @@ use lapin::{
 
 use super::amqp_url;
 
-/// The exchange of oslo's topics, unless told otherwise.
+/// The default exchange of oslo's topics.
 pub(super) const EXCHANGE: &str = "openstack";
 
 pub(crate) async fn drain(url: &str, topic: &str) -> anyhow::Result<Connection> {

@@ -1,5 +1,5 @@
-//! gRPC by tonic, from end to end without a broker. The messages are the JSON of the other peers: what Protocol Buffers
-//! would save or cost is not what is compared.
+//! gRPC by tonic, end to end without a broker. The messages are the same JSON as in the other peers, to exclude the effect of
+//! Protocol Buffers.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use super::{Client, EchoArgs, Reply, Request, echoed};
 
 const PATH: PathAndQuery = PathAndQuery::from_static("/bench.Echo/echo");
 
-/// Bytes as they are.
+/// A codec that passes bytes unchanged.
 #[derive(Clone, Copy)]
 struct Raw;
 
@@ -100,7 +100,7 @@ impl Service<Asked<Bytes>> for Echo {
     }
 }
 
-/// What HTTP/2 calls. There is one method, so that no path need be looked at.
+/// The HTTP/2 service. There is only one method, so the path is ignored.
 #[derive(Clone)]
 struct EchoServer;
 
@@ -121,9 +121,9 @@ impl Service<http::Request<Body>> for EchoServer {
 pub(crate) async fn serve(url: &str) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let place = url.trim_start_matches("http://").parse()?;
     let serving = tokio::spawn(async move { Ok(Server::builder().tcp_nodelay(true).serve(place, EchoServer).await?) });
-    // It is ready when it takes connections.
+    // The server is ready when it accepts connections.
     while tokio::net::TcpStream::connect(place).await.is_err() {
-        anyhow::ensure!(!serving.is_finished(), "nothing can listen on {place}");
+        anyhow::ensure!(!serving.is_finished(), "cannot listen on {place}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     Ok(serving)

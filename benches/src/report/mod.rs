@@ -1,4 +1,4 @@
-//! What was measured, and its three forms: text, JSON, SVG.
+//! The report of a run, as text, JSON or SVG.
 
 mod svg;
 mod text;
@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) processors: usize,
-    /// Of RabbitMQ.
+    /// Version of RabbitMQ.
     pub(crate) schedulers: usize,
     pub(crate) tables: Vec<Table>,
 }
@@ -32,30 +32,30 @@ pub(crate) struct Table {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) peer: &'static str,
-    /// MiB, the most of the whole run.
+    /// Peak of the whole run, in MiB.
     pub(crate) client_memory: f64,
     pub(crate) server_memory: Option<f64>,
-    /// The most while this peer had its turns; the broker is the same for all peers, and keeps what earlier ones made it take.
+    /// Peak during this peer's turns. All peers share the broker, which keeps memory from earlier turns.
     pub(crate) broker_memory: Option<f64>,
     pub(crate) samples: Vec<Sample>,
 }
 
-/// A peer's turn in one round.
+/// The turn of a peer in one round.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
-    /// Calls or casts a second.
+    /// Calls or casts per second.
     pub(crate) rate: f64,
     /// Microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// Microseconds of processor time for each call.
+    /// Microseconds of processor time per call.
     pub(crate) client_cpu: f64,
     pub(crate) server_cpu: f64,
     pub(crate) broker_cpu: f64,
 }
 
 impl Sample {
-    /// What both ends use for one call, without the broker.
+    /// Processor time of both ends per call, without the broker.
     pub(crate) fn own_cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu
     }
@@ -66,26 +66,26 @@ impl Row {
         median(self.samples.iter().map(of).collect())
     }
 
-    /// The median of this row's ratios to `other`, round by round, so that what slows a whole round cancels out.
+    /// The median of this row's ratios to `other`, round by round, so that anything that slows a whole round cancels out.
     pub(crate) fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().zip(&other.samples).map(|(own, other)| of(own) / of(other)).collect())
     }
 }
 
-/// What oxlo is, in shares of a peer: medians of the rounds' ratios.
+/// The ratios of oxlo to a peer: medians of the rounds' ratios.
 #[derive(Debug, Serialize)]
 struct Ratios {
     rate: f64,
     p50: f64,
     p99: f64,
-    /// Processor time of client and server for each call.
+    /// Processor time of client and server per call.
     own_cpu: f64,
-    /// Processor time of the broker for each call; none without one.
+    /// Processor time of the broker per call; `None` without a broker.
     broker_cpu: Option<f64>,
 }
 
 impl Table {
-    /// None for oxlo itself.
+    /// `None` for oxlo itself.
     fn ratios(&self, peer: &Row) -> Option<Ratios> {
         let own = self.rows.first().filter(|own| own.peer != peer.peer)?;
         let broker_cpu = own.ratio(peer, |sample| sample.broker_cpu);
@@ -111,7 +111,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Prints the report, and writes the files that were asked for.
+/// Prints the report and writes the requested files.
 pub(crate) fn write(
     report: &Report,
     verdicts: &[Verdict],
@@ -132,7 +132,7 @@ pub(crate) fn write(
     publish(&whole, || text::render(report, verdicts), || svg::draw(report), json, svg)
 }
 
-/// Prints the text and writes the files that were asked for. JSON to `-` is printed in place of the text.
+/// Prints the text and writes the requested files. JSON to `-` replaces the text.
 pub(crate) fn publish(
     whole: &impl Serialize,
     text: impl FnOnce() -> String,

@@ -1,4 +1,4 @@
-//! The report as a picture: for each scenario a bar per peer.
+//! The report as a chart: one bar per peer in each scenario.
 
 use std::fmt::Write as _;
 

@@ -29,14 +29,14 @@ async fn refused(change: impl Fn(RPCClient) -> RPCClient, args: impl Serialize, 
 
 #[tokio::test]
 async fn no_topic() {
-    let wanted = "(no topic): the target cannot be used: it names no topic; \
-                  start it with Target::topic(\"name-of-the-service\")";
+    let wanted = "(no topic): the target cannot be used: it has no topic; \
+                  create it with Target::topic(\"name-of-the-service\")";
     for target in [Target::new(), Target::topic(""), Target::new().server("node-7")] {
         let fake = Fake::new();
         let client = RPCClient::new(fake.clone(), target);
         let error = client.call::<Value>(&ctxt(), "add", ()).await.unwrap_err();
         assert!(matches!(error, CallError::Transport { error: TransportError::InvalidTarget { .. }, .. }), "{error:?}");
-        assert!(error.to_string().contains("it names no topic"), "{error}");
+        assert!(error.to_string().contains("it has no topic"), "{error}");
         assert!(client.cast(&ctxt(), "add", ()).await.is_err());
         assert!(fake.handed().is_empty());
     }

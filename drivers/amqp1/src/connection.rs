@@ -39,8 +39,9 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Host},
     error::{self, Refused},
+    fe2o3_internals::GROWTH,
     sessions::{Pool, Seat},
-    stream::{GROWTH, GuardedStream, Opened, StreamHandle},
+    stream::{GuardedStream, Opened, StreamHandle},
 };
 
 /// How long the broker may take to begin a session before another channel number is tried.

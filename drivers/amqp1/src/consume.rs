@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::{
-    address::Place,
+    address::ListenAddress,
     config::Config,
     connection::{Connected, Link, connected, unreachable_after},
     error::{Refused, lost},
@@ -83,7 +83,7 @@ impl<M> Drop for Subscriber<M> {
 pub(crate) struct Order<R> {
     /// Held, so that a listener outlives the handle of its transport.
     pub(crate) link: Arc<Link>,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<ListenAddress>,
     pub(crate) prefetch: u16,
     /// What may be read and not finished with.
     pub(crate) budget: Budget,
@@ -190,7 +190,7 @@ impl<M> fmt::Debug for Subscriber<M> {
 
 struct Keeper<R: Reader> {
     link: Arc<Link>,
-    places: Vec<Place>,
+    places: Vec<ListenAddress>,
     receiving: Arc<Receiving<R>>,
     commands: mpsc::UnboundedReceiver<Command>,
     subscribed: watch::Sender<bool>,
@@ -307,13 +307,13 @@ impl<R: Reader> Keeper<R> {
     }
 
     async fn subscribe(&self, up: &Arc<Connected>) -> Result<Live, Failed> {
-        let places: Vec<Place> = self.places.iter().map(Place::once).collect();
+        let places: Vec<ListenAddress> = self.places.iter().map(ListenAddress::once).collect();
         let subscribing = async {
             let needs: Vec<_> = places.iter().flat_map(|place| place.needs.iter().cloned()).collect();
-            management::make(up, &needs).await?;
+            management::declare(up, &needs).await?;
             let links = u32::try_from(places.len()).unwrap_or(u32::MAX);
             let seat = up.seat(links).await.map_err(|refusal| Failed::of("session", refusal))?;
-            let refused = |place: &Place, refusal| Failed::of(&format!("address `{}`", place.address), refusal);
+            let refused = |place: &ListenAddress, refusal| Failed::of(&format!("address `{}`", place.address), refusal);
             // What everyone takes from goes with its only link, and would go with the trial's.
             for place in places.iter().filter(|place| seat.is_shared() && !place.everyone) {
                 up.try_receiver(&place.address).await.map_err(|refusal| refused(place, refusal))?;

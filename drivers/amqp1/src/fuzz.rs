@@ -1,4 +1,4 @@
-//! What of the driver reads hostile bytes, for the fuzz targets. No part of the API.
+//! The parts of the driver that parse untrusted bytes, for the fuzz targets. Not part of the API.
 
 use std::time::Duration;
 
@@ -7,33 +7,35 @@ use fe2o3_amqp::types::messaging::MessageId;
 use oxlo_wire::envelope::Poison;
 
 use crate::{
-    message, scan,
-    stream::guard::{self, Guard, GuardError},
+    encoding, fe2o3_internals, message,
+    stream::{
+        channel_numbers::ChannelNumbers,
+        guard::{Guard, GuardError},
+    },
 };
 
-/// The levels of values that a parser may see.
-pub const DEEPEST: usize = scan::DEEPEST;
+/// Maximum nesting of values.
+pub const MAX_DEPTH: usize = encoding::MAX_DEPTH;
 
-/// How much a payload grows on its way through the guard.
-pub const GROWTH: u32 = guard::GROWTH;
+/// How many bytes a payload grows in the guard at most.
+pub const GROWTH: u32 = fe2o3_internals::GROWTH;
 
-/// How many bytes the first value takes; an error says whether it is nested too deeply, for all that was looked at.
+/// Bytes of the first value; an error tells whether it is nested too deeply.
 ///
 /// # Errors
 ///
-/// True for too deep, false for every other flaw.
+/// `true` if it is nested too deeply, `false` if it is malformed otherwise.
 pub fn length(bytes: &[u8]) -> Result<usize, bool> {
-    scan::length(bytes, scan::For::Us).map_err(|flaw| flaw == scan::Malformed::TooDeep)
+    encoding::length(bytes, encoding::Reader::Raw).map_err(|error| error == encoding::Malformed::TooDeep)
 }
 
-/// Whether fe2o3-amqp's parser may see the first value.
+/// Whether the first value may reach fe2o3-amqp's parser.
 #[must_use]
-pub fn is_for_others(bytes: &[u8]) -> bool {
-    scan::length(bytes, scan::For::SerdeAmqp).is_ok()
+pub fn is_safe_for_serde_amqp(bytes: &[u8]) -> bool {
+    encoding::length(bytes, encoding::Reader::SerdeAmqp).is_ok()
 }
 
-/// A message: how long it is of use, how often it came back, its id, where its reply goes, which call it belongs to, and
-/// its text. The ids as `Debug` writes them.
+/// A received message. The ids are formatted with `Debug`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Message {
@@ -50,7 +52,7 @@ pub struct Message {
 ///
 /// # Errors
 ///
-/// As for any message.
+/// [`Poison`], as for any message.
 pub fn read(bytes: &Bytes) -> Result<Message, Poison> {
     let id = |id: MessageId| format!("{id:?}");
     message::read(bytes).map(|read| Message {
@@ -70,7 +72,7 @@ pub fn shown(id: &str) -> String {
     format!("{:?}", MessageId::String(id.to_owned()))
 }
 
-/// A call as it is sent.
+/// An encoded call.
 #[must_use]
 pub fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duration) -> Vec<u8> {
     let mut call = message::call(to, json, message_id, reply_to, tokio::time::Instant::now());
@@ -78,22 +80,22 @@ pub fn call(to: &str, json: &str, message_id: &str, reply_to: &str, ttl: Duratio
     call.encoded()
 }
 
-/// A reply as it is sent, or without text the sign that the method still runs.
+/// An encoded reply, or without text a heartbeat of a running method.
 #[must_use]
 pub fn reply(to: &str, json: Option<&str>, correlation_id: &str) -> Vec<u8> {
     message::reply(to, json, &MessageId::String(correlation_id.to_owned()), None).encoded()
 }
 
-/// What fe2o3-amqp gets of a stream that arrives in chunks of the given size, and the error it ended with.
+/// The bytes that fe2o3-amqp gets of a stream that arrives in chunks of this size, and the error at the end.
 #[must_use]
 pub fn stream(input: &[u8], chunk: usize, frame_max: u32, message_max: usize) -> (Vec<u8>, Option<String>) {
-    let (mut guard, mut channels) = (Guard::new(frame_max, message_max), crate::stream::channels::Channels::default());
+    let (mut guard, mut numbers) = (Guard::new(frame_max, message_max), ChannelNumbers::default());
     for chunk in input.chunks(chunk.max(1)) {
         guard.inbox().extend_from_slice(chunk);
-        if let Err(error) = guard.work(&mut channels) {
+        if let Err(error) = guard.process(&mut numbers) {
             return (guard.outbox().to_vec(), Some(error.to_string()));
         }
     }
-    let ended = guard.ended().as_ref().map(GuardError::to_string);
-    (guard.outbox().to_vec(), ended)
+    let error = guard.error_at_end().as_ref().map(GuardError::to_string);
+    (guard.outbox().to_vec(), error)
 }

@@ -5,31 +5,33 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `address`, `syntax`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
-//! | `encode`, `scan` | encoded values: written, and walked through without recursion |
-//! | `stream` | the socket under fe2o3-amqp with the guard against hostile messages |
-//! | `connection`, `sessions` | a supervised connection; where its links have their places |
-//! | `publish`, `sender` | sending, and knowing what became of it |
-//! | `consume`, `receive`, `request` | taking messages, once each, settling and answering them |
-//! | `management` | what RabbitMQ 4 needs declared |
-//! | `reply` | the replies to our own calls |
+//! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
+//! | `encoding` | encoded values: written, and read without recursion |
+//! | `stream` | the socket under fe2o3-amqp: the guard against invalid frames, channel numbers, batched writes |
+//! | `connection`, `sessions` | a supervised connection; its sessions and their links |
+//! | `publish` | publishing, with an outcome for each message |
+//! | `consume`, `receive`, `request` | receiving messages, once each, settling and answering them |
+//! | `management` | declarations on RabbitMQ 4 |
+//! | `reply` | the replies to calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//!
+//! `fe2o3_internals` lists what the driver assumes about fe2o3-amqp beyond its documentation.
 //!
 //! # Brokers
 //!
 //! The broker says what it is when it opens the connection, and that decides how addresses are written; the option
-//! `address_profile` decides instead (`qpid`, `router`, `activemq`, `rabbitmq`, `rabbitmq4`), and `addressing_mode` (`legacy`,
-//! `routable`) asks for oslo's own addresses, to meet Python peers that have the same option. On ActiveMQ that is
-//! `addressing_mode=legacy&broadcast_prefix=topic://broadcast`, which is what the profile `activemq` comes to.
+//! `address_profile` decides instead (`qpid`, `router`, `activemq`, `rabbitmq`, `rabbitmq4`), and `addressing_mode`
+//! (`legacy`, `routable`) asks for oslo's own addresses, to meet Python peers that have the same option. On ActiveMQ
+//! that is `addressing_mode=legacy&broadcast_prefix=topic://broadcast`, which is what the profile `activemq` comes to.
 //!
-//! On RabbitMQ 4 queues are declared as they are needed, by its management over AMQP 1.0, and addresses are of version 2: one
-//! that nobody serves is noticed at once, and what belongs to one process goes with it or expires after half an hour.
-//! On RabbitMQ 3, and on RabbitMQ 4 with `address_profile=rabbitmq` (to meet services that run so), addresses are of version
-//! 1 and queues are never deleted: give them a policy that lets them expire,
-//! `rabbitmqctl set_policy expire '.*' '{"expires":1800000}' --apply-to queues`.
+//! On RabbitMQ 4 queues are declared as they are needed, by its management over AMQP 1.0, and addresses are of version
+//! 2: one that nobody serves is noticed at once, and what belongs to one process goes with it or expires after half an
+//! hour. On RabbitMQ 3, and on RabbitMQ 4 with `address_profile=rabbitmq` (to meet services that run so), addresses are
+//! of version 1 and queues are never deleted: give them a policy that lets them expire, `rabbitmqctl set_policy expire
+//! '.*' '{"expires":1800000}' --apply-to queues`.
 //!
-//! Beside the TTL nothing tells a server how long its caller waits: `absolute-expiry-time`, which the Python driver fills
-//! with a time in 1970, is neither written nor read.
+//! Beside the TTL nothing tells a server how long its caller waits: `absolute-expiry-time`, which the Python driver
+//! fills with a time in 1970, is neither written nor read.
 
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
@@ -39,8 +41,9 @@ mod address;
 mod config;
 mod connection;
 mod consume;
-mod encode;
+mod encoding;
 mod error;
+mod fe2o3_internals;
 mod management;
 mod message;
 mod publish;
@@ -48,11 +51,13 @@ mod receive;
 mod reply;
 mod request;
 mod resend;
-mod scan;
-mod sender;
 mod sessions;
 mod stream;
-mod syntax;
 mod transport;
 
 pub use transport::Amqp1Driver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,6 @@
-//! RabbitMQ 4's management over AMQP 1.0: queues and bindings are made by requests on a pair of links, in the manner of HTTP.
+//! RabbitMQ 4's management over AMQP 1.0: HTTP-like requests on a pair of links declare queues and bindings.
 //!
-//! Its addresses of version 2 name queues that are there; nothing comes into being by being named.
+//! Addresses of version 2 name existing queues only; using an address creates nothing.
 
 use bytes::Bytes;
 use fe2o3_amqp::{
@@ -20,61 +20,63 @@ use crate::{
     connection::Connected,
     consume::Failed,
     error::{self, Refused},
+    fe2o3_internals::{PAIR_RECEIVER, PAIR_SENDER},
     message, receive,
-    stream::{PAIR_RECEIVER, PAIR_SENDER},
 };
 
+/// The address of the management node.
 pub(crate) const NODE: &str = "/management";
-/// How long the broker keeps a queue that nobody uses and that nobody will miss: oslo's `rabbit_transient_queues_ttl`.
+/// How long the broker keeps an unused queue of one process, in milliseconds: oslo's default of
+/// `rabbit_transient_queues_ttl`.
 const EXPIRES_MS: i64 = 1_800_000;
-/// How long it may take to answer a request, or to attach its links.
+/// The time limit for an answer, and for attaching a link.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What must be at the broker before a link is attached.
+/// An object to declare before a link is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// A queue of this name.
-    Queue(String, Kind),
-    /// A binding of an exchange's messages with this key to a queue.
+pub(crate) enum Declaration {
+    /// A queue with this name.
+    Queue(String, QueueKind),
+    /// A binding of a queue to an exchange by this key.
     Binding { exchange: &'static str, key: String, queue: String },
 }
 
-/// How long a queue lives.
+/// The lifetime of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// For ever: it is shared, and what is in it is waited for.
+pub(crate) enum QueueKind {
+    /// Permanent: several processes share it.
     Shared,
-    /// Until nobody has used it for half an hour: it belongs to one process.
+    /// Deleted after half an hour without use: it belongs to one process.
     Own,
-    /// As long as its consumer.
-    Passing,
+    /// Deleted with its consumer.
+    Transient,
 }
 
 struct Request {
     method: &'static str,
     to: String,
     body: Value,
-    /// For errors.
+    /// The object, for errors.
     object: String,
 }
 
-impl Need {
+impl Declaration {
     fn request(&self) -> Request {
         match self {
             Self::Queue(name, kind) => {
-                let passing = *kind == Kind::Passing;
+                let transient = *kind == QueueKind::Transient;
                 let mut arguments = Vec::new();
-                if *kind == Kind::Own {
+                if *kind == QueueKind::Own {
                     arguments.push(("x-expires", Value::Long(EXPIRES_MS)));
                 }
-                if *kind != Kind::Shared {
-                    // Whatever the virtual host's own choice is: only this type may be exclusive, and expires quickly.
+                if *kind != QueueKind::Shared {
+                    // Not the virtual host's default type: only classic queues may be exclusive.
                     arguments.push(("x-queue-type", Value::String("classic".to_owned())));
                 }
                 let fields = vec![
                     ("durable", Value::Bool(true)),
-                    ("exclusive", Value::Bool(passing)),
-                    ("auto_delete", Value::Bool(passing)),
+                    ("exclusive", Value::Bool(transient)),
+                    ("auto_delete", Value::Bool(transient)),
                     ("arguments", map(arguments)),
                 ];
                 Request {
@@ -108,23 +110,23 @@ fn map(fields: Vec<(&str, Value)>) -> Value {
     Value::Map(fields.collect::<OrderedMap<_, _>>())
 }
 
-/// Makes what is needed, unless it is there.
+/// Declares objects in order.
 ///
 /// # Errors
 ///
-/// `Refused` if the broker does not want to, or has it with other properties.
-pub(crate) async fn make(up: &Connected, needs: &[Need]) -> Result<(), Failed> {
-    if needs.is_empty() {
+/// `Refused` if the broker refuses, or an object exists with different properties.
+pub(crate) async fn declare(up: &Connected, declares: &[Declaration]) -> Result<(), Failed> {
+    if declares.is_empty() {
         return Ok(());
     }
-    perform(up, needs.iter().map(Need::request).collect()).await.map(drop)
+    perform(up, declares.iter().map(Declaration::request).collect()).await.map(drop)
 }
 
-/// Deletes a queue with what is in it.
+/// Deletes a queue with its messages.
 ///
 /// # Errors
 ///
-/// As [`make`].
+/// As [`declare`].
 pub(crate) async fn delete_queue(up: &Connected, name: &str) -> Result<(), Failed> {
     let request = Request {
         method: "DELETE",
@@ -135,11 +137,11 @@ pub(crate) async fn delete_queue(up: &Connected, name: &str) -> Result<(), Faile
     perform(up, vec![request]).await.map(drop)
 }
 
-/// Consumers of a queue; none if there is no such queue.
+/// The number of consumers of a queue; 0 if it does not exist.
 ///
 /// # Errors
 ///
-/// As [`make`].
+/// As [`declare`].
 pub(crate) async fn consumers(up: &Connected, name: &str) -> Result<u32, Failed> {
     let request = Request {
         method: "GET",
@@ -151,7 +153,7 @@ pub(crate) async fn consumers(up: &Connected, name: &str) -> Result<u32, Failed>
     let count = message::answered_number(&described, "consumer_count");
     count
         .and_then(|count| u32::try_from(count).ok())
-        .ok_or_else(|| Failed::Lost("the broker's management named no consumer_count".to_owned()))
+        .ok_or_else(|| Failed::Lost("the broker's management reported no consumer_count".to_owned()))
 }
 
 async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
@@ -161,11 +163,11 @@ async fn perform(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>
     timeout(within, Box::pin(ask(up, requests))).await.unwrap_or_else(|_| Err(silent()))
 }
 
-/// Makes requests in order, and gives the last answer; none if what a `GET` asked for is not there.
+/// Sends requests in order and returns the last answer; `None` if the object of a `GET` does not exist.
 async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Failed> {
     let refused = |refusal| match refusal {
         Refused::Missing(reason) | Refused::Gone(reason) | Refused::Denied(reason) => {
-            let advice = "; address_profile=rabbitmq does without the management that RabbitMQ 4 has";
+            let advice = "; address_profile=rabbitmq works without RabbitMQ 4's management";
             Failed::Refused(TransportError::Topology {
                 object: format!("address `{NODE}`"),
                 reason: format!("{reason}{advice}"),
@@ -222,15 +224,15 @@ async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Fa
             Some((404, _)) if asks => last = None,
             Some((status, reason)) => {
                 let advice = if status == 409 {
-                    "; it exists with other properties: delete it first, or use address_profile=rabbitmq for all"
+                    "; it exists with different properties: delete it first, or use address_profile=rabbitmq in the whole fleet"
                 } else {
                     ""
                 };
-                let reason = reason.unwrap_or_else(|| format!("the broker answers {status}"));
+                let reason = reason.unwrap_or_else(|| format!("the broker answered with status {status}"));
                 let error = TransportError::Topology { object: request.object, reason: format!("{reason}{advice}") };
                 return Err(Failed::Refused(error));
             }
-            None => return Err(Failed::Lost("the broker's management answered in something else".to_owned())),
+            None => return Err(Failed::Lost("cannot decode the answer of the broker's management".to_owned())),
         }
     }
     let _ = timeout(ANSWER_LIMIT, session.end()).await;

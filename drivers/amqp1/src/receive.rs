@@ -34,10 +34,10 @@ use tracing::{debug, warn};
 use crate::{
     consume::Reader,
     error,
+    fe2o3_internals::SURPLUS,
     message::{self, Incoming},
     publish::Publisher,
     resend::Kept,
-    stream::SURPLUS,
 };
 
 /// What the links of a subscription are to do.

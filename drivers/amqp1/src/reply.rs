@@ -34,7 +34,7 @@ use crate::{
     connection::{Connected, LinkState, connected, unreachable_after},
     consume::Failed,
     error,
-    management::{self, Need},
+    management::{self, Declaration},
     message::Id,
     receive,
     sessions::{FAREWELL, Seat},
@@ -203,7 +203,7 @@ impl Keeper {
     async fn delete(&self, up: &Connected) {
         let ReplyNode::Queue { needs, .. } = &self.node else { return };
         for need in needs {
-            if let Need::Queue(name, _) = need {
+            if let Declaration::Queue(name, _) = need {
                 let _ = timeout(FAREWELL, management::delete_queue(up, name)).await;
             }
         }
@@ -228,7 +228,7 @@ impl Keeper {
                         Err(failed) => return Err(failed),
                     }
                 }
-                management::make(up, needs).await?;
+                management::declare(up, needs).await?;
                 (receive::from(address), Some(address.as_str()))
             }
         };

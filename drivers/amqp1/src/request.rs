@@ -70,7 +70,7 @@ impl Reader for RequestReader {
         let replier = caller
             .map(|(address, message_id)| {
                 if !self.addresses.can_be_reply(&address) {
-                    return Err(Poison::WrongType { key: "reply-to", wanted: "address of replies" });
+                    return Err(Poison::WrongType { key: "reply-to", expected: "a reply address" });
                 }
                 let interval = inbound.heartbeat_interval;
                 let answer = Answer {

@@ -75,7 +75,7 @@ impl Kept {
         let Self { message_id, reply_to, body, way } = self;
         let Ok(text) = str::from_utf8(&body) else { return settle.requeue() };
         let names = (reply_to.as_deref(), message_id.as_ref());
-        let mut copy = message::again(address, text, names, deadline, way.again(delay, counts));
+        let mut copy = message::resent(address, text, names, deadline, way.again(delay, counts));
         match publisher.send(address, &mut copy, true, &Patience::new(LIMIT, Retry::Forever)).await {
             Ok(()) => settle.ack(),
             Err(error) => {

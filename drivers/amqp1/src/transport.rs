@@ -25,7 +25,7 @@ use oxlo_wire::amqp1;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    address::{Addresses, Place, Profile},
+    address::{Addresses, ListenAddress, Profile},
     config::Config,
     connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
@@ -120,7 +120,7 @@ impl Amqp1Transport {
 
     async fn subscribe<R: Reader>(
         &self,
-        places: Vec<Place>,
+        places: Vec<ListenAddress>,
         prefetch: u16,
         deferrable: bool,
         reader: R,
@@ -257,7 +257,7 @@ impl Transport for Amqp1Transport {
         // Whoever notifies makes the queue, as in oslo: listeners may come later.
         match self.publisher.send(address, &mut message, true, &patience).await {
             Err(TransportError::Undeliverable { .. }) => {
-                self.publisher.make(&place.needs, &patience).await?;
+                self.publisher.declare(&place.needs, &patience).await?;
                 self.publisher.send(address, &mut message, options.mandatory, &patience).await
             }
             sent => sent,

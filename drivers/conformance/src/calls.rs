@@ -1,4 +1,4 @@
-//! What travels with a call and comes back.
+//! Contents of calls and replies.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Harness,
-    fixture::{Server, connect, listen, number_of, patient, payload, request, result, take, topic, value_of},
+    fixture::{Server, call_options, connect, listen, number_of, payload, request, result, take, topic, value_of},
 };
 
 fn server(on: &Target) -> Target {
@@ -29,11 +29,11 @@ fn server(on: &Target) -> Target {
 pub async fn the_result_reaches_the_caller(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let _server = Server::echo(&*transport, &server(&to)).await;
-    let got: Value = value_of(transport.call(&to, request(7), &patient()).await);
+    let got: Value = value_of(transport.call(&to, request(7), &call_options()).await);
     assert_eq!(got, json!({"number": 7}));
 }
 
-/// Results that count as false somewhere are results like any other.
+/// Results that are false in Python are results like any other.
 pub async fn falsy_results_arrive_as_themselves(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let falsy = [json!(0), json!(""), json!([]), json!({}), json!(false), json!(null)];
@@ -41,7 +41,7 @@ pub async fn falsy_results_arrive_as_themselves(harness: &dyn Harness) {
     let answer = move |request: &Request| result(&answers[number_of(request)]);
     let _server = Server::start(&*transport, &server(&to), answer).await;
     for (number, wanted) in falsy.iter().enumerate() {
-        let got: Value = value_of(transport.call(&to, request(number), &patient()).await);
+        let got: Value = value_of(transport.call(&to, request(number), &call_options()).await);
         assert_eq!(&got, wanted);
     }
 }
@@ -60,12 +60,12 @@ pub async fn a_failure_travels_with_all_its_fields(harness: &dyn Harness) {
     let answer = move |request: &Request| Reply::Failure(Box::new(answers[number_of(request)].clone()));
     let _server = Server::start(&*transport, &server(&to), answer).await;
     for (number, wanted) in failures.into_iter().enumerate() {
-        let got = transport.call(&to, request(number), &patient()).await.unwrap();
+        let got = transport.call(&to, request(number), &call_options()).await.unwrap();
         assert_eq!(got, Reply::Failure(Box::new(wanted)));
     }
 }
 
-/// Arguments arrive as they were sent, whatever JSON they hold; so does the method's name.
+/// Arguments arrive unchanged, whatever JSON they contain; so does the name of the method.
 pub async fn arguments_arrive_unchanged(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let args = json!({
@@ -85,28 +85,28 @@ pub async fn arguments_arrive_unchanged(harness: &dyn Harness) {
     assert_eq!(got.message.args.decode::<Value>().unwrap(), args);
 }
 
-/// A server's refusal to run a method can be told from the method's own failure of the same class.
+/// A server's refusal to run a method can be distinguished from a failure of the method with the same class.
 pub async fn a_refusal_arrives_as_one(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let failure = |number: usize| Failure::builtin("TypeError", "no").with_refused(number == 1);
     let answer = move |request: &Request| Reply::Failure(Box::new(failure(number_of(request))));
     let _server = Server::start(&*transport, &server(&to), answer).await;
     for (number, refused) in [(0, false), (1, true)] {
-        match transport.call(&to, request(number), &patient()).await.unwrap() {
+        match transport.call(&to, request(number), &call_options()).await.unwrap() {
             Reply::Failure(failure) => assert_eq!(failure.is_refusal(), refused),
-            Reply::Result(_) => panic!("the server fails every call"),
+            Reply::Result(_) => panic!("expected a failure"),
         }
     }
 }
 
-/// Under [`NonFinite::AsPython`] floats that are not finite arrive as what they are, as arguments and as results.
+/// With [`NonFinite::AsPython`], non-finite floats arrive unchanged, as arguments and as results.
 pub async fn numbers_that_are_not_finite_travel_as_python_writes_them(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let as_python = |numbers: &[f64]| Payload::encode_with(&json_of(numbers), NonFinite::AsPython).unwrap();
     let answer = |request: &Request| Reply::Result(request.args.clone());
     let _server = Server::start(&*transport, &server(&to), answer).await;
     let sent = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5];
-    let got = transport.call(&to, Request::new("echo", as_python(&sent)), &patient()).await.unwrap();
+    let got = transport.call(&to, Request::new("echo", as_python(&sent)), &call_options()).await.unwrap();
     let Reply::Result(got) = got else { panic!("the server answers every call") };
     let got: BTreeMap<String, Vec<f64>> = got.decode().unwrap();
     assert!(got["numbers"][0].is_nan());
@@ -117,7 +117,7 @@ fn json_of(numbers: &[f64]) -> BTreeMap<&'static str, &[f64]> {
     BTreeMap::from([("numbers", numbers)])
 }
 
-/// Every entry of the context arrives, in its place and with its value.
+/// Every entry of the context arrives, in order and with its value.
 pub async fn the_context_arrives_in_order_and_unchanged(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let context = Context::new()
@@ -140,7 +140,7 @@ pub async fn the_context_arrives_in_order_and_unchanged(harness: &dyn Harness) {
     assert!(got.message.context.is_empty(), "an empty context stays empty");
 }
 
-/// Namespace and version arrive as they are; absent stays absent, and the empty namespace is not the absent one.
+/// Namespace and version arrive unchanged; an absent one stays absent, and the empty namespace differs from the absent one.
 pub async fn namespace_and_version_travel(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&server(&to), &*transport).await;
@@ -155,13 +155,13 @@ pub async fn namespace_and_version_travel(harness: &dyn Harness) {
     }
 }
 
-/// Whoever is answered first, each caller gets the reply to its own call.
+/// Each caller gets the reply to its own call, in whatever order the replies are sent.
 pub async fn replies_out_of_order_reach_their_callers(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&server(&to), &*transport).await;
     let mut calls = Vec::new();
     for number in 0..5 {
-        calls.push(transport.start(&to, request(number), &patient()).await.unwrap());
+        calls.push(transport.start(&to, request(number), &call_options()).await.unwrap());
     }
     let mut taken = Vec::new();
     for _ in 0..5 {
@@ -170,18 +170,18 @@ pub async fn replies_out_of_order_reach_their_callers(harness: &dyn Harness) {
     for delivery in taken.into_iter().rev() {
         delivery.settle.ack();
         let reply = result(&number_of(&delivery.message));
-        delivery.replier.expect("a call is to be answered").reply(reply).await.unwrap();
+        delivery.replier.expect("a call has a replier").reply(reply).await.unwrap();
     }
     for (number, call) in calls.into_iter().enumerate() {
         assert_eq!(value_of::<usize>(call.await), number);
     }
 }
 
-/// Replies go to the transport that called, also when others call the same server at the same time.
+/// Replies go to the calling transport, even if others call the same server at the same time.
 pub async fn two_transports_get_their_own_replies(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     let _server = Server::echo(&*one, &server(&to)).await;
-    let options = patient();
+    let options = call_options();
     for number in 0..10 {
         let (first, second) =
             tokio::join!(one.call(&to, request(number), &options), two.call(&to, request(number + 100), &options));
@@ -190,14 +190,14 @@ pub async fn two_transports_get_their_own_replies(harness: &dyn Harness) {
     }
 }
 
-/// Many calls can be under way at once on one transport.
+/// Many calls can be in flight on one transport.
 pub async fn two_hundred_calls_at_once(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let _server = Server::echo(&*transport, &server(&to)).await;
     let mut calls = JoinSet::new();
     for number in 0..200 {
         let (transport, to) = (transport.clone(), to.clone());
-        calls.spawn(async move { (number, transport.call(&to, request(number), &patient()).await) });
+        calls.spawn(async move { (number, transport.call(&to, request(number), &call_options()).await) });
     }
     while let Some(ended) = calls.join_next().await {
         let (number, outcome) = ended.unwrap();
@@ -211,39 +211,39 @@ pub async fn one_mebibyte_travels_both_ways(harness: &dyn Harness) {
     let _server = Server::echo(&*transport, &server(&to)).await;
     let args = json!({"text": "0123456789abcdé".repeat(1024 * 1024 / 16)});
     let sent = Request::new("method", payload(&args));
-    let got: Value = value_of(transport.call(&to, sent, &patient()).await);
-    assert!(got == args, "what came back is not what was sent");
+    let got: Value = value_of(transport.call(&to, sent, &call_options()).await);
+    assert!(got == args, "the result differs from the arguments");
 }
 
-/// `start` returns when the broker has the request; replies can be awaited later and in any order.
+/// `start` returns when the broker has confirmed the request; replies can be awaited later and in any order.
 pub async fn start_returns_before_the_reply(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&server(&to), &*transport).await;
     let begun = Instant::now();
-    let first = transport.start(&to, request(1), &patient()).await.unwrap();
-    let second = transport.start(&to, request(2), &patient()).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(5), "nobody has answered yet");
+    let first = transport.start(&to, request(1), &call_options()).await.unwrap();
+    let second = transport.start(&to, request(2), &call_options()).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "start must not wait for the reply");
     for _ in 0..2 {
         let delivery = take(&mut listener).await;
         delivery.settle.ack();
         let reply = result(&number_of(&delivery.message));
-        delivery.replier.expect("a call is to be answered").reply(reply).await.unwrap();
+        delivery.replier.expect("a call has a replier").reply(reply).await.unwrap();
     }
     assert_eq!(value_of::<usize>(second.await), 2);
     assert_eq!(value_of::<usize>(first.await), 1);
 }
 
-/// A caller may drop its call; the reply then finds nobody, and the next call is not disturbed.
+/// A caller may drop its call; the reply is then discarded, and the next call is not affected.
 pub async fn a_dropped_call_harms_nobody(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&server(&to), &*transport).await;
-    drop(transport.start(&to, request(1), &patient()).await.unwrap());
+    drop(transport.start(&to, request(1), &call_options()).await.unwrap());
     let orphan = take(&mut listener).await;
     orphan.settle.ack();
-    let call = transport.start(&to, request(2), &patient()).await.unwrap();
+    let call = transport.start(&to, request(2), &call_options()).await.unwrap();
     let delivery = take(&mut listener).await;
     delivery.settle.ack();
-    orphan.replier.expect("a call is to be answered").reply(result(&1)).await.unwrap();
-    delivery.replier.expect("a call is to be answered").reply(result(&2)).await.unwrap();
+    orphan.replier.expect("a call has a replier").reply(result(&1)).await.unwrap();
+    delivery.replier.expect("a call has a replier").reply(result(&2)).await.unwrap();
     assert_eq!(value_of::<usize>(call.await), 2);
 }

@@ -1,4 +1,4 @@
-//! What the cases are built from: transports, topics, messages, and a small server.
+//! Shared code of the cases: transports, topics, messages, and a small server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use super::Harness;
 
-/// How long a case waits for what must come.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a case waits for an expected event.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a case watches for what must not come, where nothing else can prove it.
-pub(super) const GLANCE: Duration = Duration::from_millis(150);
+/// How long a case watches for an event that must not occur, where nothing else can prove it.
+pub(super) const QUIET_PERIOD: Duration = Duration::from_millis(150);
 
 pub(super) async fn connect(harness: &dyn Harness) -> Arc<dyn Transport> {
     harness.connect(Settings::default()).await
@@ -80,40 +80,40 @@ pub(super) fn value_of<T: DeserializeOwned>(outcome: Result<Reply, TransportErro
     }
 }
 
-pub(super) fn patient() -> CallOptions {
-    CallOptions::new().with_timeout(PATIENCE)
+pub(super) fn call_options() -> CallOptions {
+    CallOptions::new().with_timeout(TIMEOUT)
 }
 
 pub(super) async fn listen(on: &Target, transport: &dyn Transport) -> Box<dyn Listener<Request>> {
     transport.listen(on, &ListenOptions::new()).await.unwrap()
 }
 
-/// The next message, which must come.
+/// Waits for the next message, which must arrive.
 pub(super) async fn take<M: Send + 'static>(listener: &mut Box<dyn Listener<M>>) -> Delivery<M> {
-    timeout(PATIENCE, listener.recv()).await.expect("no message came").unwrap()
+    timeout(TIMEOUT, listener.recv()).await.expect("no message arrived").unwrap()
 }
 
-/// Checks that no message comes for a moment.
+/// Checks that no message arrives for a short time.
 pub(super) async fn nothing_comes<M: Send + 'static>(listener: &mut Box<dyn Listener<M>>) {
-    if let Ok(got) = timeout(GLANCE, listener.recv()).await {
-        panic!("expected nothing, got {:?}", got.map(|delivery| delivery.redelivered));
+    if let Ok(got) = timeout(QUIET_PERIOD, listener.recv()).await {
+        panic!("expected no message, got {:?}", got.map(|delivery| delivery.redelivered));
     }
 }
 
-/// Waits until `condition` holds for what a server has seen.
+/// Waits until `condition` holds for the requests a server has received.
 pub(super) async fn until<T>(seen: &mut watch::Receiver<T>, condition: impl FnMut(&T) -> bool) {
-    timeout(PATIENCE, seen.wait_for(condition)).await.expect("the condition never held").unwrap();
+    timeout(TIMEOUT, seen.wait_for(condition)).await.expect("the condition never held").unwrap();
 }
 
-/// A server in its plainest form: acknowledges each request at once, notes it, and answers it in a task of its own.
+/// A minimal server: acknowledges each request at once, records it, and answers it in a separate task.
 pub(super) struct Server {
-    /// Every request that came, in order.
+    /// All received requests, in order.
     pub(super) seen: watch::Receiver<Vec<Request>>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts a server that answers what `answer` says.
+    /// Starts a server that replies with the result of `answer`.
     pub(super) async fn start(
         transport: &dyn Transport,
         on: &Target,
@@ -126,7 +126,7 @@ impl Server {
                 delivery.settle.ack();
                 if let Some(replier) = delivery.replier {
                     let reply = answer(&delivery.message);
-                    // A caller that is gone is the business of the case, which looks at the caller's side.
+                    // The case checks the caller's side, including callers that no longer wait.
                     tokio::spawn(async move { drop(replier.reply(reply).await) });
                 }
                 note.send_modify(|seen| seen.push(delivery.message));
@@ -149,7 +149,7 @@ impl Server {
         self.seen.borrow().len()
     }
 
-    /// Waits until this many requests have come.
+    /// Waits until `count` requests have been received.
     pub(super) async fn saw(&mut self, count: usize) {
         until(&mut self.seen, |seen| seen.len() >= count).await;
     }

@@ -1,4 +1,4 @@
-//! The suite that every driver runs from its own tests: each case is one rule of [`Transport`], with the rule as its
+//! The conformance suite that every driver runs in its own tests. Each case is one rule of [`Transport`], with the rule as its
 //! doc comment.
 //!
 //! A driver implements [`Harness`] and writes, in its `tests/conformance.rs`:
@@ -7,10 +7,10 @@
 //! oxlo_conformance::conformance_suite!(MyHarness::start().await);
 //! ```
 //!
-//! which expands to one `#[tokio::test]` per case. The expression is evaluated in each of them, and may await. Cases
-//! use topics of their own, so that they can share a broker and run at the same time; they assume a running clock, wait
-//! for conditions and not for moments, and take well under two seconds. What a driver says it cannot do
-//! ([`Capabilities`](oxlo_transport::Capabilities)) is not asked of it.
+//! which expands to one `#[tokio::test]` per case. The expression is evaluated in each of them, and may await. Cases use
+//! separate topics, so they can share a broker and run concurrently; they require a running clock, wait for conditions
+//! instead of fixed times, and take well under two seconds. A case for a capability that the driver does not have
+//! ([`Capabilities`](oxlo_transport::Capabilities)) is skipped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
@@ -29,34 +29,41 @@ pub mod routing;
 pub mod settling;
 pub mod timing;
 
-/// What a driver brings to the suite.
+/// The driver's side of the suite.
 #[async_trait]
 pub trait Harness: fmt::Debug + Send + Sync {
-    /// A new transport with these settings. All transports of one harness lead to the same broker.
+    /// Creates a new transport with these settings. All transports of one harness use the same broker.
     async fn connect(&self, settings: Settings) -> Arc<dyn Transport>;
 }
 
-/// How long a case may take until it counts as hanging.
+/// How long a case may take before it counts as hanging.
 pub const CASE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Runs one case against its deadline.
+/// Runs one case with a deadline of [`CASE_DEADLINE`].
+///
+/// # Panics
+///
+/// If the case does not complete in time.
 pub async fn within_deadline(case: impl Future<Output = ()>) {
-    assert!(tokio::time::timeout(CASE_DEADLINE, case).await.is_ok(), "the case hangs: not done in {CASE_DEADLINE:?}");
+    assert!(
+        tokio::time::timeout(CASE_DEADLINE, case).await.is_ok(),
+        "the case did not complete within {CASE_DEADLINE:?}"
+    );
 }
 
-/// Lists the cases once, for the macro and for [`CASES`]. The first argument is a dollar sign, which a macro that
-/// writes a macro cannot say by itself.
+/// Lists the cases once, for the macro and for [`CASES`]. The first argument is a dollar sign, which a macro that defines a
+/// macro cannot write itself.
 macro_rules! cases {
     (($d:tt) $($group:ident { $($case:ident)+ })+) => {
         /// Every case, as `group::case`.
         pub const CASES: &[&str] = &[$($(concat!(stringify!($group), "::", stringify!($case))),+),+];
 
-        /// Runs the cases that `wanted` takes, by their names in [`CASES`], one after the other and each against its
-        /// deadline: for a broker that is started for this alone.
-        pub async fn run(harness: &dyn Harness, wanted: impl Fn(&str) -> bool) {
+        /// Runs the cases that `selected` accepts, by their names in [`CASES`], one after the other and each with its deadline:
+        /// for a broker that is started for this purpose.
+        pub async fn run(harness: &dyn Harness, selected: impl Fn(&str) -> bool) {
             $($(
                 let name = concat!(stringify!($group), "::", stringify!($case));
-                if wanted(name) {
+                if selected(name) {
                     println!("case {name}");
                     within_deadline(Box::pin($group::$case(harness))).await;
                 }
@@ -191,7 +198,7 @@ cases! { ($)
 mod tests {
     use super::CASES;
 
-    /// A case that is written and not listed would never run.
+    /// A case that is not listed would never run.
     #[test]
     fn every_case_is_listed() {
         let sources = [

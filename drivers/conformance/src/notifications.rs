@@ -41,7 +41,7 @@ async fn numbers(listener: &mut Notifications, count: usize) -> Vec<usize> {
     numbers
 }
 
-/// Every field of a notification arrives, in both formats, and nobody waits for an answer.
+/// Every field of a notification arrives, in both formats, and no reply is expected.
 pub async fn a_notification_arrives_with_all_its_fields(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&*transport, &[(&to, Priority::Warn)], None).await;
@@ -69,7 +69,7 @@ pub async fn a_notification_arrives_with_all_its_fields(harness: &dyn Harness) {
     }
 }
 
-/// A listener gets the priorities that it asked for, of all seven.
+/// A listener receives only the priorities it subscribed to, of all seven.
 pub async fn each_priority_has_its_own_queue(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut some = listen(&*transport, &[(&to, Priority::Info), (&to, Priority::Error)], None).await;
@@ -94,7 +94,7 @@ pub async fn one_listener_takes_several_topics(harness: &dyn Harness) {
     assert_eq!(numbers(&mut listener, 6).await, [0, 1, 2, 3, 4, 5]);
 }
 
-/// What is notified before anyone listens waits for the first listener.
+/// Notifications sent before anyone listens wait for the first listener.
 pub async fn nothing_is_lost_before_the_first_listener(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     notify(&*transport, &to, 0..3, Priority::Audit).await;
@@ -110,7 +110,7 @@ pub async fn listeners_without_pool_share(harness: &dyn Harness) {
     share(&*one, &to, &mut first, &mut second).await;
 }
 
-/// Listeners of one pool share what the pool gets, also across transports. Where there are no pools, one is refused.
+/// Listeners of one pool share its notifications, also across transports. A driver without pools refuses one.
 pub async fn a_pool_shares(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     if !one.capabilities().notification_pools {
@@ -138,8 +138,8 @@ async fn share(sender: &dyn Transport, to: &Target, first: &mut Notifications, s
             got.settle.ack();
         }
     };
-    tokio::time::timeout(super::fixture::PATIENCE, everything).await.expect("notifications are missing");
-    assert!(!here.is_empty() && !there.is_empty(), "one got all: {here:?}, {there:?}");
+    tokio::time::timeout(super::fixture::TIMEOUT, everything).await.expect("notifications are missing");
+    assert!(!here.is_empty() && !there.is_empty(), "one listener received everything: {here:?}, {there:?}");
     nothing_comes(first).await;
     nothing_comes(second).await;
     here.append(&mut there);
@@ -147,7 +147,7 @@ async fn share(sender: &dyn Transport, to: &Target, first: &mut Notifications, s
     assert_eq!(here, (0..10).collect::<Vec<_>>());
 }
 
-/// Each pool gets every notification, and so do those without a pool.
+/// Each pool receives every notification, and so do the listeners without a pool.
 pub async fn pools_and_the_rest_each_get_everything(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     if !transport.capabilities().notification_pools {
@@ -166,7 +166,7 @@ pub async fn pools_and_the_rest_each_get_everything(harness: &dyn Harness) {
     }
 }
 
-/// A requeued notification comes again, marked as redelivered.
+/// A requeued notification is redelivered and marked as such.
 pub async fn a_requeued_notification_comes_back(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&*transport, &[(&to, Priority::Info)], None).await;
@@ -177,7 +177,7 @@ pub async fn a_requeued_notification_comes_back(harness: &dyn Harness) {
     again.settle.ack();
 }
 
-/// A deferred notification comes again to the queue that it came from, behind the others there, and to no other queue.
+/// A deferred notification returns to the end of its own queue, and to no other queue.
 pub async fn a_deferred_notification_comes_back_to_its_own_queue(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let pool = format!("{}-pool", to.topic.as_deref().unwrap());
@@ -196,7 +196,7 @@ pub async fn a_deferred_notification_comes_back_to_its_own_queue(harness: &dyn H
     assert_eq!(came, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]);
     nothing_comes(&mut deferring).await;
     if pooled {
-        // The queue without a pool has each of them once.
+        // The queue without a pool has each notification once.
         let mut plain = listen(&*transport, &[(&to, Priority::Info)], None).await;
         assert_eq!(numbers(&mut plain, 3).await, [0, 1, 2]);
         nothing_comes(&mut plain).await;

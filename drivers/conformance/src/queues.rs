@@ -1,4 +1,4 @@
-//! Extra request queues, what a listener is confined to, and pausing. Asked only of drivers that say they have them.
+//! Additional request queues, listener scopes, and pausing; only for drivers with these capabilities.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Harness,
-    fixture::{connect, nothing_comes, number_of, patient, request, result, take, topic, value_of},
+    fixture::{call_options, connect, nothing_comes, number_of, request, result, take, topic, value_of},
 };
 
 fn queue(of: &Target, name: &str) -> RequestQueue {
@@ -34,7 +34,7 @@ fn is_undeliverable(outcome: &Result<(), TransportError>) -> bool {
     matches!(outcome, Err(TransportError::Undeliverable { .. }))
 }
 
-/// What is sent to a queue's key comes to who listens on it, and is answered.
+/// Requests sent to a queue's key reach its listener, and are answered.
 pub async fn a_request_queue_is_reached_by_its_key(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -42,14 +42,14 @@ pub async fn a_request_queue_is_reached_by_its_key(harness: &dyn Harness) {
     }
     let extra = queue(&on, "gpu").routing_key("fast");
     let mut listener = listen(&*transport, &on, ListenScope::Queue(extra.clone())).await;
-    let started = transport.start(&extra.target(), request(1), &patient()).await.unwrap();
+    let started = transport.start(&extra.target(), request(1), &call_options()).await.unwrap();
     let got = take(&mut listener).await;
     got.settle.ack();
     got.replier.unwrap().reply(result(&number_of(&got.message))).await.unwrap();
     assert_eq!(value_of::<usize>(started.await), 1);
 }
 
-/// A key that no queue has is an error at once.
+/// A request to a key that no queue has fails at once.
 pub async fn an_unknown_key_is_undeliverable_at_once(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -61,7 +61,7 @@ pub async fn an_unknown_key_is_undeliverable_at_once(harness: &dyn Harness) {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-/// Requests wait in a queue that was declared until somebody listens. Declaring it again changes nothing.
+/// Requests wait in a declared queue until there is a listener. Declaring it again changes nothing.
 pub async fn requests_wait_in_a_declared_queue(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -77,7 +77,7 @@ pub async fn requests_wait_in_a_declared_queue(harness: &dyn Harness) {
     got.settle.ack();
 }
 
-/// Declaring and removing take effect in their order, and at the latest when they return.
+/// Declarations and removals take effect in order, and at the latest when they return.
 pub async fn a_removed_queue_is_gone_and_can_come_back(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -97,7 +97,7 @@ pub async fn a_removed_queue_is_gone_and_can_come_back(harness: &dyn Harness) {
     cast(&*transport, &extra.target(), 3).await.unwrap();
 }
 
-/// A queue that somebody else listens on is not removed, and the error names it.
+/// A queue with another listener is not removed, and the error names it.
 pub async fn a_queue_that_is_listened_on_is_not_removed(harness: &dyn Harness) {
     let (one, two, on) = (connect(harness).await, connect(harness).await, topic());
     if !one.capabilities().request_queues {
@@ -127,7 +127,7 @@ pub async fn a_queue_that_holds_requests_is_removed_only_when_told_so(harness: &
     transport.remove_queue(&extra, Removal::Discard).await.unwrap();
 }
 
-/// A queue that is there with another expiry is refused, and the error names it.
+/// Declaring a queue that exists with another expiry is refused, and the error names it.
 pub async fn a_queue_declared_otherwise_is_refused(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -139,7 +139,7 @@ pub async fn a_queue_declared_otherwise_is_refused(harness: &dyn Harness) {
     assert!(matches!(refused, TransportError::Topology { .. }) && refused.to_string().contains("settled"), "{refused}");
 }
 
-/// A queue with an expiry goes when nobody listens on it for that time, and stays while somebody does.
+/// A queue with an expiry is deleted after that time without a listener, and kept while there is one.
 pub async fn an_unused_queue_expires(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -155,7 +155,7 @@ pub async fn an_unused_queue_expires(harness: &dyn Harness) {
     }
 }
 
-/// A queue without topic, name or key, and one that expires at once, are refused.
+/// A queue without topic, name or key, or with a zero expiry, is refused.
 pub async fn unusable_queues_are_refused(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -173,7 +173,7 @@ pub async fn unusable_queues_are_refused(harness: &dyn Harness) {
     }
 }
 
-/// A listener on the topic takes nothing sent to its server or to all, one on a name nothing but that.
+/// A listener on the topic takes no requests for a server or for all; a listener on a name takes no others.
 pub async fn a_scope_takes_nothing_else(harness: &dyn Harness) {
     let (transport, on) = (connect(harness).await, topic());
     if !transport.capabilities().request_queues {
@@ -195,7 +195,7 @@ pub async fn a_scope_takes_nothing_else(harness: &dyn Harness) {
     }
 }
 
-/// While publishing is paused nothing is sent and nothing is lost; taking goes on.
+/// While publishing is paused, nothing is sent and nothing is lost; receiving continues.
 pub async fn paused_publishing_loses_nothing(harness: &dyn Harness) {
     let (one, two, on) = (connect(harness).await, connect(harness).await, topic());
     if !one.capabilities().request_queues {
@@ -210,7 +210,7 @@ pub async fn paused_publishing_loses_nothing(harness: &dyn Harness) {
     let refused = one.cast(&on, request(0), &short).await.unwrap_err();
     assert!(matches!(refused, TransportError::Blocked { .. }), "{refused}");
 
-    let started = two.start(&on, request(1), &patient()).await.unwrap();
+    let started = two.start(&on, request(1), &call_options()).await.unwrap();
     let got = take(&mut listener).await;
     got.settle.ack();
     let answering = tokio::spawn(got.replier.unwrap().reply(result(&number_of(&got.message))));

@@ -1,4 +1,4 @@
-//! Who gets a message, and what happens if there is nobody.
+//! Which listeners receive a message, and what happens without one.
 
 use std::{
     collections::BTreeMap,
@@ -15,27 +15,28 @@ use tokio::time::{sleep, timeout};
 use super::{
     Harness,
     fixture::{
-        PATIENCE, Server, connect, listen, nothing_comes, number_of, patient, request, result, take, topic, value_of,
+        Server, TIMEOUT, call_options, connect, listen, nothing_comes, number_of, request, result, take, topic,
+        value_of,
     },
 };
 
-/// How soon nobody listening must be known, when the timeout is much longer.
+/// How soon a missing listener must be reported, with a much longer timeout.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// A cast arrives once, and there is nobody to answer.
+/// A cast arrives once and has no replier.
 pub async fn a_cast_runs_once_and_is_not_answered(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
     transport.cast(&to, request(1), &SendOptions::new()).await.unwrap();
     let got = take(&mut listener).await;
     assert_eq!(number_of(&got.message), 1);
-    assert!(got.replier.is_none(), "nobody waits for a cast");
-    assert!(!got.redelivered, "it is the first delivery");
+    assert!(got.replier.is_none(), "a cast has no replier");
+    assert!(!got.redelivered, "this is the first delivery");
     got.settle.ack();
     nothing_comes(&mut listener).await;
 }
 
-/// A fanout reaches every server of the topic once, also several on one transport.
+/// A fanout reaches every server of the topic once, including several on one transport.
 pub async fn fanout_reaches_every_server(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     let mut servers = [
@@ -49,14 +50,14 @@ pub async fn fanout_reaches_every_server(harness: &dyn Harness) {
     for server in &mut servers {
         server.saw(3).await;
     }
-    tokio::time::sleep(super::fixture::GLANCE).await;
+    tokio::time::sleep(super::fixture::QUIET_PERIOD).await;
     for server in &servers {
         let numbers: Vec<usize> = server.seen.borrow().iter().map(number_of).collect();
         assert_eq!(numbers, [0, 1, 2]);
     }
 }
 
-/// A target with fanout and a server means every server, as in oslo.
+/// A target with fanout and a server addresses every server, as in oslo.
 pub async fn fanout_wins_over_server(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut first = Server::named(&*transport, &to, "first").await;
@@ -67,7 +68,7 @@ pub async fn fanout_wins_over_server(harness: &dyn Harness) {
     second.saw(1).await;
 }
 
-/// Fanout is for whoever is there; nobody is nobody, also with mandatory delivery.
+/// A fanout without servers is not an error, not even with mandatory delivery.
 pub async fn fanout_to_nobody_is_no_error(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic().fanout(true));
     transport.cast(&to, request(1), &SendOptions::new()).await.unwrap();
@@ -82,14 +83,14 @@ pub async fn a_server_is_reached_by_its_name(harness: &dyn Harness) {
     let third = Server::named(&*two, &to, "third").await;
     let only = to.server("second");
     for number in 0..10 {
-        assert_eq!(value_of::<String>(one.call(&only, request(number), &patient()).await), "second");
+        assert_eq!(value_of::<String>(one.call(&only, request(number), &call_options()).await), "second");
     }
     one.cast(&only, request(10), &SendOptions::new()).await.unwrap();
     second.saw(11).await;
     assert_eq!((first.count(), second.count(), third.count()), (0, 11, 0));
 }
 
-/// Of three servers each gets some of the calls to the topic.
+/// Each of three servers receives some of the calls to the topic.
 pub async fn a_topic_is_served_in_turn(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     let _servers = [
@@ -99,26 +100,26 @@ pub async fn a_topic_is_served_in_turn(harness: &dyn Harness) {
     ];
     let mut answered = BTreeMap::new();
     for number in 0..30 {
-        let who: String = value_of(one.call(&to, request(number), &patient()).await);
+        let who: String = value_of(one.call(&to, request(number), &call_options()).await);
         *answered.entry(who).or_insert(0) += 1;
     }
     assert_eq!(answered.len(), 3, "{answered:?}");
     assert!(answered.values().all(|count| *count >= 5), "{answered:?}");
 }
 
-/// Several servers of one topic on one transport share it as servers of different transports do.
+/// Several servers of one topic on one transport share its requests, as servers on different transports do.
 pub async fn servers_on_one_transport_share_a_topic(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let first = Server::named(&*transport, &to, "first").await;
     let second = Server::named(&*transport, &to, "second").await;
     for number in 0..20 {
-        let _: String = value_of(transport.call(&to, request(number), &patient()).await);
+        let _: String = value_of(transport.call(&to, request(number), &call_options()).await);
     }
     assert_eq!(first.count() + second.count(), 20);
     assert!(first.count() >= 5 && second.count() >= 5, "{} and {}", first.count(), second.count());
 }
 
-/// A call to a topic, or to a server, that nobody ever listened for fails at once, and says where it went.
+/// A call to a topic or a server that never had a listener fails at once, and the error has its address.
 pub async fn a_call_to_nobody_fails_at_once(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     if !transport.capabilities().detects_undeliverable {
@@ -127,21 +128,21 @@ pub async fn a_call_to_nobody_fails_at_once(harness: &dyn Harness) {
     let _server = Server::named(&*transport, &to, "present").await;
     for nowhere in [topic(), to.server("absent")] {
         let begun = Instant::now();
-        let ended = transport.call(&nowhere, request(1), &patient()).await;
+        let ended = transport.call(&nowhere, request(1), &call_options()).await;
         let name = nowhere.topic.as_deref().unwrap();
         assert!(
             matches!(&ended, Err(TransportError::Undeliverable { routing_key, .. }) if routing_key.contains(name)),
             "{ended:?}"
         );
-        assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < AT_ONCE, "took {:?}", begun.elapsed());
     }
-    // Who does not ask for it waits until the timeout.
+    // Without mandatory delivery, the call times out.
     let relaxed = CallOptions::new().with_timeout(Duration::from_millis(200)).with_mandatory(false);
     let ended = transport.call(&topic(), request(1), &relaxed).await;
     assert!(matches!(ended, Err(TransportError::TimedOut { .. })), "{ended:?}");
 }
 
-/// So does a cast that asks for it.
+/// A mandatory cast without a listener fails at once.
 pub async fn a_mandatory_cast_to_nobody_fails_at_once(harness: &dyn Harness) {
     let transport = connect(harness).await;
     if !transport.capabilities().detects_undeliverable {
@@ -150,23 +151,23 @@ pub async fn a_mandatory_cast_to_nobody_fails_at_once(harness: &dyn Harness) {
     let begun = Instant::now();
     let ended = transport.cast(&topic(), request(1), &SendOptions::new().with_mandatory(true)).await;
     assert!(matches!(ended, Err(TransportError::Undeliverable { .. })), "{ended:?}");
-    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "took {:?}", begun.elapsed());
 }
 
-/// A cast that does not ask for it goes nowhere in peace, as in oslo.
+/// A cast without mandatory delivery succeeds without a listener, as in oslo.
 pub async fn a_cast_to_nobody_is_no_error(harness: &dyn Harness) {
     let transport = connect(harness).await;
     transport.cast(&topic(), request(1), &SendOptions::new()).await.unwrap();
 }
 
-/// Once a server was there, its queue stays: what is sent while it is gone waits for the next one.
+/// The queue of a topic outlives its servers: requests sent in between wait for the next server.
 pub async fn messages_wait_for_the_next_server(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let on = to.clone().server("server");
     listen(&on, &*transport).await.close().await;
     let options = SendOptions::new().with_mandatory(true);
     transport.cast(&to, request(1), &options).await.unwrap();
-    let call = transport.start(&on, request(2), &patient()).await.unwrap();
+    let call = transport.start(&on, request(2), &call_options()).await.unwrap();
     let mut listener = listen(&on, &*transport).await;
     let mut numbers = Vec::new();
     for _ in 0..2 {
@@ -182,20 +183,20 @@ pub async fn messages_wait_for_the_next_server(harness: &dyn Harness) {
     assert_eq!(value_of::<String>(call.await), "back");
 }
 
-/// A target's own exchange is used instead of the control exchange; in another one nobody is there.
+/// The exchange of a target is used instead of the control exchange; in another exchange there is no listener.
 pub async fn a_named_exchange_is_used(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let exchange = format!("{}-exchange", to.topic.as_deref().unwrap());
     let there = to.clone().exchange(exchange);
     let _server = Server::named(&*transport, &there, "server").await;
-    assert_eq!(value_of::<String>(transport.call(&there, request(1), &patient()).await), "server");
+    assert_eq!(value_of::<String>(transport.call(&there, request(1), &call_options()).await), "server");
     if transport.capabilities().detects_undeliverable {
-        let ended = transport.call(&to, request(1), &patient()).await;
+        let ended = transport.call(&to, request(1), &call_options()).await;
         assert!(matches!(ended, Err(TransportError::Undeliverable { .. })), "{ended:?}");
     }
 }
 
-/// Where the driver says so, one topic in two exchanges is two topics, for calls and for fanout.
+/// With `isolates_exchanges`, one topic in two exchanges is two topics, for calls and for fanout.
 pub async fn exchanges_are_kept_apart_where_promised(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     if !transport.capabilities().isolates_exchanges {
@@ -205,15 +206,15 @@ pub async fn exchanges_are_kept_apart_where_promised(harness: &dyn Harness) {
     let mut near = Server::named(&*transport, &here, "near").await;
     let far = Server::named(&*transport, &there, "far").await;
     for number in 0..10 {
-        assert_eq!(value_of::<String>(transport.call(&here, request(number), &patient()).await), "near");
+        assert_eq!(value_of::<String>(transport.call(&here, request(number), &call_options()).await), "near");
     }
     transport.cast(&here.fanout(true), request(10), &SendOptions::new()).await.unwrap();
     near.saw(11).await;
-    tokio::time::sleep(super::fixture::GLANCE).await;
+    tokio::time::sleep(super::fixture::QUIET_PERIOD).await;
     assert_eq!(far.count(), 0);
 }
 
-/// Where exchanges are not kept apart, servers of one topic in two of them share its requests, and a fanout reaches both.
+/// Without `isolates_exchanges`, servers of one topic in two exchanges share its requests, and a fanout reaches both.
 pub async fn exchanges_share_a_topic_where_they_are_not_kept_apart(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     if transport.capabilities().isolates_exchanges {
@@ -224,7 +225,7 @@ pub async fn exchanges_share_a_topic_where_they_are_not_kept_apart(harness: &dyn
     let mut far = Server::named(&*transport, &there, "far").await;
     let mut answers = std::collections::BTreeSet::new();
     for number in 0..10 {
-        answers.insert(value_of::<String>(transport.call(&here, request(number), &patient()).await));
+        answers.insert(value_of::<String>(transport.call(&here, request(number), &call_options()).await));
     }
     assert_eq!(answers.into_iter().collect::<Vec<_>>(), ["far", "near"]);
     let (before, beyond) = (near.count(), far.count());
@@ -233,12 +234,12 @@ pub async fn exchanges_share_a_topic_where_they_are_not_kept_apart(harness: &dyn
     far.saw(beyond + 1).await;
 }
 
-/// It can be asked how many listen for a topic and for a server: none where nobody ever did, and none again when they
-/// are gone, though their queue may still be there. Who cannot tell says so.
+/// `listeners` counts the listeners of a topic and of a server: zero where there was none, and zero after they closed,
+/// although the queue may still exist. A driver that cannot count returns `Unsupported`.
 pub async fn listeners_are_counted(harness: &dyn Harness) {
     let (transport, other, to) = (connect(harness).await, connect(harness).await, topic());
     let node = to.clone().server("node-1");
-    let count = async |on: &Target| transport.listeners(on, PATIENCE).await;
+    let count = async |on: &Target| transport.listeners(on, TIMEOUT).await;
     if !transport.capabilities().counts_listeners {
         assert!(matches!(count(&to).await, Err(TransportError::Unsupported { .. })));
         return;
@@ -246,14 +247,14 @@ pub async fn listeners_are_counted(harness: &dyn Harness) {
     assert_eq!((count(&to).await.unwrap(), count(&node).await.unwrap()), (0, 0));
     let one = listen(&node, &*other).await;
     let two = listen(&to.clone().server("node-2"), &*other).await;
-    // A broker may count a consumer a moment after it has answered it.
+    // A broker may count a consumer shortly after confirming it.
     let becomes = async |on: &Target, wanted: u32| {
         let counted = async {
             while count(on).await.unwrap() != wanted {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{on} never had {wanted} listeners"));
+        timeout(TIMEOUT, counted).await.unwrap_or_else(|_| panic!("{on} never had {wanted} listeners"));
     };
     becomes(&to, 2).await;
     becomes(&node, 1).await;
@@ -262,8 +263,8 @@ pub async fn listeners_are_counted(harness: &dyn Harness) {
     becomes(&node, 0).await;
     two.close().await;
     becomes(&to, 0).await;
-    let refused = transport.listeners(&to.clone().fanout(true), PATIENCE).await;
+    let refused = transport.listeners(&to.clone().fanout(true), TIMEOUT).await;
     assert!(matches!(refused, Err(TransportError::InvalidTarget { .. })), "{refused:?}");
-    let nowhere = transport.listeners(&Target::new(), PATIENCE).await;
+    let nowhere = transport.listeners(&Target::new(), TIMEOUT).await;
     assert!(matches!(nowhere, Err(TransportError::InvalidTarget { .. })), "{nowhere:?}");
 }

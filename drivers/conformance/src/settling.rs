@@ -1,4 +1,4 @@
-//! What becomes of messages that were taken: acknowledged, requeued, rejected, or left behind.
+//! Settlement of messages: acknowledged, requeued, rejected, or dropped unsettled.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,8 +19,8 @@ use tokio::{
 use super::{
     Harness,
     fixture::{
-        GLANCE, PATIENCE, connect, listen, nothing_comes, number_of, patient, payload, request, result, take, topic,
-        value_of,
+        QUIET_PERIOD, TIMEOUT, call_options, connect, listen, nothing_comes, number_of, payload, request, result, take,
+        topic, value_of,
     },
 };
 
@@ -34,7 +34,7 @@ fn number(delivery: &Delivery<Request>) -> usize {
     number_of(&delivery.message)
 }
 
-/// A requeued message goes back, and another listener gets it, marked as redelivered.
+/// A requeued message is delivered to another listener, marked as redelivered.
 pub async fn a_requeued_message_goes_to_another_listener(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     if !one.capabilities().requeues_to_anyone {
@@ -56,14 +56,14 @@ pub async fn a_requeued_message_goes_to_another_listener(harness: &dyn Harness) 
             }
         }
     };
-    timeout(PATIENCE, everything).await.expect("the requeued messages did not come to the other listener");
-    assert!(done.iter().any(|(_, redelivered)| *redelivered), "nothing was marked as redelivered: {done:?}");
+    timeout(TIMEOUT, everything).await.expect("the requeued messages did not reach the other listener");
+    assert!(done.iter().any(|(_, redelivered)| *redelivered), "no message is marked as redelivered: {done:?}");
     let mut numbers: Vec<usize> = done.into_iter().map(|(number, _)| number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [0, 1, 2, 3]);
 }
 
-/// A requeued message that comes to the same listener again is not taken for a duplicate, however often.
+/// A message requeued to the same listener any number of times is not dropped as a duplicate.
 pub async fn a_requeued_message_is_no_duplicate(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
@@ -79,7 +79,7 @@ pub async fn a_requeued_message_is_no_duplicate(harness: &dyn Harness) {
     take(&mut listener).await.settle.ack();
 }
 
-/// How often a message came back is counted, if that is asked for.
+/// Redeliveries are counted, if requested.
 pub async fn redeliveries_are_counted(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     if !transport.capabilities().counts_redeliveries {
@@ -101,7 +101,7 @@ async fn listen_deferrable(on: &Target, transport: &dyn Transport) -> Box<dyn Li
     transport.listen(on, &ListenOptions::new().with_deferrable(true)).await.unwrap()
 }
 
-/// A deferred message comes after those that waited behind it, counted, however often, and is no duplicate of itself.
+/// A deferred message is delivered after those behind it, with its count, and is not dropped as a duplicate.
 pub async fn a_deferred_message_goes_behind_the_others(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let options = ListenOptions::new().with_deferrable(true).with_prefetch(1);
@@ -128,7 +128,7 @@ pub async fn a_deferred_message_goes_behind_the_others(harness: &dyn Harness) {
     listener.close().await;
 }
 
-/// A deferred message says when it is due, to whoever takes it, and is given back as it was.
+/// A deferred message tells every receiver when it is due, and its contents are unchanged.
 pub async fn a_deferred_message_says_when_it_is_due(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen_deferrable(&to.clone().server("server"), &*transport).await;
@@ -136,21 +136,21 @@ pub async fn a_deferred_message_says_when_it_is_due(harness: &dyn Harness) {
     take(&mut listener).await.settle.defer(Duration::from_secs(60));
     for _ in 0..2 {
         let early = take(&mut listener).await;
-        let left = early.not_before.expect("it is not due").saturating_duration_since(Instant::now());
+        let left = early.not_before.expect("the message has no due time").saturating_duration_since(Instant::now());
         assert!(left <= Duration::from_secs(61) && left > Duration::from_secs(30), "{left:?}");
         assert_eq!(early.redeliveries, 1);
-        // Goes round once more, which does not count.
+        // Defers once more, which does not count.
         early.settle.settle(Settlement::Defer(Deferral { delay: left, counts: false }));
     }
     take(&mut listener).await.settle.ack();
     nothing_comes(&mut listener).await;
 }
 
-/// A call that was deferred is answered, and its deadline stays.
+/// A deferred call can be answered, and its deadline is unchanged.
 pub async fn a_deferred_call_can_be_answered(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen_deferrable(&to.clone().server("server"), &*transport).await;
-    let call = transport.start(&to, request(1), &patient()).await.unwrap();
+    let call = transport.start(&to, request(1), &call_options()).await.unwrap();
     for _ in 0..2 {
         let got = take(&mut listener).await;
         assert!(got.replier.is_some());
@@ -159,19 +159,19 @@ pub async fn a_deferred_call_can_be_answered(harness: &dyn Harness) {
     let got = take(&mut listener).await;
     if transport.capabilities().expires_requests {
         let left = got.deadline.expect("a call has a deadline").saturating_duration_since(Instant::now());
-        assert!(left <= PATIENCE, "{left:?}");
+        assert!(left <= TIMEOUT, "{left:?}");
     }
-    got.replier.expect("a call is to be answered").reply(result("at last")).await.unwrap();
+    got.replier.expect("a call has a replier").reply(result("at last")).await.unwrap();
     got.settle.ack();
     assert_eq!(value_of::<String>(call.await), "at last");
 }
 
-/// A rejected message is dropped: no other listener gets it, and none of a later day.
+/// A rejected message is dropped: no other listener receives it, now or later.
 pub async fn a_rejected_message_is_never_seen_again(harness: &dyn Harness) {
     is_never_seen_again(harness, Settlement::Reject).await;
 }
 
-/// An acknowledged message is done: no other listener gets it, and none of a later day.
+/// An acknowledged message is done: no other listener receives it, now or later.
 pub async fn an_acknowledged_message_is_never_seen_again(harness: &dyn Harness) {
     is_never_seen_again(harness, Settlement::Ack).await;
 }
@@ -183,7 +183,7 @@ async fn is_never_seen_again(harness: &dyn Harness, settlement: Settlement) {
     let (early, late) = (take(&mut first).await, take(&mut first).await);
     early.settle.settle(settlement);
     first.stop().await;
-    // On another transport, where no duplicate filter knows the messages.
+    // On another transport, whose duplicate filter has not seen the messages.
     let mut second = listen(&to.server("second"), &*two).await;
     late.settle.settle(settlement);
     nothing_comes(&mut second).await;
@@ -192,7 +192,7 @@ async fn is_never_seen_again(harness: &dyn Harness, settlement: Settlement) {
     nothing_comes(&mut second).await;
 }
 
-/// Dropping what settles a message gives the message back: a panic loses nothing.
+/// Dropping the settle handle of a message requeues it, so a panic loses nothing.
 pub async fn an_unsettled_message_goes_back_when_dropped(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let mut listener = listen(&to.clone().server("server"), &*transport).await;
@@ -203,8 +203,7 @@ pub async fn an_unsettled_message_goes_back_when_dropped(harness: &dyn Harness) 
     again.settle.ack();
 }
 
-/// A listener that is dropped gives back what it had not handed out; what it had handed out stays where it is until it
-/// is settled.
+/// A dropped listener requeues the messages it did not yield; messages it yielded stay unsettled until they are settled.
 pub async fn a_dropped_listener_gives_back_what_it_held(harness: &dyn Harness) {
     let (one, two, to) = (connect(harness).await, connect(harness).await, topic());
     if !one.capabilities().requeues_to_anyone {
@@ -230,7 +229,7 @@ pub async fn a_dropped_listener_gives_back_what_it_held(harness: &dyn Harness) {
     last.settle.ack();
 }
 
-/// A listener hands out no more unsettled messages than its prefetch, and the next one when one is settled.
+/// A listener yields no more unsettled messages than its prefetch, and the next one when one is settled.
 pub async fn prefetch_bounds_what_is_handed_out(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let options = ListenOptions::new().with_prefetch(2);
@@ -247,7 +246,7 @@ pub async fn prefetch_bounds_what_is_handed_out(harness: &dyn Harness) {
     take(&mut listener).await.settle.ack();
 }
 
-/// A listener hands out no more than its memory is for, and one message: what is acknowledged counts until it is done.
+/// A listener exceeds its memory budget by at most one message; acknowledged messages count until they are done.
 pub async fn memory_bounds_what_is_handed_out(harness: &dyn Harness) {
     const ALL: usize = 6;
     let mut settings = Settings::default();
@@ -259,7 +258,7 @@ pub async fn memory_bounds_what_is_handed_out(harness: &dyn Harness) {
         transport.cast(&to, Request::new("method", args), &SendOptions::new()).await.unwrap();
     }
     let first = take(&mut listener).await;
-    // Where nothing is unpacked there is nothing to count.
+    // A driver that decompresses nothing has nothing to count.
     if first.permit.is_none() {
         return;
     }
@@ -280,7 +279,7 @@ pub async fn memory_bounds_what_is_handed_out(harness: &dyn Harness) {
     assert_eq!(numbers, (0..ALL).collect::<Vec<_>>());
 }
 
-/// Messages that are settled one by one while others come are each handed out once, however they and the credit for them cross.
+/// Messages that are settled one by one while others arrive are each yielded once, in any order of messages and credit.
 pub async fn two_hundred_messages_are_each_handed_out_once(harness: &dyn Harness) {
     const ALL: usize = 200;
     let (transport, to) = (connect(harness).await, topic());
@@ -293,7 +292,7 @@ pub async fn two_hundred_messages_are_each_handed_out_once(harness: &dyn Harness
             casts.spawn(async move { cast(&*transport, &to, number..number + 1).await });
         }
         casts.join_all().await;
-        // Behind all that would come again.
+        // Arrives after any message that would be redelivered.
         cast(&*transport, &to, ALL..ALL + 1).await;
     };
     let taking = async {
@@ -314,7 +313,7 @@ pub async fn two_hundred_messages_are_each_handed_out_once(harness: &dyn Harness
     assert_eq!(numbers, (0..=ALL).collect::<Vec<_>>());
 }
 
-/// `stop` ends the subscription: what waited goes back, and `recv` says `Closed`.
+/// `stop` ends the subscription: waiting messages are requeued, and `recv` fails as `Closed`.
 pub async fn after_stop_nothing_more_is_taken(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let on = to.clone().server("server");
@@ -325,7 +324,7 @@ pub async fn after_stop_nothing_more_is_taken(harness: &dyn Harness) {
     listener.stop().await;
     assert!(!listener.is_subscribed());
     cast(&*transport, &to, 3..4).await;
-    let ended = timeout(PATIENCE, listener.recv()).await.expect("recv hangs after stop");
+    let ended = timeout(TIMEOUT, listener.recv()).await.expect("recv hangs after stop");
     assert!(matches!(ended, Err(TransportError::Closed)), "{ended:?}");
     let mut next = listen(&on, &*transport).await;
     let mut numbers = Vec::new();
@@ -338,15 +337,15 @@ pub async fn after_stop_nothing_more_is_taken(harness: &dyn Harness) {
     assert_eq!(numbers, [1, 2, 3]);
 }
 
-/// What was handed out before `stop` can still be answered and settled.
+/// Messages yielded before `stop` can still be answered and settled.
 pub async fn what_was_handed_out_can_be_answered_after_stop(harness: &dyn Harness) {
     let (transport, to) = (connect(harness).await, topic());
     let on = to.clone().server("server");
     let mut listener = listen(&on, &*transport).await;
-    let call = transport.start(&to, request(1), &patient()).await.unwrap();
+    let call = transport.start(&to, request(1), &call_options()).await.unwrap();
     let got = take(&mut listener).await;
     listener.stop().await;
-    got.replier.expect("a call is to be answered").reply(result("late")).await.unwrap();
+    got.replier.expect("a call has a replier").reply(result("late")).await.unwrap();
     got.settle.ack();
     assert_eq!(value_of::<String>(call.await), "late");
     listener.close().await;
@@ -370,7 +369,7 @@ pub async fn a_dropped_recv_loses_nothing(harness: &dyn Harness) {
     let mut numbers = Vec::new();
     let everything = async {
         while numbers.len() < 50 {
-            // So short that many of these futures are dropped while a message is on its way.
+            // Short enough that many of these futures are dropped while a message is in flight.
             if let Ok(got) = timeout(Duration::from_micros(200), listener.recv()).await {
                 let got = got.unwrap();
                 numbers.push(number(&got));
@@ -378,7 +377,7 @@ pub async fn a_dropped_recv_loses_nothing(harness: &dyn Harness) {
             }
         }
     };
-    timeout(PATIENCE + GLANCE, everything).await.expect("messages were lost");
+    timeout(TIMEOUT + QUIET_PERIOD, everything).await.expect("messages were lost");
     sender.await.unwrap();
     assert_eq!(numbers, (0..50).collect::<Vec<_>>());
 }

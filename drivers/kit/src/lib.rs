@@ -3,6 +3,12 @@
 //! With the cargo feature `net`, for drivers that speak to a broker over TCP: a dialled connection with the options of a
 //! long-lived one, rustls on ring, a connection that is re-established by itself, replies that wait for their queue, and
 //! the age of requests.
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `net` | no | everything for drivers that connect over TCP |
 
 pub mod dedup;
 pub mod deferral;

@@ -58,3 +58,8 @@ pub use crate::{
     faults::{Fault, Faults, Traffic},
     transport::{Load, MemoryBus, MemoryTransport},
 };
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

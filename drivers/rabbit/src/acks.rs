@@ -1,102 +1,98 @@
-//! Acknowledgements, coalesced: what one wake-up finds settled goes out in as few frames as can be.
+//! Coalesced acknowledgements: all deliveries that were settled since the last write go out in as few frames as
+//! possible.
 
 use std::collections::VecDeque;
 
 use oxlo_transport::Settlement;
 
-use crate::stream::{Frames, Sender};
+use crate::stream::{ChannelSender, Frames};
 
-/// One frame to send.
+/// A frame that settles deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Frame {
-    /// Everything up to the tag, or the tag alone.
-    Ack {
-        tag: u64,
-        multiple: bool,
-    },
-    Reject {
-        tag: u64,
-        requeue: bool,
-    },
+pub(crate) enum AckFrame {
+    /// Acknowledges one delivery, with `multiple` also every earlier one.
+    Ack { tag: u64, multiple: bool },
+    /// Rejects one delivery.
+    Reject { tag: u64, requeue: bool },
 }
 
 /// The deliveries of one channel that are not settled at the broker, in the order of their tags.
 #[derive(Debug, Default)]
 pub(crate) struct AckWindow {
-    open: VecDeque<Open>,
+    deliveries: VecDeque<Delivery>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct Delivery {
     tag: u64,
     settled: bool,
 }
 
 impl AckWindow {
-    /// A delivery came. Tags of one channel come in ascending order.
+    /// Adds a delivery. Tags of a channel ascend.
     pub(crate) fn delivered(&mut self, tag: u64) {
-        self.open.push_back(Open { tag, settled: false });
+        self.deliveries.push_back(Delivery { tag, settled: false });
     }
 
-    /// How many deliveries are not settled, or were settled after one that is not.
+    /// The number of deliveries that are unsettled, or settled after an unsettled one.
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.deliveries.len()
     }
 
     /// Whether every delivery is settled.
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.deliveries.is_empty()
     }
 
-    /// What to send for these settlements. A tag that is not open (settled before, or of another channel) is left out:
-    /// acknowledging it would end the channel. Gives how many of them were open.
+    /// Appends the frames for these settlements, and returns how many deliveries they settled. An unknown tag (settled
+    /// before, or of another channel) is skipped: acknowledging it would close the channel.
     pub(crate) fn settle(
         &mut self,
         settlements: impl IntoIterator<Item = (u64, Settlement)>,
-        frames: &mut Vec<Frame>,
+        frames: &mut Vec<AckFrame>,
     ) -> usize {
         let mut acked = Vec::new();
         let mut settled = 0;
         for (tag, settlement) in settlements {
-            let Ok(place) = self.open.binary_search_by_key(&tag, |open| open.tag) else { continue };
-            if std::mem::replace(&mut self.open[place].settled, true) {
+            let Ok(index) = self.deliveries.binary_search_by_key(&tag, |delivery| delivery.tag) else { continue };
+            if std::mem::replace(&mut self.deliveries[index].settled, true) {
                 continue;
             }
             settled += 1;
             match settlement {
                 Settlement::Ack => acked.push(tag),
-                Settlement::Requeue | Settlement::Defer(_) => frames.push(Frame::Reject { tag, requeue: true }),
-                Settlement::Reject => frames.push(Frame::Reject { tag, requeue: false }),
+                Settlement::Requeue | Settlement::Defer(_) => frames.push(AckFrame::Reject { tag, requeue: true }),
+                Settlement::Reject => frames.push(AckFrame::Reject { tag, requeue: false }),
             }
         }
-        // Rejected tags must be out before an acknowledgement covers them, so their frames come first.
+        // Rejections first: an acknowledgement of several tags may cover theirs.
         let mut covered = 0;
-        while let Some(open) = self.open.front().filter(|open| open.settled) {
-            covered = open.tag;
-            self.open.pop_front();
+        while let Some(delivery) = self.deliveries.front().filter(|delivery| delivery.settled) {
+            covered = delivery.tag;
+            self.deliveries.pop_front();
         }
         if let Some(tag) = acked.iter().copied().filter(|tag| *tag <= covered).max() {
             let multiple = acked.iter().filter(|acked| **acked <= covered).count() > 1;
-            frames.push(Frame::Ack { tag, multiple });
+            frames.push(AckFrame::Ack { tag, multiple });
         }
-        frames.extend(acked.into_iter().filter(|tag| *tag > covered).map(|tag| Frame::Ack { tag, multiple: false }));
+        frames.extend(acked.into_iter().filter(|tag| *tag > covered).map(|tag| AckFrame::Ack { tag, multiple: false }));
         settled
     }
 }
 
-/// Sends frames, if their channel is still there.
-pub(crate) fn send(sender: &Sender, settled: impl IntoIterator<Item = Frame>) {
-    if let Some(mut sending) = sender.begin() {
-        write(&mut sending.frames(), settled);
+/// Sends frames, if their channel is still open.
+pub(crate) fn send(sender: &ChannelSender, settled: impl IntoIterator<Item = AckFrame>) {
+    if let Some(mut guard) = sender.lock() {
+        write(&mut guard.frames(), settled);
     }
 }
 
-/// Adds frames to what is to be sent.
-pub(crate) fn write(frames: &mut Frames<'_>, settled: impl IntoIterator<Item = Frame>) {
+/// Appends frames to a buffer.
+pub(crate) fn write(frames: &mut Frames<'_>, settled: impl IntoIterator<Item = AckFrame>) {
     for frame in settled {
         match frame {
-            Frame::Ack { tag, multiple } => frames.ack(tag, multiple),
-            Frame::Reject { tag, requeue } => frames.reject(tag, requeue),
+            AckFrame::Ack { tag, multiple } => frames.ack(tag, multiple),
+            AckFrame::Reject { tag, requeue } => frames.reject(tag, requeue),
         }
     }
 }
@@ -115,7 +111,7 @@ mod tests {
         window
     }
 
-    fn frames(window: &mut AckWindow, settlements: &[(u64, Settlement)]) -> Vec<Frame> {
+    fn frames(window: &mut AckWindow, settlements: &[(u64, Settlement)]) -> Vec<AckFrame> {
         let mut frames = Vec::new();
         window.settle(settlements.iter().copied(), &mut frames);
         frames
@@ -125,7 +121,7 @@ mod tests {
     fn a_run_of_acks_is_one_frame() {
         let mut window = window(5);
         let acked = [(2, Settlement::Ack), (1, Settlement::Ack), (3, Settlement::Ack)];
-        assert_eq!(frames(&mut window, &acked), [Frame::Ack { tag: 3, multiple: true }]);
+        assert_eq!(frames(&mut window, &acked), [AckFrame::Ack { tag: 3, multiple: true }]);
         assert!(!window.is_empty());
     }
 
@@ -135,9 +131,9 @@ mod tests {
         let acked = [(1, Settlement::Ack), (3, Settlement::Ack)];
         assert_eq!(
             frames(&mut window, &acked),
-            [Frame::Ack { tag: 1, multiple: false }, Frame::Ack { tag: 3, multiple: false }]
+            [AckFrame::Ack { tag: 1, multiple: false }, AckFrame::Ack { tag: 3, multiple: false }]
         );
-        assert_eq!(frames(&mut window, &[(2, Settlement::Ack)]), [Frame::Ack { tag: 2, multiple: false }]);
+        assert_eq!(frames(&mut window, &[(2, Settlement::Ack)]), [AckFrame::Ack { tag: 2, multiple: false }]);
     }
 
     #[test]
@@ -148,10 +144,10 @@ mod tests {
         assert_eq!(frames(&mut window, &[(1, Settlement::Ack)]), []);
     }
 
-    /// A broker: what it holds unacknowledged, and how each delivery ended.
-    fn broker(open: &mut BTreeMap<u64, ()>, ended: &mut BTreeMap<u64, Settlement>, frame: Frame) {
+    /// A model of the broker: its unacknowledged deliveries, and the outcome of each.
+    fn broker(open: &mut BTreeMap<u64, ()>, ended: &mut BTreeMap<u64, Settlement>, frame: AckFrame) {
         match frame {
-            Frame::Ack { tag, multiple: true } => {
+            AckFrame::Ack { tag, multiple: true } => {
                 assert!(open.contains_key(&tag), "a multiple ack up to an unknown tag ends the channel");
                 let covered: Vec<u64> = open.range(..=tag).map(|(tag, ())| *tag).collect();
                 for tag in covered {
@@ -159,11 +155,11 @@ mod tests {
                     ended.insert(tag, Settlement::Ack);
                 }
             }
-            Frame::Ack { tag, multiple: false } => {
+            AckFrame::Ack { tag, multiple: false } => {
                 assert!(open.remove(&tag).is_some(), "an ack of an unknown tag ends the channel");
                 ended.insert(tag, Settlement::Ack);
             }
-            Frame::Reject { tag, requeue } => {
+            AckFrame::Reject { tag, requeue } => {
                 assert!(open.remove(&tag).is_some(), "a reject of an unknown tag ends the channel");
                 ended.insert(tag, if requeue { Settlement::Requeue } else { Settlement::Reject });
             }

@@ -15,8 +15,9 @@ use oxlo_transport::{
 };
 
 use crate::{
-    names, options,
-    properties::Packing,
+    options,
+    properties::CompressionAlgorithm,
+    queue_name,
     topology::{Mismatch, Quorum, TopologyOptions},
 };
 
@@ -36,7 +37,7 @@ pub(crate) struct Config {
     /// Host and process that queues are named after, in place of random names.
     pub(crate) stable_names: Option<StableNames>,
     /// How bodies that are sent are packed.
-    pub(crate) compress: Option<Packing>,
+    pub(crate) compress: Option<CompressionAlgorithm>,
     /// Upper bound of a listener's prefetch.
     pub(crate) prefetch: Option<u16>,
     /// How long a reply to a queue that does not exist is tried again.
@@ -120,8 +121,8 @@ impl Config {
             topology: topology(&mut options, prefetch)?,
             stable_names: stable_names(&mut options)?,
             compress: match options.choice("kombu_compression", COMPRESSIONS)? {
-                Some("bzip2" | "bzip" | "bz2") => Some(Packing::Bzip2),
-                Some(_) => Some(Packing::Zlib),
+                Some("bzip2" | "bzip" | "bz2") => Some(CompressionAlgorithm::Bzip2),
+                Some(_) => Some(CompressionAlgorithm::Zlib),
                 None => None,
             },
             prefetch,
@@ -248,10 +249,10 @@ fn stable_names(options: &mut QueryReader<'_>) -> Result<Option<StableNames>, Tr
             }
         };
     }
-    let host = host.map_or_else(names::host, str::to_owned);
-    let process = process.map_or_else(names::process, str::to_owned);
+    let host = host.map_or_else(queue_name::host, str::to_owned);
+    let process = process.map_or_else(queue_name::process, str::to_owned);
     for (name, text) in [("hostname", &host), ("processname", &process)] {
-        if !names::is_usable(text) {
+        if !queue_name::is_usable(text) {
             let reason =
                 "it becomes part of queue names, so it needs 1 to 64 of the characters A-Z a-z 0-9 . - _; set it";
             return Err(contradiction(name, reason));

@@ -26,17 +26,18 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    channels::{Closer, OpenChannel},
     config::{Config, Host, Login},
+    control::{
+        channels::{ChannelCloser, OpenChannel},
+        handshake,
+    },
     error,
-    stream::{self, GuardedStream, Sender, StreamHandle},
+    lapin_internals::answer_or_lost,
+    stream::{ChannelSender, GuardedStream, StreamHandle},
 };
 
 /// What is offered to the broker: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
-
-/// How long lapin may take to pass on why the broker closed a connection, after the end of its stream.
-const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How long the broker may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ pub(crate) type LinkState = link::LinkState<Session>;
 pub(crate) struct Session {
     connection: Connection,
     stream: StreamHandle,
-    closer: Closer,
+    closer: ChannelCloser,
     /// Host and port of the broker.
     place: String,
     /// The broker's reason while it takes no messages.
@@ -62,7 +63,7 @@ impl Session {
     /// A new channel, within a time limit: whoever asked tries again.
     pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
         match timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
-            Ok(opened) => opened.map(|channel| self.closer.guard(channel)),
+            Ok(opened) => opened.map(|channel| self.closer.wrap(channel)),
             Err(_) => {
                 let text = format!("the broker opened no channel within {CHANNEL_LIMIT:?}");
                 Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text).into())
@@ -75,29 +76,16 @@ impl Session {
         error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
     }
 
-    /// What `work` on channels of this incarnation gives, or an error once the incarnation has ended: lapin may leave a
-    /// request unanswered that it was given in the moment of the end.
-    ///
-    /// A broker that closes the connection says why just before the end, so that `work` has a moment to pass it on.
+    /// The result of `work` on channels of this connection, or an error once the connection has ended.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let mut work = std::pin::pin!(work);
-        tokio::select! {
-            done = &mut work => done,
-            () = self.ended() => {
-                if let Ok(done) = timeout(LAST_WORD, work).await {
-                    return done;
-                }
-                let lost = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection was lost");
-                Err(lapin::Error::from(lost).into())
-            }
-        }
+        answer_or_lost(work, self.ended()).await
     }
 
     /// The right to send messages and acknowledgements on a channel.
-    pub(crate) fn sender(&self, channel: &Channel) -> Sender {
+    pub(crate) fn sender(&self, channel: &Channel) -> ChannelSender {
         self.stream.sender(channel.id())
     }
 
@@ -159,11 +147,11 @@ impl Dialler for Lapin {
             .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
         let stream = GuardedStream::new(socket, FRAME_MAX);
         let handle = stream.handle();
-        let connection = stream::runtime::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
+        let connection = handshake::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
             error::from_handshake(host, &self.config.virtual_host, begun.elapsed(), error, handle.end())
         })?;
         let (sender, blocked) = watch::channel(None);
-        let closer = Closer::spawn(handle.clone());
+        let closer = ChannelCloser::spawn(handle.clone());
         let place = host.place();
         Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }

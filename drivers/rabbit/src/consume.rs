@@ -32,20 +32,24 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    channels::OpenChannel,
     config::Config,
     connection::{Link, LinkState, Session, session, unreachable_after},
-    declare::{DeclareError, declare_all, unused},
+    control::{
+        channels::OpenChannel,
+        declare::{DeclareError, check_unused, declare_all},
+    },
     error,
-    names::QueueName,
-    properties::{self, Noted},
+    properties::{self, DeliveryHistory},
     publish::Publisher,
-    received::Received,
+    queue_name::QueueName,
     resend::Resend,
     sabotage,
     self_check::{SelfCheck, is_probe},
     settling::{Duplicates, Settling},
-    stream::ports::{Allowance, Inbox, Incoming},
+    stream::{
+        ports::{Allowance, Inbox, Incoming},
+        received::Received,
+    },
     topology::{Subscription, short_string},
 };
 
@@ -315,7 +319,7 @@ impl<R: Reader> Keeper<R> {
         // After a lost connection the broker may not have noticed yet that the consumer there is gone: ours.
         if self.epoch == 0 {
             for queue in &subscription.claimed {
-                unused(&channel, queue).await?;
+                check_unused(&channel, queue).await?;
             }
         }
         channel.basic_qos(self.order.prefetch, BasicQosOptions { global: false }).await.map_err(DeclareError::Lost)?;
@@ -324,7 +328,7 @@ impl<R: Reader> Keeper<R> {
             arguments.insert("x-cancel-on-ha-failover".into(), AMQPValue::Boolean(true));
         }
         let inbox = session.stream().ports().consume(channel.id(), self.allowance());
-        let settling = Settling::new(session.sender(&channel), session.stream().under_way(), inbox.unsettled());
+        let settling = Settling::new(session.sender(&channel), session.stream().in_flight(), inbox.unsettled());
         let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
         for (place, queue) in subscription.queues.iter().enumerate() {
             let tag = ShortString::from((place + 1).to_string());
@@ -431,7 +435,7 @@ impl<R: Reader> Keeper<R> {
         }
         let body = Bytes::from(body);
         let place = consumer.saturating_sub(1);
-        let Noted { counted, way } = properties::way(&properties);
+        let DeliveryHistory { counted, way } = properties::history(&properties);
         let came_back = counted.unwrap_or(0).max(u32::from(redelivered));
         let redeliveries = way.redeliveries.saturating_add(came_back);
         let stream = self.order.subscription.stream == Some(place);

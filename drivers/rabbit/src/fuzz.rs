@@ -1,54 +1,53 @@
-//! What of the driver reads hostile bytes, for the fuzz targets. No part of the API.
+//! The parts of the driver that parse untrusted bytes, for the fuzz targets. Not part of the API.
 
 use std::{sync::Arc, time::Duration};
 
-use amq_protocol::protocol::basic::parse_properties;
+use amq_protocol::protocol::{BasicProperties, basic::parse_properties};
 use bytes::Bytes;
-use lapin::BasicProperties;
 use oxlo_driver_kit::deferral::Way;
 use oxlo_wire::envelope::Poison;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    confirms::Ledger,
-    properties::{self, Noted, Packing},
-    received::Received,
+    properties::{self, CompressionAlgorithm, DeliveryHistory},
+    publish::ledger::Ledger,
     stream::{
         guard::{
             content_header::{self, Inspection},
-            table::{self, Flaw},
+            table::{self, TableError},
         },
         ports::{Allowance, Ports},
+        received::Received,
         replay,
     },
 };
 
-/// The levels of tables and arrays that lapin may see.
+/// Maximum levels of tables and arrays in a field table.
 pub const MAX_DEPTH: usize = table::MAX_DEPTH;
 
-/// The guard's word on the entries of a field table.
+/// The guard's verdict on the entries of a field table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// lapin may see it.
+    /// The table passes.
     Passes,
     /// More than [`MAX_DEPTH`] levels.
     TooDeep,
-    /// lapin could not read it.
+    /// lapin cannot parse it.
     Malformed,
 }
 
-/// Judges the entries of a field table.
+/// Checks the entries of a field table.
 #[must_use]
-pub fn judge(entries: &[u8]) -> Verdict {
+pub fn check_table(entries: &[u8]) -> Verdict {
     match table::check(entries) {
         Ok(()) => Verdict::Passes,
-        Err(Flaw::TooDeep) => Verdict::TooDeep,
-        Err(Flaw::Malformed) => Verdict::Malformed,
+        Err(TableError::TooDeep) => Verdict::TooDeep,
+        Err(TableError::Malformed) => Verdict::Malformed,
     }
 }
 
-/// The payload of a content header as lapin gets it in a frame with so much room; `None` if it is cut short.
+/// The payload of a content header as lapin gets it in a frame with `room` bytes; `None` if it is truncated.
 #[must_use]
 pub fn content_header(payload: &[u8], room: usize) -> Option<Vec<u8>> {
     match content_header::inspect(payload, room).ok()? {
@@ -57,18 +56,18 @@ pub fn content_header(payload: &[u8], room: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// What lapin gets of a stream: the bytes, how many frames were changed, and the error it ended with.
+/// The bytes that lapin gets of a stream, the number of changed frames, and the error at the end.
 #[must_use]
 pub fn stream(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<String>) {
     let (output, changed, error) = replay::replay(input, arrivals);
     (output, changed, error.map(|error| error.to_string()))
 }
 
-/// The tag of a message, and its body.
+/// The delivery tag and the body of a message.
 pub type Tagged = (u64, Vec<u8>);
 
-/// What comes out where the messages of channel 1 and the confirms of channel 2 do not go to lapin: the bytes of each
-/// message with its tag, how many frames were changed, and the error it ended with.
+/// Replays a stream with ports for the messages of channel 1 and the confirms of channel 2: returns the messages, the
+/// number of changed frames, and the error at the end.
 #[must_use]
 pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<String>) {
     const ANY: Allowance = Allowance { messages: usize::MAX, body: usize::MAX };
@@ -80,56 +79,57 @@ pub fn ports(input: &[u8], arrivals: &[usize]) -> (Vec<Tagged>, usize, Option<St
     (messages, changed, error.map(|error| error.to_string()))
 }
 
-/// The text of a message that came in.
+/// The text of a received message.
 ///
 /// # Errors
 ///
-/// As for any message.
+/// [`Poison`], as for any message.
 pub fn body(properties: &BasicProperties, data: Vec<u8>, limit: usize) -> Result<Bytes, Poison> {
     properties::body(&received(properties), data.into(), limit)
 }
 
-/// The properties of a message that we send, and its body: as it is, packed by zlib, or by bzip2.
+/// The properties and the body of a new message, with compression 0 (none), 1 (zlib) or 2 (bzip2).
 #[must_use]
-pub fn outgoing(body: &[u8], packing: u8) -> (BasicProperties, Vec<u8>) {
-    let packing = [None, Some(Packing::Zlib), Some(Packing::Bzip2)][usize::from(packing) % 3];
-    let packed = packing.map_or_else(|| body.to_vec(), |packing| properties::compress(body, packing));
-    let written = properties::outgoing(Uuid::nil(), None, packing);
-    (parse_properties(written.as_slice()).map(|(_, properties)| properties).unwrap_or_default(), packed)
+pub fn outgoing(body: &[u8], compression: u8) -> (BasicProperties, Vec<u8>) {
+    let algorithms = [None, Some(CompressionAlgorithm::Zlib), Some(CompressionAlgorithm::Bzip2)];
+    let compression = algorithms[usize::from(compression) % 3];
+    let compressed = compression.map_or_else(|| body.to_vec(), |algorithm| properties::compress(body, algorithm));
+    let written = properties::outgoing(Uuid::nil(), None, compression);
+    (parse_properties(written.as_slice()).map(|(_, properties)| properties).unwrap_or_default(), compressed)
 }
 
-/// How long a message is of use after the broker read it.
+/// The expiration of a message.
 #[must_use]
 pub fn expiration(properties: &BasicProperties) -> Option<Duration> {
     properties::expiration(&received(properties))
 }
 
-/// How often a message came back, and whether that is the broker's count.
+/// How often a message was redelivered, and whether that is the broker's count.
 #[must_use]
 pub fn redeliveries(properties: &BasicProperties) -> (u32, bool) {
-    let Noted { counted, way } = properties::way(&received(properties));
+    let DeliveryHistory { counted, way } = properties::history(&received(properties));
     (counted.unwrap_or(way.redeliveries), counted.is_some())
 }
 
 /// The properties of a message that is sent to its queue once more.
 #[must_use]
-pub fn noted(properties: &BasicProperties, id: u128, redeliveries: u32) -> BasicProperties {
+pub fn resent(properties: &BasicProperties, id: u128, redeliveries: u32) -> BasicProperties {
     let way = Way { redeliveries, ..Way::default() };
-    properties::again(&received(properties), Uuid::from_u128(id), way, None)
+    properties::resent(&received(properties), Uuid::from_u128(id), way, None)
 }
 
-/// The id under which we published a message.
+/// The message id, if it is one of oxlo's.
 #[must_use]
 pub fn message_id(properties: &BasicProperties) -> Option<u128> {
     properties::message_id(&received(properties)).map(|id| id.as_u128())
 }
 
-/// Where in its stream a message stands.
+/// The offset of a message in its stream.
 #[must_use]
 pub fn stream_offset(properties: &BasicProperties) -> Option<i64> {
     properties::stream_offset(&received(properties))
 }
 
 fn received(properties: &BasicProperties) -> Received {
-    Received::new(&properties::as_they_came(properties).unwrap_or_default())
+    Received::new(&properties::encode(properties).unwrap_or_default())
 }

@@ -1,47 +1,48 @@
 //! AMQP 0-9-1 for oxlo, by lapin: `rabbit://`, wire-compatible with Python's oslo.messaging.
 //!
-//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in them:
+//! Users need only [`RabbitDriver`], and [`RabbitOptions`] to set options by their types. The files, by what happens in
+//! them:
 //!
 //! | file | holds |
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
-//! | `topology`, `routes`, `properties`, `error` | names and declarations; properties of messages; errors (pure) |
-//! | `names` | stable names of queues, held by a socket |
-//! | `stream` | the socket under lapin: dialling, TLS, the guard against hostile headers, what the broker says of publishing |
+//! | `topology`, `queue_name`, `properties`, `error` | names and declarations; properties and bodies of messages; errors (pure) |
 //! | `connection` | a supervised connection |
-//! | `declare`, `publish`, `confirms` | sending, and knowing what became of it |
-//! | `consume`, `acks`, `duplicates`, `lateness`, `request`, `notification` | taking messages, settling and answering them |
-//! | `reply_queue` | the replies to our own calls |
+//! | `control` | the control plane, by lapin: handshake, channels, declarations |
+//! | `stream` | the data plane on the socket under lapin: frames, guard, per-channel receivers |
+//! | `publish`, `acks`, `settling` | the data plane above it: publishing with confirms, acknowledgements |
+//! | `consume`, `request`, `notification`, `resend` | receiving messages, settling and answering them |
+//! | `reply_queue` | the replies to calls |
 //! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//!
+//! # The border to lapin
+//!
+//! lapin is the control plane: handshake, channels, declarations, consumers, heartbeats. The data plane, messages with
+//! their confirms, returns and acknowledgements, is the driver's own, on the same socket. `stream` and the pure modules
+//! name no type of lapin; `lapin_internals` lists what the driver assumes about lapin beyond its documentation.
 
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod acks;
-mod blame;
 mod builder;
-mod channels;
 mod config;
-mod confirms;
 mod connection;
 mod consume;
-mod declare;
+mod control;
 mod error;
-mod lane;
+mod lapin_internals;
 mod listeners;
-mod names;
 mod notification;
 mod options;
 mod properties;
 mod publish;
-mod received;
+mod queue_name;
 mod reply_queue;
 mod request;
 mod resend;
-mod routes;
 mod sabotage;
-mod salvage;
 mod self_check;
 mod settling;
 mod stream;
@@ -52,3 +53,8 @@ pub use builder::{Compression, DeclareMismatch, FailoverStrategy, LoginMethod, R
 pub use options::options_table;
 use oxlo_driver_kit::lateness;
 pub use transport::RabbitDriver;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use oxlo_wire::{envelope::Poison, notification};
 use crate::{
     consume::{Read, Reader},
     properties,
-    received::Received,
+    stream::received::Received,
 };
 
 /// Reads notifications.

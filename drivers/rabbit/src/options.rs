@@ -1,5 +1,5 @@
-//! Every option of oslo's group `oslo_messaging_rabbit` and what becomes of it here, and our own after them: the one list that the URL, the
-//! typed builder and `docs/options.md` are checked against.
+//! Every option of oslo's group `oslo_messaging_rabbit`, implemented or refused, and oxlo's own options. The URL, the typed builder and
+//! `docs/options.md` are checked against this list.
 
 use std::fmt::Write as _;
 
@@ -7,19 +7,19 @@ use std::fmt::Write as _;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) name: &'static str,
-    /// Type and range, as a person writes it.
+    /// Type and range, for display.
     pub(crate) kind: &'static str,
-    /// The default here, with oslo's in brackets where it is another.
+    /// The default, with oslo's in parentheses if it differs.
     pub(crate) default: &'static str,
     pub(crate) fate: Fate,
 }
 
-/// What becomes of an option.
+/// Whether an option is implemented or refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
-    /// It works; the text says what it does, as far as its name does not.
+    /// Implemented; the text is the meaning.
     Works(&'static str),
-    /// It means nothing here; the text says why, and what to do.
+    /// Refused; the text is the reason and what to do.
     Refused(&'static str),
 }
 use Fate::{Refused, Works};
@@ -28,16 +28,17 @@ const fn known(name: &'static str, kind: &'static str, default: &'static str, fa
     Known { name, kind, default, fate }
 }
 
-const NO_POOL: &str = "there is no pool: one connection sends for any number of tasks; remove the option";
+const NO_POOL: &str =
+    "there is no connection pool: one connection publishes for any number of tasks; remove the option";
 
-/// The options, in oslo's order; last, what oslo does not have.
+/// The options, in oslo's order, followed by oxlo's own.
 pub(crate) const OPTIONS: &[Known] = &[
     known("amqp_durable_queues", "bool", "false", Works("queues and exchanges survive a restart of the broker")),
     known(
         "amqp_auto_delete",
         "bool",
         "false",
-        Works("shared queues and exchanges go with their last user; excludes `rabbit_quorum_queue`"),
+        Works("shared queues and exchanges are deleted with their last user; excludes `rabbit_quorum_queue`"),
     ),
     known("rpc_conn_pool_size", "", "", Refused(NO_POOL)),
     known("conn_pool_min_size", "", "", Refused(NO_POOL)),
@@ -46,52 +47,59 @@ pub(crate) const OPTIONS: &[Known] = &[
         "ssl",
         "bool",
         "false",
-        Works("TLS; so does the scheme `rabbits://`. The port stays 5672 unless the URL says so"),
+        Works("enables TLS, as does the scheme `rabbits://`. The port stays 5672 unless the URL sets another"),
     ),
     known(
         "ssl_version",
         "`SSLv23`, `TLSv1_2`, `TLSv1_3`",
         "`SSLv23` (oslo: empty)",
-        Works("the oldest version that is accepted; `SSLv23` and empty mean 1.2 and newer. 1.0 and 1.1 are not spoken"),
+        Works("the minimum TLS version; `SSLv23` and empty mean 1.2. TLS 1.0 and 1.1 are not supported"),
     ),
-    known("ssl_key_file", "path", "none", Works("PEM; may be left out if the key is in `ssl_cert_file`")),
-    known("ssl_cert_file", "path", "none", Works("PEM: our certificate and its intermediates")),
-    known("ssl_ca_file", "path", "the system's roots", Works("PEM: the authorities to trust")),
+    known(
+        "ssl_key_file",
+        "path",
+        "none",
+        Works("PEM file with the client's private key; optional if the key is in `ssl_cert_file`"),
+    ),
+    known("ssl_cert_file", "path", "none", Works("PEM file with the client's certificate and its intermediates")),
+    known("ssl_ca_file", "path", "the system's roots", Works("PEM file with the trusted certificate authorities")),
     known(
         "ssl_enforce_hostname_verification",
         "",
         "",
-        Refused("the host name is always verified, against the host that is connected to; remove the option"),
+        Refused("the host name is always verified against the host of the connection; remove the option"),
     ),
     known(
         "ssl_enforce_fips_mode",
         "",
         "",
-        Refused("the cryptography is ring's, which has no FIPS mode; remove the option"),
+        Refused("cryptography is provided by ring, which has no FIPS mode; remove the option"),
     ),
     known(
         "kombu_reconnect_delay",
         "seconds, 0 to 4.5",
         "0 (oslo: 1)",
-        Works("a pause before every attempt to reconnect, beside the jittered one"),
+        Works("a fixed delay before every attempt to reconnect, in addition to the jittered one"),
     ),
     known(
         "kombu_reconnect_splay",
         "seconds, 0 to 60",
         "0",
-        Works("drawn anew before every attempt to reconnect: between nothing and this is added to the pause"),
+        Works("the upper bound of a random delay added before every attempt to reconnect"),
     ),
     known(
         "kombu_compression",
         "`gzip` (`zlib`), `bzip2` (`bzip`)",
         "none",
-        Works("of what is sent; what comes is unpacked by its header, whatever is set here"),
+        Works(
+            "compression of sent messages; received messages are decompressed by their header, independent of this option",
+        ),
     ),
     known(
         "kombu_missing_consumer_retry_timeout",
         "seconds",
         "60",
-        Works("how long a reply to a queue that is gone is tried again, within the caller's timeout"),
+        Works("how long a reply to a missing queue is retried, within the caller's timeout"),
     ),
     known(
         "kombu_reconnect_timeout",
@@ -103,23 +111,30 @@ pub(crate) const OPTIONS: &[Known] = &[
         "kombu_failover_strategy",
         "`round-robin`, `shuffle`",
         "`round-robin`",
-        Works("in which order hosts are tried"),
+        Works("the order in which hosts are tried"),
     ),
-    known("rabbit_login_method", "`AMQPLAIN`, `PLAIN`, `EXTERNAL`", "`AMQPLAIN`", Works("how we say who we are")),
+    known("rabbit_login_method", "`AMQPLAIN`, `PLAIN`, `EXTERNAL`", "`AMQPLAIN`", Works("the SASL mechanism")),
     known(
         "rabbit_retry_interval",
         "seconds, above 0",
         "0.1 (oslo: 1)",
-        Works("upper bound of the first pause between rounds through the hosts; doubles with each"),
+        Works("upper bound of the first delay between rounds through the hosts; doubles with each round"),
     ),
     known(
         "rabbit_retry_backoff",
         "",
         "",
-        Refused("pauses double from rabbit_retry_interval to rabbit_interval_max, with full jitter; set those"),
+        Refused(
+            "delays double from rabbit_retry_interval to rabbit_interval_max, with full jitter; set these options instead",
+        ),
     ),
-    known("rabbit_interval_max", "seconds, above 0", "5 (oslo: 30)", Works("upper bound of every such pause")),
-    known("rabbit_ha_queues", "bool", "false", Works("`x-ha-policy: all`; excludes quorum queues")),
+    known("rabbit_interval_max", "seconds, above 0", "5 (oslo: 30)", Works("upper bound of every such delay")),
+    known(
+        "rabbit_ha_queues",
+        "bool",
+        "false",
+        Works("declares queues with `x-ha-policy: all`; excludes quorum queues"),
+    ),
     known("rabbit_quorum_queue", "bool", "false", Works("shared queues are quorum queues, and durable")),
     known(
         "rabbit_transient_quorum_queue",
@@ -131,64 +146,64 @@ pub(crate) const OPTIONS: &[Known] = &[
         "rabbit_quorum_delivery_limit",
         "integer, 0 to 2147483647",
         "0: the broker's",
-        Works("deliveries after which a quorum queue drops or dead-letters a message"),
+        Works("number of deliveries after which a quorum queue drops or dead-letters a message"),
     ),
     known(
         "rabbit_quorum_max_memory_length",
         "integer, 0 to 2147483647",
         "0: the broker's",
-        Works("messages kept in memory"),
+        Works("maximum number of messages of a quorum queue in memory"),
     ),
     known(
         "rabbit_quorum_max_memory_bytes",
         "integer, 0 to 2147483647",
         "0: the broker's",
-        Works("bytes kept in memory"),
+        Works("maximum number of bytes of a quorum queue in memory"),
     ),
     known(
         "rabbit_transient_queues_ttl",
         "seconds, 0 to 2147483.647",
         "1800",
-        Works("how long unused fanout and reply queues live; 0: for ever"),
+        Works("time after which unused fanout and reply queues expire; 0: never"),
     ),
     known(
         "rabbit_qos_prefetch_count",
         "integer, 0 to 65535",
-        "0: as the server says",
-        Works("upper bound of every listener's prefetch, which otherwise follows the server's concurrency"),
+        "0: from the server",
+        Works("upper bound of every listener's prefetch, which otherwise depends on the server's concurrency"),
     ),
-    known("heartbeat_timeout_threshold", "seconds, 0 to 65535", "60", Works("0 switches heartbeats off")),
+    known(
+        "heartbeat_timeout_threshold",
+        "seconds, 0 to 65535",
+        "60",
+        Works("a connection without any bytes is closed after at most twice this time; 0 disables heartbeats"),
+    ),
     known(
         "heartbeat_rate",
         "integer, 1 to 100",
         "2 (oslo: 3)",
         Works(
-            "heartbeats per `heartbeat_timeout_threshold`; above 2 the broker is asked for a shorter timeout, so that both sides send as often",
+            "heartbeats per `heartbeat_timeout_threshold`; above 2, a shorter timeout is negotiated with the broker, so that both sides send at this rate",
         ),
     ),
-    known(
-        "direct_mandatory_flag",
-        "bool",
-        "true",
-        Works("whether a reply to a queue that is gone is noticed and tried again"),
-    ),
-    known("enable_cancel_on_failover", "bool", "false", Works("`x-cancel-on-ha-failover` on every consumer")),
+    known("direct_mandatory_flag", "bool", "true", Works("whether a reply to a missing queue is detected and retried")),
+    known("enable_cancel_on_failover", "bool", "false", Works("sets `x-cancel-on-ha-failover` on every consumer")),
     known(
         "use_queue_manager",
         "bool",
         "false",
         Works(
-            "fanout and reply queues are named `hostname:processname:n`, with the lowest n that no other process of this machine holds, instead of randomly",
+            "fanout and reply queues are named `hostname:processname:n` instead of randomly, with the lowest n that no other process on this machine uses",
         ),
     ),
-    known("hostname", "text", "the machine's", Works("only with `use_queue_manager`")),
-    known("processname", "text", "the program's file name", Works("only with `use_queue_manager`")),
+    known("hostname", "text", "the machine's", Works("part of queue names, with `use_queue_manager`")),
+    known("processname", "text", "the program's file name", Works("part of queue names, with `use_queue_manager`")),
     known(
         "rabbit_stream_fanout",
         "bool",
         "false",
         Works(
-            "fanout through one stream per topic, read from `next` on: nothing is replayed after a restart; needs `rabbit_qos_prefetch_count` and `rabbit_transient_quorum_queue`",
+            "fanout uses one stream per topic, consumed from offset `next`: nothing is replayed after a restart; requires `rabbit_qos_prefetch_count` and `rabbit_transient_quorum_queue`",
         ),
     ),
     known(
@@ -196,7 +211,7 @@ pub(crate) const OPTIONS: &[Known] = &[
         "`fail`, `adopt`",
         "`fail` (not an option of oslo's)",
         Works(
-            "what becomes of a queue or an exchange that is there with other properties (the broker's 406, `inequivalent arg`): an error with the object and both values, or it is used as it is and a warning says so; nothing is deleted",
+            "how a queue or an exchange that exists with different properties is treated (the broker's 406, `inequivalent arg`): `fail` is an error with the object and both values, `adopt` uses the object and logs a warning; nothing is deleted",
         ),
     ),
     known(
@@ -204,12 +219,12 @@ pub(crate) const OPTIONS: &[Known] = &[
         "seconds, 0 to 86400",
         "60 (not an option of oslo's)",
         Works(
-            "the pause between two checks of a listener's exchanges and bindings; what was removed by hand is made again. A lost binding is logged where the listener is the only consumer of its queue, which is found out with an empty message through the exchange. 0: no checks",
+            "the interval between checks of a listener's exchanges and bindings, which restore removed ones. A lost binding is logged if the listener is the only consumer of its queue, because it is detected with an empty message sent through the exchange. 0 disables the checks",
         ),
     ),
 ];
 
-/// Why an option is refused, if it is.
+/// Why an option is refused; `None` if it is not.
 pub(crate) fn refusal(name: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|option| option.name == name).and_then(|option| match option.fate {
         Refused(reason) => Some(reason),
@@ -218,7 +233,7 @@ pub(crate) fn refusal(name: &str) -> Option<&'static str> {
 }
 
 /// Every option of oslo's group `oslo_messaging_rabbit` as a table in Markdown: name, type, default, the method of
-/// [`RabbitOptions`](crate::RabbitOptions) that sets it, and what it does or why it is refused.
+/// [`RabbitOptions`](crate::RabbitOptions) that sets it, and its meaning or the reason why it is refused.
 #[must_use]
 pub fn options_table() -> String {
     let mut text = String::from("| option | type | default | `RabbitOptions` | meaning |\n|---|---|---|---|---|\n");
@@ -275,7 +290,7 @@ mod tests {
         assert_eq!(names, expected);
     }
 
-    /// Run with `OXLO_WRITE_DOCS=1` to write the table anew.
+    /// Run with `OXLO_WRITE_DOCS=1` to update the table.
     #[test]
     fn the_table_in_the_documentation_is_this_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/options.md");
@@ -287,7 +302,7 @@ mod tests {
         if std::env::var_os("OXLO_WRITE_DOCS").is_some() {
             std::fs::write(path, format!("{before}{begin}{table}{end}{after}")).unwrap();
         } else {
-            assert_eq!(written, table, "docs/options.md is not what the code says; run with OXLO_WRITE_DOCS=1");
+            assert_eq!(written, table, "docs/options.md is out of date; run with OXLO_WRITE_DOCS=1");
         }
     }
 }

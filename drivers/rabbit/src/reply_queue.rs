@@ -27,17 +27,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    acks::{self, Frame},
-    channels::OpenChannel,
+    acks::{self, AckFrame},
     config::Config,
     connection::{LinkState, Session, session, unreachable_after},
     consume::{LIMIT_PAUSE, beyond},
-    declare::{DeclareError, declare_all, unused},
-    error,
-    names::QueueName,
-    properties,
+    control::{
+        channels::OpenChannel,
+        declare::{DeclareError, check_unused, declare_all},
+    },
+    error, properties,
+    queue_name::QueueName,
     stream::{
-        Sender,
+        ChannelSender,
         ports::{Allowance, Inbox, Incoming},
     },
     topology::short_string,
@@ -163,7 +164,7 @@ impl Drop for ReplyQueue {
 struct Open {
     /// Shared with whoever deletes the queue in the end.
     channel: Arc<OpenChannel>,
-    sender: Sender,
+    sender: ChannelSender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
     consumer: Consumer,
@@ -240,7 +241,7 @@ impl Keeper {
         let declares = [self.config.topology.reply_queue(&self.name)];
         let channel = declare_all(session, None, &declares).await?;
         if self.own_name.is_stable() && !declared_before {
-            unused(&channel, &self.name).await?;
+            check_unused(&channel, &self.name).await?;
         }
         let allowance = Allowance { messages: beyond(PREFETCH.into()), body: self.limits.max_bytes };
         let inbox = session.stream().ports().consume(channel.id(), allowance);
@@ -281,7 +282,7 @@ impl Keeper {
                 unpacked += self.take(reply);
             }
             unsettled.settled(count);
-            acks::send(&sender, [Frame::Ack { tag: newest, multiple: count > 1 }]);
+            acks::send(&sender, [AckFrame::Ack { tag: newest, multiple: count > 1 }]);
             if unpacked >= TURN {
                 yield_now().await;
             }

@@ -29,7 +29,7 @@ use crate::{
     lateness::{self, Lateness},
     properties,
     publish::{Outgoing, Publisher},
-    received::Received,
+    stream::received::Received,
     topology::TopologyOptions,
 };
 
@@ -82,7 +82,7 @@ impl Reader for RequestReader {
 impl RequestReader {
     fn replier(&self, caller: Caller, deadline: Option<Instant>) -> Result<Replier, Poison> {
         if !is_reply_queue(&caller.reply_queue) {
-            return Err(Poison::WrongType { key: "_reply_q", wanted: "name of a reply queue" });
+            return Err(Poison::WrongType { key: "_reply_q", expected: "the name of a reply queue" });
         }
         let interval = caller.heartbeat_interval;
         let answer = Answer {

@@ -19,7 +19,7 @@ use tracing::debug;
 use crate::{
     properties,
     publish::{Outgoing, Publisher},
-    received::Received,
+    stream::received::Received,
     topology::TopologyOptions,
 };
 
@@ -56,7 +56,7 @@ impl Resend {
         let Self { publisher, queue, properties, body, way, deadline } = self;
         let way = way.again(delay, counts);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let again = properties::again(&properties, stamped_id(), way, left);
+        let again = properties::resent(&properties, stamped_id(), way, left);
         let route = Arc::new(TopologyOptions::reply_route(&queue));
         let patience = Patience::new(LIMIT, Retry::Forever);
         loop {

@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::{
-    declare::declare_on,
+    control::declare::declare_on,
     publish::{Outgoing, Publisher},
     stream::ports::Incoming,
-    topology::{Declare, Route, Subscription, short_string},
+    topology::{Declaration, Route, Subscription, short_string},
 };
 
 /// What marks the message, beside its empty body.
@@ -58,13 +58,12 @@ impl SelfCheck {
 
     async fn check(&self, probing: &mut bool) -> lapin::Result<()> {
         let declares = &self.subscription.declares;
-        for exchange in declares.iter().filter(|declare| matches!(declare, Declare::Exchange { .. })) {
+        for exchange in declares.iter().filter(|declare| matches!(declare, Declaration::Exchange { .. })) {
             declare_on(&self.channel, exchange).await?;
         }
         for declare in declares {
-            let Declare::Binding { queue, exchange, routing_key } = declare else { continue };
-            let is_fanout =
-                |known: &Declare| matches!(known, Declare::Exchange { name, fanout: true, .. } if name == exchange);
+            let Declaration::Binding { queue, exchange, routing_key } = declare else { continue };
+            let is_fanout = |known: &Declaration| matches!(known, Declaration::Exchange { name, fanout: true, .. } if name == exchange);
             let gone = *probing
                 && !declares.iter().any(is_fanout)
                 && self.is_only_consumer(queue).await?

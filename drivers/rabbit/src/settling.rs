@@ -14,8 +14,8 @@ use oxlo_transport::Settlement;
 use tokio::sync::Notify;
 
 use crate::{
-    acks::{self, AckWindow, Frame},
-    stream::{Deferred, Frames, Sender, ports::Unsettled},
+    acks::{self, AckFrame, AckWindow},
+    stream::{ChannelSender, DeferredFrames, Frames, ports::UnsettledCount},
 };
 
 /// Which messages were delivered, and who settles those that are being worked on: one filter for all listeners of a
@@ -24,13 +24,13 @@ pub(crate) type Duplicates = duplicates::Duplicates<Settler>;
 
 /// The deliveries of one channel.
 pub(crate) struct Settling {
-    sender: Sender,
+    sender: ChannelSender,
     book: Mutex<Book>,
     idle: Notify,
     /// How much is under way on the stream.
     all: Arc<AtomicUsize>,
     /// What the broker may send more is bounded by.
-    unsettled: Unsettled,
+    unsettled: UnsettledCount,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ struct Book {
 
 impl Settling {
     /// No deliveries; `all` counts what is under way on the whole stream, `unsettled` what came on the channel.
-    pub(crate) fn new(sender: Sender, all: Arc<AtomicUsize>, unsettled: Unsettled) -> Arc<Self> {
+    pub(crate) fn new(sender: ChannelSender, all: Arc<AtomicUsize>, unsettled: UnsettledCount) -> Arc<Self> {
         Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all, unsettled })
     }
 
@@ -55,13 +55,13 @@ impl Settling {
 
     /// Gives back deliveries that were shown to nobody.
     pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
-        acks::send(&self.sender, tags.map(|tag| Frame::Reject { tag, requeue: true }));
+        acks::send(&self.sender, tags.map(|tag| AckFrame::Reject { tag, requeue: true }));
     }
 
     /// Hands over what is not told yet: behind the close of the channel it could not be.
     pub(crate) fn flush(&self) {
-        if let Some(mut sending) = self.sender.begin() {
-            self.add(&mut sending.frames());
+        if let Some(mut guard) = self.sender.lock() {
+            self.add(&mut guard.frames());
         }
     }
 
@@ -88,7 +88,7 @@ impl Drop for Settling {
     }
 }
 
-impl Deferred for Settling {
+impl DeferredFrames for Settling {
     fn add(&self, frames: &mut Frames<'_>) {
         let mut book = self.book();
         let Book { window, settled } = &mut *book;

@@ -30,20 +30,17 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    confirms::Completion,
     connection::{Link, Role, link},
     consume::{Order, Reader, Subscriber},
-    lane::Gate,
     lateness::Lateness,
     listeners,
-    names::QueueName,
     notification::NotificationReader,
-    publish::{Outgoing, Publisher},
+    publish::{Completion, Outgoing, PublishState, Publisher},
+    queue_name::QueueName,
     reply_queue::ReplyQueue,
     request::{ReplyRules, RequestReader, Unsent},
-    routes::Routes,
     settling::Duplicates,
-    topology::{Route, Subscription},
+    topology::{Route, RouteCache, Subscription},
 };
 
 /// The driver for `rabbit://`, `rabbits://` (TLS) and `kombu://` (an alias, as in oslo).
@@ -76,7 +73,7 @@ struct RabbitTransport {
     pending: PendingCalls,
     reply_queue: OnceLock<ReplyQueue>,
     duplicates: Arc<Duplicates>,
-    routes: Routes,
+    routes: RouteCache,
     held: Arc<HeldReplies<Unsent>>,
     lateness: Arc<Lateness>,
     state: watch::Receiver<ConnectionState>,
@@ -93,7 +90,7 @@ impl RabbitTransport {
         publishing.first_connection(settings.connect_retry).await?;
         let publisher = Arc::new(Publisher::spawn(config.clone(), publishing.clone()));
         publisher.opened().await?;
-        let state = joined(publisher.gate(), consuming.state());
+        let state = joined(publisher.state(), consuming.state());
         let held = Arc::new(HeldReplies::new(config.missing_queue_retry));
         Ok(Self {
             config,
@@ -104,7 +101,7 @@ impl RabbitTransport {
             pending: PendingCalls::new(),
             reply_queue: OnceLock::new(),
             duplicates: Arc::default(),
-            routes: Routes::default(),
+            routes: RouteCache::default(),
             held,
             lateness: Arc::default(),
             state,
@@ -129,7 +126,7 @@ impl RabbitTransport {
     }
 
     fn route(&self, to: &Target) -> Result<Arc<Route>, TransportError> {
-        self.routes.of(to, || self.config.topology.request_route(to, &self.settings.control_exchange))
+        self.routes.get_or_try_insert(to, || self.config.topology.request_route(to, &self.settings.control_exchange))
     }
 
     fn fits(&self, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
@@ -359,13 +356,13 @@ fn unwritable(error: &serde_json::Error) -> TransportError {
     TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
 }
 
-impl From<&Gate> for Side {
-    fn from(gate: &Gate) -> Self {
-        match gate {
-            Gate::Open(_) => Self::Up,
-            Gate::Blocked(reason) => Self::Blocked(reason.clone()),
-            Gate::Down(down) => Self::Down(down.cause.clone()),
-            Gate::Closed => Self::Closed,
+impl From<&PublishState> for Side {
+    fn from(state: &PublishState) -> Self {
+        match state {
+            PublishState::Open(_) => Self::Up,
+            PublishState::Blocked(reason) => Self::Blocked(reason.clone()),
+            PublishState::Down(down) => Self::Down(down.cause.clone()),
+            PublishState::Closed => Self::Closed,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The JSON of oslo.messaging's AMQP 1.0 driver, which is not that of its rabbit driver.
+//! The JSON of oslo.messaging's AMQP 1.0 driver, which differs from that of its rabbit driver.
 //!
-//! What the rabbit driver puts into the JSON (who waits for the reply, which call it belongs to) travels in the message's
-//! properties here, and only notifications know the envelope.
+//! The reply address and the id of a call, which the rabbit driver puts into the JSON, are message properties here, and only
+//! notifications use the envelope.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +20,12 @@ use crate::{
     request::{ObjectWriter, heartbeat_interval, method_name, namespace_of, once, version_of},
 };
 
-/// Writes a request; `monitor_timeout` is how long the server of a call may be silent, in whole seconds.
+/// Encodes a request; `monitor_timeout` is how long the server of a call may be silent, in whole seconds.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the arguments are no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the arguments are not UTF-8, which never happens for an encoded [`Payload`], or if the context has
+/// an entry without a JSON representation.
 pub fn encode_request(request: &Request, monitor_timeout: Option<u64>) -> Result<String, serde_json::Error> {
     let mut inner = ObjectWriter::with_capacity(request.args.len() + 128);
     inner.string("method", &request.method)?;
@@ -44,21 +45,21 @@ pub fn encode_request(request: &Request, monitor_timeout: Option<u64>) -> Result
     object.finish()
 }
 
-/// A request as it came in.
+/// A decoded request.
 #[derive(Debug)]
 pub struct InboundRequest {
-    /// The request. Its method is empty if the message named none; a version of JSON `null` is the text `None`, which
-    /// is what Python makes of it.
+    /// The request. Its method is empty if the message has none; a version of JSON `null` becomes the text `None`, as in
+    /// Python.
     pub request: Request,
-    /// How often the caller wants to hear that the method still runs.
+    /// How often the caller expects a heartbeat.
     pub heartbeat_interval: Option<Duration>,
 }
 
-/// Reads a request, in an envelope or without.
+/// Decodes a request, with or without an envelope.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it is none.
+/// [`Poison`] if the body is not a valid request.
 pub fn decode_request(body: &Bytes, limits: Limits) -> Result<InboundRequest, Poison> {
     let (inner, context, interval) = outer(body, limits)?;
     let inner = envelope::open(&inner, limits)?;
@@ -83,7 +84,7 @@ pub fn decode_request(body: &Bytes, limits: Limits) -> Result<InboundRequest, Po
     Ok(InboundRequest { request, heartbeat_interval: interval })
 }
 
-/// The request or notification, its context, and the interval of heartbeats.
+/// Returns the text of the request or notification, its context, and the heartbeat interval.
 fn outer(body: &Bytes, limits: Limits) -> Result<(Bytes, Context, Option<Duration>), Poison> {
     if body.len() > limits.max_bytes {
         return Err(Poison::TooLarge { size: body.len(), limit: limits.max_bytes });
@@ -103,18 +104,18 @@ fn outer(body: &Bytes, limits: Limits) -> Result<(Bytes, Context, Option<Duratio
 
 fn read_context(body: &Bytes, raw: &str, limits: Limits) -> Result<Context, Poison> {
     if !json::is_object(raw.as_bytes()) {
-        return Err(Poison::WrongType { key: "context", wanted: "object" });
+        return Err(Poison::WrongType { key: "context", expected: "an object" });
     }
     let mut context = ContextReader::new(body, limits);
     envelope::members(raw.as_bytes(), limits, |key, raw| context.take(key, raw))?;
     context.finish()
 }
 
-/// Writes a reply.
+/// Encodes a reply.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the result is no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the result is not UTF-8, which never happens for an encoded [`Payload`].
 pub fn encode_reply(reply: &Reply) -> Result<String, serde_json::Error> {
     match reply {
         Reply::Result(result) => {
@@ -122,7 +123,7 @@ pub fn encode_reply(reply: &Reply) -> Result<String, serde_json::Error> {
             object.raw("response", result.as_bytes());
             object.finish()
         }
-        // Python reads the failure from a string: JSON in JSON.
+        // Python expects the failure as a string: JSON in JSON.
         Reply::Failure(failure) => {
             let mut object = ObjectWriter::with_capacity(256);
             object.string("failure", &serde_json::to_string(failure)?)?;
@@ -131,11 +132,11 @@ pub fn encode_reply(reply: &Reply) -> Result<String, serde_json::Error> {
     }
 }
 
-/// Reads a reply; for the caller, an error says why it cannot be read.
+/// Decodes a reply.
 ///
 /// # Errors
 ///
-/// What is wrong with it, as text.
+/// The reason as text, for the caller of the method.
 pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
     if body.len() > limits.max_bytes {
         return Err(Poison::TooLarge { size: body.len(), limit: limits.max_bytes }.to_string());
@@ -144,7 +145,7 @@ pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
     envelope::members(body, limits, |key, raw| {
         match key {
             "response" => response = Some(Payload::from_raw(body.slice_ref(raw.as_bytes()))),
-            // As in Python, a failure that counts as false is none.
+            // A failure that is false in Python counts as absent.
             "failure" => failure = (!matches!(raw, "null" | "\"\"" | "false")).then(|| read_failure(raw, limits)),
             _ => {}
         }
@@ -160,11 +161,12 @@ pub fn decode_reply(body: &Bytes, limits: Limits) -> Result<Reply, String> {
     }
 }
 
-/// Writes a notification.
+/// Encodes a notification.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the payload is no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the payload is not UTF-8, which never happens for an encoded [`Payload`], or if the context has an
+/// entry without a JSON representation.
 pub fn encode_notification(notification: &Notification) -> Result<String, serde_json::Error> {
     let mut inner = ObjectWriter::with_capacity(notification.payload.len() + 384);
     inner.string("message_id", &notification.message_id)?;
@@ -183,11 +185,11 @@ pub fn encode_notification(notification: &Notification) -> Result<String, serde_
     object.finish()
 }
 
-/// Reads a notification.
+/// Decodes a notification.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it is none, or of a priority that nobody knows.
+/// [`Poison`] if the body is not a valid notification, or has an unknown priority.
 pub fn decode_notification(body: &Bytes, limits: Limits) -> Result<Notification, Poison> {
     let (inner, context, _) = outer(body, limits)?;
     let inbound = super::notification::decode(&inner, limits)?;
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_reads_back() {
+    fn an_encoded_request_decodes_to_the_same() {
         let request = Request {
             context: Context::new().with("z", 1).with("a", json!({"deep": ["é", null]})),
             namespace: Some("".into()),
@@ -236,8 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn what_python_sent_is_read() {
-        // Captured from oslo.messaging 14.0.3; the second one as a serializer with an envelope would send it.
+    fn messages_from_python_are_decoded() {
+        // Captured from oslo.messaging 14.0.3; the second one in the form of a serializer with an envelope.
         let plain = r#"{"request": {"method": "echo", "args": {"text": "h\u00e9"}, "version": "1.0"}, "context": {"request_id": "r"}, "call_monitor_timeout": 4}"#;
         let enveloped = r#"{"request": {"oslo.version": "2.0", "oslo.message": "{\"method\": \"echo\", \"args\": {\"text\": \"h\\u00e9\"}, \"version\": \"1.0\"}"}, "context": {"request_id": "r"}}"#;
         for text in [plain, enveloped] {
@@ -249,11 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_text_is_answered_as_over_amqp_0_9_1() {
+    fn values_that_are_not_strings_are_treated_as_over_amqp_0_9_1() {
         let text = r#"{"request": {"method": 7, "namespace": 7, "version": 1.0}}"#;
         let request = decode_request(&bytes(text), Limits::default()).unwrap().request;
-        assert_eq!((&*request.method, request.namespace.as_deref()), ("", Some("7 (not a text)")));
-        assert_eq!(request.version.as_deref(), Some("1.0 (not a text)"));
+        assert_eq!((&*request.method, request.namespace.as_deref()), ("", Some("7 (not a string)")));
+        assert_eq!(request.version.as_deref(), Some("1.0 (not a string)"));
     }
 
     #[test]
@@ -263,11 +265,11 @@ mod tests {
         let failure = Failure::builtin("ValueError", "no").with_traceback(["tb\n".to_owned()]);
         let written = encode_reply(&Reply::Failure(Box::new(failure.clone()))).unwrap();
         let object: serde_json::Value = serde_json::from_str(&written).unwrap();
-        assert!(object["failure"].is_string(), "Python reads JSON from a string");
+        assert!(object["failure"].is_string(), "Python expects a string");
         assert_eq!(
             decode_reply(&written.into(), Limits::default()),
             Ok(Reply::Failure(Box::new(failure))),
-            "and it reads back whole"
+            "it decodes completely"
         );
     }
 
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_that_came_goes_on_as_it_came() {
+    fn a_received_context_is_forwarded_unchanged() {
         let text = r#"{"request": {"method": "m", "args": {}}, "context": {"a":[1,  NaN],"b":"\u00e9"}}"#;
         let request = decode_request(&bytes(text), Limits::default()).unwrap().request;
         assert_eq!(encode_request(&request, None).unwrap(), text);

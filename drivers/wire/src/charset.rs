@@ -1,15 +1,15 @@
-//! Bodies in another character set than UTF-8, read as py-amqp and kombu read them: by the property `content_encoding`.
+//! Bodies in character sets other than UTF-8, decoded as in py-amqp and kombu: by the property `content_encoding`.
 
 use std::borrow::Cow;
 
-/// The text of a body as UTF-8. A body that does not decode as its `content_encoding` says, and one whose encoding is
-/// not known here, is left as it is: Python then reads it as UTF-8, too.
+/// Converts a body to UTF-8. A body that is invalid in its `content_encoding`, or whose encoding is unknown, is returned
+/// unchanged: Python also treats it as UTF-8 then.
 ///
-/// Known are UTF-16 and UTF-32, with a byte order mark (little-endian without one) or named `le` or `be`, Latin-1, and
-/// UTF-8 with a byte order mark (`utf-8-sig`), each by the names that Python has for them.
+/// Supported are UTF-16 and UTF-32, with a byte order mark (little-endian without one) or with `le` or `be` in the name,
+/// Latin-1, and UTF-8 with a byte order mark (`utf-8-sig`), each under Python's names.
 #[must_use]
 pub fn to_utf8<'a>(body: &'a [u8], content_encoding: Option<&str>) -> Cow<'a, [u8]> {
-    // What almost every message says.
+    // The common case.
     let Some(name) = content_encoding.filter(|name| !matches!(*name, "utf-8" | "")) else {
         return Cow::Borrowed(body);
     };
@@ -17,7 +17,7 @@ pub fn to_utf8<'a>(body: &'a [u8], content_encoding: Option<&str>) -> Cow<'a, [u
 }
 
 fn decode(body: &[u8], name: &str) -> Option<String> {
-    // No name that is known here is longer.
+    // No supported name is longer.
     if name.len() > 16 {
         return None;
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_read_by_its_encoding_as_python_reads_it() {
+    fn a_body_is_decoded_by_its_encoding_as_in_python() {
         const TEXT: &str = "{\"a\": \"é😀\"}";
         let little: Vec<u8> = TEXT.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = TEXT.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -100,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_torn_is_left_as_it_is() {
+    fn an_invalid_body_is_unchanged() {
         for (body, name) in [(&b"{}\0"[..], "utf-16"), (b"\x00\xd8", "utf-16le"), (b"\0\0\x11\0\0", "utf-32")] {
             assert_eq!(&*to_utf8(body, Some(name)), body, "{name}");
         }
-        assert_eq!(&*to_utf8(b"\x11\0\0\0", Some("utf-32-be")), b"\x11\0\0\0", "no character has this number");
+        assert_eq!(&*to_utf8(b"\x11\0\0\0", Some("utf-32-be")), b"\x11\0\0\0", "not a valid code point");
     }
 }

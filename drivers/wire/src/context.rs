@@ -1,4 +1,4 @@
-//! The context of a message that comes.
+//! The context of a received message.
 
 use bytes::Bytes;
 use oxlo_transport::{
@@ -8,22 +8,22 @@ use oxlo_transport::{
 
 use crate::envelope::Poison;
 
-/// Takes the entries of a context out of a message, as the text that they are.
+/// Collects the entries of a context from a message, as text.
 pub(super) struct ContextReader<'a> {
     message: &'a Bytes,
     limits: Limits,
     context: Context,
-    /// Bytes of all values.
+    /// The total size of all values in bytes.
     bytes: usize,
 }
 
 impl<'a> ContextReader<'a> {
-    /// Takes from `message`, or from text within it.
+    /// Creates a reader for slices of `message`.
     pub(super) fn new(message: &'a Bytes, limits: Limits) -> Self {
         Self { message, limits, context: Context::new(), bytes: 0 }
     }
 
-    /// Takes one entry; `json` is a slice of the message.
+    /// Adds one entry; `json` must be a slice of the message.
     pub(super) fn take(&mut self, key: &str, json: &str) -> Result<(), Poison> {
         self.bytes = self.bytes.saturating_add(json.len());
         self.context.insert_text(key, self.message.slice_ref(json.as_bytes()));
@@ -33,10 +33,10 @@ impl<'a> ContextReader<'a> {
         Ok(())
     }
 
-    /// The context.
+    /// Returns the context, after checking the number of its values.
     pub(super) fn finish(self) -> Result<Context, Poison> {
         let most = self.limits.max_context_values;
-        // Usual contexts are too short for as many.
+        // A value needs at least two bytes, so most contexts are too short to exceed the limit.
         if self.bytes / 2 + self.context.len() > most {
             let mut left = most;
             for entry in self.context.texts() {

@@ -9,48 +9,48 @@ use oxlo_transport::{
 };
 use serde::Deserialize;
 
-/// Why a message is of no use to anyone. It is rejected without requeue and counted; the listener goes on.
+/// Why a message cannot be decoded. The listener rejects it without requeue, counts it, and continues.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Poison {
     /// The body exceeds the limit.
     #[error("the body has {size} bytes, the limit is {limit}")]
     TooLarge {
-        /// Bytes of body.
+        /// Size of the body in bytes.
         size: usize,
         /// The limit.
         limit: usize,
     },
-    /// The body, or the text in its envelope, cannot be read.
-    #[error("the body cannot be read as JSON")]
+    /// The body, or the text in its envelope, is not valid JSON.
+    #[error("cannot decode the body as JSON")]
     NotJson(#[from] JsonError),
     /// The text is not UTF-8.
-    #[error("the body is not UTF-8, first at byte {at}")]
+    #[error("the body is not UTF-8: invalid byte at offset {at}")]
     NotUtf8 {
-        /// Offset of the first byte that is not.
+        /// Offset of the first invalid byte.
         at: usize,
     },
-    /// The envelope is of a version that we do not know.
-    #[error("envelope version {} is unknown, 2.0 is known", name(.version))]
+    /// The envelope has an unknown version.
+    #[error("unknown envelope version {}, expected 2.0", name(.version))]
     UnknownEnvelope {
         /// The version found.
         version: String,
     },
-    /// A key appears twice that must be unique.
-    #[error("key `{key}` appears twice")]
+    /// A key that must be unique is repeated.
+    #[error("key `{key}` is repeated")]
     DuplicateKey {
         /// The key.
         key: &'static str,
     },
     /// A key has a value of the wrong type.
-    #[error("key `{key}` is no {wanted}")]
+    #[error("key `{key}`: expected {expected}")]
     WrongType {
         /// The key.
         key: &'static str,
-        /// What it should be.
-        wanted: &'static str,
+        /// The expected value, with its article: `a string`.
+        expected: &'static str,
     },
-    /// A key is not there that must be.
+    /// A required key is missing.
     #[error("key `{key}` is missing")]
     Missing {
         /// The key.
@@ -68,18 +68,18 @@ pub enum Poison {
         /// The limit.
         limit: usize,
     },
-    /// The body is packed so tightly that nobody who means well would have sent it.
-    #[error("the body of {packed} bytes unpacks to more than {limit}")]
+    /// The body expands to more than a compressed message of its size may.
+    #[error("the compressed body of {packed} bytes expands to more than {limit} bytes")]
     Inflates {
-        /// Bytes as they came.
+        /// Size of the compressed body in bytes.
         packed: usize,
-        /// As many as it may have unpacked.
+        /// The limit for the decompressed body in bytes.
         limit: usize,
     },
-    /// A property of the message says that the body is something else, or packed in a way that cannot be undone.
+    /// A property of the message declares another kind of body, or an unknown compression.
     #[error("{}", line(.reason))]
     Properties {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -87,7 +87,7 @@ pub enum Poison {
 oxlo_transport::debug_as_chain!(Poison);
 
 impl Poison {
-    /// A short name of the kind, for a metric's label.
+    /// A short name of the variant, for the label of a metric.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl Poison {
     }
 }
 
-/// Puts the text of an object into an envelope, in one pass and in ASCII as Python does.
+/// Wraps the text of an object in an envelope, in one pass and in ASCII as Python does.
 #[must_use]
 pub fn seal(inner: &str) -> Vec<u8> {
     let mut body = begin(inner.len());
@@ -115,28 +115,28 @@ pub fn seal(inner: &str) -> Vec<u8> {
     body
 }
 
-/// A body up to where the inner text begins, which is to be appended escaped; with room for `inner` bytes of it.
+/// The start of a body, to which the inner text is appended escaped; with capacity for `inner` bytes of it.
 pub(super) fn begin(inner: usize) -> Vec<u8> {
-    // Each quote of the inner text costs a backslash; an eighth more is what usual messages need.
+    // Each quote in the inner text costs a backslash; typical messages need an eighth more.
     let mut body = Vec::with_capacity(HEAD.len() + inner + inner / 8 + 10);
     body.extend_from_slice(HEAD);
     body
 }
 
-/// Ends what [`begin`] began.
+/// Completes a body started by [`begin`].
 pub(super) fn end(body: &mut Vec<u8>) {
     body.extend_from_slice(TAIL);
 }
 
-/// The envelope as Python and oxlo write it, up to the inner text, and after it.
+/// The envelope as Python and oxlo write it, before and after the inner text.
 const HEAD: &[u8] = br#"{"oslo.version": "2.0", "oslo.message": ""#;
 const TAIL: &[u8] = b"\"}";
 
-/// Takes the text of the object out of its envelope; a body without an envelope is that text itself.
+/// Extracts the text of the object from its envelope; a body without an envelope is returned unchanged.
 ///
 /// # Errors
 ///
-/// [`Poison`] if the body is too large, no JSON, or enveloped in another version.
+/// [`Poison`] if the body is too large, not JSON, or in an envelope of another version.
 pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
     if body.len() > limits.max_bytes {
         return Err(Poison::TooLarge { size: body.len(), limit: limits.max_bytes });
@@ -145,9 +145,9 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
         return Ok(inner.into());
     }
     let envelope = match serde_json::from_slice::<Envelope<'_>>(body) {
-        // serde would take a list of two texts, too.
+        // serde would also accept a list of two strings.
         Ok(envelope) if json::is_object(body) => envelope,
-        _ => tolerant(body, limits)?,
+        _ => lenient_envelope(body, limits)?,
     };
     let (Some(version), Some(message)) = (envelope.version, envelope.message) else { return Ok(body.clone()) };
     if version != "2.0" {
@@ -156,12 +156,12 @@ pub fn open(body: &Bytes, limits: Limits) -> Result<Bytes, Poison> {
     Ok(Bytes::from(message.into_owned()))
 }
 
-/// Whether a body begins as Python and oxlo write envelopes.
+/// Whether a body starts with the envelope as Python and oxlo write it.
 pub(super) fn is_usual(body: &[u8]) -> bool {
     body.starts_with(HEAD)
 }
 
-/// The inner text of an envelope that is written as usual; anything else is left to those who read all JSON.
+/// The inner text of an envelope in the usual form; `None` leaves any other form to the JSON parsers.
 fn usual(body: &[u8]) -> Option<Vec<u8>> {
     let message = body.strip_prefix(HEAD)?;
     let mut inner = Vec::with_capacity(message.len() + 8);
@@ -177,18 +177,18 @@ struct Envelope<'a> {
     message: Option<Cow<'a, str>>,
 }
 
-fn tolerant(body: &[u8], limits: Limits) -> Result<Envelope<'static>, Poison> {
+fn lenient_envelope(body: &[u8], limits: Limits) -> Result<Envelope<'static>, Poison> {
     let mut envelope = Envelope { version: None, message: None };
     members(body, limits, |key, raw| {
         match key {
             "oslo.version" => {
                 let version = json::from_slice(raw.as_bytes())
-                    .map_err(|_| Poison::WrongType { key: "oslo.version", wanted: "string" })?;
+                    .map_err(|_| Poison::WrongType { key: "oslo.version", expected: "a string" })?;
                 envelope.version = Some(Cow::Owned(version));
             }
             "oslo.message" => {
                 let message = json::from_slice(raw.as_bytes())
-                    .map_err(|_| Poison::WrongType { key: "oslo.message", wanted: "string" })?;
+                    .map_err(|_| Poison::WrongType { key: "oslo.message", expected: "a string" })?;
                 envelope.message = Some(Cow::Owned(message));
             }
             _ => {}
@@ -198,11 +198,11 @@ fn tolerant(body: &[u8], limits: Limits) -> Result<Envelope<'static>, Poison> {
     Ok(envelope)
 }
 
-/// Hands over each member of the one object that `text` holds: its key, and the raw text of its value.
+/// Calls `member` with the key and the raw value of each member of the object in `text`.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it is no object, or the first error of `member`.
+/// [`Poison`] if the text is not an object, or the first error of `member`.
 pub(super) fn members<'a>(
     text: &'a [u8],
     limits: Limits,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_again() {
+    fn a_sealed_envelope_opens() {
         let inner = r#"{"method": "echo", "args": {"a": "\"é\\\u0001😀"}}"#;
         let body = Bytes::from(seal(inner));
         assert!(body.is_ascii());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_envelope_reads_as_any_other() {
+    fn the_usual_envelope_decodes_like_any_other() {
         for inner in [
             r#"{\"method\": \"echo\"}"#,
             r#"\u00e9\ud83d\ude00 \n\r\t\f\b\/\\ \u0000\u007f"#,
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_the_usual_envelope_is_read_whole() {
+    fn an_envelope_with_only_the_usual_start_is_parsed_completely() {
         let later = br#"{"oslo.version": "2.0", "oslo.message": "{}", "oslo.message": "{\"a\": 1}"}"#;
         assert_eq!(open(&Bytes::from_static(later), Limits::default()).unwrap(), r#"{"a": 1}"#);
         for torn in ["", "\\", "\\u00", "\\x\"}", "\u{1}\"}", "{}\"", "{}\"]", "{}\"} 7", "\\ud800\\u00"] {
@@ -282,12 +282,12 @@ mod tests {
         for version in ["1.0", "2.1", "3.0", "two"] {
             let body = format!(r#"{{"oslo.version": "{version}", "oslo.message": "{{}}"}}"#);
             let refused = open(&Bytes::from(body), Limits::default()).unwrap_err();
-            assert_eq!(refused.to_string(), format!("envelope version {version} is unknown, 2.0 is known"));
+            assert_eq!(refused.to_string(), format!("unknown envelope version {version}, expected 2.0"));
         }
     }
 
     #[test]
-    fn what_is_no_object_is_poison() {
+    fn a_body_that_is_not_an_object_is_poison() {
         let list = r#"["2.0", "{}"]"#;
         for body in ["", list, "[1]", "\"text\"", "7", "{", "\u{0}", "{\"oslo.version\": \"2.0\", \"oslo.message\": 7}"]
         {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_beyond_the_limit_is_not_even_parsed() {
+    fn a_body_above_the_limit_is_not_parsed() {
         let limits = Limits { max_bytes: 10, ..Limits::default() };
         let refused = open(&Bytes::from_static(b"[[[[[[[[[[["), limits).unwrap_err();
         assert_eq!(refused.to_string(), "the body has 11 bytes, the limit is 10");

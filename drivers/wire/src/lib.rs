@@ -1,7 +1,6 @@
-//! oslo.messaging's JSON messages, as pure functions from bytes to values and back.
+//! Codecs for oslo.messaging's JSON messages, as pure functions from bytes to values and back.
 //!
-//! Strict in what is written, tolerant in what is read: Python peers write bare `NaN`, lone surrogates and integers
-//! of any size.
+//! Encoding is strict, decoding is lenient: Python peers write bare `NaN`, lone surrogates and integers of any size.
 
 pub mod amqp1;
 pub mod charset;
@@ -11,3 +10,8 @@ pub mod notification;
 pub mod reply;
 pub mod request;
 pub mod unread;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

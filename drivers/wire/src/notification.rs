@@ -15,11 +15,12 @@ use crate::{
     request::{ObjectWriter, lenient, text},
 };
 
-/// Writes the body of a notification, keys in oslo's order.
+/// Encodes the body of a notification, with the keys in oslo's order.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the payload is no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the payload is not UTF-8, which never happens for an encoded [`Payload`], or if the context has an
+/// entry without a JSON representation.
 pub fn encode(notification: &Notification, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
     let bytes = notification.payload.len() + 384;
     let mut object = match notification.format {
@@ -37,20 +38,20 @@ pub fn encode(notification: &Notification, unique_id: &str) -> Result<Vec<u8>, s
     Ok(object.finish()?.into_bytes())
 }
 
-/// A notification as it came in.
+/// A decoded notification.
 #[derive(Debug)]
 pub struct Inbound {
     /// The notification.
     pub notification: Notification,
-    /// Tells one message from another.
+    /// Identifies the message; copies of it have the same id.
     pub unique_id: Option<String>,
 }
 
-/// Reads the body of a notification.
+/// Decodes the body of a notification.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it is none, or of a priority that nobody knows.
+/// [`Poison`] if the body is not a valid notification, or has an unknown priority.
 pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let inner = envelope::open(body, limits)?;
     let format = if inner.as_ptr() == body.as_ptr() { NotificationFormat::V1 } else { NotificationFormat::V2 };
@@ -81,7 +82,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         message_id: shared(message_id),
         publisher_id: shared(publisher_id),
         event_type: shared(event_type),
-        priority: priority.parse().map_err(|_| Poison::WrongType { key: "priority", wanted: "known priority" })?,
+        priority: priority.parse().map_err(|_| Poison::WrongType { key: "priority", expected: "a known priority" })?,
         payload: payload.unwrap_or_else(Payload::null),
         timestamp: shared(timestamp),
         format,
@@ -117,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_values_counts_also_when_it_is_null() {
+    fn the_last_of_repeated_values_counts_even_if_null() {
         let twice = br#"{"priority": "info", "event_type": "a", "event_type": null}"#;
         assert_eq!(&*decode(&Bytes::from_static(twice), Limits::default()).unwrap().notification.event_type, "");
     }
 
-    /// Python hands them to its endpoints as what they are; here they are the text that stands in the message.
+    /// Python passes numbers to its endpoints; here they become the text in the message.
     #[test]
-    fn numbers_are_read_where_texts_belong() {
+    fn numbers_are_accepted_in_place_of_strings() {
         let body = br#"{"priority": "info", "timestamp": 1790000000.5, "publisher_id": 7, "event_type": 8, "message_id": 9, "_unique_id": 5}"#;
         let Inbound { notification, unique_id } = decode(&Bytes::from_static(body), Limits::default()).unwrap();
         assert_eq!((&*notification.timestamp, &*notification.publisher_id), ("1790000000.5", "7"));
@@ -133,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_priority_that_nobody_knows_is_named() {
+    fn an_unknown_priority_is_reported() {
         let refused = decode(&Bytes::from_static(br#"{"priority": "LOUD"}"#), Limits::default()).unwrap_err();
-        assert_eq!(refused.to_string(), "key `priority` is no known priority");
+        assert_eq!(refused.to_string(), "key `priority`: expected a known priority");
     }
 }

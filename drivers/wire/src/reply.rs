@@ -16,30 +16,30 @@ use crate::{
     unread::UnreadReply,
 };
 
-/// One message that came for a waiting call.
+/// The contents of a message for a pending call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplyPart {
-    /// The server still runs the method.
+    /// The method is still running.
     Heartbeat,
-    /// The result, to be kept until the message that ends the call: how oslo replied before 2014, and still may.
+    /// The result, to be kept until the message that ends the call: the reply format of oslo before 2014, which is still valid.
     Partial(Payload),
-    /// The end of the call. `None` where the result came before, as a [`Partial`](Self::Partial).
+    /// The end of the call. `None` if the result was sent before, as a [`Partial`](Self::Partial).
     Final(Option<Reply>),
-    /// The end of the call as it came. The task that waits for it reads it, and one that cannot be read ends the call as
-    /// [`TransportError::MalformedReply`].
+    /// The end of the call, not decoded yet. The waiting task decodes it; if that fails, the call ends as
+    /// [`TransportError::MalformedReply`](oxlo_transport::TransportError::MalformedReply).
     Unread(Box<UnreadReply>),
 }
 
-/// Writes the body that ends a call.
+/// Encodes the body of a reply, which ends a call.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the result is no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the result is not UTF-8, which never happens for an encoded [`Payload`].
 pub fn encode(message_id: &str, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, serde_json::Error> {
     encode_for(Id::Text(message_id), unique_id, reply)
 }
 
-/// As [`encode`], for a caller whose id need not be a text.
+/// As [`encode`], for a caller whose id may be any JSON value.
 ///
 /// # Errors
 ///
@@ -51,21 +51,21 @@ pub fn encode_to(caller: &Caller, unique_id: &str, reply: &Reply) -> Result<Vec<
 fn encode_for(message_id: Id<'_>, unique_id: &str, reply: &Reply) -> Result<Vec<u8>, serde_json::Error> {
     match reply {
         Reply::Result(result) => write(message_id, unique_id, result.as_bytes(), None, true),
-        // Python reads the failure from a string: JSON in JSON in JSON.
+        // Python expects the failure as a string: JSON in JSON in JSON.
         Reply::Failure(failure) => write(message_id, unique_id, b"null", Some(&serde_json::to_string(failure)?), true),
     }
 }
 
-/// Writes the body that tells a monitoring caller that the method still runs.
+/// Encodes a heartbeat, which tells a monitoring caller that the method is still running.
 ///
 /// # Errors
 ///
-/// None in practice; it shares its shape with [`encode`].
+/// Never in practice; the signature matches [`encode`].
 pub fn encode_heartbeat(message_id: &str, unique_id: &str) -> Result<Vec<u8>, serde_json::Error> {
     write(Id::Text(message_id), unique_id, b"null", None, false)
 }
 
-/// As [`encode_heartbeat`], for a caller whose id need not be a text.
+/// As [`encode_heartbeat`], for a caller whose id may be any JSON value.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub fn encode_heartbeat_to(caller: &Caller, unique_id: &str) -> Result<Vec<u8>, 
     write(Id::of(caller), unique_id, b"null", None, false)
 }
 
-/// What names the call.
+/// The id of the call.
 #[derive(Clone, Copy)]
 enum Id<'a> {
     Text(&'a str),
@@ -112,20 +112,20 @@ fn write(
     Ok(object.finish()?.into_bytes())
 }
 
-/// A message that came to the reply queue.
+/// A message from the reply queue.
 #[derive(Debug)]
 pub struct Inbound {
-    /// The call it is for.
+    /// The id of the call.
     pub message_id: String,
-    /// What it says. A failure is not read yet.
+    /// The contents. A failure is not decoded yet.
     pub part: ReplyPart,
 }
 
-/// Reads the body of a reply, but not the result or the failure in it.
+/// Decodes the body of a reply, except the result or the failure in it.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it does not even say which call it is for.
+/// [`Poison`] if the body is not a valid reply, or does not name its call.
 pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let inner = envelope::open(body, limits)?;
     let (mut message_id, mut result, mut failure, mut ending) = (None, None, None, false);
@@ -145,7 +145,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
         (Some(failure), _, _) => {
             ReplyPart::Unread(Box::new(UnreadReply::failure(inner.slice_ref(failure.as_bytes()), limits)))
         }
-        // After a partial result Python ends with a null one.
+        // After a partial result, Python ends the call with a null result.
         (None, Some(result), true) if result.as_bytes() == "null" => ReplyPart::Final(None),
         (None, Some(result), true) => ReplyPart::Final(Some(Reply::Result(result))),
         (None, None, true) => ReplyPart::Final(None),
@@ -155,10 +155,10 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     Ok(Inbound { message_id, part })
 }
 
-/// The id at the end of a body that is written as Python and oxlo write replies, without a look at what stands before it:
-/// [`decode`] finds the same id, or refuses the body.
+/// Returns the id of the call from the end of a reply in the form that Python and oxlo write, without parsing the rest.
+/// [`decode`] returns the same id, or refuses the body.
 ///
-/// A large reply that nobody waits for need not be read. `None` if the body is written in another way.
+/// This allows dropping a large reply that no call waits for. `None` if the body has another form.
 #[must_use]
 pub fn id_at_end(body: &[u8]) -> Option<&str> {
     const ID: &[u8] = br#", \"_msg_id\": \""#;
@@ -171,11 +171,11 @@ pub fn id_at_end(body: &[u8]) -> Option<&str> {
     let rest = body.strip_suffix(TAIL)?;
     let (rest, unique) = split_at_last(rest, UNIQUE)?;
     let (_, id) = split_at_last(rest, ID)?;
-    // Without quote and backslash both are strings, and what stands before them is a member of the same object.
+    // Without quotes and backslashes both are strings, so the preceding text is a member of the same object.
     (is_plain(unique) && is_plain(id)).then(|| str::from_utf8(id).ok())?
 }
 
-/// What stands before and after the last `separator`, which is looked for where an id would stand.
+/// The text before and after the last `separator`, searched only where an id can be.
 fn split_at_last<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     const LONGEST: usize = 64;
     let from = text.len().saturating_sub(separator.len() + LONGEST);
@@ -183,20 +183,20 @@ fn split_at_last<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a 
     Some((&text[..at], &text[at + separator.len()..]))
 }
 
-/// Reads a failure from the text that holds it, or from itself, as old peers put it there.
+/// Decodes a failure from a string that contains it, or from an object, as old peers send it.
 pub(super) fn read_failure(raw: &str, limits: Limits) -> Result<Failure, String> {
-    let unreadable = |error: json::JsonError| format!("its failure is none: {error}");
+    let unreadable = |error: json::JsonError| format!("cannot decode the failure: {error}");
     let text: Cow<'_, str> = if raw.starts_with('"') {
         Cow::Owned(json::from_slice_with(raw.as_bytes(), Limits::CHECKED).map_err(unreadable)?)
     } else {
         Cow::Borrowed(raw)
     };
-    // serde would take a list of the fields, too.
+    // serde would also accept a list of the fields.
     if !json::is_object(text.as_bytes()) {
-        return Err("its failure is none: it is no JSON object".to_owned());
+        return Err("cannot decode the failure: it is not a JSON object".to_owned());
     }
     if json::has_more_values(&text, limits.max_failure_values) {
-        return Err(format!("its failure has more than {} values", limits.max_failure_values));
+        return Err(format!("the failure has more than {} values", limits.max_failure_values));
     }
     json::from_slice_with(text.as_bytes(), limits).map_err(unreadable)
 }
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// The part of a reply, with what its caller reads.
+    /// The part of a reply, decoded as by its caller.
     fn read(inner: &str) -> Result<ReplyPart, String> {
         part(&Bytes::from(inner.to_owned()))
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_not_a_text_goes_back_as_it_came() {
+    fn an_id_that_is_not_a_string_is_returned_unchanged() {
         let caller = |json: Option<&str>| Caller {
             message_id: "7".to_owned(),
             message_id_json: json.map(Into::into),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_a_string_in_the_reply_and_reads_back_whole() {
+    fn a_failure_is_a_string_in_the_reply_and_decodes_completely() {
         let failure = Failure::builtin("ValueError", "('bad value', 42)")
             .with_args([json!("bad value"), json!(42)])
             .with_kwarg("code", 7)
@@ -260,7 +260,7 @@ mod tests {
         let body = encode("m", "u", &Reply::Failure(Box::new(failure.clone()))).unwrap();
         let inner = envelope::open(&body.clone().into(), Limits::default()).unwrap();
         let object: serde_json::Value = serde_json::from_slice(&inner).unwrap();
-        let text = object["failure"].as_str().expect("Python reads a string");
+        let text = object["failure"].as_str().expect("Python expects a string");
         let fields: serde_json::Value = serde_json::from_str(text).unwrap();
         assert_eq!(
             fields.as_object().unwrap().keys().collect::<Vec<_>>().len(),
@@ -300,33 +300,33 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_is_none_reaches_the_caller_as_such() {
+    fn an_invalid_failure_is_reported_to_the_caller() {
         let unreadable = read(r#"{"failure": "oops", "ending": true, "_msg_id": "m"}"#);
-        assert!(unreadable.unwrap_err().starts_with("its failure is none"));
+        assert!(unreadable.unwrap_err().starts_with("cannot decode the failure"));
         let list = read(r#"{"failure": ["Error", "x", "no"], "ending": true, "_msg_id": "m"}"#);
-        assert!(list.unwrap_err().starts_with("its failure is none"));
+        assert!(list.unwrap_err().starts_with("cannot decode the failure"));
     }
 
     #[test]
-    fn the_last_of_several_failures_counts_also_when_it_is_null() {
+    fn the_last_of_repeated_failures_counts_even_if_null() {
         let twice = r#"{"result": 1, "failure": {"class": "E", "module": "x"}, "failure": null, "ending": true, "_msg_id": "m"}"#;
         assert_eq!(read(twice), Ok(result("1")));
     }
 
     #[test]
-    fn a_failure_of_too_many_values_is_refused_before_it_becomes_a_tree() {
+    fn a_failure_with_too_many_values_is_refused_before_decoding() {
         let limits = Limits { max_failure_values: 10, ..Limits::default() };
         let of = |zeros: usize| {
             let fields = format!(r#"{{"class": "E", "module": "x", "args": [0{}]}}"#, ", 0".repeat(zeros));
             [fields.clone(), json!(fields).to_string()].map(|raw| read_failure(&raw, limits).map(|it| it.args.len()))
         };
-        // The object, its two names, the list and its elements.
+        // The object, its two names, the list, and its elements.
         assert_eq!(of(5), [Ok(6), Ok(6)]);
-        assert_eq!(of(6), [(); 2].map(|()| Err("its failure has more than 10 values".to_owned())));
+        assert_eq!(of(6), [(); 2].map(|()| Err("the failure has more than 10 values".to_owned())));
     }
 
     #[test]
-    fn the_id_at_the_end_is_the_one_that_is_read() {
+    fn the_id_at_the_end_equals_the_decoded_id() {
         let failure = Reply::Failure(Box::new(Failure::builtin("ValueError", r#"", "_msg_id": "x""#)));
         let result = Reply::Result(Payload::encode(&json!({"_msg_id": "x", "_unique_id": "y"})).unwrap());
         for reply in [failure, result, Reply::Result(Payload::null())] {

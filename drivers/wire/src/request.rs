@@ -15,31 +15,32 @@ use crate::{
     envelope::{self, Poison},
 };
 
-/// What a request carries beside the request itself.
+/// The metadata of a request on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
-    /// Tells one message from another; a repeated publish has the same one.
+    /// Identifies the message; a repeated publish has the same id.
     pub unique_id: &'a str,
-    /// Set for a call.
+    /// Metadata of a call; `None` for a cast.
     pub call: Option<CallLabels<'a>>,
 }
 
-/// What a call carries so that it can be answered.
+/// The metadata that a reply needs.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLabels<'a> {
-    /// Names the call in its reply.
+    /// The id of the call, returned in its reply.
     pub message_id: &'a str,
-    /// Where the reply goes.
+    /// The queue for the reply.
     pub reply_queue: &'a str,
     /// How long the server may be silent, in whole seconds.
     pub monitor_timeout: Option<u64>,
 }
 
-/// Writes the body of a request, keys in oslo's order, the arguments spliced in as they are.
+/// Encodes the body of a request, with the keys in oslo's order; the encoded arguments are copied unchanged.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the arguments are no UTF-8 text, which no encoded [`Payload`] is.
+/// [`serde_json::Error`] if the arguments are not UTF-8, which never happens for an encoded [`Payload`], or if the context has
+/// an entry without a JSON representation.
 pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_json::Error> {
     let mut object = ObjectWriter::sealed(request.args.len() + 320);
     object.string("method", &request.method)?;
@@ -63,36 +64,36 @@ pub fn encode(request: &Request, labels: &Labels<'_>) -> Result<Vec<u8>, serde_j
     Ok(object.finish()?.into_bytes())
 }
 
-/// A request as it came in.
+/// A decoded request.
 #[derive(Debug)]
 pub struct Inbound {
-    /// The request. Its method is empty if the message named none; a version of JSON `null` is the text `None`, which
-    /// is what Python makes of it. A namespace or a version that is not a text is one that no endpoint offers.
+    /// The request. Its method is empty if the message has none; a version of JSON `null` becomes the text `None`, as in
+    /// Python. A namespace or a version that is not a string becomes one that no endpoint has.
     pub request: Request,
-    /// Tells one message from another.
+    /// Identifies the message; copies of it have the same id.
     pub unique_id: Option<String>,
-    /// Who waits for a reply.
+    /// The caller that waits for a reply; `None` for a cast.
     pub caller: Option<Caller>,
 }
 
-/// Who waits for a reply.
+/// The caller that waits for a reply.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Names the call in its reply.
+    /// The id of the call, returned in its reply.
     pub message_id: String,
-    /// The JSON of the id, if it is not a text: the reply gives it back as it came, as Python's does.
+    /// The JSON of the id, if it is not a string. The reply returns it unchanged, as Python's does.
     pub message_id_json: Option<Box<str>>,
-    /// Where the reply goes.
+    /// The queue for the reply.
     pub reply_queue: String,
-    /// How often the caller wants to hear that the method still runs.
+    /// How often the caller expects a heartbeat; `None` if it does not monitor the call.
     pub heartbeat_interval: Option<Duration>,
 }
 
-/// Reads the body of a request.
+/// Decodes the body of a request.
 ///
 /// # Errors
 ///
-/// [`Poison`] if it is none.
+/// [`Poison`] if the body is not a valid request.
 pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     let inner = envelope::open(body, limits)?;
     let (mut method, mut args, mut namespace, mut version) = (None, None, None, None);
@@ -132,62 +133,62 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
     Ok(Inbound { request, unique_id: unique_id.flatten(), caller })
 }
 
-/// Half of the caller's monitor timeout, as oslo's server takes it: whole seconds, and none below two.
+/// Half of the caller's monitor timeout, as oslo's server computes it: whole seconds, and `None` below two.
 pub(super) fn heartbeat_interval(raw: &str) -> Option<Duration> {
     let seconds = raw.trim_matches('"').trim().parse::<f64>().ok().filter(|seconds| seconds.is_finite())?.trunc();
     (seconds >= 2.0).then(|| Duration::from_secs_f64(seconds.min(1e9) / 2.0))
 }
 
 pub(super) fn text(key: &'static str, raw: &str) -> Result<String, Poison> {
-    // The scanner has seen that it is one value.
+    // The scanner has checked that `raw` is one value.
     if let Some(plain) = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'))
         && !plain.contains('\\')
     {
         return Ok(plain.to_owned());
     }
-    json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key, wanted: "string" })
+    json::from_slice(raw.as_bytes()).map_err(|_| Poison::WrongType { key, expected: "a string" })
 }
 
-/// A text that may be absent, which `null` says as well, also after a text: of several values the last counts.
+/// An optional string; `null` counts as absent, even after a string: of repeated keys, the last value counts.
 pub(super) fn optional(key: &'static str, raw: &str) -> Result<Option<String>, Poison> {
     if raw == "null" { Ok(None) } else { text(key, raw).map(Some) }
 }
 
-/// Whether a value is a text or null; what else peers send where a text belongs is dealt with as in Python.
-fn is_text(raw: &str) -> bool {
+/// Whether a value is a string or null. Other values in place of a string are treated as in Python.
+fn is_string_or_null(raw: &str) -> bool {
     raw.starts_with('"') || raw == "null"
 }
 
-/// Python answers a method that is not a text with a `TypeError`, as one that is missing.
+/// Python answers a method that is not a string with a `TypeError`, like a missing one.
 pub(super) fn method_name(raw: &str) -> Result<String, Poison> {
     if raw.starts_with('"') { text("method", raw) } else { Ok(String::new()) }
 }
 
-/// Python answers that no endpoint has a namespace that is not a text.
+/// Python answers a namespace that is not a string as one that no endpoint has.
 pub(super) fn namespace_of(raw: &str) -> Result<Option<String>, Poison> {
-    if is_text(raw) { optional("namespace", raw) } else { Ok(Some(not_a_text(raw))) }
+    if is_string_or_null(raw) { optional("namespace", raw) } else { Ok(Some(not_a_string(raw))) }
 }
 
-/// Python answers a version that is not a text with an error, too, also one that reads like a version: `1.0`.
+/// Python answers a version that is not a string with an error, even a number that looks like a version: `1.0`.
 pub(super) fn version_of(raw: &str) -> Result<String, Poison> {
     match raw {
         "null" => Ok("None".to_owned()),
-        _ if is_text(raw) => text("version", raw),
-        _ => Ok(not_a_text(raw)),
+        _ if is_string_or_null(raw) => text("version", raw),
+        _ => Ok(not_a_string(raw)),
     }
 }
 
-fn not_a_text(raw: &str) -> String {
+fn not_a_string(raw: &str) -> String {
     const SHOWN: usize = 40;
-    format!("{} (not a text)", raw.chars().take(SHOWN).collect::<String>())
+    format!("{} (not a string)", raw.chars().take(SHOWN).collect::<String>())
 }
 
-/// The id of a call, and its JSON if it is not a text.
+/// The id of a call, and its JSON if it is not a string.
 type CallId = (String, Option<Box<str>>);
 
-/// Python takes an id that counts as false for none.
+/// An id that is false in Python counts as absent.
 fn call_id(raw: &str) -> Result<Option<CallId>, Poison> {
-    if is_text(raw) {
+    if is_string_or_null(raw) {
         return Ok(optional("_msg_id", raw)?.filter(|id| !id.is_empty()).map(|id| (id, None)));
     }
     let empty = raw.starts_with(['[', '{']) && raw[1..raw.len() - 1].trim_ascii().is_empty();
@@ -195,14 +196,14 @@ fn call_id(raw: &str) -> Result<Option<CallId>, Poison> {
     Ok((!no_id).then(|| (raw.to_owned(), Some(raw.into()))))
 }
 
-/// A message's id; one that is not a text is another than the text that reads the same.
+/// The id of a message. An id that is not a string differs from the string with the same text.
 fn unique(raw: &str) -> Result<Option<String>, Poison> {
-    if is_text(raw) { optional("_unique_id", raw) } else { Ok(Some(format!("{raw} (not a text)"))) }
+    if is_string_or_null(raw) { optional("_unique_id", raw) } else { Ok(Some(format!("{raw} (not a string)"))) }
 }
 
-/// As [`optional`]; something else than a text is read as its JSON.
+/// As [`optional`]; a value that is not a string becomes its JSON text.
 pub(super) fn lenient(key: &'static str, raw: &str) -> Result<Option<String>, Poison> {
-    if is_text(raw) { optional(key, raw) } else { Ok(Some(raw.to_owned())) }
+    if is_string_or_null(raw) { optional(key, raw) } else { Ok(Some(raw.to_owned())) }
 }
 
 pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Result<(), Poison> {
@@ -212,7 +213,7 @@ pub(super) fn once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Resu
     }
 }
 
-/// Writes one JSON object, member by member, with Python's separators; straight into its envelope if it gets one.
+/// Writes a JSON object, member by member, with Python's separators; optionally directly into an envelope.
 pub(super) struct ObjectWriter {
     body: Vec<u8>,
     sealed: bool,
@@ -220,22 +221,22 @@ pub(super) struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    /// In an envelope. `bytes` is about how much will be written.
+    /// Creates a writer for an object in an envelope. `bytes` is the expected size.
     pub(super) fn sealed(bytes: usize) -> Self {
         Self { body: envelope::begin(bytes), sealed: true, empty: true }
     }
 
-    /// Without an envelope.
+    /// Creates a writer for an object without an envelope. `bytes` is the expected size.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self { body: Vec::with_capacity(bytes), sealed: false, empty: true }
     }
 
-    /// A member whose value is JSON text.
+    /// Writes a member whose value is JSON text.
     pub(super) fn raw(&mut self, key: &'static str, value: &[u8]) {
         self.key(key);
         match str::from_utf8(value) {
             Ok(value) => self.put(value),
-            // The end will find it.
+            // `finish` reports it.
             Err(_) => self.body.extend_from_slice(value),
         }
     }
@@ -266,7 +267,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// The finished text.
+    /// Returns the completed text.
     pub(super) fn finish(mut self) -> Result<String, serde_json::Error> {
         self.body.extend_from_slice(if self.empty { b"{}" } else { b"}" });
         if self.sealed {
@@ -275,7 +276,7 @@ impl ObjectWriter {
         String::from_utf8(self.body).map_err(serde::ser::Error::custom)
     }
 
-    /// A key, which is plain, and what stands around it.
+    /// Writes a key, which needs no escapes, with its separators.
     fn key(&mut self, key: &'static str) {
         self.separate();
         self.quote();
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_reads_back() {
+    fn an_encoded_request_decodes_to_the_same() {
         let request = Request {
             context: Context::new().with("z", 1).with("a", json!({"deep": ["é", null]})),
             namespace: Some("".into()),
@@ -456,9 +457,9 @@ mod tests {
         assert_eq!(inbound.request.namespace, None);
     }
 
-    /// As a server of oslo.messaging 18.3.1 does, seen by sending it these messages.
+    /// The expected behaviour was observed on a server of oslo.messaging 18.3.1.
     #[test]
-    fn what_is_not_a_text_is_answered_as_python_answers_it() {
+    fn values_that_are_not_strings_are_treated_as_in_python() {
         let call = |member: &str| {
             decoded(&format!(r#"{{"method": "m", "_reply_q": "reply_q", "_msg_id": "a", {member}}}"#)).unwrap()
         };
@@ -466,7 +467,7 @@ mod tests {
             let version = call(&format!(r#""version": {raw}"#)).request.version.unwrap();
             assert!(version.parse::<oxlo_transport::Version>().is_err() && version.starts_with(raw), "{version}");
             let namespace = call(&format!(r#""namespace": {raw}"#)).request.namespace.unwrap();
-            assert_eq!(&*namespace, format!("{raw} (not a text)"));
+            assert_eq!(&*namespace, format!("{raw} (not a string)"));
         }
         for raw in ["7", "null", "[\"m\"]"] {
             assert_eq!(
@@ -481,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_call_goes_back_as_it_came() {
+    fn the_id_of_a_call_is_returned_unchanged() {
         let caller = |id: &str, queue: &str| {
             let inner = format!(r#"{{"method": "m", "_msg_id": {id}, "_reply_q": {queue}}}"#);
             decoded(&inner).unwrap().caller
@@ -492,10 +493,10 @@ mod tests {
         }
         let text = caller(r#""7""#, r#""reply_q""#).unwrap();
         assert_eq!((text.message_id.as_str(), text.message_id_json), ("7", None));
-        for nobody in ["0", "0.0", "false", "null", r#""""#, "[]", "{ }"] {
-            assert!(caller(nobody, r#""reply_q""#).is_none(), "{nobody}");
+        for falsy in ["0", "0.0", "false", "null", r#""""#, "[]", "{ }"] {
+            assert!(caller(falsy, r#""reply_q""#).is_none(), "{falsy}");
         }
         let queue = decoded(r#"{"method": "m", "_msg_id": "7", "_reply_q": 7}"#);
-        assert!(matches!(queue, Err(Poison::WrongType { key: "_reply_q", .. })), "nobody could be answered there");
+        assert!(matches!(queue, Err(Poison::WrongType { key: "_reply_q", .. })), "no reply could be sent there");
     }
 }

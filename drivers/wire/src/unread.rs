@@ -1,4 +1,4 @@
-//! The end of a call as it came, which the task that waits for it reads.
+//! A received reply that the waiting task decodes.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use oxlo_transport::{json::Limits, message::Reply};
 
 use crate::{amqp1, reply};
 
-/// The end of a call as it came; [`read`](Self::read) makes a [`Reply`] of it.
+/// A received reply; [`read`](Self::read) decodes it to a [`Reply`].
 ///
-/// One task hands out the replies to all calls of a transport. It only finds out which call a reply is for; the
-/// caller's own task does the work that a reply makes, so that one that nobody waits for costs no caller anything.
+/// One task distributes the replies to all calls of a transport. It only determines the call; the caller's own task decodes
+/// the reply, so that a reply no call waits for does not delay other callers.
 #[derive(Clone, PartialEq)]
 pub struct UnreadReply {
     text: Bytes,
@@ -20,9 +20,9 @@ pub struct UnreadReply {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
-    /// The failure in a reply of the rabbit driver.
+    /// The failure in a reply in the rabbit driver's format.
     Failure,
-    /// The body of a reply over AMQP 1.0.
+    /// The body of a reply in the AMQP 1.0 driver's format.
     Amqp1,
 }
 
@@ -31,21 +31,22 @@ impl UnreadReply {
         Self { text, form: Form::Failure, limits }
     }
 
-    /// The body of a reply over AMQP 1.0.
+    /// Creates an unread reply from a body in the AMQP 1.0 driver's format.
     #[must_use]
     pub fn amqp1(body: Bytes, limits: Limits) -> Self {
         Self { text: body, form: Form::Amqp1, limits }
     }
 
-    /// Reads it.
+    /// Decodes the reply.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, as text.
+    /// The reason as text.
     pub fn read(&self) -> Result<Reply, String> {
         match self.form {
             Form::Failure => {
-                let text = str::from_utf8(&self.text).map_err(|_| "its failure is none: it is not UTF-8".to_owned())?;
+                let text =
+                    str::from_utf8(&self.text).map_err(|_| "cannot decode the failure: it is not UTF-8".to_owned())?;
                 reply::read_failure(text, self.limits).map(|failure| Reply::Failure(Box::new(failure)))
             }
             Form::Amqp1 => amqp1::decode_reply(&self.text, self.limits),

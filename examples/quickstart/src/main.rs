@@ -1,4 +1,4 @@
-//! A service and its callers in one program: versions, fan-out, remote errors, and what refusals look like.
+//! A service and its callers in one program: versions, fanout, remote errors, refusals.
 //!
 //! ```text
 //! cargo run -p quickstart
@@ -13,7 +13,7 @@ use oxlo::{
 };
 use serde_json::json;
 
-/// An error with a class and a module on the wire, so that callers in any language know it.
+/// An error with a class and a module on the wire, which callers in any language can recognize.
 #[derive(Debug)]
 struct OutOfRange {
     limit: i64,
@@ -47,7 +47,7 @@ struct Add {
     b: i64,
 }
 
-/// Starts one server of the topic `calculator`, which offers version 1.2.
+/// Starts one server of the topic `calculator`, which implements version 1.2.
 async fn serve(transport: Arc<dyn Transport>, name: &'static str) -> Result<RunningServer, Box<dyn Error>> {
     let calculator = Endpoint::new("1.2")
         .with_state(name)
@@ -91,7 +91,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://quickstart".to_owned());
     let transport = oxlo::builder(url).remote_error::<OutOfRange>().connect().await?;
-    println!("Three servers on topic `calculator`, each offers version 1.2.");
+    println!("Three servers on topic `calculator`, each implements version 1.2.");
     let mut servers = Vec::new();
     for name in ["node-1", "node-2", "node-3"] {
         servers.push(serve(transport.clone(), name).await?);
@@ -100,7 +100,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let client = RPCClient::new(transport.clone(), Target::topic("calculator").version("1.0"));
     let ctxt = Context::new().with("user", "alice");
 
-    println!("\n1. A call goes to one of them and brings back the result.");
+    println!("\n1. A call goes to one of the servers and returns its result.");
     let sum: i64 = client.call(&ctxt, "add", json!({"a": 1, "b": 2})).await?;
     println!("   1 + 2 = {sum}");
 
@@ -108,12 +108,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let sum: i64 = client.prepare().server("node-3").call(&ctxt, "add", json!({"a": 40, "b": 2})).await?;
     println!("   40 + 2 = {sum}");
 
-    println!("\n3. A cast returns when the broker has it; with fanout it reaches every server.");
+    println!("\n3. A cast returns when the broker has confirmed it; with fanout it reaches every server.");
     client.cast(&ctxt, "add", json!({"a": 3, "b": 4})).await?;
     client.prepare().fanout(true).cast(&ctxt, "reload", json!({})).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
 
-    println!("\n4. The server's error arrives as the type it was there.");
+    println!("\n4. The server's error arrives as the same type.");
     let failed = client.call::<i64>(&ctxt, "add", json!({"a": 999, "b": 2})).await;
     if let Err(error) = &failed {
         println!("   {error}");
@@ -122,21 +122,21 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    println!("\n5. A version that no server offers is refused there ...");
+    println!("\n5. A version that the server does not implement is refused by the server ...");
     report(client.prepare().version("2.0").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
-    println!("   ... and one above the cap is refused here, before anything is sent.");
+    println!("   ... and a version above the cap is refused by the client, before anything is sent.");
     report(client.prepare().version_cap("1.1").version("1.2").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
 
-    println!("\n6. Nobody listens there: known at once, not after the timeout.");
+    println!("\n6. A topic without a queue is reported at once, not after the timeout.");
     report(client.prepare().topic("abacus").call::<i64>(&ctxt, "add", json!({"a": 1, "b": 2})).await);
 
-    println!("\n7. Every call ends in time, and says whether the method may have run.");
+    println!("\n7. Every call ends within its timeout, and its error says whether the method may have run.");
     report(client.prepare().timeout(Duration::from_millis(300)).call::<()>(&ctxt, "sleep", json!({})).await);
 
     for server in &servers {
         server.stop();
     }
-    println!("\n8. Servers stop in order, and say what they did not finish in their grace.");
+    println!("\n8. Servers stop in order and report the methods they abandoned after the grace period.");
     let (mut handled, mut abandoned) = (0, Vec::new());
     for server in servers {
         let report = server.wait().await?;

@@ -1,4 +1,4 @@
-//! One program for all targets; `OXLO_FUZZ_TARGET` names the one to run. `fuzz/run` builds and starts it.
+//! One program for all targets; `OXLO_FUZZ_TARGET` selects the one to run. `fuzz/run` builds and starts it.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ fn chosen() -> &'static Target {
     let name = std::env::var("OXLO_FUZZ_TARGET").unwrap_or_default();
     TARGETS.iter().find(|target| target.name == name).unwrap_or_else(|| {
         let known: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-        panic!("OXLO_FUZZ_TARGET names no target; known are {}", known.join(", "))
+        panic!("OXLO_FUZZ_TARGET does not name a target; known are {}", known.join(", "))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Who makes the calls and casts of a row.
+//! The caller of a row: makes calls and casts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{SECOND, SOON, TOPIC};
 
-/// Makes calls and casts of which each step is recorded.
+/// Makes calls and casts, and records each step.
 #[derive(Clone, Debug)]
 pub struct Caller {
     client: RPCClient,
@@ -21,34 +21,34 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Of the service.
+    /// A caller of the service.
     pub fn new(transport: Arc<dyn Transport>, history: &History) -> Self {
         Self::of(transport, Target::topic(TOPIC).version("1.0"), history)
     }
 
-    /// Of whoever serves `target`.
+    /// A caller of `target`.
     pub fn of(transport: Arc<dyn Transport>, target: Target, history: &History) -> Self {
         let client = RPCClient::new(transport, target);
         Self { client, history: history.clone(), mandatory: false }
     }
 
-    /// Whose casts fail when no queue takes them. Without that the broker confirms them and drops them, as oslo's.
+    /// Makes casts mandatory: they fail when no queue takes them. Otherwise the broker confirms and drops them, as oslo's.
     pub fn with_mandatory_casts(&self) -> Self {
         Self { mandatory: true, ..self.clone() }
     }
 
-    /// An id that no other call or cast has.
+    /// A unique id for a call or cast.
     pub fn fresh_id() -> String {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// One call that takes its server `ms` milliseconds.
+    /// Makes one call whose method takes `ms` milliseconds.
     pub async fn call(&self, ms: u64, timeout: Duration) -> Result<(), CallError> {
         self.call_as("echo", &Self::fresh_id(), ms, timeout).await
     }
 
-    /// One call of `method`, with an id that the test knows.
+    /// Makes one call of `method` under a given id.
     pub async fn call_as(&self, method: &str, id: &str, ms: u64, timeout: Duration) -> Result<(), CallError> {
         // Recorded as dropped when this future is dropped before the call ended.
         let mut open = OpenCall { id: Some(id.to_owned()), history: &self.history };
@@ -66,14 +66,14 @@ impl Caller {
         ended.map(drop)
     }
 
-    /// A call as [`call_as`](Self::call_as) of `echo` that goes on by itself, and its id.
+    /// Spawns a call of `echo`, and returns it with its id.
     pub fn spawn_call(&self, ms: u64, timeout: Duration) -> (JoinHandle<Result<(), CallError>>, String) {
         let (caller, id) = (self.clone(), Self::fresh_id());
         let its = id.clone();
         (tokio::spawn(async move { caller.call_as("echo", &its, ms, timeout).await }), id)
     }
 
-    /// So many calls at once.
+    /// Makes this many calls at once.
     pub fn spawn_calls(&self, count: usize, ms: u64, timeout: Duration) -> JoinSet<Result<(), CallError>> {
         let mut calls = JoinSet::new();
         for _ in 0..count {
@@ -83,15 +83,15 @@ impl Caller {
         calls
     }
 
-    /// What a call is told when there is no connection: asks until the error says that the method did not run. Of two
-    /// connections one is the first to notice a fault, and until the other does it may take a call with it.
+    /// The error of a call without a connection: calls until an error says that the method did not run. One of the two
+    /// connections notices a fault first, and until the other does it may lose a call.
     pub async fn refusal(&self) -> CallError {
         let call = async || self.call(0, Duration::from_millis(300)).await;
         let refused = |ended: &Result<(), CallError>| ended.as_ref().is_err_and(|error| !error.may_have_run());
         eventually(SOON, "calls are refused", call, refused).await.unwrap_err()
     }
 
-    /// One cast.
+    /// Makes one cast.
     pub async fn cast(&self, timeout: Duration) -> Result<String, CallError> {
         let id = Self::fresh_id();
         self.history.record(Event::Cast { id: id.clone() });
@@ -108,7 +108,7 @@ impl Caller {
         }
     }
 
-    /// Calls without a pause in `tasks` tasks, and casts in another, until it is told to stop.
+    /// Calls without a pause in `tasks` tasks, and casts in another, until it is stopped.
     pub fn traffic(&self, tasks: usize, timeout: Duration) -> Traffic {
         let (stop, stopped) = tokio::sync::watch::channel(());
         let mut running = JoinSet::new();
@@ -128,13 +128,13 @@ impl Caller {
         Traffic { stop, running }
     }
 
-    /// The fault is over now: calls until one succeeds, and records how long that took.
+    /// Marks the fault as over now, calls until one succeeds, and records how long that took.
     pub async fn resumes(&self, within: Duration) -> Duration {
         self.history.record(Event::Healed { within });
         self.resumes_since(Instant::now(), within).await
     }
 
-    /// As [`resumes`](Self::resumes), for a fault that was over at `since`, which was recorded.
+    /// As [`resumes`](Self::resumes), for a fault whose end at `since` was already recorded.
     pub async fn resumes_since(&self, since: Instant, within: Duration) -> Duration {
         let mut calls = JoinSet::new();
         let give_up = Instant::now() + within + SOON;
@@ -174,7 +174,7 @@ impl Drop for OpenCall<'_> {
     }
 }
 
-/// Calls and casts that go on in the background.
+/// Background calls and casts.
 #[derive(Debug)]
 pub struct Traffic {
     stop: tokio::sync::watch::Sender<()>,
@@ -182,7 +182,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Lets what is under way end.
+    /// Stops, and waits for calls and casts in flight.
     pub async fn stop(mut self) {
         self.stop.send_replace(());
         while let Some(ended) = self.running.join_next().await {

@@ -1,6 +1,6 @@
-//! Processes of our own that can be killed: the suite's test binary again, playing one part.
+//! Child processes that can be killed: the suite's test binary again, running one part.
 //!
-//! A suite whose rows need them says [`child_parts!`](crate::child_parts) in a module `child`.
+//! A suite whose rows need them invokes [`child_parts!`](crate::child_parts) in a module `child`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -20,19 +20,19 @@ use crate::{Caller, SOON, TOPIC};
 
 const URL: &str = "OXLO_FAULTS_URL";
 const POLICY: &str = "OXLO_FAULTS_POLICY";
-/// For a process to start and connect.
+/// Time limit for a process to start and connect.
 const START: Duration = Duration::from_secs(60);
-/// What the call of [`Child::call`] may take. Its server tries to answer for so long after the caller was killed.
+/// The timeout of the call of [`Child::call`]. Its server retries the reply for this long after the caller was killed.
 const PENDING: Duration = Duration::from_secs(10);
-/// What a call of [`Child::call_by`] may take.
+/// The timeout of a call of [`Child::call_by`].
 const PATIENCE: Duration = Duration::from_secs(10);
 const MARK: &str = "oxlo-child ";
 
-/// Declares the tests of a suite's binary that its children are.
+/// Declares the ignored tests that a suite's children run.
 #[macro_export]
 macro_rules! child_parts {
     () => {
-        /// A part of a row, not a test: without its environment it does nothing.
+        /// A part of a row, not a test: does nothing without its environment variables.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         #[ignore = "a part of other tests"]
         async fn serves() {
@@ -55,7 +55,7 @@ macro_rules! child_parts {
     };
 }
 
-/// A child; killed when dropped. What it says it ran is recorded here.
+/// A child process, killed when dropped. The runs that it reports are recorded.
 #[derive(Debug)]
 pub struct Child {
     child: std::process::Child,
@@ -66,12 +66,12 @@ pub struct Child {
 }
 
 impl Child {
-    /// As [`serve`](Self::serve), by a clock whose offset from the real one is in the file `clock`.
+    /// As [`serve`](Self::serve), with a wall clock whose offset from the real one is read from the file `clock`.
     pub async fn serve_by(clock: &Path, url: &str, history: &History) -> Self {
         Self::start("child::serves", &[(URL, url)], Some(clock), history).await
     }
 
-    /// A caller that calls all the time, 200 ms each, by such a clock.
+    /// A caller with such a clock that calls without a pause; each call takes 200 ms.
     pub async fn call_by(clock: &Path, url: &str, history: &History) -> Self {
         Self::start("child::calls_all_the_time", &[(URL, url)], Some(clock), history).await
     }
@@ -81,13 +81,13 @@ impl Child {
         Self::start("child::serves", &[(URL, url), (POLICY, policy)], None, history).await
     }
 
-    /// A caller with a call under way that takes three seconds.
+    /// A caller with a call in flight that takes three seconds.
     pub async fn call(url: &str, history: &History) -> Self {
         Self::start("child::calls", &[(URL, url)], None, history).await
     }
 
     async fn start(part: &str, environment: &[(&str, &str)], clock: Option<&Path>, history: &History) -> Self {
-        // Nobody deletes the queues of a process that is killed; they expire.
+        // A killed process cannot delete its queues; they expire.
         let environment: Vec<(&str, String)> = environment
             .iter()
             .map(|(name, value)| match *name {
@@ -101,7 +101,7 @@ impl Child {
         command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe().unwrap());
         command.args(["--exact", part, "--ignored", "--nocapture", "--test-threads=1"]);
         if let Some(clock) = clock {
-            // Only the clock on the wall: the steady one is what a jump leaves alone.
+            // Only the wall clock: a jump does not change the monotonic one.
             command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", clock);
             command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
@@ -112,7 +112,7 @@ impl Child {
         let (ran, is_ready, jumped, history) = (lines.clone(), ready.clone(), jumps.clone(), history.clone());
         let reader = thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                // The harness may have written before it on the same line.
+                // The test harness may have written to the same line before.
                 let Some((_, said)) = line.split_once(MARK) else { continue };
                 match said.split_once(' ') {
                     Some(("ran", id)) => {
@@ -120,7 +120,7 @@ impl Child {
                         ran.fetch_add(1, Ordering::SeqCst);
                     }
                     Some(("called", id)) => {
-                        // Nobody will be there to learn how it ends.
+                        // The process is killed before the call ends.
                         history.record(Event::Called { id: id.into(), timeout: PENDING });
                         history.record(Event::Ended { id: id.into(), outcome: Outcome::Dropped });
                         ran.fetch_add(1, Ordering::SeqCst);
@@ -155,13 +155,13 @@ impl Child {
         self.child.id()
     }
 
-    /// Waits until its clock has jumped so many times.
+    /// Waits until its clock has jumped this many times.
     pub async fn jumped(&self, times: usize) {
         let jumps = async || self.jumps.load(Ordering::SeqCst);
         eventually(SOON, "the clock jumps", jumps, |jumps| *jumps >= times).await;
     }
 
-    /// How many times it has said that it ran or called something, or was answered.
+    /// How many runs, calls and answers it has reported.
     pub fn done(&self) -> usize {
         self.lines.load(Ordering::SeqCst)
     }
@@ -171,18 +171,18 @@ impl Child {
         eventually(SOON, "the child goes on", async || self.done(), |done| *done >= times).await;
     }
 
-    /// Whether it has not ended.
+    /// Whether it is running.
     pub fn lives(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits until it has ended by itself, and all that it said is recorded.
+    /// Waits until it has ended by itself and everything it reported is recorded.
     pub async fn ended(&mut self) {
         eventually(2 * SOON, "the child ends", async || self.lives(), |lives| !lives).await;
         self.kill();
     }
 
-    /// SIGKILL. All that it said is recorded when this returns.
+    /// Kills it with SIGKILL. Everything it reported is recorded when this returns.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -198,7 +198,7 @@ impl Drop for Child {
     }
 }
 
-/// libfaketime, where Debian's package `libfaketime` puts it.
+/// The path of libfaketime in Debian's package `libfaketime`.
 fn faketime() -> std::path::PathBuf {
     let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     libraries
@@ -207,7 +207,7 @@ fn faketime() -> std::path::PathBuf {
         .expect("libfaketime is not installed: apt-get install libfaketime, or run tests/run")
 }
 
-/// Says whenever the clock on the wall has jumped by more than a minute.
+/// Reports every jump of the wall clock by more than a minute.
 async fn watch_the_clock() {
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let (mut wall, mut steady) = (now(), Instant::now());
@@ -220,7 +220,7 @@ async fn watch_the_clock() {
     }
 }
 
-/// In how many milliseconds `abort` ends its process.
+/// After how many milliseconds `abort` ends its process.
 #[derive(serde::Deserialize)]
 struct When {
     ms: u64,
@@ -245,7 +245,7 @@ pub async fn serves() {
         std::process::abort()
     });
     let server = RPCServer::builder(transport.clone(), Target::topic(TOPIC).server("child"))
-        // Said before the reply leaves: what is answered was told, whenever this process is killed.
+        // Reported before the reply is sent: every answered call was reported, whenever this process is killed.
         .endpoint(service_that(|id| say(&format!("ran {id}")), Arc::new(Semaphore::new(0))))
         .endpoint(deadly)
         .ack_policy(policy)

@@ -1,4 +1,4 @@
-//! What the servers serve.
+//! The service of both suites.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +8,29 @@ use oxlo_test_support::History;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// What a method of the service is asked to do.
+/// The arguments of the service's methods.
 #[derive(serde::Deserialize)]
 struct Work {
-    /// Of the call or cast.
+    /// The id of the call or cast.
     id: String,
-    /// How long it takes.
+    /// How long the method takes, in milliseconds.
     #[serde(default)]
     ms: u64,
 }
 
-/// The service: `echo` records that it runs, takes its time, and answers with its call's id; `panic` does not live so long.
+/// The service: `echo` records its run, sleeps, and answers with the call's id; `panic` panics unless it has
+/// time to take.
 pub fn service(history: &History) -> Endpoint {
     service_until(history, &Arc::new(Semaphore::new(0)))
 }
 
-/// The [`service`] whose `echo` takes no more time once `released` is closed.
+/// The [`service`] whose `echo` returns at once when `released` is closed.
 pub(crate) fn service_until(history: &History, released: &Arc<Semaphore>) -> Endpoint {
     let history = history.clone();
     service_that(move |id| history.executed(id), released.clone())
 }
 
-/// The [`service`] that says otherwise which id it runs.
+/// The [`service`] that reports each id it runs to `runs`.
 pub(crate) fn service_that(runs: impl Fn(&str) + Send + Sync + 'static, released: Arc<Semaphore>) -> Endpoint {
     let runs = Arc::new(runs);
     let panics = runs.clone();
@@ -56,7 +57,7 @@ pub(crate) fn service_that(runs: impl Fn(&str) + Send + Sync + 'static, released
         })
 }
 
-/// Serves `target` for a moment, which leaves its queue behind.
+/// Serves `target` for a moment so that its queue exists.
 pub async fn leave_queue(transport: &Arc<dyn Transport>, target: Target) {
     let server = RPCServer::builder(transport.clone(), target).endpoint(service(&History::new()));
     let server = server.start().await.unwrap();

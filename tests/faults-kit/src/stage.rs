@@ -1,4 +1,4 @@
-//! A server and a caller, and the count of what must not be left.
+//! A server and a caller, with the checks at the end of a row.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use crate::service::service_until;
 use crate::{Caller, SOON, TOPIC};
 
-/// A server and a caller, each on a transport of its own.
+/// A server and a caller, each on its own transport.
 #[derive(Debug)]
 pub struct Stage {
-    /// What happens.
+    /// The recorded events.
     pub history: History,
-    /// Who calls.
+    /// Makes calls and casts.
     pub caller: Caller,
     /// The caller's transport.
     pub client: Arc<dyn Transport>,
     /// The server's transport.
     pub servers: Arc<dyn Transport>,
-    /// How late this machine is.
+    /// Measures the machine's scheduling delays.
     pub lag: Lag,
     server: RunningServer,
     released: Arc<Semaphore>,
@@ -53,32 +53,32 @@ impl Stage {
             .unwrap();
         let client = oxlo::connect(client_url).await.unwrap();
         let caller = Caller::new(client.clone(), &history);
-        // Where replies come is declared with the first call; faults begin with everything in place.
+        // The reply queue is declared with the first call; faults begin after that.
         caller.call(0, SOON).await.unwrap();
         Self { history, caller, client, servers, lag, server, released, watched: None, before, _alone: alone }
     }
 
-    /// Counts at the end also the connections and the queues of transports alone that are left in `vhost`.
+    /// Also checks at the end that no connections and no exclusive queues are left in `vhost`.
     #[must_use]
     pub fn watching(mut self, vhost: &VhostAdmin) -> Self {
         self.watched = Some(vhost.clone());
         self
     }
 
-    /// Lets the methods of the server that still take their time end, and all later ones at once.
+    /// Releases the server's running methods; later ones return at once.
     pub fn release(&self) {
         self.released.close();
     }
 
-    /// Ends everything, and holds the row against the invariants.
+    /// Closes everything, and checks the row against the invariants.
     pub async fn close(self) -> Summary {
         self.close_by(Rules::default()).await
     }
 
-    /// As [`close`](Self::close), by other rules. The machine's lag is added to them.
+    /// As [`close`](Self::close), with other rules. The machine's lag is added to their limits.
     pub async fn close_by(self, rules: Rules) -> Summary {
         let Self { history, caller, client, servers, lag, server, released: _, watched, before, _alone } = self;
-        // A server that stops leaves in the queue what it was not sent yet. What never comes violates the invariant that says so.
+        // A stopping server leaves undelivered messages in the queue. A confirmed cast that never runs violates an invariant.
         settled(SOON, async || history.casts_to_run(), |left| *left == 0).await;
         history.left("pending calls", 0, pending_calls(&client));
         let rules = Rules { lag: rules.lag + lag.longest(), ..rules };
@@ -103,27 +103,27 @@ impl Stage {
     }
 }
 
-/// Rows count threads and memory of the process, so that one row runs at a time.
+/// Rows count threads and memory of the process, so only one row runs at a time.
 async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     ALONE.lock().await
 }
 
-/// Names of the queues of `rabbit://` that belong to one transport alone.
+/// The queues on `rabbit://` that belong to one transport.
 async fn own_queues(vhost: &VhostAdmin) -> Vec<String> {
     let own = |name: &String| name.starts_with("reply_") || name.contains("_fanout_");
     vhost.queues().await.into_iter().map(|queue| queue.name).filter(own).collect()
 }
 
-/// Calls that a transport still waits for, as it says itself.
+/// The pending calls of a transport, from its `Debug` output.
 pub fn pending_calls(transport: &Arc<dyn Transport>) -> u64 {
     let text = format!("{transport:?}");
     let (_, rest) = text.split_once("waiting: ").unwrap_or_else(|| panic!("no count of pending calls in {text}"));
     rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
-/// Waits until a transport's state is `wanted`, a word of its `Display`. That is the state of the worse of its connections: the
-/// other one may not have noticed, see [`Caller::refusal`].
+/// Waits until a transport's state is `wanted`, a word of its `Display`. That is the state of the worse of its connections; the
+/// other may not have noticed the fault yet, see [`Caller::refusal`].
 pub async fn state(transport: &Arc<dyn Transport>, wanted: &str) -> String {
     let mut state = transport.state();
     let seen = tokio::time::timeout(SOON, state.wait_for(|state| state.to_string().starts_with(wanted))).await;
@@ -132,7 +132,7 @@ pub async fn state(transport: &Arc<dyn Transport>, wanted: &str) -> String {
         .to_string()
 }
 
-/// Waits until something ran.
+/// Waits until the call or cast ran.
 pub async fn ran(history: &History, id: &str) {
     eventually(SOON, "the method runs", async || history.executions(id), |runs| *runs > 0).await;
 }

@@ -1,4 +1,4 @@
-//! What a vhost holds, and the administrator's ways to disturb it.
+//! The contents of a vhost, and the administrative actions that disturb its clients.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ pub struct QueueInfo {
     pub name: String,
     /// Whether it survives a restart of the broker.
     pub durable: bool,
-    /// Whether it goes with its last consumer.
+    /// Whether it is deleted with its last consumer.
     pub auto_delete: bool,
     /// Whether it belongs to one connection.
     pub exclusive: bool,
@@ -27,7 +27,7 @@ pub struct QueueInfo {
     pub messages_unacknowledged: u64,
     /// Number of consumers.
     pub consumers: u64,
-    /// The broker's word, such as `running`, or `down` for a queue whose node is away.
+    /// The broker's state for it, such as `running`, or `down` for a queue whose node is away.
     pub state: String,
 }
 
@@ -42,7 +42,7 @@ pub struct ExchangeInfo {
     pub kind: String,
     /// Whether it survives a restart of the broker.
     pub durable: bool,
-    /// Whether it goes with its last binding.
+    /// Whether it is deleted with its last binding.
     pub auto_delete: bool,
     /// Arguments of its declaration.
     pub arguments: Map<String, Value>,
@@ -70,7 +70,7 @@ pub struct ConnectionInfo {
     pub user: String,
     /// Its vhost; empty before the vhost is opened.
     pub vhost: String,
-    /// The broker's word: `running`, `blocked`, `flow`, `opening`...
+    /// The broker's state for it: `running`, `blocked`, `flow`, `opening`...
     pub state: String,
     /// Open channels.
     pub channels: u64,
@@ -157,7 +157,7 @@ impl VhostAdmin {
         bindings
     }
 
-    /// Everything that clients declared, with random ids made equal (see [`without_ids`]), so that two vhosts can be compared.
+    /// Everything that clients declared, with random ids replaced (see [`without_ids`]) so that two vhosts can be compared.
     pub async fn declared(&self) -> Value {
         let queues = self.queues().await.into_iter().map(|it| {
             json!({
@@ -234,7 +234,7 @@ impl VhostAdmin {
     }
 }
 
-/// The arguments of a queue as its declaration had them: RabbitMQ 4 adds `x-queue-type: classic` where no type is named.
+/// The arguments of a queue as they were declared: RabbitMQ 4 adds `x-queue-type: classic` where no type is named.
 #[must_use]
 pub fn without_default_type(arguments: &Value) -> Value {
     let mut arguments = arguments.clone();
@@ -244,7 +244,7 @@ pub fn without_default_type(arguments: &Value) -> Value {
     arguments
 }
 
-/// The text with every run of 32 hexadecimal digits as `H`, so that what carries random ids can be compared.
+/// Replaces every run of 32 hexadecimal digits by `H`, so that texts with random ids can be compared.
 #[must_use]
 pub fn without_ids(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());

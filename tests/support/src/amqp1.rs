@@ -23,17 +23,17 @@ use crate::vhost::SharedBroker;
 
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Which broker.
+/// A broker product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amqp1Product {
-    /// ActiveMQ classic with its AMQP connector; anybody may log in.
+    /// ActiveMQ classic with its AMQP connector; it accepts any login.
     ActiveMq,
     /// RabbitMQ 4 with its native AMQP 1.0; user `guest`, password `guest`. See [`RabbitVersion::V4`].
     RabbitMq4,
 }
 
 impl Amqp1Product {
-    /// Every one that [`Amqp1Broker`] can start.
+    /// Every product that [`Amqp1Broker`] can start.
     pub const ALL: [Self; 2] = [Self::ActiveMq, Self::RabbitMq4];
 
     /// The environment variable that names the port of the broker that tests share.
@@ -68,7 +68,7 @@ impl Amqp1Product {
     }
 }
 
-/// A broker of a test's own. It ends, with everything it stored, when dropped, on panic and when the test process dies.
+/// A broker that belongs to one test. It ends, with everything it stored, on drop, on panic and when the test process dies.
 #[derive(Debug)]
 pub struct Amqp1Broker(Kind);
 
@@ -83,12 +83,12 @@ impl Amqp1Broker {
     ///
     /// # Panics
     ///
-    /// When it is not there, naming the command that gets it, or does not come up within two minutes, showing its log.
+    /// When it is not installed, naming the command that installs it, or does not start within two minutes, showing its log.
     pub async fn start(product: Amqp1Product) -> Self {
         Self::start_with_schedulers(product, 1).await
     }
 
-    /// As [`start`](Self::start), with as many schedulers of Erlang, where it is one that has them; see
+    /// As [`start`](Self::start), with this many Erlang schedulers if the product runs on Erlang; see
     /// [`BrokerBuilder::schedulers`](crate::BrokerBuilder::schedulers).
     pub async fn start_with_schedulers(product: Amqp1Product, schedulers: usize) -> Self {
         Self(match product {
@@ -115,7 +115,7 @@ impl Amqp1Broker {
         }
     }
 
-    /// `amqp://...`, with user and password if it wants some.
+    /// `amqp://...`, with user and password if it requires them.
     #[must_use]
     pub fn url(&self) -> String {
         self.product().url(self.port())
@@ -134,7 +134,7 @@ impl Amqp1Broker {
     ///
     /// # Panics
     ///
-    /// While it is killed.
+    /// When it is not running.
     #[must_use]
     pub fn pid(&self) -> u32 {
         match &self.0 {
@@ -143,7 +143,7 @@ impl Amqp1Broker {
         }
     }
 
-    /// SIGKILL: the broker is gone at once.
+    /// Kills the broker with SIGKILL.
     pub async fn kill(&self) {
         match &self.0 {
             Kind::ActiveMq(broker) => {
@@ -154,7 +154,7 @@ impl Amqp1Broker {
         }
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same port; ActiveMQ without what it had stored.
+    /// Restarts it after [`kill`](Self::kill), on the same port. ActiveMQ loses what it had stored.
     ///
     /// # Panics
     ///
@@ -170,11 +170,11 @@ impl Amqp1Broker {
         }
     }
 
-    /// Runs `rabbitmqctl` against this broker and returns its output; a second or two.
+    /// Runs `rabbitmqctl` against this broker and returns its output. Takes one to two seconds.
     ///
     /// # Panics
     ///
-    /// When it fails, with what it printed, and for ActiveMQ.
+    /// When it fails, with its output, and for ActiveMQ.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         match &self.0 {
             Kind::ActiveMq(_) => panic!("rabbitmqctl is for RabbitMQ"),
@@ -203,7 +203,7 @@ impl Amqp1Broker {
 
 #[derive(Debug)]
 struct ActiveMq {
-    // First, because fields are dropped in order: the process must be dead before its folder and port go.
+    // First, because fields are dropped in order: the process must end before its folder and port are released.
     process: Mutex<Option<ProcessTree>>,
     port: PortLease,
     folder: DataFolder,
@@ -279,8 +279,8 @@ impl ActiveMq {
     }
 }
 
-/// Without tcpNoDelay each delivery waits some 40 ms for the kernel. Queues of the topic `full` in oslo's legacy addresses take
-/// a megabyte, and then give no more credit.
+/// Without tcpNoDelay the kernel delays each delivery by about 40 ms. Queues of the topic `full` in oslo's legacy addresses
+/// take a megabyte, and then grant no more credit.
 const ACTIVEMQ: &str = r#"<beans xmlns="http://www.springframework.org/schema/beans"
   xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans.xsd

@@ -1,4 +1,4 @@
-//! Certificates for brokers behind TLS, right ones and wrong ones.
+//! Valid and invalid certificates for brokers behind TLS.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use tempfile::TempDir;
 
 use crate::builder::TlsMaterial;
 
-/// When a certificate counts.
+/// The validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// Now, and for longer than any test takes.
+    /// Valid now, and for longer than any test takes.
     Current,
-    /// In the year 2001.
+    /// Expired: valid in the year 2001 only.
     Expired,
 }
 
-/// A certificate authority of a test's own.
+/// A certificate authority that belongs to one test.
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -31,7 +31,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// An authority that nobody else knows.
+    /// Creates an authority.
     ///
     /// # Panics
     ///
@@ -40,7 +40,7 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Names of its own: what is issued by its own subject counts as signed by itself.
+        // Distinct names: a certificate whose issuer equals its subject counts as self-signed.
         params.distinguished_name.push(DnType::CommonName, "an authority of a test");
         let key = KeyPair::generate().expect("cannot generate a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("cannot sign");
@@ -50,17 +50,17 @@ impl Authority {
         this
     }
 
-    /// The file with the authority's certificate, as PEM; it goes with the authority.
+    /// The file with the authority's certificate, as PEM. It is deleted when the authority is dropped.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
     }
 
-    /// What a broker needs to present a certificate for `name` by this authority. Clients need none.
+    /// A certificate for `name` signed by this authority, with its key. Clients are not asked for certificates.
     ///
     /// # Panics
     ///
-    /// When `name` is no host name.
+    /// When `name` is not a host name.
     #[must_use]
     pub fn certify(&self, name: &str, validity: Validity) -> TlsMaterial {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a host name");

@@ -1,4 +1,4 @@
-//! A RabbitMQ node of its own.
+//! A RabbitMQ node that belongs to one test.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::node::{Epmd, Node};
 /// It listens on leased loopback ports, keeps its data in a temporary folder and has its own epmd and cookie. Started by root it runs
 /// as user `rabbitmq`. It derefs to the administrator's view of its vhost `/`, for [`VhostAdmin::queues`] and the like.
 ///
-/// Dropping it kills the node's whole process tree and deletes its folder; so does the end of the test process, in whatever way it
-/// ends (a folder that stays behind then is deleted by a broker that starts later).
+/// Dropping it kills the node's whole process tree and deletes its folder; so does the end of the test process, however it ends (a
+/// folder that is left over is deleted by a broker that starts later).
 #[derive(Debug)]
 pub struct Broker {
     node: Arc<Node>,
@@ -34,7 +34,7 @@ impl Broker {
         Self::builder().start().await
     }
 
-    /// Settings for a node that differs from the default.
+    /// A builder for a node with other than default settings.
     #[must_use]
     pub fn builder() -> BrokerBuilder {
         BrokerBuilder::default()
@@ -88,7 +88,7 @@ impl Broker {
     ///
     /// # Panics
     ///
-    /// While it is stopped or killed.
+    /// When it is not running.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.node.process().as_ref().expect("the broker is not running").pid()
@@ -100,12 +100,12 @@ impl Broker {
         self.node.log()
     }
 
-    /// SIGKILL: the node is gone at once, clients see their connections reset or closed without a word.
+    /// Kills the node with SIGKILL: clients see their connections reset or closed without a close frame.
     pub async fn kill(&self) {
         self.on_node(Node::kill).await;
     }
 
-    /// Ends the node as an administrator does: clients get `CONNECTION_FORCED`, data is written.
+    /// Stops the node as an administrator does: clients get `CONNECTION_FORCED`, data is written.
     ///
     /// # Panics
     ///
@@ -114,8 +114,8 @@ impl Broker {
         self.on_node(Node::stop).await;
     }
 
-    /// Starts a node again that was killed or stopped, on the same ports and data, and waits until it accepts clients. A node that
-    /// runs is stopped in order first.
+    /// Restarts a node that was killed or stopped, on the same ports and data, and waits until it accepts clients. A running node is
+    /// stopped first.
     ///
     /// # Panics
     ///
@@ -125,7 +125,8 @@ impl Broker {
         self.on_node(Node::boot).await;
     }
 
-    /// SIGSTOP: connections stay open, the kernel still accepts and acknowledges bytes, and nothing answers from when this returns.
+    /// Stops the node with SIGSTOP: connections stay open and the kernel still accepts and acknowledges bytes, but nothing answers
+    /// once this returns.
     pub fn freeze(&self) {
         self.node.process().as_mut().expect("the broker is not running").freeze();
     }
@@ -136,11 +137,11 @@ impl Broker {
     }
 
     /// Runs `rabbitmqctl` against this node and returns its output. It costs about a second of processor time: prefer
-    /// [`VhostAdmin`] and [`Control::eval`](crate::Control::eval) where they do.
+    /// [`VhostAdmin`] and [`Control::eval`](crate::Control::eval) where they suffice.
     ///
     /// # Panics
     ///
-    /// When it fails, with what it printed.
+    /// When it fails, with its output.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         self.on_node(move |node| node.ctl(&arguments)).await
@@ -182,7 +183,7 @@ impl Broker {
     }
 
     /// Makes this node a member of the cluster that `other` is in; both must have been started [`BrokerBuilder::beside`] each other.
-    /// What this node held is lost.
+    /// This node's own data is lost.
     pub async fn join_cluster(&self, other: &Self) {
         // What rabbitmqctl does with stop_app, reset, join_cluster and start_app, without a second of processor time for each.
         let join = format!(
@@ -208,7 +209,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // A restart under way on another thread may hold the node a little longer; it is then killed when that ends.
+        // A restart that is running on another thread may keep the node alive until it ends; the node is killed then.
         self.node.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! What a broker is started with.
+//! Settings that a broker is started with.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl BrokerBuilder {
         self
     }
 
-    /// Enables a plugin. Without this none is enabled.
+    /// Enables a plugin. Default: none.
     #[must_use]
     pub fn plugin(mut self, name: &str) -> Self {
         self.plugins.push(name.to_owned());
@@ -73,15 +73,15 @@ impl BrokerBuilder {
         self
     }
 
-    /// Lets Erlang run as much at once. Without this it is 1, as many brokers share a machine; RabbitMQ by itself takes one
-    /// for each processor.
+    /// Sets the number of Erlang schedulers. Default 1, because many brokers share a machine; RabbitMQ's own default is one
+    /// per processor.
     #[must_use]
     pub fn schedulers(mut self, schedulers: usize) -> Self {
         self.schedulers = schedulers;
         self
     }
 
-    /// Runs this version of RabbitMQ. Without this it is [`RabbitVersion::chosen`].
+    /// Sets the version of RabbitMQ. Default [`RabbitVersion::chosen`].
     #[must_use]
     pub fn version(mut self, version: RabbitVersion) -> Self {
         self.version = version;
@@ -92,7 +92,7 @@ impl BrokerBuilder {
     ///
     /// # Panics
     ///
-    /// When this version of RabbitMQ is not installed or does not come up within two minutes, showing its log.
+    /// When this version of RabbitMQ is not installed or does not start within two minutes, showing its log.
     pub async fn start(self) -> Broker {
         Broker::launch(self).await
     }

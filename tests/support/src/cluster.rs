@@ -8,15 +8,15 @@ use crate::builder::BrokerBuilder;
 use crate::control::binary;
 use crate::wait::eventually;
 
-// A node that was paused looks for the others once a second, and then starts the broker's application anew.
+// A paused node looks for the others once a second, and then restarts the broker's application.
 const WHOLE_LIMIT: Duration = Duration::from_secs(90);
 // What a failed test shows of each node's log.
 const LAST_LINES: usize = 80;
 
 /// A cluster of three RabbitMQ nodes on loopback that belongs to one test.
 ///
-/// Nodes have folders, ports and processes of their own and share an epmd and a cookie. A node that sees no majority pauses
-/// (`cluster_partition_handling = pause_minority`): it closes its connections and its port until it sees one again. Dropping it ends
+/// Each node has its own folder, ports and process; they share an epmd and a cookie. A node without a majority pauses
+/// (`cluster_partition_handling = pause_minority`): it closes its connections and its port until it has one again. Dropping it ends
 /// all three, as [`Broker`] says.
 #[derive(Debug)]
 pub struct Cluster {
@@ -31,7 +31,7 @@ impl Cluster {
     /// As [`Broker::start`].
     pub async fn start() -> Self {
         let first = settings(Broker::builder()).start().await;
-        // Both boot while the first one rests.
+        // Both boot while the first one is idle.
         let (second, third) = tokio::join!(
             settings(Broker::builder().beside(&first)).start(),
             settings(Broker::builder().beside(&first)).start()
@@ -49,7 +49,7 @@ impl Cluster {
         self.url_of(&[0, 1, 2])
     }
 
-    /// The transport URL with the hosts of some nodes.
+    /// The transport URL with the hosts of these nodes.
     ///
     /// # Panics
     ///
@@ -71,7 +71,7 @@ impl Cluster {
         &self.nodes[node]
     }
 
-    /// The nodes beside one.
+    /// The two other nodes.
     #[must_use]
     pub fn others(node: usize) -> [usize; 2] {
         match node {
@@ -81,7 +81,7 @@ impl Cluster {
         }
     }
 
-    /// The node that leads a quorum queue, or that holds a classic one, as `vhost` knows it.
+    /// The node that leads a quorum queue or holds a classic one, as `vhost` reports it.
     pub async fn leader(&self, vhost: &VhostAdmin, queue: &str) -> Option<usize> {
         let expressions = format!(
             "case rabbit_amqqueue:lookup({}) of
@@ -151,10 +151,10 @@ impl Cluster {
         }
     }
 
-    /// Cuts a node off from the two others: connections between them end, and new ones are refused. Clients reach each.
+    /// Partitions a node from the two others: connections between them end, and new ones are refused. Clients still reach each node.
     ///
-    /// The node takes its peers for strangers (a wrong cookie for each), as if it were on the other side of a network that dropped
-    /// everything, but without the wait for `net_ticktime`.
+    /// The node uses a wrong cookie for each peer, which has the effect of a network that drops everything without the wait for
+    /// `net_ticktime`.
     pub async fn partition(&self, node: usize) {
         let cut = self.each_peer(node, "erlang:set_cookie(Peer, 'not-ours'), erlang:disconnect_node(Peer)");
         self.nodes[node].control().eval::<String>(&cut).await;
@@ -179,7 +179,7 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
-    /// Tells a test that fails what the nodes said at last.
+    /// Prints the end of the nodes' logs when a test fails.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -196,7 +196,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A queue's name as the broker's functions take it.
+/// A queue's name as an argument of the broker's functions.
 fn resource(vhost: &VhostAdmin, queue: &str) -> String {
     format!("rabbit_misc:r({}, queue, {})", binary(vhost.name()), binary(queue))
 }

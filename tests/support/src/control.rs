@@ -1,4 +1,4 @@
-//! Asking a broker's Erlang node directly, far cheaper than rabbitmqctl.
+//! Evaluates expressions in a broker's Erlang node, which is far cheaper than rabbitmqctl.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-/// What a broker evaluates at its start to listen on the control socket.
+/// The expression that a broker evaluates at its start to listen on the control socket.
 pub(crate) const SCRIPT: &str = include_str!("control.erl");
 
 // A vhost with many queues takes a while to delete on a busy machine; nothing takes this long.
@@ -32,21 +32,21 @@ impl Control {
 
     /// Evaluates Erlang expressions (ended by a full stop) in the broker and decodes the value of the last one.
     ///
-    /// The value must be what `rabbit_json:encode` takes: maps, lists, binaries, atoms, numbers.
+    /// The value must be one that `rabbit_json:encode` accepts: maps, lists, binaries, atoms, numbers.
     ///
     /// # Panics
     ///
-    /// When the broker does not answer within 60 s, the expression fails, or its value is no `T`.
+    /// When the broker does not answer within 60 s, the expression fails, or its value cannot be decoded as `T`.
     pub async fn eval<T: DeserializeOwned + Send + 'static>(&self, expressions: &str) -> T {
         let (this, expressions) = (self.clone(), expressions.to_owned());
         tokio::task::spawn_blocking(move || this.eval_blocking(&expressions)).await.expect("the evaluation panicked")
     }
 
-    /// As [`eval`](Self::eval) where the node may be starting, stopping or gone: an error, in words, instead of a panic.
+    /// As [`eval`](Self::eval), for a node that may be starting, stopping or down: returns an error instead of panicking.
     ///
     /// # Errors
     ///
-    /// What went wrong: no node that listens, an expression that fails, a value that is no `T`.
+    /// A text that says what failed: connecting, the expression, or decoding its value as `T`.
     pub async fn try_evaluate<T: DeserializeOwned + Send + 'static>(&self, expressions: &str) -> Result<T, String> {
         let (this, expressions) = (self.clone(), expressions.to_owned());
         let work = move || {
@@ -83,7 +83,7 @@ impl Control {
     }
 }
 
-/// `text` as an Erlang binary literal, whatever characters it holds.
+/// `text` as an Erlang binary literal; any character is allowed.
 pub(crate) fn binary(text: &str) -> String {
     let bytes: Vec<String> = text.bytes().map(|byte| byte.to_string()).collect();
     format!("<<{}>>", bytes.join(","))

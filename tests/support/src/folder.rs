@@ -1,4 +1,4 @@
-//! Temporary folders that do not pile up.
+//! Temporary folders that are deleted even if their owner was killed.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "oxlo-rabbit-";
 const OWNER: &str = "owner";
-// A folder this young may not have been locked by its owner yet.
+// The owner of a folder this young may not have locked it yet.
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// A node's folder, deleted when dropped. While its owner lives, the file `owner` in it is locked.

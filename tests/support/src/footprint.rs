@@ -1,20 +1,20 @@
-//! What this process holds, for tests that must find nothing left behind.
+//! Resources that this process holds, for tests that check for leaks.
 
 use std::fs;
 
-/// What is counted before a test and after it.
+/// Resources counted before and after a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Tasks of the current runtime that have not ended.
     pub tasks: u64,
-    /// Threads of lapin's.
+    /// Threads started by lapin.
     pub io_threads: u64,
     /// Open sockets.
     pub sockets: u64,
 }
 
 impl Footprint {
-    /// Counts.
+    /// Counts the resources now.
     ///
     /// # Panics
     ///
@@ -28,14 +28,14 @@ impl Footprint {
         }
     }
 
-    /// Whether nothing is more than in `other`.
+    /// Whether no count exceeds that of `other`.
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
         self.tasks <= other.tasks && self.io_threads <= other.io_threads && self.sockets <= other.sockets
     }
 }
 
-/// How many threads of lapin's this process has.
+/// How many threads lapin has started in this process and not ended.
 #[must_use]
 pub fn io_threads() -> u64 {
     let names = fs::read_dir("/proc/self/task").expect("Linux has /proc").flatten();

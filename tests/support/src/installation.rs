@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::{User, bound_command};
 
 const DEBIAN_SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
-/// Chooses the version of tests that name none.
+/// The environment variable that chooses the version for tests that name none.
 const VARIABLE: &str = "OXLO_TEST_RABBITMQ";
 
 /// A version of RabbitMQ.
@@ -15,12 +15,12 @@ const VARIABLE: &str = "OXLO_TEST_RABBITMQ";
 pub enum RabbitVersion {
     /// The one that the system's packages installed: 3.10 on Debian 12.
     V3,
-    /// RabbitMQ 4.0 in a root folder of its own, because its Erlang needs a newer libc. Only root can change into it.
+    /// RabbitMQ 4.0 in its own root folder, because its Erlang needs a newer libc. Only root can chroot into it.
     V4,
 }
 
 impl RabbitVersion {
-    /// What tests run on that name no version: `OXLO_TEST_RABBITMQ`, which is `3` or `4`; without it, 3.
+    /// The version for tests that name none: `OXLO_TEST_RABBITMQ`, which is `3` or `4`. Default 3.
     ///
     /// # Panics
     ///
@@ -34,7 +34,7 @@ impl RabbitVersion {
         }
     }
 
-    /// One of RabbitMQ's or Erlang's programs, to be run as `user` (`None`: as who we are) and killed by the kernel when this process
+    /// One of RabbitMQ's or Erlang's programs, to be run as `user` (`None`: the current user) and killed by the kernel when this process
     /// ends. The process is the program itself, and sees `folder` under its own path.
     pub(crate) fn command(self, program: &str, user: Option<User>, folder: &Path) -> Command {
         if self == Self::V3 {
@@ -46,13 +46,13 @@ impl RabbitVersion {
         command.args(["--mount", "--", "sh", "-c", IN_ROOT, "sh"]).arg(root).arg(folder);
         command.args([user.uid.to_string(), user.gid.to_string()]);
         let script = format!("{DEBIAN_SCRIPTS}/{program}");
-        // Erlang's programs are not among RabbitMQ's.
+        // Erlang's programs are not in RabbitMQ's folder.
         command.arg(if program.starts_with("rabbitmq") { script.as_str() } else { program });
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command
     }
 
-    /// The user `rabbitmq`, as whom root runs the programs; `None`: everything runs as who we are.
+    /// The user `rabbitmq`, which root runs the programs as; `None` if this process is not root.
     ///
     /// # Panics
     ///
@@ -78,7 +78,7 @@ impl RabbitVersion {
     }
 }
 
-/// What `tests/support/amqp1/obtain` unpacks.
+/// The folder that `tests/support/amqp1/obtain` unpacks into.
 fn root_folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.build/amqp1/rabbitmq4");
     folder.canonicalize().unwrap_or_else(|_| {

@@ -1,4 +1,4 @@
-//! How late a busy machine is.
+//! Measures scheduling delays of a busy machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 const TICK: Duration = Duration::from_millis(10);
 
-/// Measures how late this runtime wakes tasks up, so that a busy machine is not taken for a late library. Ends when dropped.
+/// Measures how late this runtime wakes tasks up, so that the delay is not blamed on the library. Ends when dropped.
 #[derive(Debug)]
 pub struct Lag {
     longest: Arc<AtomicU64>,
@@ -17,7 +17,7 @@ pub struct Lag {
 }
 
 impl Lag {
-    /// Begins.
+    /// Starts measuring.
     ///
     /// # Panics
     ///
@@ -42,7 +42,7 @@ impl Lag {
         Duration::from_millis(self.longest.load(Ordering::Relaxed))
     }
 
-    /// Holds `took` against `limit` and the longest delay so far.
+    /// Asserts that `took` is within `limit` plus the longest delay so far.
     ///
     /// # Panics
     ///

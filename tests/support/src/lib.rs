@@ -1,10 +1,10 @@
-//! What oxlo's tests stand on: real RabbitMQ nodes, vhosts of a shared one, Python peers and a TCP proxy that injects faults.
+//! The test harness: real RabbitMQ nodes, vhosts on a shared node, Python peers, and a TCP proxy that injects faults.
 //!
 //! Everything started here ends with the test: on drop, on panic, and by the kernel's parent-death signal when the test process is
-//! killed. Nothing of the system is touched: nodes run on leased ports in their own temporary folder with their own epmd and cookie.
+//! killed. The system's own services are left alone: nodes run on leased ports in their own temporary folder with their own epmd and cookie.
 //!
 //! Functions of this crate panic instead of returning errors, with a message that says what to install or what the broker logged:
-//! a test that cannot have what it needs must fail.
+//! a test whose requirements are missing must fail.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod admin;
@@ -12,6 +12,7 @@ mod amqp1;
 mod authority;
 mod broker;
 mod builder;
+mod captured;
 mod cluster;
 mod control;
 mod folder;
@@ -26,7 +27,7 @@ mod process;
 mod proxy;
 mod pump;
 mod python;
-mod sabotage;
+mod rerun;
 mod vhost;
 mod wait;
 
@@ -35,6 +36,7 @@ pub use amqp1::{Amqp1Broker, Amqp1Product};
 pub use authority::{Authority, Validity};
 pub use broker::Broker;
 pub use builder::{BrokerBuilder, TlsMaterial};
+pub use captured::{CapturedLog, LogLine};
 pub use cluster::Cluster;
 pub use control::Control;
 pub use footprint::{Footprint, io_threads, peak_resident, resident};
@@ -45,6 +47,6 @@ pub use mute::MutePeer;
 pub use ports::PortLease;
 pub use proxy::{Direction, FaultProxy, Hangup, Mode};
 pub use python::PythonPeer;
-pub use sabotage::verdict;
+pub use rerun::{runs_alone, verdict};
 pub use vhost::{SharedBroker, TestVhost};
 pub use wait::{eventually, port_opens, settled};

@@ -1,4 +1,4 @@
-//! A peer that speaks no protocol at all.
+//! A peer that never answers.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::wait::eventually;
 
-/// For a peer to notice that a connection was closed.
+/// Time limit for a peer to notice that a connection was closed.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Accepts connections on a loopback port, listens and says nothing. Dropping it closes them.
+/// Accepts connections on a loopback port, reads, and never writes. Dropping it closes them.
 #[derive(Debug)]
 pub struct MutePeer {
     port: u16,
@@ -21,7 +21,7 @@ pub struct MutePeer {
     _acceptor: JoinSet<()>,
 }
 
-/// One connection, from its beginning.
+/// The bytes received on one connection.
 #[derive(Debug)]
 struct Heard {
     said: Vec<u8>,
@@ -32,7 +32,7 @@ struct Heard {
 struct Ears(Arc<Mutex<Vec<Heard>>>);
 
 impl MutePeer {
-    /// Starts one on a free port.
+    /// Starts a peer on a free port.
     ///
     /// # Panics
     ///
@@ -63,7 +63,7 @@ impl MutePeer {
         self.ears.lock().len()
     }
 
-    /// Waits until every connection was closed by the other side, and returns what they said together.
+    /// Waits until every connection was closed by the other side, and returns all bytes received.
     ///
     /// # Panics
     ///

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Everything below blocks the calling thread.
 #[derive(Debug)]
 pub(crate) struct Node {
-    // First, because fields are dropped in order: the process must be dead before its folder, epmd and ports go.
+    // First, because fields are dropped in order: the process must end before its folder, epmd and ports are released.
     process: Mutex<Option<ProcessTree>>,
     pub(crate) control: Control,
     amqp: PortLease,
@@ -159,7 +159,7 @@ impl Node {
             && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port())).is_ok()
     }
 
-    /// A program of RabbitMQ's, aimed at this node.
+    /// One of RabbitMQ's programs, targeting this node.
     pub(crate) fn command(&self, program: &str) -> Command {
         let path = self.folder.path();
         let mut command = self.version.command(program, self.user, path);

@@ -1,4 +1,4 @@
-//! TCP ports that stay ours while a broker or proxy is down.
+//! TCP ports that stay reserved while a broker or proxy is down.
 
 use std::fs::{self, File};
 use std::io;

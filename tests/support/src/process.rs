@@ -19,7 +19,7 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
-/// The command line `program`, to be run as `user` (`None`: as who we are) and killed by the kernel when this process ends.
+/// The command line `program`, to be run as `user` (`None`: the current user) and killed by the kernel when this process ends.
 pub(crate) fn bound_command(program: &str, user: Option<User>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -79,8 +79,8 @@ impl ProcessTree {
         }
     }
 
-    /// SIGSTOP, and waits until every thread of the child has stopped: on a busy machine that takes the kernel a moment, in
-    /// which the others work on. Blocks the thread.
+    /// Sends SIGSTOP and waits until every thread of the child has stopped, which takes the kernel a moment on a busy machine.
+    /// Blocks the thread.
     ///
     /// # Panics
     ///
@@ -116,7 +116,7 @@ impl ProcessTree {
         let below = descendants(self.child.id());
         send(self.child.id(), Signal::KILL);
         for (pid, started) in below {
-            // A pid whose start time changed belongs to somebody else by now.
+            // A pid whose start time changed was reused by another process.
             if start_time(pid) == Some(started) {
                 send(pid, Signal::KILL);
             }
@@ -133,7 +133,7 @@ impl Drop for ProcessTree {
 
 fn send(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may just have ended by itself.
+        // The process may have ended in the meantime.
         let _ = kill_process(pid, signal);
     }
 }

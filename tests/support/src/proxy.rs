@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and its broker, which misbehaves on request.
+//! A TCP proxy between a client and its broker that injects faults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,19 +21,19 @@ pub enum Direction {
     Down,
 }
 
-/// A way to end a TCP connection.
+/// How a TCP connection is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hangup {
-    /// An orderly end: the peer reads what is on its way, then the end of the stream.
+    /// An orderly shutdown: the peer reads the bytes in flight, then the end of the stream.
     Fin,
     /// A reset: the peer's next read or write fails.
     Reset,
 }
 
-/// What the proxy does to connections, those that are open and those to come.
+/// What the proxy does to open and future connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Copies bytes as they come.
+    /// Copies bytes unchanged.
     Pass,
     /// The listener is closed, so that new connections are refused. Open ones go on; see [`FaultProxy::hang_up`].
     Refuse,
@@ -48,16 +48,16 @@ pub enum Mode {
     OneByte,
     /// Bytes arrive this much later, in both directions; throughput is not limited.
     Delay(Duration),
-    /// At most so many bytes per second in each direction of each connection.
+    /// At most this many bytes per second in each direction of each connection.
     Throttle(u32),
     /// Each connection is ended once `bytes` more bytes were passed on in `direction`, counted from its start or, for open ones, from
     /// the moment this mode was set. No byte after these is passed on.
     Cut {
         /// The direction whose bytes count.
         direction: Direction,
-        /// How many are passed on.
+        /// How many bytes are passed on.
         bytes: u64,
-        /// How both sides are ended.
+        /// How both connections are ended.
         hangup: Hangup,
     },
 }
@@ -100,7 +100,7 @@ impl FaultProxy {
         Self::start_for((Ipv4Addr::LOCALHOST, target).into()).await
     }
 
-    /// Starts a proxy in [`Mode::Pass`] for whoever listens at `target`.
+    /// Starts a proxy in [`Mode::Pass`] for the listener at `target`.
     ///
     /// # Panics
     ///
@@ -227,7 +227,7 @@ impl Acceptor {
         let open = Open::new(&self.counters);
         let (target, modes, mut kicks) = (self.target, self.modes.clone(), self.kicks.clone());
         let mut hangups = self.modes.clone();
-        // Kicks that came before this connection are none of its business.
+        // A kick applies only to connections that were open at that time.
         kicks.mark_unchanged();
         async move {
             let _ = client.set_nodelay(true);
@@ -239,7 +239,7 @@ impl Acceptor {
             let ending = tokio::select! {
                 ending = relay(&mut client, &mut broker, modes, &open.counters) => ending,
                 hangup = kicked(&mut kicks) => Ending::HungUp(hangup),
-                // A pump that is stuck in a write to a peer that reads nothing does not look at the mode.
+                // A pump that is blocked writing to a peer that does not read cannot observe the mode.
                 hangup = hung_up(&mut hangups) => Ending::HungUp(hangup),
             };
             if let Ending::HungUp(Hangup::Reset) = ending {

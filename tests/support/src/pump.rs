@@ -20,7 +20,7 @@ const WINDOW: usize = 16 * 1024 * 1024;
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Both directions came to their end by themselves.
+    /// Both directions ended by themselves.
     Finished,
     /// The mode asked for it.
     HungUp(Hangup),
@@ -60,7 +60,7 @@ struct Pump<'a> {
     to: WriteHalf<'a>,
     modes: watch::Receiver<Mode>,
     counters: &'a Counters,
-    /// What was read and is not due yet; an empty chunk is the end of the stream.
+    /// Chunks that were read and are not due yet; an empty chunk is the end of the stream.
     waiting: VecDeque<(Instant, Bytes)>,
     waiting_bytes: usize,
     ended: bool,
@@ -116,7 +116,7 @@ impl<'a> Pump<'a> {
                 () = reach(due), if open => match self.pass_on(mode).await {
                     Ok(true) => {}
                     Ok(false) => return Ending::Finished,
-                    // The receiver has gone; its sender must learn it the hard way, as from a broker that died.
+                    // The receiver is closed; its sender must see a reset, as from a broker that died.
                     Err(_) => return Ending::HungUp(Hangup::Reset),
                 },
                 read = self.from.read(&mut buffer), if reads => {
@@ -143,7 +143,7 @@ impl<'a> Pump<'a> {
         mode == Mode::Blackhole || mode == Mode::BlackholeOne(self.direction)
     }
 
-    /// Writes one piece of what waits, as large as `mode` allows at once; `false` when that was the end of the stream.
+    /// Writes one piece of the waiting bytes, as large as `mode` allows; `false` when that was the end of the stream.
     async fn pass_on(&mut self, mode: Mode) -> io::Result<bool> {
         let Some((due, mut chunk)) = self.waiting.pop_front() else { return Ok(true) };
         if chunk.is_empty() {
@@ -152,7 +152,7 @@ impl<'a> Pump<'a> {
         }
         let most = match mode {
             Mode::OneByte => 1,
-            // Pieces of 50 ms keep the flow even and the reaction to a new mode quick.
+            // Pieces of 50 ms keep the flow even and let a new mode take effect quickly.
             Mode::Throttle(per_second) => (per_second / 20).max(1) as usize,
             Mode::Cut { direction, bytes, .. } if direction == self.direction => {
                 usize::try_from(bytes.saturating_sub(self.passed)).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! Peers written in Python: oslo.messaging's own client and server.
+//! Peers written in Python, on oslo.messaging.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,9 +18,9 @@ use crate::process::{ProcessTree, bound_command, spawn};
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// A program of `tests/interop` that runs in the venv of `tests/run`, asked and answering in lines of JSON.
+/// A program of `tests/peers` that runs in the venv of `tests/run`; requests and answers are lines of JSON.
 ///
-/// Dropping it kills it with SIGKILL. When a function panics, the message ends with what the program wrote to its standard error.
+/// Dropping it kills it with SIGKILL. When a function panics, the message ends with the program's standard error.
 /// It must be used within the tokio runtime that it was spawned in.
 #[derive(Debug)]
 pub struct PythonPeer {
@@ -32,15 +32,15 @@ pub struct PythonPeer {
 }
 
 impl PythonPeer {
-    /// Starts `tests/interop/PROGRAM` with `arguments`.
+    /// Starts `tests/peers/PROGRAM` with `arguments`.
     ///
     /// # Panics
     ///
     /// When the venv is missing, naming `./tests/run`, which makes it.
     pub fn spawn<S: AsRef<str>>(program: &str, arguments: &[S]) -> Self {
         let python = python(program);
-        let script = repository().join("tests/interop").join(program);
-        assert!(script.is_file(), "there is no {}", script.display());
+        let script = repository().join("tests/peers").join(program);
+        assert!(script.is_file(), "{} does not exist", script.display());
         let folder = tempfile::Builder::new().prefix("oxlo-python-").tempdir().expect("cannot create a folder");
         let errors = File::create(folder.path().join("stderr")).expect("cannot create a file");
         let mut command = bound_command(&python.display().to_string(), None);
@@ -109,7 +109,7 @@ impl PythonPeer {
         self.line(limit, "an answer").await
     }
 
-    /// Closes the program's input, which ends it in order, and waits for its exit.
+    /// Closes the program's input, which ends it, and waits for its exit.
     ///
     /// # Panics
     ///
@@ -131,7 +131,7 @@ impl PythonPeer {
         );
     }
 
-    /// SIGKILL, without the chance to say goodbye to the broker.
+    /// Kills it with SIGKILL, so that it cannot close its connections.
     pub fn kill(&mut self) {
         self.process.kill();
     }
@@ -171,10 +171,10 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()
-        .unwrap_or_else(|error: io::Error| panic!("no repository: {error}"))
+        .unwrap_or_else(|error: io::Error| panic!("cannot find the repository: {error}"))
 }
 
-/// Programs for AMQP 1.0 need the last oslo.messaging that had it, in a venv of its own.
+/// Programs for AMQP 1.0 need the last oslo.messaging that supports it, which has its own venv.
 fn python(program: &str) -> PathBuf {
     let venv = if program.starts_with("amqp1_") { "venv-amqp1" } else { "venv" };
     let python = repository().join(".build").join(venv).join("bin/python");

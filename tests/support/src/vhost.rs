@@ -1,4 +1,4 @@
-//! One broker for many tests, and a vhost of it for each.
+//! One broker for many tests, with a vhost for each.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use crate::broker::{Broker, create_vhost};
 use crate::control::{Control, binary};
 use crate::installation::RabbitVersion;
 
-/// The broker of one version that tests share when they do it no harm.
+/// The broker of one version that tests share unless they disrupt it.
 ///
 /// `tests/run` starts one node of each version for the whole run and names it in the environment: `OXLO_TEST_BROKER` and
-/// `OXLO_TEST_BROKER_CONTROL`, `OXLO_TEST_RABBITMQ4` and `OXLO_TEST_RABBITMQ4_CONTROL`. Without these variables the first test of a
-/// process that asks starts a node, which ends with the process.
+/// `OXLO_TEST_BROKER_CONTROL`, `OXLO_TEST_RABBITMQ4` and `OXLO_TEST_RABBITMQ4_CONTROL`. Without these variables the first use in a
+/// process starts a node, which ends with the process.
 /// Tests that kill, freeze or alarm a broker start their own [`Broker`].
 #[derive(Debug)]
 pub struct SharedBroker {
@@ -49,7 +49,7 @@ impl SharedBroker {
         cell.get_or_init(|| Self::find_or_start(version)).await
     }
 
-    /// Starts a broker as the shared one is: it speaks AMQP 1.0 beside 0-9-1, for which version 3 needs a plugin.
+    /// Starts a broker with the settings of the shared one: it speaks AMQP 1.0 beside 0-9-1, for which version 3 needs a plugin.
     ///
     /// # Panics
     ///
@@ -105,7 +105,7 @@ impl SharedBroker {
     }
 }
 
-/// Where a shared broker is, and the path of its control socket.
+/// The variables for a shared broker's address and its control socket.
 fn variables(version: RabbitVersion) -> [&'static str; 2] {
     match version {
         RabbitVersion::V3 => ["OXLO_TEST_BROKER", "OXLO_TEST_BROKER_CONTROL"],
@@ -140,7 +140,7 @@ impl TestVhost {
     pub async fn on(version: RabbitVersion) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let broker = SharedBroker::of(version).await;
-        // A pid alone may come back within one run and meet what a killed test left behind.
+        // A pid alone may be reused within one run and collide with the leftovers of a killed test.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let name = format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         broker.control.eval::<String>(&create_vhost(&name)).await;
@@ -153,7 +153,7 @@ impl TestVhost {
         format!("rabbit://guest:guest@127.0.0.1:{}/{}", self.port, self.admin.name())
     }
 
-    /// `amqp://guest:guest@127.0.0.1:PORT/VHOST` with what RabbitMQ needs to take the vhost for one.
+    /// `amqp://guest:guest@127.0.0.1:PORT/VHOST` with the options that make RabbitMQ use the vhost.
     #[must_use]
     pub fn amqp1_url(&self) -> String {
         format!(
@@ -163,7 +163,7 @@ impl TestVhost {
         )
     }
 
-    /// The shared broker's port on 127.0.0.1, for a [`FaultProxy`](crate::FaultProxy) before it.
+    /// The shared broker's port on 127.0.0.1, for a [`FaultProxy`](crate::FaultProxy) in front of it.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Calls `probe` every 20 ms until `accept` holds for its value, and returns that value.
 ///
-/// `what` names the awaited condition in the words of the test, for example `"the reply queue is gone"`.
+/// `what` names the awaited condition in the failure message, for example `"the reply queue is gone"`.
 ///
 /// # Panics
 ///
@@ -36,7 +36,7 @@ pub async fn eventually<T: Debug>(
     }
 }
 
-/// The value of `probe` once it is `fine`, or the last one after `limit`: for those that judge it themselves.
+/// The value of `probe` once it is `fine`, or the last one after `limit`, for callers that assert on it themselves.
 pub async fn settled<T>(limit: Duration, mut probe: impl AsyncFnMut() -> T, fine: impl Fn(&T) -> bool) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -48,7 +48,7 @@ pub async fn settled<T>(limit: Duration, mut probe: impl AsyncFnMut() -> T, fine
     }
 }
 
-/// Waits until a port of 127.0.0.1 takes connections, and returns when that was, to some milliseconds.
+/// Waits until a port of 127.0.0.1 accepts connections, and returns that time, to a few milliseconds.
 ///
 /// # Panics
 ///

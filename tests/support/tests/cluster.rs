@@ -1,4 +1,4 @@
-//! The cluster of three nodes: it forms, a node can be cut off and comes back.
+//! The cluster of three nodes: it forms, and a partitioned node rejoins.
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};

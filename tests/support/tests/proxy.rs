@@ -1,4 +1,4 @@
-//! Every mode of the fault proxy, before a server that sends back what it gets.
+//! Every mode of the fault proxy, in front of an echo server.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_millis(300);
 
-/// An echo server and a proxy before it.
+/// An echo server and a proxy in front of it.
 async fn proxy() -> FaultProxy {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The Python peers against each other: what the interop tests rely on.
+//! The Python peers with each other, as the interop tests use them.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use oxlo_test_support::{PythonPeer, TestVhost};

@@ -1,4 +1,4 @@
-//! One entry of a context: a value, or JSON text that came in a message and is read when somebody asks for it.
+//! One entry of a context: a value, or received JSON text that is decoded on first use.
 
 use std::{borrow::Cow, fmt, sync::OnceLock};
 
@@ -41,7 +41,7 @@ impl Entry {
         }
     }
 
-    /// The value if it is a string. Text that holds anything else is not read for it, however large it is.
+    /// The value if it is a string. Text of any other value is not decoded, however large it is.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Value(value) => value.as_str(),
@@ -52,7 +52,7 @@ impl Entry {
         }
     }
 
-    /// The value as JSON. Text goes on as it came.
+    /// The value as JSON. Received text is returned unchanged.
     pub(super) fn json(&self) -> Result<Cow<'_, str>, serde_json::Error> {
         match self {
             Self::Value(value) => serde_json::to_string(value).map(Cow::Owned),
@@ -68,7 +68,7 @@ impl Text {
     }
 
     fn read(&self) -> Value {
-        // What was checked when it came has a value.
+        // The text was checked when it was received, so decoding cannot fail.
         json::from_slice_with(&self.json, Limits::CHECKED).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with JSON text, without quoting it.
+//! Errors in JSON text, which never quote it.
 
 use std::fmt;
 
@@ -9,9 +9,10 @@ use super::{
     path::{Path, Step},
 };
 
-/// JSON text that cannot be read. It says what and where, and never quotes a value: payloads do not belong into logs.
+/// The error of decoding JSON. It has the reason and the position, and never quotes a value: payloads must not appear in
+/// logs.
 ///
-/// `Debug` prints what `Display` does.
+/// `Debug` prints the same as `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JsonError {
     kind: JsonErrorKind,
@@ -19,11 +20,11 @@ pub struct JsonError {
     path: Path,
 }
 
-/// What is wrong with JSON text.
+/// The kind of a [`JsonError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JsonErrorKind {
-    /// Longer than allowed; nothing of it was read.
+    /// Longer than allowed; the text was not parsed.
     TooLong {
         /// The limit.
         max_bytes: usize,
@@ -35,20 +36,19 @@ pub enum JsonErrorKind {
     },
     /// Not UTF-8.
     NotUtf8,
-    /// The text ends within the value.
+    /// The text ends inside the value.
     Incomplete,
-    /// Not JSON. The text says what was expected.
+    /// Not JSON. The text describes what was expected.
     Syntax(&'static str),
-    /// JSON, but not what the type that reads it needs. The text says what was expected and what was found, in the terms
-    /// of JSON: `expected an integer from 0 to 255, got a string`.
+    /// JSON, but of another type than expected. The text describes the expected and the actual type in the terms of JSON:
+    /// `expected an integer from 0 to 255, got a string`.
     Data(String),
-    /// JSON, but an object lacks a field that the type needs.
+    /// JSON, but an object lacks a required field.
     MissingField {
         /// Name of the field.
         field: &'static str,
     },
-    /// JSON, but an object has a field that the type does not know. The place is that of the field's name, for who may
-    /// show it.
+    /// JSON, but an object has an unknown field. The position is that of the field's name, for callers that may show it.
     UnknownField {
         /// The fields of the type.
         known: &'static [&'static str],
@@ -75,32 +75,32 @@ impl JsonError {
         Self { kind, place: Some(place), path: Path::default() }
     }
 
-    /// What is wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> &JsonErrorKind {
         &self.kind
     }
 
-    /// Where, in bytes from the beginning; `None` when the text as a whole was refused.
+    /// The position in bytes from the start; `None` if the text as a whole was refused.
     #[must_use]
     pub fn offset(&self) -> Option<usize> {
         self.place.map(|place| place.offset)
     }
 
-    /// In which line, from 1.
+    /// The line, from 1.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         self.place.map(|place| place.line)
     }
 
-    /// At which byte of the line, from 1.
+    /// The byte in the line, from 1.
     #[must_use]
     pub fn column(&self) -> Option<usize> {
         self.place.map(|place| place.column)
     }
 
-    /// Where in the value, such as `disks[3].size`, if it [is about data](Self::is_data); empty for the value as a
-    /// whole. A missing field is part of the path. Names of fields and keys are shown, long ones cut.
+    /// The path in the value, such as `disks[3].size`, if the error [is about data](Self::is_data); empty for the value as a
+    /// whole. A missing field is part of the path. Names of fields and keys are included; long ones are truncated.
     #[must_use]
     pub fn path(&self) -> String {
         match &self.kind {
@@ -109,7 +109,7 @@ impl JsonError {
         }
     }
 
-    /// Whether the text is JSON and only its content is not what was asked for.
+    /// Whether the text is JSON, but does not match the expected type.
     #[must_use]
     pub fn is_data(&self) -> bool {
         matches!(
@@ -124,7 +124,7 @@ impl fmt::Display for JsonError {
         if self.is_data() {
             let path = self.path();
             let place = if path.is_empty() { path } else { format!(" at `{path}`") };
-            return write!(f, "JSON does not fit{place}: {}", self.kind);
+            return write!(f, "JSON does not match the type{place}: {}", self.kind);
         }
         self.kind.fmt(f)?;
         match self.place {
@@ -146,8 +146,8 @@ impl fmt::Display for JsonErrorKind {
             Self::TooLong { max_bytes } => write!(f, "JSON is longer than {max_bytes} bytes"),
             Self::TooDeep { max_depth } => write!(f, "JSON is nested deeper than {max_depth} levels"),
             Self::NotUtf8 => f.write_str("JSON is not UTF-8"),
-            Self::Incomplete => f.write_str("JSON ends too early"),
-            Self::Syntax(wanted) => write!(f, "JSON is malformed: {wanted}"),
+            Self::Incomplete => f.write_str("unexpected end of JSON"),
+            Self::Syntax(problem) => write!(f, "JSON is malformed: {problem}"),
             Self::Data(problem) => f.write_str(problem),
             Self::MissingField { .. } => f.write_str("the field is missing"),
             Self::UnknownField { known: [] } => f.write_str("got an unknown field, expected none"),
@@ -158,11 +158,11 @@ impl fmt::Display for JsonErrorKind {
 
 impl std::error::Error for JsonError {}
 
-/// An error on its way up. Boxed, because the readers recurse: a large error would make each of their frames larger.
+/// An error during decoding. Boxed, because the parsers recurse and a large error would enlarge each stack frame.
 #[derive(Debug)]
 pub(super) struct Fault(Box<Inner>);
 
-/// Its place is an offset, or not known yet; its path grows from the inside out.
+/// The offset is `None` until it is known; the path grows from the inside out.
 #[derive(Debug)]
 struct Inner {
     kind: JsonErrorKind,
@@ -188,19 +188,19 @@ impl Fault {
         Self::new(JsonErrorKind::Data(problem))
     }
 
-    /// Sets the place, unless an inner value has already set it.
+    /// Sets the offset, unless an inner value has already set it.
     pub(super) fn or_at(mut self, offset: usize) -> Self {
         self.0.offset.get_or_insert(offset);
         self
     }
 
-    /// Says in which member or element it arose.
+    /// Adds the member or element in which the error occurred.
     pub(super) fn within(mut self, step: Step) -> Self {
         self.0.path.push_outer(step);
         self
     }
 
-    /// Says that it is a key that does not fit.
+    /// Marks the error as one of an object's key.
     pub(super) fn of_key(mut self) -> Self {
         if let JsonErrorKind::Data(problem) = &mut self.0.kind {
             problem.insert_str(0, "a key of the object: ");
@@ -227,9 +227,9 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
-    /// A type's own message may quote what it refused, so it is not passed on.
+    /// The message of a type may quote the refused value, so it is dropped.
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::data("the value is refused by the type that reads it".to_owned())
+        Self::data("the type refused the value".to_owned())
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -242,7 +242,7 @@ impl de::Error for Fault {
             Unexpected::Unsigned(_) | Unexpected::Signed(_) if wanted.starts_with("an integer from ") => {
                 "an integer outside that range".to_owned()
             }
-            other => format!("{} that cannot be used", found(other)),
+            other => format!("{} with an invalid value", found(other)),
         };
         Self::data(format!("expected {wanted}, got {got}"))
     }
@@ -265,7 +265,7 @@ impl de::Error for Fault {
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        let mut fault = Self::data(format!("the field {field:?} is there twice"));
+        let mut fault = Self::data(format!("the field {field:?} is repeated"));
         fault.0.duplicate_field = true;
         fault
     }

@@ -1,20 +1,20 @@
-//! Text within text: the inner message as a JSON string.
+//! Escaping of text within text: the inner message as a JSON string.
 //!
-//! Both directions take eight bytes at a time: most of a message needs no escape, and what does stands close together.
+//! Both directions process eight bytes at a time: most of a message needs no escape, and escapes are clustered.
 
-/// Appends `text` to `out` as a JSON string, quotes included, in ASCII only: what Python's `json.dumps` writes.
+/// Appends `text` to `out` as a JSON string with quotes, in ASCII only, as Python's `json.dumps` does.
 ///
-/// Quote and backslash, `\n`, `\r`, `\t`, `\f` and `\b` are written short; everything else outside of space to `~` as
-/// `\uXXXX` in lower-case hex, beyond U+FFFF as a pair of surrogates. One pass, one growth of `out` in the usual case.
+/// Quote, backslash, `\n`, `\r`, `\t`, `\f` and `\b` have short escapes; any other character outside of space to `~` becomes
+/// `\uXXXX` in lower-case hexadecimal, above U+FFFF a pair of surrogates. Usually one pass with one allocation.
 pub fn escape_into(out: &mut Vec<u8>, text: &str) {
-    // Every tenth byte of an inner message is a quote.
+    // About every tenth byte of an inner message is a quote.
     out.reserve(text.len() + text.len() / 8 + 10);
     out.push(b'"');
     escape_contents_into(out, text);
     out.push(b'"');
 }
 
-/// [`escape_into`] without the quotes around it.
+/// As [`escape_into`], without the surrounding quotes.
 pub fn escape_contents_into(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -30,8 +30,8 @@ pub fn escape_contents_into(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends what the string says whose contents `bytes` begins with, and returns where its closing quote is. `None` for
-/// what usual writers do not write, or what is no string: bytes beyond ASCII, a control character, a lone surrogate.
+/// Decodes the contents of a string at the start of `bytes`, appends them to `out`, and returns the position of the closing
+/// quote. `None` if the string is invalid or in an unusual form: bytes beyond ASCII, a control character, a lone surrogate.
 pub fn unescape_into(out: &mut Vec<u8>, bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -72,13 +72,13 @@ pub fn unescape_into(out: &mut Vec<u8>, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether `text` stands in a JSON string as it is.
+/// Whether `text` needs no escapes in a JSON string.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| PLAIN[usize::from(byte)])
 }
 
-/// Appends as many of the bytes as come before the first that is not plain, and returns their number.
+/// Appends the bytes before the first one that needs an escape, and returns their number.
 fn copy_plain(out: &mut Vec<u8>, chunk: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -88,16 +88,16 @@ fn copy_plain(out: &mut Vec<u8>, chunk: [u8; 8]) -> usize {
         word.wrapping_sub(ONES) & !word
     };
     let control = word.wrapping_sub(ONES * 0x20) & !word;
-    // A borrow can mark bytes above the first stop only, so the lowest mark is right.
+    // A borrow can only mark bytes above the first stop, so the lowest mark is correct.
     let stops = (word | control | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS;
     let plain = (stops.trailing_zeros() / 8) as usize;
-    // All eight are written and the rest taken back: a copy of a fixed length is a single store.
+    // All eight are written and the rest truncated: a copy of fixed length is a single store.
     out.extend_from_slice(&chunk);
     out.truncate(out.len() - (8 - plain));
     plain
 }
 
-/// Appends the character at `at`, and returns how many bytes of the text it has.
+/// Appends the escaped character at `at`, and returns its length in the text in bytes.
 fn escape_one(out: &mut Vec<u8>, text: &str, at: usize) -> usize {
     let byte = text.as_bytes()[at];
     let short = match byte {
@@ -140,7 +140,7 @@ fn push_unit(out: &mut Vec<u8>, unit: u16) {
     out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
 }
 
-/// The character of a text that begins with `\uXXXX`, and how many bytes it takes there.
+/// The character encoded at the start of a text that begins with `\uXXXX`, and the length of the escape in bytes.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;

@@ -1,11 +1,11 @@
-//! What a type expects and what was found instead, in the terms of JSON rather than of Rust: whoever sent the value may
-//! write another language.
+//! Descriptions of expected and actual types in the terms of JSON rather than of Rust, because the sender may be written in
+//! another language.
 
 use std::borrow::Cow;
 
 use serde::de::{Expected, Unexpected};
 
-/// What a visitor expects. serde's own visitors name Rust's types; a text that is none of theirs is passed on.
+/// Describes the type that a visitor expects. serde's own visitors name Rust types; other descriptions are unchanged.
 pub(super) fn expected(wanted: &dyn Expected) -> Cow<'static, str> {
     let text = wanted.to_string();
     if let Some(range) = text.strip_prefix("a nonzero ").and_then(positive).or_else(|| integer(&text)) {
@@ -31,7 +31,7 @@ pub(super) fn expected(wanted: &dyn Expected) -> Cow<'static, str> {
     }
 }
 
-/// The range of an integer type by its name.
+/// Describes an integer type, given by name, as a range.
 fn integer(name: &str) -> Option<String> {
     macro_rules! ranges {
         ($($ty:ident)*) => {
@@ -44,7 +44,7 @@ fn integer(name: &str) -> Option<String> {
     ranges!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize)
 }
 
-/// As [`integer`], without zero.
+/// As [`integer`], excluding zero.
 fn positive(name: &str) -> Option<String> {
     let range = integer(name)?;
     Some(match range.strip_prefix("an integer from 0 ") {
@@ -53,12 +53,12 @@ fn positive(name: &str) -> Option<String> {
     })
 }
 
-/// What was found, never its value.
+/// Describes the type that was found, never its value.
 pub(super) fn found(unexpected: Unexpected<'_>) -> &'static str {
     match unexpected {
         Unexpected::Bool(_) => "a boolean",
         Unexpected::Unsigned(_) | Unexpected::Signed(_) => "an integer",
-        Unexpected::Float(number) if !number.is_finite() => "a number that is not finite",
+        Unexpected::Float(number) if !number.is_finite() => "a non-finite number",
         Unexpected::Float(_) => "a floating-point number",
         Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "a string",
         Unexpected::Unit | Unexpected::Option => "null",
@@ -70,6 +70,6 @@ pub(super) fn found(unexpected: Unexpected<'_>) -> &'static str {
         | Unexpected::TupleVariant
         | Unexpected::StructVariant
         | Unexpected::Enum => "a variant",
-        Unexpected::Other(_) => "an integer beyond 64 bit",
+        Unexpected::Other(_) => "an integer beyond 64 bits",
     }
 }

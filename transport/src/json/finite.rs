@@ -1,7 +1,7 @@
-//! Writing values whose floats may not be finite. JSON has no such numbers; `serde_json` writes `null` for them, Python
-//! writes `NaN`, `Infinity` and `-Infinity`.
+//! Encoding of values with non-finite floats. JSON cannot represent them; `serde_json` writes `null`, and Python writes
+//! `NaN`, `Infinity` and `-Infinity`.
 //!
-//! A serializer around that of `serde_json` looks at each float. A path is only put together once one was refused.
+//! A serializer that wraps `serde_json`'s checks each float. The path is only built after one was refused.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,15 +19,15 @@ use serde::{
 use super::path::{Path, Step};
 use crate::settings::NonFinite;
 
-/// By this name `serde_json` takes text that it writes as it stands.
+/// The struct name by which `serde_json` recognizes raw text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// Writes `value` behind `text`.
+/// Appends the encoded `value` to `text`.
 ///
 /// # Errors
 ///
-/// [`serde_json::Error`] if the value has no JSON form, or has a float that is not finite and `non_finite` refuses it;
-/// the error then says where it is.
+/// [`serde_json::Error`] if the value has no JSON representation, or contains a non-finite float that `non_finite` refuses;
+/// the error then has its path.
 pub(crate) fn write<T: Serialize + ?Sized>(
     text: &mut Vec<u8>,
     value: &T,
@@ -38,11 +38,11 @@ pub(crate) fn write<T: Serialize + ?Sized>(
     written.map_err(|error| notes.explain(error))
 }
 
-/// The tree of `value`, which cannot hold a float that is not finite.
+/// Converts `value` to a tree, which cannot contain a non-finite float.
 ///
 /// # Errors
 ///
-/// As [`write`] under [`NonFinite::Refuse`].
+/// As [`write`] with [`NonFinite::Refuse`].
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<serde_json::Value, serde_json::Error> {
     let notes = Notes { non_finite: NonFinite::Refuse, number: Cell::new(None), path: RefCell::default() };
     value
@@ -53,12 +53,12 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<serde_json::V
 fn refusal(path: &Path, number: &str) -> String {
     let path = path.to_string();
     let place = if path.is_empty() { "the value".to_owned() } else { format!("`{path}`") };
-    format!("{place} is {number}, which JSON has no number for: send null by an Option, or set non_finite to AsPython")
+    format!("{place} is {number}, which JSON cannot represent: send null with an Option, or set non_finite to AsPython")
 }
 
 struct Notes {
     non_finite: NonFinite,
-    /// What was refused.
+    /// The refused number.
     number: Cell<Option<&'static str>>,
     path: RefCell<Path>,
 }
@@ -71,7 +71,7 @@ impl Notes {
         }
     }
 
-    /// Called for each value around the refused one, from the inside out.
+    /// Called for each value that contains the refused one, from the inside out.
     fn within<O, E>(&self, result: Result<O, E>, step: impl FnOnce() -> Step) -> Result<O, E> {
         if result.is_err() && self.number.get().is_some() {
             self.path.borrow_mut().push_outer(step());
@@ -80,7 +80,7 @@ impl Notes {
     }
 }
 
-/// What Python calls a number that is not finite.
+/// Python's name of a non-finite number.
 fn named(number: f64) -> Option<&'static str> {
     match number {
         _ if number.is_finite() => None,
@@ -106,13 +106,13 @@ impl<S: Serializer> Writer<'_, S> {
             }
             (Some(name), NonFinite::Refuse) => {
                 self.notes.number.set(Some(name));
-                Err(S::Error::custom("a number is not finite"))
+                Err(S::Error::custom("non-finite number"))
             }
         }
     }
 }
 
-/// A value within another.
+/// A value inside another one.
 struct Inner<'a, T: ?Sized> {
     value: &'a T,
     notes: &'a Notes,
@@ -124,11 +124,11 @@ impl<T: Serialize + ?Sized> Serialize for Inner<'_, T> {
     }
 }
 
-/// An array or an object that is being written.
+/// An array or an object being encoded.
 struct Compound<'a, C> {
     inner: C,
     notes: &'a Notes,
-    /// The variant's name, if it is the content of one.
+    /// The name of the variant, if this is its content.
     variant: Option<&'static str>,
     index: usize,
 }
@@ -320,7 +320,7 @@ impl<C: SerializeMap> SerializeMap for Compound<'_, C> {
     }
 }
 
-/// A key as the object would have it.
+/// A key as encoded in the object.
 fn text_of<K: Serialize + ?Sized>(key: &K) -> String {
     let json = serde_json::to_string(key).unwrap_or_default();
     serde_json::from_str(&json).unwrap_or(json)
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_refused_by_its_path() {
+    fn a_non_finite_number_is_refused_with_its_path() {
         assert_eq!(refused(&f64::NAN), "the value is NaN");
         assert_eq!(refused(&f32::INFINITY), "the value is Infinity");
         assert_eq!(refused(&load(f64::NEG_INFINITY)), "`average[1]` is -Infinity");
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn or_it_is_written_as_python_writes_it() {
+    fn a_non_finite_number_can_be_encoded_as_in_python() {
         let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5];
         assert_eq!(written(&numbers, NonFinite::AsPython).unwrap(), "[NaN,Infinity,-Infinity,1.5]");
         assert_eq!(written(&Some(f32::NAN), NonFinite::AsPython).unwrap(), "NaN");
@@ -413,14 +413,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_holds_no_such_number() {
+    fn a_tree_with_a_non_finite_number_is_refused() {
         assert_eq!(to_value(&load(0.5)).unwrap(), serde_json::to_value(load(0.5)).unwrap());
         let refused = to_value(&load(f64::NAN)).unwrap_err().to_string();
         assert!(refused.starts_with("`average[1]` is NaN, "), "{refused}");
     }
 
     #[test]
-    fn what_is_nested_as_deep_as_can_be_read_is_written() {
+    fn the_deepest_decodable_nesting_is_encoded() {
         let deepest = (1..crate::json::Limits::DEEPEST).fold(Value::Array(Vec::new()), |inner, depth| {
             if depth % 2 == 0 { Value::Array(vec![inner]) } else { serde_json::json!({ "a": inner }) }
         });
@@ -429,21 +429,21 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_stay_what_they_are() {
+    fn other_errors_are_unchanged() {
         let keys = BTreeMap::from([((1, 2), 3)]);
         let ours = written(&keys, NonFinite::Refuse).unwrap_err();
         assert_eq!(ours, serde_json::to_string(&keys).unwrap_err().to_string());
     }
 
     #[test]
-    fn text_that_is_written_as_it_stands_still_is() {
+    fn raw_text_is_unchanged() {
         let raw = RawValue::from_string("[1,  2]".to_owned()).unwrap();
         assert_eq!(written(&[raw], NonFinite::Refuse).unwrap(), "[[1,  2]]");
     }
 
     proptest! {
         #[test]
-        fn everything_else_is_written_as_serde_json_writes_it(
+        fn other_values_are_encoded_as_by_serde_json(
             text: String, number: i64, float in any::<f64>().prop_filter("finite", |float| float.is_finite()), flag: bool,
         ) {
             let value = serde_json::json!({"t": [text, number, null], "f": {"x": float, "b": flag}});

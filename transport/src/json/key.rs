@@ -1,4 +1,4 @@
-//! Keys of objects: always strings in the text, whatever the type that reads them.
+//! Keys of objects: always strings in the text, whatever the target type.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ use super::{
     scan::{Number, Scanner},
 };
 
-/// A key on its way into a type. Python writes keys that are no strings as strings: `1` as `"1"`, true as `"true"`.
+/// A deserializer for a key. Python writes other keys as strings: `1` as `"1"`, true as `"true"`.
 #[derive(Debug)]
 pub(super) struct Key<'de>(pub(super) Cow<'de, str>);
 
 impl Key<'_> {
-    /// The key as a number, if all of it is one.
+    /// The key as a number, if the whole key is one.
     fn number(&self) -> Option<Number<'_>> {
         Scanner::new(&self.0, Limits::default()).number().ok().filter(|number| number.text.len() == self.0.len())
     }

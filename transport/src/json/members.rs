@@ -1,21 +1,21 @@
-//! One level of an object, without touching what is inside.
+//! The members of an object, without decoding their values.
 
 use std::borrow::Cow;
 
 use super::{Limits, error::JsonError, scan::Scanner};
 
-/// Calls `member` with each key and the raw text of its value, in order, for the one object that `text` holds.
+/// Calls `member` with the key and the raw value of each member of the object in `text`, in order.
 ///
 /// The whole text is checked in the same single pass: grammar, depth, and that nothing follows the object. Values are
-/// slices of `text` without the white space around them, ready for [`from_str`](super::from_str) or for passing on; keys are
-/// decoded, and borrowed when they have no escapes. A key that comes twice is reported twice; in Python the last counts.
-/// Nothing is allocated but for keys with escapes.
+/// slices of `text` without surrounding white space, ready for [`from_str`](super::from_str) or for forwarding; keys are
+/// decoded, and borrowed if they have no escapes. A repeated key is reported each time; in Python the last value counts.
+/// Only keys with escapes allocate.
 ///
-/// When the result is an error, `member` may have been called for the part before it.
+/// If the result is an error, `member` may have been called for the part before the error.
 ///
 /// # Errors
 ///
-/// [`JsonError`] when the text is not JSON in Python's sense, is no object, or exceeds the limits.
+/// [`JsonError`] if the text is not JSON in Python's sense, is not an object, or exceeds the limits.
 pub fn raw_members<'a>(
     text: &'a str,
     limits: Limits,
@@ -25,10 +25,10 @@ pub fn raw_members<'a>(
     let mut scanner = Scanner::new(text, limits);
     let walked = (|| {
         if limits.max_depth == 0 {
-            // Lets the scanner word the refusal.
+            // The scanner reports the error.
             return scanner.skip_value(0);
         }
-        scanner.expect(b'{', "wanted an object")?;
+        scanner.expect(b'{', "expected an object")?;
         if scanner.peek() == Some(b'}') {
             scanner.take();
             return scanner.end();
@@ -40,7 +40,7 @@ pub fn raw_members<'a>(
             match scanner.peek() {
                 Some(b',') => scanner.take(),
                 _ => {
-                    scanner.expect(b'}', "wanted , or }")?;
+                    scanner.expect(b'}', "expected , or }")?;
                     return scanner.end();
                 }
             }

@@ -1,21 +1,20 @@
-//! JSON as Python writes and reads it: what `json.loads` takes is taken here, and what it refuses is refused.
+//! JSON in Python's sense: text is accepted here exactly if `json.loads` accepts it.
 //!
-//! Python peers send what JSON forbids and `serde_json` refuses. This module reads it:
+//! Python peers send text that JSON forbids and `serde_json` refuses. This module decodes it:
 //!
-//! | in the text | read as |
+//! | text | decoded as |
 //! |---|---|
-//! | bare `NaN`, `Infinity`, `-Infinity` | that `f64`; `serde_json::Value` has no such number and gets null |
+//! | bare `NaN`, `Infinity`, `-Infinity` | that `f64`; null in a `serde_json::Value`, which cannot represent it |
 //! | lone surrogates such as `\ud800` | U+FFFD |
-//! | integers beyond 64 bit | exact as `u128`/`i128` within their range; else the nearest `f64`, as in `Value` |
+//! | integers beyond 64 bits | exactly as `u128`/`i128` within their range; otherwise the nearest `f64`, as in `Value` |
 //! | `1e400` | infinity, as in Python |
 //! | `-0` | 0 for integer types |
-//! | a key twice | the last one counts, also for structs |
+//! | a repeated key | the last value counts, also for structs |
 //!
-//! Text is first given to `serde_json` as it is, and only what that refuses is read a second time by the tolerant reader;
-//! usual messages do not pay. Nesting is limited, and every recursive reader runs only over text whose nesting was
-//! counted by an iterative one before.
+//! Text is first passed to `serde_json`, and only if that refuses it to the lenient parser, so that typical messages pay
+//! nothing. Nesting is limited, and a recursive parser only runs on text whose nesting an iterative scanner has counted.
 //!
-//! Reading is tolerant; writing is plain `serde_json`, and [`escape_into`] for text within text.
+//! Encoding uses plain `serde_json`, and [`escape_into`] for text within text.
 
 mod error;
 mod escape;
@@ -38,21 +37,21 @@ pub use self::{
 };
 use self::{read::Reader, scan::Scanner};
 
-/// What text is read at all.
+/// Limits on the text to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How deep arrays and objects may be nested; `[]` has depth 1. Default 128. At most [`Limits::DEEPEST`] is used, so
-    /// that a recursive reader never runs out of stack.
+    /// The maximum nesting of arrays and objects; `[]` has depth 1. Default 128. Values above [`Limits::DEEPEST`] have the
+    /// effect of that limit, so that a recursive parser never overflows the stack.
     pub max_depth: usize,
-    /// Longest text in bytes. Default 16 MiB.
+    /// The maximum length of the text in bytes. Default 16 MiB.
     pub max_bytes: usize,
-    /// Most entries of a message's context. Default 1000; OpenStack's services send about thirty.
+    /// The maximum number of entries in a message's context. Default 1000; OpenStack services send about thirty.
     pub max_context_keys: usize,
-    /// Most JSON values in all entries of a message's context together, each scalar, array and object counted. Default
-    /// 10 000. Whoever asks a [`Context`](crate::Context) for a value gets a tree of it, and a tree takes up to a hundred
-    /// times the bytes of its text.
+    /// The maximum number of JSON values in all entries of a message's context together; each scalar, array and object
+    /// counts. Default 10 000. Reading an entry of a [`Context`](crate::Context) builds a tree of values, which takes up to
+    /// a hundred times the size of its text.
     pub max_context_values: usize,
-    /// Most JSON values in a remote failure, which becomes such a tree as well. Default 100 000.
+    /// The maximum number of JSON values in a remote failure, which becomes such a tree as well. Default 100 000.
     pub max_failure_values: usize,
 }
 
@@ -60,21 +59,21 @@ impl Limits {
     /// The largest `max_depth` that has an effect.
     pub const DEEPEST: usize = 512;
 
-    /// These limits with another depth.
+    /// Sets `max_depth`.
     #[must_use]
     pub const fn with_max_depth(mut self, max_depth: usize) -> Self {
         self.max_depth = max_depth;
         self
     }
 
-    /// These limits with another length.
+    /// Sets `max_bytes`.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// For text that was checked when it came: only the stack needs a limit.
+    /// Limits for text that was checked when it was received: only the stack needs protection.
     pub const CHECKED: Self = Self { max_depth: Self::DEEPEST, max_bytes: usize::MAX, ..Self::STANDARD };
 
     const STANDARD: Self = Self {
@@ -99,21 +98,21 @@ impl Default for Limits {
     }
 }
 
-/// The deepest nesting that `serde_json` reads before it refuses by itself.
+/// The maximum nesting that `serde_json` accepts by itself.
 const SERDE_JSON_DEPTH: usize = 127;
 
-/// Reads one value, under the default [`Limits`].
+/// Decodes one value, with the default [`Limits`].
 ///
-/// What `T` skips or keeps as raw text is not counted into the depth here; [`validate`] and [`raw_members`] count all.
+/// Values that `T` skips or keeps as raw text do not count towards the depth; [`validate`] and [`raw_members`] count all.
 ///
 /// # Errors
 ///
-/// [`JsonError`] when the text is not JSON in Python's sense, exceeds the limits, or is no `T`.
+/// [`JsonError`] if the text is not JSON in Python's sense, exceeds the limits, or is not a `T`.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonError> {
     from_slice_with(bytes, Limits::default())
 }
 
-/// Reads one value, under the default [`Limits`].
+/// Decodes one value, with the default [`Limits`].
 ///
 /// # Errors
 ///
@@ -122,7 +121,7 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, JsonError
     from_slice(text.as_bytes())
 }
 
-/// Reads one value.
+/// Decodes one value.
 ///
 /// # Errors
 ///
@@ -134,10 +133,10 @@ pub fn from_slice_with<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limit
     {
         return Ok(value);
     }
-    from_slice_tolerant(bytes, limits)
+    from_slice_lenient(bytes, limits)
 }
 
-fn from_slice_tolerant<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limits) -> Result<T, JsonError> {
+fn from_slice_lenient<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limits) -> Result<T, JsonError> {
     let text =
         str::from_utf8(bytes).map_err(|error| JsonError::at(bytes, error.valid_up_to(), JsonErrorKind::NotUtf8))?;
     Scanner::new(text, limits).whole().map_err(|fault| fault.place(bytes))?;
@@ -149,31 +148,31 @@ fn from_slice_tolerant<'de, T: Deserialize<'de>>(bytes: &'de [u8], limits: Limit
     }
 }
 
-/// Whether what `text` holds, if it is JSON, is an object.
+/// Whether `text`, if it is JSON, is an object.
 #[must_use]
 pub fn is_object(text: &[u8]) -> bool {
     text.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// Whether there are more than `most` values in `text`, which is known to be JSON.
+/// Whether `text`, which must be JSON, has more than `most` values.
 #[must_use]
 pub fn has_more_values(text: &str, most: usize) -> bool {
-    // Of the values of an array no two stand beside each other.
+    // Two values are separated by at least one byte.
     text.len().div_ceil(2) > most && count_values(text, most) > most
 }
 
-/// How many values there are in `text`, which is known to be JSON; counts no further than `most` and one more.
+/// The number of values in `text`, which must be JSON; stops counting at `most + 1`.
 #[must_use]
 pub fn count_values(text: &str, most: usize) -> usize {
     scan::count_values(text, most)
 }
 
-/// Whether `text` is one JSON value in Python's sense within the limits. Builds nothing, allocates nothing and does not
-/// recurse.
+/// Checks that `text` is one JSON value in Python's sense, within the limits. Builds no value, and neither allocates nor
+/// recurses.
 ///
 /// # Errors
 ///
-/// [`JsonError`] with the first place that is wrong.
+/// [`JsonError`] with the position of the first error.
 pub fn validate(text: &str, limits: Limits) -> Result<(), JsonError> {
     limits.check_length(text.len())?;
     Scanner::new(text, limits).whole().map_err(|fault| fault.place(text.as_bytes()))

@@ -1,8 +1,8 @@
-//! Where in a JSON value something is: `disks[3].size`.
+//! The path to a place in a JSON value: `disks[3].size`.
 
 use std::fmt::{self, Write};
 
-/// One step from a value to one within it.
+/// One step from a value to a nested one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// To the member of an object.
@@ -11,16 +11,16 @@ pub(crate) enum Step {
     Index(usize),
 }
 
-/// The way from the whole value to the place, collected from the inside out as an error passes through.
+/// The path from the whole value to a place, collected from the inside out while an error propagates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     innermost_first: Vec<Step>,
 }
 
-/// So many steps are shown; a peer decides how deep a value is nested.
+/// The maximum number of steps shown; a peer chooses the nesting.
 const SHOWN_STEPS: usize = 24;
 
-/// So many characters of a key are shown.
+/// The maximum number of characters of a key shown.
 const SHOWN_KEY: usize = 60;
 
 impl Path {
@@ -28,10 +28,10 @@ impl Path {
         self.innermost_first.push(step);
     }
 
-    /// The text of the path to something within.
+    /// The text of the path with a further inner step.
     pub(crate) fn with(&self, inner: &Step) -> String {
         let mut text = self.to_string();
-        // Writing to a string does not fail.
+        // Writing to a `String` never fails.
         let _ = write_step(&mut text, inner, self.innermost_first.is_empty());
         text
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// A key that is a plain name follows a dot; any other is quoted in brackets, control characters escaped.
+/// Writes a plain key after a dot, and any other key quoted in brackets, with control characters escaped.
 fn write_step(f: &mut impl Write, step: &Step, first: bool) -> fmt::Result {
     match step {
         Step::Index(index) => write!(f, "[{index}]"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_makes_long_is_cut() {
+    fn long_paths_and_keys_are_truncated() {
         let deep = path(&vec![key("a"); 500]).to_string();
         assert_eq!(deep.len(), SHOWN_STEPS * 2 - 1 + 2);
         let long = path(&[key(&"k".repeat(500))]).to_string();

@@ -1,6 +1,6 @@
-//! The tolerant reader: a serde deserializer over text that the tokenizer has gone over before.
+//! The lenient parser: a serde deserializer for text that the tokenizer has checked.
 //!
-//! It recurses, so it must only be given text whose nesting was checked.
+//! It recurses, so the nesting of the text must have been checked.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -27,7 +27,7 @@ pub(super) struct Reader<'de> {
     last_of_duplicates: bool,
 }
 
-/// By this name `serde_json::value::RawValue` asks a deserializer for the text as it stands.
+/// The struct name by which `serde_json::value::RawValue` requests raw text from a deserializer.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 impl<'de> Reader<'de> {
@@ -36,7 +36,7 @@ impl<'de> Reader<'de> {
         Self { scanner: Scanner::new(text, limits), last_of_duplicates: false }
     }
 
-    /// Gives only the last of several members with the same key. Costs a look ahead over each object.
+    /// Yields only the last of several members with the same key. Costs a scan ahead over each object.
     pub(super) fn last_of_duplicates(mut self) -> Self {
         self.last_of_duplicates = true;
         self
@@ -50,7 +50,7 @@ impl<'de> Reader<'de> {
         Ok(self.peek()? == b'n' && self.scanner.take_word("null"))
     }
 
-    /// Runs `read` with the place of the coming value for errors that have none.
+    /// Runs `read`, and sets the position of the next value in errors without one.
     fn placed<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.peek()?;
         let begin = self.scanner.at();
@@ -58,21 +58,21 @@ impl<'de> Reader<'de> {
     }
 
     fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        self.scanner.expect(b'[', "wanted an array")?;
+        self.scanner.expect(b'[', "expected an array")?;
         let value = visitor.visit_seq(Items { reader: self, index: 0 })?;
-        self.scanner.expect(b']', "wanted the end of the array")?;
+        self.scanner.expect(b']', "expected the end of the array")?;
         Ok(value)
     }
 
     fn object<V: Visitor<'de>>(&mut self, visitor: V, duplicates_matter: bool) -> Result<V::Value, Fault> {
-        self.scanner.expect(b'{', "wanted an object")?;
+        self.scanner.expect(b'{', "expected an object")?;
         let last = if duplicates_matter && self.last_of_duplicates { Some(self.last_places()?) } else { None };
         let value = visitor.visit_map(Members { reader: self, first: true, last, key: Cow::Borrowed("") })?;
-        self.scanner.expect(b'}', "wanted the end of the object")?;
+        self.scanner.expect(b'}', "expected the end of the object")?;
         Ok(value)
     }
 
-    /// For each key of the object that was just entered, where its last occurrence begins.
+    /// The start of the last occurrence of each key of the object that was just entered.
     fn last_places(&self) -> Result<HashMap<Cow<'de, str>, usize>, Fault> {
         let mut scanner = self.scanner.clone();
         let mut last = HashMap::new();
@@ -114,7 +114,7 @@ impl<'de> Reader<'de> {
 }
 
 impl Number<'_> {
-    /// As `serde_json` without a wanted type: 64 bit, else the nearest float.
+    /// As `serde_json` without an expected type: 64 bits, otherwise the nearest float.
     pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if self.integer && self.text != "-0" {
             if let Ok(number) = self.text.parse() {
@@ -127,7 +127,7 @@ impl Number<'_> {
         visitor.visit_f64(self.float()?)
     }
 
-    /// For a type that wants an integer: exact up to 128 bit.
+    /// For a type that expects an integer: exact up to 128 bits.
     pub(super) fn visit_integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if !self.integer {
             return self.visit(visitor);
@@ -147,7 +147,7 @@ impl Number<'_> {
         }
     }
 
-    /// Beyond the largest float this is infinity, as in Python.
+    /// Infinity beyond the largest float, as in Python.
     pub(super) fn float(self) -> Result<f64, Fault> {
         self.text.parse().map_err(Fault::custom)
     }
@@ -246,7 +246,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             b'{' => {
                 reader.scanner.take();
                 let value = visitor.visit_enum(Variant { reader, name: Cow::Borrowed("") })?;
-                reader.scanner.expect(b'}', "wanted the end of the variant")?;
+                reader.scanner.expect(b'}', "expected the end of the variant")?;
                 Ok(value)
             }
             _ => reader.deserialize_any(visitor),
@@ -274,7 +274,7 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
             return Ok(None);
         }
         if self.index > 0 {
-            self.reader.scanner.expect(b',', "wanted , or ]")?;
+            self.reader.scanner.expect(b',', "expected , or ]")?;
         }
         let index = self.index;
         self.index += 1;
@@ -286,7 +286,7 @@ struct Members<'r, 'de> {
     reader: &'r mut Reader<'de>,
     first: bool,
     last: Option<HashMap<Cow<'de, str>, usize>>,
-    /// The key whose value comes next.
+    /// The key of the next value.
     key: Cow<'de, str>,
 }
 
@@ -299,7 +299,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
                 return Ok(None);
             }
             if !std::mem::take(&mut self.first) {
-                self.reader.scanner.expect(b',', "wanted , or }")?;
+                self.reader.scanner.expect(b',', "expected , or }")?;
             }
             self.reader.peek()?;
             let begin = self.reader.scanner.at();
@@ -318,7 +318,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
     }
 }
 
-/// `{"variant": content}`, after the opening brace.
+/// The rest of `{"variant": content}`, after the opening brace.
 struct Variant<'r, 'de> {
     reader: &'r mut Reader<'de>,
     name: Cow<'de, str>,
@@ -364,7 +364,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     }
 }
 
-/// The one member by which a `RawValue` is handed over.
+/// The single member that passes a `RawValue`.
 struct Raw<'de>(Option<&'de str>);
 
 impl<'de> MapAccess<'de> for Raw<'de> {

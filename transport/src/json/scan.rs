@@ -1,10 +1,10 @@
-//! The tokenizer: Python's JSON grammar, read forwards without recursion and without building anything.
+//! The tokenizer: Python's JSON grammar, in one forward pass without recursion and without building values.
 
 use std::borrow::Cow;
 
 use super::{JsonErrorKind, Limits, error::Fault};
 
-/// A cursor over text. What it returns are slices of that text.
+/// A cursor over text, which returns slices of it.
 #[derive(Debug, Clone)]
 pub(super) struct Scanner<'a> {
     text: &'a str,
@@ -13,11 +13,11 @@ pub(super) struct Scanner<'a> {
     max_depth: usize,
 }
 
-/// A number as it stands in the text.
+/// The text of a number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number<'a> {
     pub(super) text: &'a str,
-    /// Without fraction and exponent.
+    /// Whether the number has neither fraction nor exponent.
     pub(super) integer: bool,
 }
 
@@ -30,21 +30,21 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// Goes over one value with white space on both sides, to the end of the text.
+    /// Checks one value with surrounding white space, up to the end of the text.
     pub(super) fn whole(&mut self) -> Result<(), Fault> {
         self.skip_value(0)?;
         self.end()
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(Fault::syntax(self.at, "something follows the value")),
+            Some(_) => Err(Fault::syntax(self.at, "trailing characters after the value")),
         }
     }
 
-    /// The next byte that is no white space, without taking it.
+    /// The next byte that is not white space, without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -55,7 +55,7 @@ impl<'a> Scanner<'a> {
         None
     }
 
-    /// Takes the byte that was seen by [`peek`](Self::peek).
+    /// Consumes the byte returned by [`peek`](Self::peek).
     pub(super) fn take(&mut self) {
         self.at += 1;
     }
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
         Fault::at(self.at, JsonErrorKind::TooDeep { max_depth: self.max_depth })
     }
 
-    /// The text of the next value, without the white space around it. `depth` counts what is open around it.
+    /// The text of the next value, without surrounding white space. `depth` is the number of enclosing values.
     pub(super) fn raw_value(&mut self, depth: usize) -> Result<&'a str, Fault> {
         self.peek();
         let begin = self.at;
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
         Ok(&self.text[begin..self.at])
     }
 
-    /// Goes over one value of any kind.
+    /// Skips one value of any kind.
     pub(super) fn skip_value(&mut self, depth: usize) -> Result<(), Fault> {
         let mut open = Open::default();
         loop {
@@ -126,8 +126,8 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                         open.count -= 1;
                     }
-                    (Some(_), false) => return Err(Fault::syntax(self.at, "wanted , or ]")),
-                    (Some(_), true) => return Err(Fault::syntax(self.at, "wanted , or }")),
+                    (Some(_), false) => return Err(Fault::syntax(self.at, "expected , or ]")),
+                    (Some(_), true) => return Err(Fault::syntax(self.at, "expected , or }")),
                     (None, _) => return Err(self.incomplete()),
                 }
             }
@@ -137,10 +137,10 @@ impl<'a> Scanner<'a> {
     fn skip_key(&mut self) -> Result<(), Fault> {
         match self.peek() {
             Some(b'"') => self.skip_string()?,
-            Some(_) => return Err(Fault::syntax(self.at, "wanted a key in double quotes")),
+            Some(_) => return Err(Fault::syntax(self.at, "expected a key in double quotes")),
             None => return Err(self.incomplete()),
         }
-        self.expect(b':', "wanted : after the key")
+        self.expect(b':', "expected : after the key")
     }
 
     fn skip_scalar(&mut self) -> Result<(), Fault> {
@@ -152,7 +152,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// `true`, `false`, `null` and the like.
+    /// Consumes `word` if it is next: `true`, `false`, `null` and the like.
     pub(super) fn take_word(&mut self, word: &str) -> bool {
         let found = self.bytes[self.at..].starts_with(word.as_bytes());
         if found {
@@ -161,7 +161,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// `NaN`, `Infinity`, `-Infinity`.
+    /// Consumes `NaN`, `Infinity` or `-Infinity`.
     pub(super) fn special_number(&mut self) -> Option<f64> {
         [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)]
             .into_iter()
@@ -182,20 +182,20 @@ impl<'a> Scanner<'a> {
         if self.bytes.get(at) == Some(&b'-') {
             at += 1;
         }
-        let wanted = |at: usize, place: usize, wanted| {
-            if at == self.bytes.len() { self.incomplete() } else { Fault::syntax(place, wanted) }
+        let failed = |at: usize, place: usize, expected| {
+            if at == self.bytes.len() { self.incomplete() } else { Fault::syntax(place, expected) }
         };
         if self.bytes.get(at) == Some(&b'0') {
             at += 1;
         } else if !digits(&mut at) {
-            return Err(wanted(at, begin, "wanted a value"));
+            return Err(failed(at, begin, "expected a value"));
         }
         let mut integer = true;
         if self.bytes.get(at) == Some(&b'.') {
             integer = false;
             at += 1;
             if !digits(&mut at) {
-                return Err(wanted(at, at, "wanted a digit after the decimal point"));
+                return Err(failed(at, at, "expected a digit after the decimal point"));
             }
         }
         if matches!(self.bytes.get(at), Some(b'e' | b'E')) {
@@ -205,7 +205,7 @@ impl<'a> Scanner<'a> {
                 at += 1;
             }
             if !digits(&mut at) {
-                return Err(wanted(at, at, "wanted a digit in the exponent"));
+                return Err(failed(at, at, "expected a digit in the exponent"));
             }
         }
         self.at = at;
@@ -216,7 +216,7 @@ impl<'a> Scanner<'a> {
         self.raw_string().map(drop)
     }
 
-    /// The text between the quotes, and whether it has escapes. The cursor stands on the opening quote.
+    /// The text between the quotes, and whether it has escapes. The cursor is at the opening quote.
     fn raw_string(&mut self) -> Result<(&'a str, bool), Fault> {
         let begin = self.at + 1;
         let mut at = begin;
@@ -238,19 +238,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// From `at` on, the first byte that is a quote, a backslash or a control character.
+    /// The position of the first quote, backslash or control character from `at` on.
     fn plain_until(&self, mut at: usize) -> usize {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGHS: u64 = 0x8080_8080_8080_8080;
         let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-        // Eight bytes at a time: strings are most of a message.
+        // Eight bytes at a time: most of a message is strings.
         while let Some(chunk) = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_le_bytes(*chunk);
             let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
             let stops =
                 control | zero_byte(word ^ (ONES * u64::from(b'"'))) | zero_byte(word ^ (ONES * u64::from(b'\\')));
             if stops != 0 {
-                // A borrow can mark bytes above the first stop only, so the lowest mark is right.
+                // A borrow can only mark bytes above the first stop, so the lowest mark is correct.
                 return at + (stops.trailing_zeros() / 8) as usize;
             }
             at += 8;
@@ -267,7 +267,7 @@ impl<'a> Scanner<'a> {
             Some(b'u') => {
                 let digits = &self.bytes[at + 2..self.bytes.len().min(at + 6)];
                 if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Fault::syntax(at, "wanted four hex digits after \\u"));
+                    return Err(Fault::syntax(at, "expected four hex digits after \\u"));
                 }
                 if digits.len() < 4 { Err(self.incomplete()) } else { Ok(at + 6) }
             }
@@ -276,33 +276,33 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next string, decoded. A surrogate without its other half becomes U+FFFD.
+    /// The next string, decoded. A lone surrogate becomes U+FFFD.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         let (raw, escaped) = self.raw_string()?;
         Ok(if escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) })
     }
 
-    /// The next key with the colon after it.
+    /// The next key; also consumes the colon.
     pub(super) fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
             Some(b'"') => {}
-            Some(_) => return Err(Fault::syntax(self.at, "wanted a key in double quotes")),
+            Some(_) => return Err(Fault::syntax(self.at, "expected a key in double quotes")),
             None => return Err(self.incomplete()),
         }
         let key = self.string()?;
-        self.expect(b':', "wanted : after the key")?;
+        self.expect(b':', "expected : after the key")?;
         Ok(key)
     }
 }
 
-/// How many values there are in text that is known to be one; counts no further than `most` and one more.
+/// The number of values in valid JSON text; stops counting at `most + 1`.
 pub(super) fn count_values(text: &str, most: usize) -> usize {
     let mut scanner = Scanner::new(text, Limits::CHECKED);
     let (mut count, mut opened) = (1, false);
     while count <= most
         && let Some(byte) = scanner.peek()
     {
-        // Beside the outermost each value follows a comma, or is the first of its array or object.
+        // Each value except the outermost follows a comma, or is the first of its array or object.
         count += usize::from(byte == b',' || opened && !matches!(byte, b']' | b'}'));
         opened = matches!(byte, b'[' | b'{');
         if byte != b'"' {
@@ -314,7 +314,7 @@ pub(super) fn count_values(text: &str, most: usize) -> usize {
     count
 }
 
-/// Which brackets are open: one bit each, set for an object.
+/// The open brackets: one bit each, set for an object.
 #[derive(Default)]
 struct Open {
     bits: [u64; Limits::DEEPEST / 64],
@@ -338,7 +338,7 @@ impl Open {
     }
 }
 
-/// Decodes the escapes of a string whose escapes are known to be well formed.
+/// Decodes a string whose escapes are well formed.
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -373,7 +373,7 @@ fn unescape(raw: &str) -> String {
     out
 }
 
-/// The `XXXX` of a text that begins with `\uXXXX`.
+/// The code unit at the start of a text that begins with `\uXXXX`.
 fn code_unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()

@@ -1,4 +1,4 @@
-//! The thread's half: one socket, and patience with a collector that is away.
+//! The sending thread: one socket, and retries while the collector is unavailable.
 
 use std::{
     io,
@@ -13,10 +13,10 @@ use std::os::unix::net::UnixDatagram;
 
 use super::Counts;
 
-/// How long a collector that does not read may hold the thread up until it is tried anew.
+/// How long a send may block on a collector that does not read, before it is retried.
 #[cfg(unix)]
 const SEND_LIMIT: Duration = Duration::from_secs(1);
-/// Until a collector that is away is tried again.
+/// The pause between attempts to reach an unavailable collector.
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) struct Sender {
@@ -24,8 +24,8 @@ pub(super) struct Sender {
     counts: Arc<Counts>,
     #[cfg(unix)]
     socket: Option<UnixDatagram>,
-    /// Whether the log has said that the collector is away.
-    complained: bool,
+    /// Whether it was logged that the collector is unavailable.
+    logged: bool,
 }
 
 impl Sender {
@@ -35,32 +35,32 @@ impl Sender {
             counts,
             #[cfg(unix)]
             socket: None,
-            complained: false,
+            logged: false,
         }
     }
 
-    /// Sends one datagram, however long its receiver is away; drops it where sending it again would fail again, and
-    /// where nobody is left who tells more.
+    /// Sends one datagram, retrying while the collector is unavailable. Drops it if a retry cannot succeed, or if every
+    /// [`OsloMetrics`](super::OsloMetrics) was dropped.
     pub(super) fn send(&mut self, datagram: &[u8]) {
         while let Err(error) = self.attempt(datagram) {
-            let over = Arc::strong_count(&self.counts) == 1;
-            if over || !is_away(error.kind()) {
-                tracing::debug!(%error, size = datagram.len(), "a metric cannot be sent and is dropped");
+            let closing = Arc::strong_count(&self.counts) == 1;
+            if closing || !is_transient(error.kind()) {
+                tracing::debug!(%error, size = datagram.len(), "cannot send a metric, dropping it");
                 self.counts.drop_one();
                 break;
             }
-            if !std::mem::replace(&mut self.complained, true) {
-                tracing::warn!(%error, socket = %self.path.display(), "the collector of oslo.metrics cannot be reached; metrics wait for it, and are dropped when their queue is full");
+            if !std::mem::replace(&mut self.logged, true) {
+                tracing::warn!(%error, socket = %self.path.display(), "the oslo.metrics collector is unavailable; metrics are queued, and dropped while the queue is full");
             }
             thread::sleep(PAUSE);
         }
         self.counts.done.fetch_add(1, Ordering::Release);
     }
 
-    /// Over the socket that is there, or else over a new one.
+    /// Sends over the open socket, or else over a new one.
     #[cfg(unix)]
     fn attempt(&mut self, datagram: &[u8]) -> io::Result<()> {
-        // A collector that was restarted has another socket at the same path.
+        // A restarted collector has a new socket at the same path.
         if let Some(socket) = &self.socket
             && socket.send(datagram).is_ok()
         {
@@ -72,8 +72,8 @@ impl Sender {
         socket.set_write_timeout(Some(SEND_LIMIT))?;
         socket.send(datagram)?;
         self.socket = Some(socket);
-        if std::mem::take(&mut self.complained) {
-            tracing::info!(socket = %self.path.display(), "the collector of oslo.metrics is there again");
+        if std::mem::take(&mut self.logged) {
+            tracing::info!(socket = %self.path.display(), "the oslo.metrics collector is available again");
         }
         Ok(())
     }
@@ -84,12 +84,12 @@ impl Sender {
     }
 }
 
-/// Whether it is the collector that is not there, or does not read. Everything else, such as a datagram above the system's
-/// limit, would fail again.
-fn is_away(kind: io::ErrorKind) -> bool {
+/// Whether the collector is missing or does not read, so that a retry may succeed. Any other error, such as a datagram above
+/// the system's limit, would occur again.
+fn is_transient(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         ConnectionRefused, ConnectionReset, Interrupted, NotFound, PermissionDenied, TimedOut, WouldBlock,
     };
-    let away = [ConnectionRefused, ConnectionReset, Interrupted, NotFound, PermissionDenied, TimedOut, WouldBlock];
-    away.contains(&kind)
+    let transient = [ConnectionRefused, ConnectionReset, Interrupted, NotFound, PermissionDenied, TimedOut, WouldBlock];
+    transient.contains(&kind)
 }

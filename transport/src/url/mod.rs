@@ -1,7 +1,7 @@
 //! Transport URLs: `driver://[user[:password]@]host[:port][,...]/[virtual_host][?option=value&...]`.
 //!
-//! The grammar is that of `oslo_messaging.TransportURL`, except that what oslo.messaging would read as something else than
-//! was meant is refused: a `#`, a port out of range, credentials that are not UTF-8, an unencoded `/` or `?` in a password.
+//! The grammar is that of `oslo_messaging.TransportURL`, except that text which oslo.messaging would misinterpret is
+//! refused: a `#`, a port out of range, credentials that are not UTF-8, an unencoded `/` or `?` in a password.
 
 mod parse;
 mod query;
@@ -16,7 +16,7 @@ pub use self::{
     query::{OptionError, QueryReader},
 };
 
-/// Where the broker is: driver, hosts with their credentials, virtual host, and the driver's options.
+/// The address of a broker: driver, hosts with their credentials, virtual host, and options of the driver.
 ///
 /// ```
 /// use oxlo_transport::TransportUrl;
@@ -29,9 +29,9 @@ pub use self::{
 /// # Ok::<(), oxlo_transport::url::UrlError>(())
 /// ```
 ///
-/// `Display` and `Debug` show no password and no query value whose name speaks of a password, secret or token;
-/// [`to_string_with_secrets`](Self::to_string_with_secrets) does. Equality and hash ignore the query, as
-/// oslo.messaging's do: two URLs that are equal lead to the same place.
+/// `Display` and `Debug` hide passwords, and query values whose names contain a word for password, secret or token;
+/// [`to_string_with_secrets`](Self::to_string_with_secrets) shows them. Equality and hash ignore the query, as in
+/// oslo.messaging: equal URLs address the same broker.
 #[derive(Clone)]
 pub struct TransportUrl {
     scheme: String,
@@ -41,11 +41,11 @@ pub struct TransportUrl {
 }
 
 impl TransportUrl {
-    /// Reads a URL; the same as [`FromStr`].
+    /// Parses a URL; the same as [`FromStr`].
     ///
     /// # Errors
     ///
-    /// [`UrlError`], which names the part that is wrong and where it is, and never quotes a part that may hold a password.
+    /// [`UrlError`], which names the invalid part and its position, and never quotes text that may contain a password.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         parse::parse(text)
     }
@@ -56,42 +56,41 @@ impl TransportUrl {
         self.scheme.split('+').next().unwrap_or_default()
     }
 
-    /// What follows the first `+` of the scheme: `memory` in `kombu+memory://`.
+    /// The part of the scheme after the first `+`: `memory` in `kombu+memory://`.
     #[must_use]
     pub fn scheme_variant(&self) -> Option<&str> {
         self.scheme.split_once('+').map(|(_, variant)| variant)
     }
 
-    /// The hosts in the order they were given. Empty when the URL names none (`rabbit://`, `rabbit:///vhost`); the driver
-    /// then takes its default.
+    /// The hosts, in the order of the URL. Empty if the URL has none (`rabbit://`, `rabbit:///vhost`); the driver then uses
+    /// its default.
     #[must_use]
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
     }
 
-    /// The virtual host, percent-decoded; `None` when the URL names none, and then the driver takes its default.
+    /// The virtual host, percent-decoded. `None` if the URL has none; the driver then uses its default.
     ///
-    /// `rabbit://h` and `rabbit://h/` name none. `rabbit://h//` and `rabbit://h/%2F` name the one that is called `/`, which
-    /// for RabbitMQ happens to be the default too. The path's first slash only separates; all others, a trailing one
-    /// included, belong to the name.
+    /// `rabbit://h` and `rabbit://h/` have none. `rabbit://h//` and `rabbit://h/%2F` have the virtual host `/`, which is also
+    /// RabbitMQ's default. The first slash of the path is a separator; all others, including a trailing one, are part of the
+    /// name.
     #[must_use]
     pub fn virtual_host(&self) -> Option<&str> {
         self.virtual_host.as_deref()
     }
 
-    /// The options, decoded, in the order of first appearance. A key that was given several times appears once, its values
-    /// joined with `,`.
+    /// The options, decoded, in the order of first appearance. A repeated key appears once, with its values joined by `,`.
     #[must_use]
     pub fn query(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.query.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Reads the options with their types, and refuses what nobody asked for.
+    /// Returns a reader of the options, which converts them to their types and refuses unknown ones.
     pub fn options(&self) -> QueryReader<'_> {
         QueryReader::new(&self.query)
     }
 
-    /// Sets an option, in place of the URL's own value if it has one.
+    /// Sets an option, replacing its value if the URL has one.
     pub fn set_option(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         match self.query.iter_mut().find(|(key, _)| *key == name) {
@@ -100,15 +99,15 @@ impl TransportUrl {
         }
     }
 
-    /// The URL with its passwords, so that parsing it gives an equal URL with an equal query.
+    /// The URL including its passwords. Parsing the result gives an equal URL with an equal query.
     ///
-    /// For handing it to another program. Never log the result; for that there is `Display`.
+    /// Use it to pass the URL to another program. Never log the result; use `Display` for logs.
     #[must_use]
     pub fn to_string_with_secrets(&self) -> String {
         render::render(self, render::Secrets::Shown)
     }
 
-    /// The hosts as a person should see them, without any credentials: `mq1:5672,[::1]`.
+    /// The hosts for display, without credentials: `mq1:5672,[::1]`.
     #[must_use]
     pub fn hosts_for_display(&self) -> String {
         let places: Vec<String> = self.hosts.iter().map(Host::to_string).collect();
@@ -152,7 +151,7 @@ impl hash::Hash for TransportUrl {
     }
 }
 
-/// One host of a URL. `Display` shows name and port only.
+/// A host of a URL. `Display` shows name and port only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Host {
     name: String,
@@ -161,20 +160,20 @@ pub struct Host {
 }
 
 impl Host {
-    /// Host name, IPv4 address, or IPv6 address without brackets; a bus name for `memory://`. Empty when only a port or
-    /// credentials were given (`rabbit://user:password@`): the driver's default host.
+    /// Host name, IPv4 address, or IPv6 address without brackets; the name of the bus for `memory://`. Empty if the URL has
+    /// only a port or credentials (`rabbit://user:password@`): the driver's default host.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The port, 1 to 65535; `None` stands for the driver's default.
+    /// The port, 1 to 65535; `None` is the driver's default.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The credentials written before this very host. They are not inherited by the hosts after it.
+    /// The credentials of this host. Later hosts do not inherit them.
     #[must_use]
     pub fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
@@ -203,7 +202,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The user's name; empty in `:password@host`.
+    /// The user name; empty in `:password@host`.
     #[must_use]
     pub fn user(&self) -> &str {
         &self.user
@@ -216,12 +215,12 @@ impl Credentials {
     }
 }
 
-/// A text that is not to be seen: its `Debug` and `Display` write `***`.
+/// A secret text: its `Debug` and `Display` write `***`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! From text to a URL.
+//! Parsing of URLs.
 
 use std::{net::Ipv6Addr, ops::Range};
 
@@ -6,8 +6,8 @@ use percent_encoding::percent_decode_str;
 
 use super::{Credentials, Host, Secret, TransportUrl};
 
-/// A text that is no transport URL. It says which part is wrong and at which bytes, and quotes nothing: what looks like a
-/// port may be the half of a password.
+/// The error of parsing an invalid transport URL. It names the invalid part and its byte range, and quotes nothing: text
+/// that looks like a port may be part of a password.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("transport URL: {problem} (bytes {}..{})", .at.start, .at.end)]
 pub struct UrlError {
@@ -18,7 +18,7 @@ pub struct UrlError {
 crate::debug_as_chain!(UrlError);
 
 impl UrlError {
-    /// Where the wrong part is, in bytes of the text that was given.
+    /// The byte range of the invalid part in the given text.
     #[must_use]
     pub fn at(&self) -> Range<usize> {
         self.at.clone()
@@ -27,13 +27,13 @@ impl UrlError {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("there is no scheme; begin with the driver's name, as in rabbit://host")]
+    #[error("the scheme is missing; start with the driver's name, as in rabbit://host")]
     NoScheme,
-    #[error("the scheme may hold letters, digits, +, - and ., and begins with a letter")]
+    #[error("the scheme must start with a letter, followed by letters, digits, +, - and .")]
     Scheme,
     #[error("the scheme must be followed by ://")]
     NoSlashes,
-    #[error("a # is not allowed; write it as %23")]
+    #[error("a # is not allowed; write %23")]
     Fragment,
     #[error("white space and control characters are not allowed; percent-encode them")]
     Space,
@@ -42,17 +42,17 @@ enum Problem {
          / ? # @ : and , characters"
     )]
     Port(usize),
-    #[error("host {0} is not an IPv6 address; brackets and more than one colon are for those only")]
+    #[error("host {0} is not an IPv6 address; brackets and multiple colons are only allowed in IPv6 addresses")]
     Ipv6(usize),
-    #[error("after the bracket of host {0} only :port may follow")]
+    #[error("only :port may follow the bracket of host {0}")]
     AfterBracket(usize),
-    #[error("the name of host {0} holds a bracket or a backslash")]
+    #[error("the name of host {0} contains a bracket or a backslash")]
     Name(usize),
     #[error("the {what} is not UTF-8 after percent-decoding")]
     NotUtf8 { what: String },
     #[error(
-        "there is an @ after the hosts, and the last host has no credentials; if a password holds / or ?, write %2F or \
-         %3F, and if the @ is meant, write %40"
+        "there is an @ after the hosts, but the last host has no credentials; write / and ? in a password as %2F and \
+         %3F, and a literal @ as %40"
     )]
     LateAt,
 }
@@ -94,7 +94,7 @@ pub(super) fn parse(text: &str) -> Result<TransportUrl, UrlError> {
         }
         at += item.len() + 1;
     }
-    // A password with a plain / or ? ends the authority early, and would be taken for a path and be shown.
+    // A password with an unencoded / or ? ends the authority early, and the rest would be shown as a path.
     if !authority.rsplit(',').next().unwrap_or_default().contains('@')
         && let Some(found) = text[authority_end..].find('@')
     {
@@ -164,7 +164,7 @@ fn place(text: &str, begin: usize, number: usize) -> Result<(&str, Option<u16>),
     Ok((name, port))
 }
 
-/// With or without a zone, as in `fe80::1%eth0`.
+/// Accepts an address with or without a zone, as in `fe80::1%eth0`.
 fn is_ipv6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').unwrap_or((text, "zone"));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'-' | b'.' | b'_' | b'~');
@@ -203,7 +203,7 @@ fn query(text: &str, begin: usize) -> Result<Vec<(String, String)>, UrlError> {
     Ok(query)
 }
 
-/// Decodes percent signs exactly once. One that is not followed by two hex digits stands for itself, as in Python.
+/// Percent-decodes once. A percent sign without two hexadecimal digits is literal, as in Python.
 fn decode(text: &str, begin: usize, what: impl FnOnce() -> String) -> Result<String, UrlError> {
     match percent_decode_str(text).decode_utf8() {
         Ok(decoded) => Ok(decoded.into_owned()),

@@ -1,14 +1,14 @@
-//! A driver's options, read from the URL's query with their types.
+//! Typed access to the options in a URL's query.
 
 use std::{
     ops::{RangeBounds, RangeInclusive},
     time::Duration,
 };
 
-/// Reads the options of a URL one after the other. Every name that is asked for becomes known; [`finish`](Self::finish)
-/// refuses what is left.
+/// Reads the options of a URL. Each name that is read becomes a known option; [`finish`](Self::finish) refuses the
+/// remaining ones.
 ///
-/// Each method gives `Ok(None)` when the URL does not have the option, so that the default stands where it is used.
+/// Each method returns `Ok(None)` if the URL does not have the option, so that the caller applies its default.
 ///
 /// ```
 /// use oxlo_transport::TransportUrl;
@@ -22,31 +22,31 @@ use std::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "call finish, or an unknown option passes unnoticed"]
+#[must_use = "call `finish`, or unknown options are ignored"]
 pub struct QueryReader<'a> {
     query: Vec<(&'a str, &'a str)>,
     known: Vec<&'static str>,
-    /// An `@` somewhere in the query hints at the rest of a password; then no name is quoted.
+    /// Whether names may be quoted. An `@` in the query may be the rest of a password.
     quotable: bool,
 }
 
-/// An option of a URL that is unknown, or whose value cannot be used. Values are never quoted.
+/// An unknown option of a URL, or one with an invalid value. Values are never quoted.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    /// The value has the wrong form or is out of range.
-    #[error("option {name} of the transport URL: wanted {wanted}")]
+    /// The value is malformed or out of range.
+    #[error("option {name} of the transport URL: expected {wanted}")]
     Value {
         /// The option.
         name: &'static str,
-        /// What its value must be.
+        /// The expected value.
         wanted: String,
     },
-    /// No such option.
+    /// The option is unknown.
     #[error("the transport URL has an unknown option{}{}; known are: {}", quoted(.name), suggested(.nearest), .known.join(", "))]
     Unknown {
-        /// Its name, if it looks like the name of an option.
+        /// The name, if it has the form of an option name.
         name: Option<String>,
-        /// The known option whose spelling is nearest.
+        /// The known option with the nearest spelling.
         nearest: Option<&'static str>,
         /// All known options, in alphabetical order.
         known: Vec<&'static str>,
@@ -73,14 +73,14 @@ impl<'a> QueryReader<'a> {
         }
     }
 
-    /// A text, as it is; empty in `?name=`.
+    /// Reads a text, unchanged; empty in `?name=`.
     pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
         self.known.push(name);
         let at = self.query.iter().position(|(key, _)| *key == name)?;
         Some(self.query.remove(at).1)
     }
 
-    /// `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off` in any case: what oslo.config takes for a boolean.
+    /// Reads a boolean: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off` in any case, as oslo.config does.
     ///
     /// # Errors
     ///
@@ -95,25 +95,25 @@ impl<'a> QueryReader<'a> {
         })
     }
 
-    /// A whole number in a range.
+    /// Reads an integer in a range.
     ///
     /// # Errors
     ///
-    /// [`OptionError::Value`] when it is no number, or out of the range.
+    /// [`OptionError::Value`] if the value is not an integer, or out of range.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>, OptionError> {
         let wanted = match (*range.start(), *range.end()) {
-            (i64::MIN, i64::MAX) => "a whole number".to_owned(),
-            (least, i64::MAX) => format!("a whole number, at least {least}"),
-            (least, most) => format!("a whole number from {least} to {most}"),
+            (i64::MIN, i64::MAX) => "an integer".to_owned(),
+            (least, i64::MAX) => format!("an integer, at least {least}"),
+            (least, most) => format!("an integer from {least} to {most}"),
         };
         self.convert(name, &wanted, |text| text.trim().parse().ok().filter(|number| range.contains(number)))
     }
 
-    /// A duration in seconds, with a fraction or without. `..` allows every duration.
+    /// Reads a duration in seconds, with an optional fraction. `..` allows every duration.
     ///
     /// # Errors
     ///
-    /// [`OptionError::Value`] when it is no number, negative, not finite, or out of the range.
+    /// [`OptionError::Value`] if the value is not a number, negative, not finite, or out of range.
     pub fn seconds(
         &mut self,
         name: &'static str,
@@ -137,7 +137,7 @@ impl<'a> QueryReader<'a> {
         })
     }
 
-    /// One of some words, compared in any case; the result is the word as it stands in `choices`.
+    /// Reads one of several words, ignoring case; returns the word as spelled in `choices`.
     ///
     /// # Errors
     ///
@@ -151,11 +151,11 @@ impl<'a> QueryReader<'a> {
         self.convert(name, &wanted, |text| choices.iter().copied().find(|choice| choice.eq_ignore_ascii_case(text)))
     }
 
-    /// Ends the reading.
+    /// Checks that all options of the URL were read.
     ///
     /// # Errors
     ///
-    /// [`OptionError::Unknown`] for the first option that nobody asked for: a misspelt option must not be ignored.
+    /// [`OptionError::Unknown`] for the first option that was not read, so that a misspelled option is not ignored.
     pub fn finish(self) -> Result<(), OptionError> {
         let Some((name, _)) = self.query.first() else { return Ok(()) };
         let mut known = self.known;
@@ -182,7 +182,7 @@ impl<'a> QueryReader<'a> {
     }
 }
 
-/// The known name that differs least; none when even that one differs in more than a third of its letters.
+/// The most similar known name, or `None` if it differs in more than a third of its letters.
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     known

@@ -1,10 +1,10 @@
-//! From a URL to its text, with or without what is secret.
+//! Formatting of URLs, with or without secrets.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::TransportUrl;
 
-/// Everything that oslo.messaging quotes in users and passwords.
+/// The characters that oslo.messaging escapes in users and passwords.
 const CREDENTIAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const PATH: &AsciiSet = &CREDENTIAL.remove(b'/');
 

@@ -1,4 +1,4 @@
-//! Rendering of any URL that can exist, also of those that no test table thought of.
+//! Formatting of arbitrary URLs, beyond those in the test table.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn url() -> impl Strategy<Value = TransportUrl> {
 
 proptest! {
     #[test]
-    fn what_is_rendered_reads_as_the_same(url in url()) {
+    fn a_rendered_url_parses_to_the_same(url in url()) {
         let text = url.to_string_with_secrets();
         let again = TransportUrl::parse(&text).unwrap();
         prop_assert_eq!(&again.query, &url.query);

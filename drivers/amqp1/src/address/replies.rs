@@ -1,23 +1,23 @@
-//! Which addresses are answered to.
+//! The addresses to which replies may be sent.
 //!
-//! A request names the address of its reply, and whoever can send requests can name any. A server that sends its reply there
-//! lends its own permissions to that peer (reflection): the reply would reach the requests of another service, or a queue of
-//! another application. So only addresses are answered to that brokers make up for replies.
+//! A request names the address of its reply, and whoever can send requests can name any address. A server that replies
+//! there lends its own permissions to that peer (reflection): the reply would reach the requests of another service, or
+//! a queue of another application. So replies go only to addresses that brokers generate for replies.
 
 use super::{Addresses, Profile, Scheme};
 
-/// The longest address that is answered to.
-const LONGEST: usize = 1024;
+/// Maximum bytes of a reply address.
+const MAX_LENGTH: usize = 1024;
 
 impl Addresses {
-    /// Whether an address can be that of replies.
+    /// Whether an address may be a reply address.
     ///
-    /// On RabbitMQ those are queues named like those of [`reply_node`](Self::reply_node). Elsewhere they are nodes that the
-    /// broker makes for a receiver with a dynamic source: ActiveMQ's temporary destinations, addresses with a router's own
-    /// prefix, and for Artemis, qpidd and brokers like them names with a UUID in them, of the node, the link or the container.
-    /// No address that requests, notifications or named queues and topics can have is one of replies.
+    /// On RabbitMQ these are queues with names as in [`reply_node`](Self::reply_node). Elsewhere they are nodes that
+    /// the broker creates for a receiver with a dynamic source: ActiveMQ's temporary destinations, addresses with a
+    /// router's own prefix, and on Artemis, qpidd and similar brokers names with a UUID of the node, the link or the
+    /// container. Addresses of requests, notifications, and named queues and topics are never reply addresses.
     pub(crate) fn can_be_reply(&self, address: &str) -> bool {
-        if address.len() > LONGEST || address.chars().any(char::is_control) {
+        if address.len() > MAX_LENGTH || address.chars().any(char::is_control) {
             return false;
         }
         match self.profile {
@@ -32,13 +32,13 @@ impl Addresses {
         }
     }
 
-    /// Whether requests or notifications can have this address, or a queue or topic that somebody gave its name.
+    /// Whether this may be the address of requests, notifications, or a named queue or topic.
     fn can_be_named(&self, address: &str) -> bool {
         let ours = match &self.scheme {
             Scheme::Legacy { server, broadcast, group } => [server, broadcast, group].map(String::as_str).to_vec(),
             Scheme::Routable { rpc, notify, .. } => vec![&**rpc, notify],
         };
-        // Both of oslo's schemes, for peers that use the other one.
+        // Both of oslo's schemes: peers may use the other one.
         let usual = ["exclusive.", "broadcast.", "unicast.", "openstack.org/om/rpc", "openstack.org/om/notify"];
         let named = ["queue://", "topic://", "/queue", "/topic", "/exchange", "/amq/"];
         ours.into_iter().chain(usual).chain(named).any(|prefix| !prefix.is_empty() && address.starts_with(prefix))
@@ -59,7 +59,7 @@ fn holds_uuid(address: &str) -> bool {
     [36, 32].iter().any(|length| bytes.windows(*length).any(is_uuid))
 }
 
-/// 32 hexadecimal digits, in groups or not.
+/// Whether these are 32 hexadecimal digits, grouped or not.
 fn is_uuid(bytes: &[u8]) -> bool {
     match bytes.len() {
         32 => bytes.iter().all(u8::is_ascii_hexdigit),
@@ -101,7 +101,7 @@ mod tests {
         ] {
             assert!(addresses.can_be_reply(address), "{address}");
         }
-        let long = "temp-queue://".to_owned() + &"x".repeat(LONGEST);
+        let long = "temp-queue://".to_owned() + &"x".repeat(MAX_LENGTH);
         for addresses in [&qpid, &router, &activemq, &artemis, &three, &four] {
             for address in [
                 "",

@@ -1,9 +1,9 @@
-//! What stands between the peer's bytes and fe2o3-amqp's parser, which recurses as deep as a value is nested: a few
-//! kilobytes of nested lists overflow its stack, and the process is gone.
+//! Checks the peer's bytes before fe2o3-amqp parses them. Its parser recurses as deep as a value is nested: a few
+//! kilobytes of nested lists overflow its stack and abort the process.
 //!
-//! Frames are let through one by one (AMQP 1.0, part 2.3). A performative that is nested too deeply, or that contradicts
-//! itself, ends the connection: only the broker itself can write one. A message is anybody's, so it is not looked at here:
-//! the payload of each transfer is wrapped into a data section, `fe2o3-amqp` delivers it as bytes, and
+//! Frames pass one by one (AMQP 1.0 part 2.3). A performative that is nested too deeply or contradicts itself ends the
+//! connection: only the broker writes performatives. Anybody can write a message, so that messages are not parsed here:
+//! the payload of each transfer is wrapped into a data section, fe2o3-amqp delivers it as bytes, and
 //! [`message`](crate::message) reads those without recursion.
 
 mod bounds;
@@ -12,17 +12,17 @@ mod error;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{
-    channels::{Channels, Inbound},
-    outbound::{PAIR, last_letter},
+    channel_numbers::{ChannelNumbers, InboundAction},
+    outbound::last_letter,
 };
-use crate::scan::{For, Raw};
+use crate::{
+    encoding::{Raw, Reader},
+    fe2o3_internals::{MIN_IDLE_TIMEOUT_MS, PAIR},
+};
 use bounds::Bounds;
 pub(crate) use error::GuardError;
 
-/// How much a frame grows at most: a payload when it is wrapped, or a detach that is made one that closes.
-pub(crate) const GROWTH: u32 = 16;
-
-/// What a payload is wrapped into.
+/// Bytes of the head of the data section around a payload.
 const WRAPPING: usize = 8;
 const HEADER: usize = 8;
 const SASL: u8 = 3;
@@ -35,19 +35,17 @@ const DISPOSITION: u64 = 0x15;
 const DETACH: u64 = 0x16;
 const END: u64 = 0x17;
 const CLOSE: u64 = 0x18;
-/// Places in an open and in a begin.
+// Positions of fields: two in an open, one in a begin.
 const CHANNEL_MAX: usize = 3;
 const IDLE_TIME_OUT: usize = 4;
 const HANDLE_MAX: usize = 4;
 
-/// The shortest idle timeout that a broker is believed, in milliseconds: fe2o3-amqp sends an empty frame that often.
-const LEAST_IDLE: u8 = 100;
-/// What the peer said of itself when it opened the connection.
+/// The peer's open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) product: Option<String>,
     pub(crate) version: Option<String>,
-    /// The highest channel number that it allows.
+    /// The highest channel number that the peer allows.
     pub(crate) channel_max: u16,
 }
 
@@ -57,25 +55,25 @@ impl Default for Opened {
     }
 }
 
-/// The state of one connection's inbound bytes.
+/// The inbound state of one connection.
 #[derive(Debug)]
 pub(crate) struct Guard {
     stage: Stage,
     inbox: BytesMut,
     outbox: BytesMut,
-    /// The largest frame that we allowed the peer.
+    /// The largest frame in bytes that the peer may send.
     frame_max: usize,
     bounds: Bounds,
     opened: Option<Opened>,
     /// The highest handle that the peer allows in each session.
     handle_max: u32,
-    /// Sessions that are to be ended without fe2o3-amqp.
-    to_end: Vec<u16>,
+    /// Sessions to end that fe2o3-amqp has forgotten, by their number on the wire.
+    unwanted: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// A protocol header is due; the first one of the connection, or a later one.
+    /// A protocol header is next: the first of the connection, or a later one.
     Header {
         first: bool,
     },
@@ -93,28 +91,28 @@ impl Guard {
             bounds: Bounds::new(message_max),
             opened: None,
             handle_max: u32::MAX,
-            to_end: Vec::new(),
+            unwanted: Vec::new(),
         }
     }
 
-    /// Where received bytes are to be put.
+    /// The buffer for received bytes.
     pub(crate) fn inbox(&mut self) -> &mut BytesMut {
         &mut self.inbox
     }
 
-    /// What may be handed on.
+    /// The bytes for fe2o3-amqp.
     pub(crate) fn outbox(&mut self) -> &mut BytesMut {
         &mut self.outbox
     }
 
-    /// What the peer said of itself, once.
+    /// Takes the peer's open.
     pub(crate) fn opened(&mut self) -> Option<Opened> {
         self.opened.take()
     }
 
-    /// So many deliveries were sent to the peer.
-    pub(crate) fn delivered(&mut self, deliveries: u32) {
-        self.bounds.delivered(deliveries);
+    /// Counts deliveries that were sent to the peer.
+    pub(crate) fn count_deliveries(&mut self, deliveries: u32) {
+        self.bounds.count_deliveries(deliveries);
     }
 
     /// The highest handle that the peer allows in each session.
@@ -122,17 +120,17 @@ impl Guard {
         self.handle_max
     }
 
-    /// The next session that is to be ended without fe2o3-amqp.
-    pub(super) fn take_to_end(&mut self) -> Option<u16> {
-        self.to_end.pop()
+    /// Takes the next session to end that fe2o3-amqp has forgotten.
+    pub(super) fn take_unwanted(&mut self) -> Option<u16> {
+        self.unwanted.pop()
     }
 
-    /// Moves what is complete from the inbox to the outbox.
+    /// Checks complete frames of the inbox and moves them to the outbox.
     ///
     /// # Errors
     ///
-    /// [`GuardError`]; nothing must be read any more.
-    pub(crate) fn work(&mut self, channels: &mut Channels) -> Result<(), GuardError> {
+    /// [`GuardError`]; the connection is unusable then.
+    pub(crate) fn process(&mut self, numbers: &mut ChannelNumbers) -> Result<(), GuardError> {
         loop {
             match self.stage {
                 Stage::Header { first } => {
@@ -140,47 +138,51 @@ impl Guard {
                         return match self.inbox.first() {
                             Some(b'A') | None => Ok(()),
                             Some(_) if first => Err(self.other_protocol()),
-                            Some(_) => Err(GuardError::Frame("a protocol header was due")),
+                            Some(_) => Err(GuardError::Frame("a protocol header was expected")),
                         };
                     }
                     self.stage = match &self.inbox[..HEADER] {
                         [b'A', b'M', b'Q', b'P', 0, 1, 0, 0] => Stage::Amqp,
                         [b'A', b'M', b'Q', b'P', SASL, 1, 0, 0] => Stage::Sasl,
                         _ if first => return Err(self.other_protocol()),
-                        _ => return Err(GuardError::Frame("a protocol header was due")),
+                        _ => return Err(GuardError::Frame("a protocol header was expected")),
                     };
                     let header = self.inbox.split_to(HEADER);
                     self.outbox.extend_from_slice(&header);
                 }
                 Stage::Sasl | Stage::Amqp => {
                     let Some(frame) = self.frame()? else { return Ok(()) };
-                    self.pass(&frame, channels)?;
+                    self.pass(&frame, numbers)?;
                 }
             }
         }
     }
 
-    /// What the peer's end of the stream means; `None` if it is an end like any other.
-    pub(crate) fn ended(&self) -> Option<GuardError> {
-        let cut_short = self.stage == Stage::Header { first: true } && !self.inbox.is_empty();
-        cut_short.then(|| self.other_protocol())
+    /// The error of a stream that ends here, if its bytes explain the end.
+    pub(crate) fn error_at_end(&self) -> Option<GuardError> {
+        let is_incomplete = self.stage == Stage::Header { first: true } && !self.inbox.is_empty();
+        is_incomplete.then(|| self.other_protocol())
     }
 
     fn other_protocol(&self) -> GuardError {
         let says = match &self.inbox[..] {
             [b'A', b'M', b'Q', b'P', _, 0, 9, _, ..] | [b'A', b'M', b'Q', b'P', 1, 1, ..] => {
-                "this broker speaks AMQP 0-9-1, use rabbit:// (or switch on its AMQP 1.0 plugin)".to_owned()
+                "the peer speaks AMQP 0-9-1: use rabbit://, or enable its AMQP 1.0 plugin".to_owned()
             }
             [b'A', b'M', b'Q', b'P', id, major, minor, revision, ..] => {
                 format!("the peer refuses AMQP 1.0 and offers the protocol header AMQP {id}.{major}.{minor}.{revision}")
             }
             // Content types change_cipher_spec to heartbeat, then the record's version 3.x.
             [0x14..=0x18, 3, ..] => "the peer answers in TLS: use amqps:// for this port".to_owned(),
-            bytes if bytes.starts_with(b"HTTP/") => "the peer answers in HTTP: this is no AMQP port".to_owned(),
-            bytes if bytes.starts_with(b"SSH-") => "the peer answers in SSH: this is no AMQP port".to_owned(),
+            bytes if bytes.starts_with(b"HTTP/") => {
+                "the peer answers in HTTP: use the AMQP port of the broker".to_owned()
+            }
+            bytes if bytes.starts_with(b"SSH-") => {
+                "the peer answers in SSH: use the AMQP port of the broker".to_owned()
+            }
             bytes => {
                 let first = bytes.get(..5).unwrap_or(bytes);
-                format!("the peer does not speak AMQP 1.0: it began with {}", first.escape_ascii())
+                format!("the peer does not speak AMQP 1.0: its first bytes are {}", first.escape_ascii())
             }
         };
         GuardError::OtherProtocol(says.into())
@@ -194,7 +196,7 @@ impl Guard {
             return Err(GuardError::Frame("it is smaller than its own header"));
         }
         if size > self.frame_max {
-            return Err(GuardError::Frame("it is larger than what was agreed"));
+            return Err(GuardError::Frame("it is larger than the negotiated size"));
         }
         if self.inbox.len() < size {
             self.inbox.reserve(size - self.inbox.len());
@@ -203,9 +205,9 @@ impl Guard {
         Ok(Some(self.inbox.split_to(size).freeze()))
     }
 
-    fn pass(&mut self, frame: &Bytes, channels: &mut Channels) -> Result<(), GuardError> {
+    fn pass(&mut self, frame: &Bytes, numbers: &mut ChannelNumbers) -> Result<(), GuardError> {
         let kind = u8::from(self.stage == Stage::Sasl);
-        // Nobody extends the header of a frame, and fe2o3-amqp does not expect it.
+        // No broker extends the header of a frame, and fe2o3-amqp does not expect it.
         if frame[4] != 2 || frame[5] != kind {
             return Err(GuardError::Frame("it has an extended header or is of an unknown type"));
         }
@@ -214,57 +216,57 @@ impl Guard {
             self.outbox.extend_from_slice(frame);
             return Ok(());
         }
-        let (performative, payload) = Raw::first_for(body, For::SerdeAmqp)?;
+        let (performative, payload) = Raw::first_for(body, Reader::SerdeAmqp)?;
         let (code, fields) = self.performative(performative)?;
         let channel = u16::from_be_bytes([frame[6], frame[7]]);
         if kind == 0 {
-            let inbound = match code {
-                OPEN | CLOSE => Inbound::Pass,
+            let action = match code {
+                OPEN | CLOSE => InboundAction::Pass,
                 BEGIN => {
                     let handle_max = fields.elements().nth(HANDLE_MAX).and_then(Raw::unsigned);
                     let handle_max = handle_max.and_then(|most| u32::try_from(most).ok()).unwrap_or(u32::MAX);
                     self.handle_max = self.handle_max.min(handle_max);
                     let number = fields.elements().next().and_then(short);
-                    number.map_or(Inbound::Pass, |number| channels.begun(channel, number))
+                    number.map_or(InboundAction::Pass, |number| numbers.begun(channel, number))
                 }
-                END => channels.ended(channel),
-                _ => channels.inbound(channel),
+                END => numbers.ended(channel),
+                _ => numbers.inbound(channel),
             };
-            match inbound {
-                Inbound::Pass => {}
-                Inbound::Begun(inner) => {
+            match action {
+                InboundAction::Pass => {}
+                InboundAction::Begun(inner) => {
                     let number = inner.to_be_bytes();
                     self.pass_with(frame, [fields.elements().next().map(|field| (field, &number[..]))]);
                     return Ok(());
                 }
-                Inbound::Swallow => return Ok(()),
-                Inbound::End(number) => {
-                    self.to_end.push(number);
+                InboundAction::Drop => return Ok(()),
+                InboundAction::End(number) => {
+                    self.unwanted.push(number);
                     return Ok(());
                 }
             }
         }
         match code {
             TRANSFER if kind == 0 => {
-                let payload = self.bounds.admitted(channel, fields, payload)?;
+                let payload = self.bounds.admit(channel, fields, payload)?;
                 self.wrap(&frame[4..HEADER], performative, payload);
                 return Ok(());
             }
-            _ if !payload.is_empty() => return Err(GuardError::Frame("bytes follow where none belong")),
+            _ if !payload.is_empty() => return Err(GuardError::Frame("bytes follow its performative")),
             SASL_OUTCOME if kind == 1 => self.stage = Stage::Header { first: false },
             DETACH => {
                 self.pass_closing(frame, fields);
                 return Ok(());
             }
-            DISPOSITION if kind == 0 => self.bounds.settles(fields)?,
+            DISPOSITION if kind == 0 => self.bounds.check_disposition(fields)?,
             OPEN => {
                 self.opened = Some(opened(fields));
-                // How many sessions there are is seen to where they get their numbers.
+                // `ChannelNumbers` limits the sessions, so that fe2o3-amqp need not.
                 let channel_max = fields.elements().nth(CHANNEL_MAX).filter(|field| short(*field).is_some());
-                let idle = [0, 0, 0, LEAST_IDLE];
+                let idle = [0, 0, 0, MIN_IDLE_TIMEOUT_MS];
                 let idle = fields.elements().nth(IDLE_TIME_OUT).and_then(|field| match field.encoded() {
-                    [0x52, 1..LEAST_IDLE] => Some((field, &idle[3..])),
-                    [0x70, 0, 0, 0, 1..LEAST_IDLE] => Some((field, &idle[..])),
+                    [0x52, 1..MIN_IDLE_TIMEOUT_MS] => Some((field, &idle[3..])),
+                    [0x70, 0, 0, 0, 1..MIN_IDLE_TIMEOUT_MS] => Some((field, &idle[..])),
                     _ => None,
                 });
                 self.pass_with(frame, [channel_max.map(|field| (field, &[0xff; 2][..])), idle]);
@@ -274,7 +276,7 @@ impl Guard {
                 let mut fields = fields.elements();
                 let place = last_letter(fields.next(), &[PAIR], frame);
                 let handle = fields.next().and_then(Raw::unsigned).unwrap_or(0);
-                self.bounds.attached(channel, handle);
+                self.bounds.attach(channel, handle);
                 if let Some(place) = place {
                     // The peer receives what our sender sends.
                     let ours = if fields.next().and_then(Raw::boolean) == Some(true) { b's' } else { b'r' };
@@ -290,8 +292,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Hands a detach on as one that closes the link. No link is ever resumed, and of one that is only detached fe2o3-amqp
-    /// keeps the messages whose outcome will never come; RabbitMQ 3 says of none that it is closed.
+    /// Passes a detach as one that closes the link. Links are never resumed, and fe2o3-amqp keeps the unsettled
+    /// messages of a link that is only detached; RabbitMQ 3 never closes one.
     fn pass_closing(&mut self, frame: &Bytes, fields: Raw<'_>) {
         let mut rest = fields.elements();
         let handle = rest.next().map_or(&[0x43][..], Raw::encoded);
@@ -300,7 +302,7 @@ impl Guard {
         }
         let error = rest.next().map_or(&[0x40][..], Raw::encoded);
         let size = handle.len() + 1 + error.len();
-        // Both sizes are near that of the frame, which has at most the agreed size.
+        // Both sizes are close to that of the frame, which is limited.
         let narrow = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         self.outbox.put_u32(narrow(HEADER + 12 + size));
         self.outbox.extend_from_slice(&frame[4..HEADER]);
@@ -312,7 +314,7 @@ impl Guard {
         self.outbox.extend_from_slice(error);
     }
 
-    /// Hands a frame on with other numbers at the ends of some of its fields.
+    /// Passes a frame with other numbers at the ends of some fields.
     fn pass_with<'a, const COUNT: usize>(&mut self, frame: &Bytes, changes: [Option<(Raw<'a>, &'a [u8])>; COUNT]) {
         let begins = self.outbox.len();
         self.outbox.extend_from_slice(frame);
@@ -327,7 +329,7 @@ impl Guard {
         if let Some(described) = value.described() {
             return Ok(described);
         }
-        // Nobody writes the long names, but a parser may read them.
+        // Brokers do not write symbolic descriptors, but fe2o3-amqp reads them.
         match value.described_by_symbol() {
             Some((b"amqp:attach:list", fields)) => Ok((ATTACH, fields)),
             Some((b"amqp:transfer:list", fields)) => Ok((TRANSFER, fields)),
@@ -347,7 +349,7 @@ impl Guard {
         let growth = if payload.is_empty() { 0 } else { WRAPPING };
         let size = HEADER + performative.len() + growth + payload.len();
         self.outbox.reserve(size);
-        // Both numbers are below the agreed frame size.
+        // Both numbers are below the negotiated frame size.
         self.outbox.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
         self.outbox.extend_from_slice(header);
         self.outbox.extend_from_slice(performative);
@@ -359,7 +361,7 @@ impl Guard {
     }
 }
 
-/// A number of two bytes, which has one encoding only.
+/// A `ushort`, which has a single encoding.
 fn short(field: Raw<'_>) -> Option<u16> {
     match field.encoded() {
         &[0x60, high, low] => Some(u16::from_be_bytes([high, low])),
@@ -367,7 +369,7 @@ fn short(field: Raw<'_>) -> Option<u16> {
     }
 }
 
-/// What counts of an open: its channel limit, and the product and version in its properties.
+/// Reads an open: its channel limit, and the product and version in its properties.
 fn opened(fields: Raw<'_>) -> Opened {
     let mut opened = Opened::default();
     if let Some(channel_max) = fields.elements().nth(CHANNEL_MAX).and_then(short) {
@@ -386,8 +388,8 @@ fn opened(fields: Raw<'_>) -> Opened {
     opened
 }
 
-/// Takes as much of what may be handed on as fits.
-pub(crate) fn take(outbox: &mut BytesMut, room: &mut tokio::io::ReadBuf<'_>) -> bool {
+/// Moves as many bytes as fit; returns whether there were any.
+pub(crate) fn copy_into(outbox: &mut BytesMut, room: &mut tokio::io::ReadBuf<'_>) -> bool {
     let bytes = outbox.len().min(room.remaining());
     room.put_slice(&outbox[..bytes]);
     outbox.advance(bytes);

@@ -1,34 +1,22 @@
-//! What fe2o3-amqp writes, changed on the way where the wire is to see something else.
+//! The bytes that fe2o3-amqp writes, adapted for the wire.
 //!
-//! * A message is encoded when fe2o3-amqp gets it, as the bytes of a data section; what goes out is the message alone.
-//! * Its open asks for smaller frames than it accepts, so that a frame still fits when the guard has wrapped its payload.
-//! * A link's credit goes out without the [`SURPLUS`] in it. fe2o3-amqp counts every delivery against the credit that it last
-//!   sent, and ends a link that gets more. RabbitMQ 3 sends more when credit reaches it while it is sending, and every broker
-//!   may have sent when the credit was taken back; so fe2o3-amqp is told of a credit that is never used up.
-//! * Sessions get their [numbers](super::channels) on the wire.
-//! * RabbitMQ's management wants a sender and a receiver of one name on one session, which AMQP allows and fe2o3-amqp
-//!   refuses; so it is told of two names, and the broker of one.
+//! * A message is encoded before fe2o3-amqp gets it, as the bytes of a data section; the section's head is removed.
+//! * The open asks for smaller frames than fe2o3-amqp accepts, so that a frame still fits after the guard has wrapped
+//!   its payload.
+//! * The credit of a link is reduced by [`SURPLUS`].
+//! * Sessions get their [numbers](super::channel_numbers) on the wire.
+//! * A sender and a receiver that form a pair get one name: RabbitMQ's management requires it, AMQP allows it, and
+//!   fe2o3-amqp refuses it.
 
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
-use super::{
-    channels::Channels,
-    guard::{GROWTH, GuardError},
+use super::{channel_numbers::ChannelNumbers, guard::GuardError};
+use crate::{
+    encoding::Raw,
+    fe2o3_internals::{GROWTH, PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
 };
-use crate::scan::Raw;
-
-/// What is added to the credit of each link that receives, and is not sent: the deliveries beyond its credit that
-/// fe2o3-amqp puts up with.
-pub(crate) const SURPLUS: u32 = 1 << 30;
-
-/// What fe2o3-amqp calls the sender and the receiver of a pair; they differ in the last letter only.
-pub(crate) const PAIR_SENDER: &str = "openstack.org/om/management/s";
-/// See [`PAIR_SENDER`].
-pub(crate) const PAIR_RECEIVER: &str = "openstack.org/om/management/r";
-/// What both are called on the wire.
-pub(super) const PAIR: &str = "openstack.org/om/management/p";
 
 const HEADER: usize = 8;
 const OPEN: u64 = 0x10;
@@ -36,43 +24,43 @@ const BEGIN: u8 = 0x11;
 const FLOW: u64 = 0x13;
 const END: u8 = 0x17;
 const CLOSE: u8 = 0x18;
-/// Where a frame says its channel.
+/// The position of the channel number in a frame.
 const CHANNEL: Range<usize> = 6..8;
-/// Places of the maximum frame size in an open, of the credit in a flow, of the delivery's id in a transfer.
+// Positions of fields: in an open, in a transfer, in a flow.
 const MAX_FRAME_SIZE: usize = 2;
 const DELIVERY_ID: usize = 1;
 const LINK_CREDIT: usize = 6;
 
-/// What fe2o3-amqp wrote and the socket has not taken.
+/// Bytes that fe2o3-amqp wrote and the socket has not accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     bytes: BytesMut,
-    /// Whether something was written since this was asked last.
+    /// Whether something was written since the last call of `take_has_grown`.
     grown: bool,
-    /// How many deliveries were written at most since this was asked last.
+    /// Upper bound of the deliveries that were written since the last call of `take_deliveries`.
     deliveries: u32,
 }
 
 impl Outbound {
-    /// Takes what is written: whole frames, with what is to be changed in them.
+    /// Accepts whole frames and adapts them.
     ///
     /// # Errors
     ///
-    /// [`GuardError`] if a frame is not whole, or an open is not written as it always was.
-    pub(crate) fn write(&mut self, bytes: &[u8], channels: &mut Channels) -> Result<(), GuardError> {
+    /// [`GuardError`] if a frame is not whole, or an open has an unexpected encoding.
+    pub(crate) fn write(&mut self, bytes: &[u8], numbers: &mut ChannelNumbers) -> Result<(), GuardError> {
         self.grown = true;
         let mut rest = bytes;
         while !rest.is_empty() {
             let (frame, after) = unit(rest)
                 .and_then(|size| rest.split_at_checked(size))
-                .ok_or(GuardError::Frame("our own frame is not written at once"))?;
+                .ok_or(GuardError::Frame("fe2o3-amqp wrote a part of a frame"))?;
             rest = after;
-            let Some(channel) = channel(frame, channels)? else { continue };
+            let Some(channel) = channel(frame, numbers)? else { continue };
             let begins = self.bytes.len();
-            // Of a message in several frames each counts: that is only more than there are.
+            // Each frame of a message counts, which only raises the bound.
             self.deliveries += u32::from(matches!(frame, [_, _, _, _, _, 0, _, _, 0, 0x53, 0x14, ..]));
             match changed(frame)? {
-                Some(Change::Without(data)) => {
+                Some(Change::Remove(data)) => {
                     self.bytes.put_u32(u32::try_from(frame.len() - data.len()).unwrap_or(u32::MAX));
                     self.bytes.extend_from_slice(&frame[4..data.start]);
                     self.bytes.extend_from_slice(&frame[data.end..]);
@@ -94,19 +82,19 @@ impl Outbound {
         Ok(())
     }
 
-    /// Ends the session of this number, of which fe2o3-amqp knows nothing.
-    pub(super) fn end(&mut self, number: u16) {
+    /// Ends the session of this number, which fe2o3-amqp has forgotten.
+    pub(super) fn end_session(&mut self, number: u16) {
         self.bytes.extend_from_slice(&[0, 0, 0, 12, 2, 0]);
         self.bytes.put_u16(number);
         self.bytes.extend_from_slice(&[0, 0x53, END, 0x45]);
     }
 
-    /// Whether something was written since this was asked last.
-    pub(crate) fn is_growing(&mut self) -> bool {
+    /// Returns and resets whether something was written.
+    pub(crate) fn take_has_grown(&mut self) -> bool {
         std::mem::take(&mut self.grown)
     }
 
-    /// How many deliveries were written at most since this was asked last.
+    /// Returns and resets an upper bound of the deliveries that were written.
     pub(super) fn take_deliveries(&mut self) -> u32 {
         std::mem::take(&mut self.deliveries)
     }
@@ -115,13 +103,13 @@ impl Outbound {
         self.bytes.is_empty()
     }
 
-    /// What the socket is to take next.
+    /// The bytes for the socket.
     pub(crate) fn bytes(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 }
 
-/// How long the protocol header or frame is that begins here.
+/// Bytes of the protocol header or frame at the front.
 fn unit(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [b'A', b'M', b'Q', b'P', ..] => Some(HEADER),
@@ -130,34 +118,38 @@ fn unit(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// What must be changed in a frame: the place, and what must be there.
+/// A change in a frame.
 enum Change {
-    Without(Range<usize>),
+    /// Remove these bytes.
+    Remove(Range<usize>),
+    /// Set the number at this position.
     Number(usize, u32),
+    /// Set the octet at this position.
     Letter(usize, u8),
 }
 
-/// On which channel a frame goes out.
+/// The channel of an outbound frame.
 enum Channel {
-    /// As it is written: it belongs to no session.
-    Written,
+    /// Unchanged: the frame belongs to no session.
+    Unchanged,
+    /// This number on the wire.
     Number(u16),
 }
 
-/// The channel of a frame; nothing if the frame belongs to a session that is over, and is not to be sent.
-fn channel(frame: &[u8], channels: &mut Channels) -> Result<Option<Channel>, GuardError> {
-    let [_, _, _, _, _, 0, high, low, 0, 0x53, code, ..] = frame else { return Ok(Some(Channel::Written)) };
+/// The channel of a frame; `None` if its session is over, and the frame must not be sent.
+fn channel(frame: &[u8], numbers: &mut ChannelNumbers) -> Result<Option<Channel>, GuardError> {
+    let [_, _, _, _, _, 0, high, low, 0, 0x53, code, ..] = frame else { return Ok(Some(Channel::Unchanged)) };
     let inner = u16::from_be_bytes([*high, *low]);
     Ok(match *code {
-        BEGIN => Some(channels.begin(inner)?),
-        END => channels.end(inner),
-        code if u64::from(code) == OPEN || code == CLOSE => return Ok(Some(Channel::Written)),
-        _ => channels.outbound(inner),
+        BEGIN => Some(numbers.begin(inner)?),
+        END => numbers.end(inner),
+        code if u64::from(code) == OPEN || code == CLOSE => return Ok(Some(Channel::Unchanged)),
+        _ => numbers.outbound(inner),
     }
     .map(Channel::Number))
 }
 
-/// The place of the last letter of an attach's name, if it is one of these.
+/// The position of the last letter of a link name, if it is one of `names`.
 pub(super) fn last_letter(name: Option<Raw<'_>>, names: &[&str], frame: &[u8]) -> Option<usize> {
     let name = name?;
     let encoded = name.encoded();
@@ -172,7 +164,7 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
         return Ok(place.map(|place| Change::Letter(place, b'p')));
     }
     if let [_, _, _, _, _, 0, _, _, 0, 0x53, 0x14, ..] = frame {
-        return Ok(wrapping(frame)?.map(Change::Without));
+        return Ok(wrapping(frame)?.map(Change::Remove));
     }
     // Type AMQP; the descriptors of open and flow are small numbers.
     let wanted = match frame {
@@ -186,9 +178,9 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
     let field = fields.and_then(|mut fields| fields.nth(place)).map(Raw::encoded);
     let (field, number) = match field {
         Some(field @ &[0x70, a, b, c, d]) => (field, u32::from_be_bytes([a, b, c, d])),
-        // Small numbers, and none, have shorter encodings.
+        // Small numbers have shorter encodings, and contain no surplus.
         _ if wanted == FLOW => return Ok(None),
-        _ => return Err(GuardError::Frame("our own open has no maximum frame size")),
+        _ => return Err(GuardError::Frame("fe2o3-amqp wrote an open without a maximum frame size")),
     };
     let place = field.as_ptr() as usize - frame.as_ptr() as usize + 1;
     Ok(match wanted {
@@ -198,7 +190,7 @@ fn changed(frame: &[u8]) -> Result<Option<Change>, GuardError> {
     })
 }
 
-/// What is before a message in its first transfer; those that follow have no delivery id.
+/// The head of the data section in the first transfer of a message; later transfers have no delivery id.
 fn wrapping(frame: &[u8]) -> Result<Option<Range<usize>>, GuardError> {
     let (transfer, payload) = Raw::first(&frame[HEADER..])?;
     let id = transfer.described().and_then(|(_, fields)| fields.elements().nth(DELIVERY_ID));

@@ -1,37 +1,37 @@
-//! The frames that we write ourselves.
+//! The frames that the driver writes itself.
 
 use super::layout::{self, ACK, BASIC, BODY, FRAME_HEAD, HEADER, Method, PUBLISH, REJECT, SELECT};
 
-/// Adds frames of one channel to what is to be sent.
+/// Appends frames of one channel to a buffer.
 pub(crate) struct Frames<'a> {
     bytes: &'a mut Vec<u8>,
     channel: u16,
-    /// The largest payload that was agreed upon.
-    most: usize,
+    /// The largest payload of a frame, in bytes.
+    max_payload: usize,
 }
 
 impl<'a> Frames<'a> {
-    /// For a channel of a connection with this `frame_max`.
+    /// For a channel of a connection with this negotiated `frame_max`.
     pub(super) fn new(bytes: &'a mut Vec<u8>, channel: u16, frame_max: u32) -> Self {
-        let most = usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(FRAME_HEAD + 1).max(1);
-        Self { bytes, channel, most }
+        let max_payload = usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(FRAME_HEAD + 1).max(1);
+        Self { bytes, channel, max_payload }
     }
 
-    /// Asks for confirms, and for no answer to that.
+    /// Enables confirms (`confirm.select` with `nowait`).
     pub(crate) fn confirm_select(&mut self) {
         self.method(SELECT, |bytes| bytes.push(1));
     }
 
-    /// A message: properties as they are on the wire, flags first.
+    /// Publishes a message. `properties` are encoded, flags first.
     ///
-    /// Names longer than 255 bytes do not fit; they are cut.
+    /// Names are truncated to 255 bytes.
     pub(crate) fn publish(&mut self, to: (&str, &str), mandatory: bool, properties: &[u8], body: &[u8]) {
         let (exchange, routing_key) = to;
         self.bytes.reserve(body.len() + properties.len() + exchange.len() + routing_key.len() + 64);
         self.method(PUBLISH, |bytes| {
             bytes.extend_from_slice(&[0, 0]);
-            short(bytes, exchange);
-            short(bytes, routing_key);
+            short_string(bytes, exchange);
+            short_string(bytes, routing_key);
             bytes.push(u8::from(mandatory));
         });
         self.frame(HEADER, |bytes| {
@@ -40,12 +40,12 @@ impl<'a> Frames<'a> {
             bytes.extend_from_slice(&(body.len() as u64).to_be_bytes());
             bytes.extend_from_slice(properties);
         });
-        for part in body.chunks(self.most) {
+        for part in body.chunks(self.max_payload) {
             self.frame(BODY, |bytes| bytes.extend_from_slice(part));
         }
     }
 
-    /// Takes a delivery, or all up to it.
+    /// Acknowledges a delivery, with `multiple` also every earlier one.
     pub(crate) fn ack(&mut self, tag: u64, multiple: bool) {
         self.method(ACK, |bytes| {
             bytes.extend_from_slice(&tag.to_be_bytes());
@@ -53,7 +53,7 @@ impl<'a> Frames<'a> {
         });
     }
 
-    /// Gives a delivery back, or away.
+    /// Rejects a delivery, to its queue (`requeue`) or its dead-letter exchange.
     pub(crate) fn reject(&mut self, tag: u64, requeue: bool) {
         self.method(REJECT, |bytes| {
             bytes.extend_from_slice(&tag.to_be_bytes());
@@ -70,8 +70,8 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// A string of at most 255 bytes, after its length.
-pub(crate) fn short(bytes: &mut Vec<u8>, text: &str) {
+/// Appends a short string, truncated to 255 bytes.
+pub(crate) fn short_string(bytes: &mut Vec<u8>, text: &str) {
     let text = text.as_bytes();
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     bytes.push(length);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_those_of_amq_protocol() {
+    fn frames_equal_those_of_amq_protocol() {
         let ack = basic::Ack { delivery_tag: 1 << 40, multiple: true };
         assert_eq!(
             written(4096, |frames| frames.ack(1 << 40, true)),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_cut_into_frames_as_large_as_agreed() {
+    fn a_body_is_split_at_the_frame_max() {
         let publish = basic::Publish {
             exchange: "openstack".into(),
             routing_key: "calculator".into(),

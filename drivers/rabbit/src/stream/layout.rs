@@ -1,13 +1,13 @@
-//! How a frame of AMQP 0-9-1 is laid out (2.3.5 of its specification), for those who read frames and those who write them.
+//! The layout of a frame (AMQP 0-9-1 section 2.3.5), for readers and writers of frames.
 
 pub(super) use amq_protocol::protocol::constants::{
     FRAME_BODY as BODY, FRAME_END, FRAME_HEADER as HEADER, FRAME_HEARTBEAT as HEARTBEAT, FRAME_METHOD as METHOD,
 };
 
-/// type (1), channel (2), size (4).
+/// Bytes of a frame's head: type (1), channel (2), size (4).
 pub(super) const FRAME_HEAD: usize = 7;
 
-/// Class and method.
+/// Class id and method id.
 pub(super) type Method = (u16, u16);
 
 pub(super) const CONNECTION_START: Method = (10, 10);
@@ -33,39 +33,39 @@ pub(super) const NACK: Method = (BASIC, 120);
 pub(super) const SELECT: Method = (85, 10);
 pub(super) const SELECT_OK: Method = (85, 11);
 
-/// The class of everything about messages.
+/// The class id of `basic`, to which all methods about messages belong.
 pub(super) const BASIC: u16 = 60;
 
-/// What a frame begins with.
+/// The head of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) kind: u8,
     pub(super) channel: u16,
-    /// Bytes of its payload.
+    /// Bytes of the payload.
     pub(super) payload: usize,
 }
 
 impl Head {
-    /// The head at the front of `bytes`, once it is there.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    /// Reads the head at the front of `bytes`; `None` if it is incomplete.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let [kind, high, low, a, b, c, d] = *bytes.first_chunk::<FRAME_HEAD>()?;
         let payload = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         Some(Self { kind, channel: u16::from_be_bytes([high, low]), payload })
     }
 
-    /// Bytes of the whole frame.
+    /// Bytes of the whole frame, head and end octet included.
     pub(super) fn size(self) -> usize {
         self.payload.saturating_add(FRAME_HEAD + 1)
     }
 }
 
-/// The method at the front of a payload, and what follows it.
+/// Splits the payload of a method frame into the method and its arguments.
 pub(super) fn method(payload: &[u8]) -> Option<(Method, &[u8])> {
     let ([a, b, c, d], arguments) = payload.split_first_chunk::<4>()?;
     Some(((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])), arguments))
 }
 
-/// Adds a frame whose payload is what `payload` adds.
+/// Appends a frame whose payload `payload` appends.
 pub(super) fn frame(bytes: &mut Vec<u8>, kind: u8, channel: u16, payload: impl FnOnce(&mut Vec<u8>)) {
     bytes.push(kind);
     bytes.extend_from_slice(&channel.to_be_bytes());
@@ -77,7 +77,7 @@ pub(super) fn frame(bytes: &mut Vec<u8>, kind: u8, channel: u16, payload: impl F
     bytes.push(FRAME_END);
 }
 
-/// Adds a frame with a method, whose arguments are what `arguments` adds.
+/// Appends a method frame whose arguments `arguments` appends.
 pub(super) fn method_frame(
     bytes: &mut Vec<u8>,
     channel: u16,

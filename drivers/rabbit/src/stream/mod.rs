@@ -1,10 +1,15 @@
-//! The stream under lapin: dialled by us, with TLS, a guard against headers that would kill the process, and a kill switch.
+//! The socket under lapin: it carries the data plane and passes the rest to lapin.
 //!
-//! What comes in is read by a task of ours (`reader`), which judges it (`inbound`, `guard`), hands messages and confirms to
-//! whom they concern (`ports`), and leaves lapin the rest. What goes out, messages and acknowledgements of ours (`frames`)
-//! and all else of lapin's, goes by one place (`outbox`), where another task of ours finds it and writes it (`writer`), unless
-//! there is so little under way that whoever has it writes it himself.
+//! Inbound, [`reader`] reads the socket. [`inbound`] and [`guard`] check every frame, [`ports`] take messages and
+//! confirms to the channel they belong to, and lapin gets the remaining bytes.
+//!
+//! Outbound, [`outbox`] collects [`frames`] of the driver and bytes of lapin, and [`writer`] writes them. With few
+//! messages in flight, whoever adds a frame writes it at once.
+//!
+//! This is the lowest layer: it names no type of the modules above it. Those implement its traits,
+//! [`ports::ConfirmSink`] and [`DeferredFrames`].
 
+pub(crate) mod channel_close;
 pub(crate) mod frames;
 pub(crate) mod guard;
 mod handle;
@@ -13,53 +18,52 @@ mod layout;
 mod outbox;
 pub(crate) mod ports;
 mod reader;
+pub(crate) mod received;
 #[cfg(any(test, feature = "__fuzz"))]
 pub(crate) mod replay;
-pub(crate) mod runtime;
+mod shared;
 mod writer;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{
-    fmt, io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-pub(crate) use frames::Frames;
 use futures_io::{AsyncRead, AsyncWrite};
-use guard::{Guard, GuardError};
-use handle::Shared;
-pub(crate) use handle::{StreamEnd, StreamHandle};
-use inbound::Inbound;
-pub(crate) use outbox::{Deferred, Sender};
-use oxlo_driver_kit::{
-    socket::Socket,
-    tls::{self, TlsError},
-};
-use tokio::{
-    io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf},
-    task::AbortHandle,
-};
+use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf};
+use tokio::task::AbortHandle;
 
-/// Whether an error that came out of a [`GuardedStream`], through lapin or not, is a permanent one: a peer that speaks
-/// another protocol, or TLS trouble that a retry does not heal.
+use guard::{Guard, GuardError};
+use inbound::Inbound;
+use oxlo_driver_kit::socket::Socket;
+use oxlo_driver_kit::tls::{self, TlsError};
+use shared::Shared;
+
+pub(crate) use channel_close::ChannelClose;
+pub(crate) use frames::Frames;
+pub(crate) use handle::{StreamEnd, StreamHandle};
+pub(crate) use outbox::{ChannelSender, DeferredFrames};
+
+/// Whether an error of a [`GuardedStream`], also one that passed through lapin, is permanent: the peer speaks another
+/// protocol, or TLS failed in a way that a retry does not cure.
 pub(crate) fn is_permanent(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else { return false };
     inner.downcast_ref::<GuardError>().is_some_and(GuardError::is_permanent)
         || inner.downcast_ref::<TlsError>().is_some_and(TlsError::is_permanent)
 }
 
-/// How many bytes may wait for lapin to take them.
-const FOR_LAPIN: usize = 64 * 1024;
+/// How many bytes may wait for lapin to read them.
+const LAPIN_BUFFER: usize = 64 * 1024;
 
-/// A connection to a broker as lapin sees it: only bytes that lapin survives come out of it.
+/// A connection to a broker as lapin sees it: only bytes that lapin can parse come out of it.
 ///
-/// Its [`StreamHandle`] counts, kills, and tells the end. Dropping the stream closes the connection.
+/// Its [`StreamHandle`] counts bytes, ends the stream, and reports its end. Dropping the stream closes the connection.
 pub(crate) struct GuardedStream {
-    /// What the reader leaves to lapin.
+    /// The bytes that the reader leaves to lapin.
     visible: DuplexStream,
     reader: AbortHandle,
     shared: Arc<Shared>,
@@ -72,40 +76,40 @@ impl fmt::Debug for GuardedStream {
 }
 
 impl GuardedStream {
-    /// Guards a connection on which we offer `frame_max`; 0 stands for 131 072.
+    /// Guards a connection on which the client offers `frame_max` bytes; 0 means 131 072.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, which is what reads and writes it.
+    /// Outside a tokio runtime, which runs the reading and the writing task.
     pub(crate) fn new(socket: Socket, frame_max: u32) -> Self {
         match socket {
             Socket::Plain(tcp) => {
-                let shared = Shared::of(&tcp, true);
+                let shared = Shared::new(&tcp, true);
                 let (read, write) = tcp.into_split();
-                Self::of(read, write, shared, frame_max)
+                Self::from_halves(read, write, shared, frame_max)
             }
             Socket::Tls(stream) => {
-                let shared = Shared::of(stream.get_ref().0, false);
+                let shared = Shared::new(stream.get_ref().0, false);
                 let (read, write) = tokio::io::split(*stream);
-                Self::of(read, write, shared, frame_max)
+                Self::from_halves(read, write, shared, frame_max)
             }
         }
     }
 
-    fn of(
+    fn from_halves(
         read: impl TokioRead + Send + Unpin + 'static,
         write: impl TokioWrite + Send + Unpin + 'static,
         shared: Shared,
         frame_max: u32,
     ) -> Self {
-        // A broker must not get to name it alone: a frame is read whole before it is judged.
+        // A frame is buffered whole before it is checked, so that the broker must not choose the limit alone.
         let frame_max = if frame_max == 0 { guard::DEFAULT_FRAME_MAX } else { frame_max };
-        let (for_lapin, visible) = tokio::io::duplex(FOR_LAPIN);
+        let (to_lapin, visible) = tokio::io::duplex(LAPIN_BUFFER);
         let shared = Arc::new(shared);
-        let reading = reader::read(read, Inbound::new(Guard::new(frame_max)), for_lapin, shared.clone());
+        let reading = reader::run(read, Inbound::new(Guard::new(frame_max)), to_lapin, shared.clone());
         let reader = tokio::spawn(reading).abort_handle();
-        // Ends by itself, when it has written what there was.
-        tokio::spawn(writer::write(write, shared.clone()));
+        // Not aborted: it ends by itself when everything is written.
+        tokio::spawn(writer::run(write, shared.clone()));
         Self { visible, reader, shared }
     }
 
@@ -124,7 +128,7 @@ impl AsyncRead for GuardedStream {
         }
         ready!(Pin::new(&mut this.visible).poll_read(cx, &mut buffer))?;
         match buffer.filled().len() {
-            0 => Poll::Ready(this.shared.last_word().map(|()| 0)),
+            0 => Poll::Ready(this.shared.result_at_end().map(|()| 0)),
             bytes => Poll::Ready(Ok(bytes)),
         }
     }
@@ -132,24 +136,25 @@ impl AsyncRead for GuardedStream {
 
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.shared.poll_take(cx, bytes)
+        self.shared.poll_accept(cx, bytes)
     }
 
-    /// Never waits: what is taken will be written.
+    /// Never waits: accepted bytes are written by the writing task.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shared.alive())
+        Poll::Ready(self.shared.check_alive())
     }
 
-    /// Never waits: lapin blocks a thread on it, and a TLS farewell to a frozen peer would hold that thread for ever.
+    /// Never waits: lapin blocks a thread on it, and a TLS shutdown with a frozen peer would block that thread for
+    /// ever.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.finished();
+        self.shared.lapin_closed();
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for GuardedStream {
     fn drop(&mut self) {
-        self.shared.dropped();
+        self.shared.lapin_dropped();
         self.reader.abort();
     }
 }

@@ -1,52 +1,52 @@
-//! Reads a socket for as long as its stream lives: to lapin goes what is lapin's, to the ports what is theirs.
+//! Reads the socket for as long as the stream lives, and passes its frames to lapin and to the ports.
 //!
-//! A task of the runtime, so that a message reaches its taker without a switch to lapin's I/O thread and back.
+//! A task of the runtime, so that a message reaches its receiver without a detour through lapin's I/O thread.
 
 use std::{io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::{handle::Shared, inbound::Inbound, tls};
+use super::{inbound::Inbound, shared::Shared, tls};
 
-/// Reads until the stream ends, and notes how it did.
-pub(super) async fn read(
+/// Reads until the stream ends, and records the end.
+pub(super) async fn run(
     mut socket: impl AsyncRead + Unpin,
     mut inbound: Inbound,
     mut lapin: DuplexStream,
     shared: Arc<Shared>,
 ) {
-    // Also when the runtime goes down with this task in it.
+    // Dropped also when the runtime shuts down with this task in it.
     let _ends = EndsWith(shared.clone());
-    let (mut visible, mut changed) = (Vec::new(), Vec::new());
+    let (mut visible, mut repairs) = (Vec::new(), Vec::new());
     let reading = async {
         loop {
             let bytes = match socket.read(inbound.space()).await {
                 Ok(0) => {
-                    return match (inbound.ended(), shared.unwritable()) {
-                        (Some(error), _) => drop(shared.failed(io::Error::new(io::ErrorKind::InvalidData, error))),
-                        (None, Some(error)) => drop(shared.failed(tls::classified(error))),
-                        (None, None) => shared.closed(),
+                    return match (inbound.error_at_end(), shared.take_write_error()) {
+                        (Some(error), _) => shared.fail(io::Error::new(io::ErrorKind::InvalidData, error)),
+                        (None, Some(error)) => shared.fail(tls::classified(error)),
+                        (None, None) => shared.peer_closed(),
                     };
                 }
                 Ok(bytes) => bytes,
-                Err(error) => return drop(shared.failed(tls::classified(error))),
+                Err(error) => return shared.fail(tls::classified(error)),
             };
-            shared.received(bytes);
+            shared.count_received(bytes);
             inbound.filled(bytes);
-            let judged = {
+            let checked = {
                 let mut ports = shared.ports().lock();
-                inbound.judge(&mut ports, &mut visible, &mut changed)
+                inbound.check(&mut ports, &mut visible, &mut repairs)
             };
-            // lapin answers it as soon as it sees it.
-            shared.outbox().agree(inbound.frame_max());
-            changed.drain(..).for_each(|reason| shared.header_dropped(reason));
-            // What is in order before an error is lapin's all the same.
+            // Before lapin sees connection.tune: it answers at once.
+            shared.outbox().set_frame_max(inbound.frame_max());
+            repairs.drain(..).for_each(|reason| shared.count_repair(reason));
+            // Valid frames in front of an error still go to lapin.
             if !visible.is_empty() && lapin.write_all(&visible).await.is_err() {
                 return;
             }
             visible.clear();
-            if let Err(error) = judged {
-                return drop(shared.failed(io::Error::new(io::ErrorKind::InvalidData, error)));
+            if let Err(error) = checked {
+                return shared.fail(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
     };
@@ -60,6 +60,6 @@ struct EndsWith(Arc<Shared>);
 
 impl Drop for EndsWith {
     fn drop(&mut self) {
-        self.0.closed();
+        self.0.peer_closed();
     }
 }

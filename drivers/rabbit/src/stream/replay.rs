@@ -1,4 +1,4 @@
-//! A stream that came from somewhere else than a socket, for tests and fuzz targets.
+//! Replays inbound bytes without a socket, for tests and fuzz targets.
 
 use super::{
     guard::{Guard, GuardError},
@@ -6,19 +6,19 @@ use super::{
     ports::Ports,
 };
 
-/// What lapin gets of `input` when it arrives in chunks of the given sizes: the bytes, how many frames were changed, and
-/// how it ended. Sizes are used in turn; none stand for all at once, and none is 0.
+/// The bytes that lapin gets of `input`, the number of changed frames, and the error at the end. `arrivals` are the
+/// sizes of the chunks in which it arrives, used in turn and never 0; an empty list means one chunk.
 pub(crate) fn replay(input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
     let ports = Ports::default();
     ports.let_lapin_consume();
     replay_with(&ports, input, arrivals)
 }
 
-/// The same where some channels have a port: then messages and confirms of those go there.
+/// As [`replay`], with ports on some channels, which take their messages and confirms.
 pub(crate) fn replay_with(ports: &Ports, input: &[u8], arrivals: &[usize]) -> (Vec<u8>, usize, Option<GuardError>) {
     let mut inbound = Inbound::new(Guard::new(0));
     let mut arrivals = arrivals.iter().copied().cycle();
-    let (mut output, mut changed, mut left) = (Vec::new(), Vec::new(), input);
+    let (mut output, mut repairs, mut left) = (Vec::new(), Vec::new(), input);
     while !left.is_empty() {
         let space = inbound.space();
         assert!(!space.is_empty());
@@ -27,9 +27,9 @@ pub(crate) fn replay_with(ports: &Ports, input: &[u8], arrivals: &[usize]) -> (V
         space[..bytes].copy_from_slice(now);
         left = later;
         inbound.filled(bytes);
-        if let Err(error) = inbound.judge(&mut ports.lock(), &mut output, &mut changed) {
-            return (output, changed.len(), Some(error));
+        if let Err(error) = inbound.check(&mut ports.lock(), &mut output, &mut repairs) {
+            return (output, repairs.len(), Some(error));
         }
     }
-    (output, changed.len(), inbound.ended())
+    (output, repairs.len(), inbound.error_at_end())
 }

@@ -1,4 +1,4 @@
-//! Writes to a socket what is put into the outbox of its stream, for as long as that lives.
+//! Writes the outbox of a stream to its socket for as long as the stream lives.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -7,40 +7,40 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{handle::Shared, tls};
+use super::{shared::Shared, tls};
 
-/// How long the peer may take to read what is left when the stream is let go.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the peer may take to read the remaining bytes after lapin is done, and to shut TLS down.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 
 /// Writes until the stream ends, then closes this direction of the socket.
-pub(super) async fn write(mut socket: impl AsyncWrite + Unpin, shared: Arc<Shared>) {
-    // Also when the runtime goes down with this task in it.
-    let shared = Released(shared);
+pub(super) async fn run(mut socket: impl AsyncWrite + Unpin, shared: Arc<Shared>) {
+    // Dropped also when the runtime shuts down with this task in it.
+    let shared = ClosesDescriptor(shared);
     let shared = &shared.0;
     tokio::select! {
-        () = written(&mut socket, shared) => {}
+        () = write_all(&mut socket, shared) => {}
         () = shared.killed() => {}
         () = async {
-            shared.let_go().await;
-            sleep(FAREWELL).await;
+            shared.lapin_done().await;
+            sleep(SHUTDOWN_LIMIT).await;
         } => {}
     }
-    // A TLS farewell to a frozen peer would take for ever.
-    if !matches!(timeout(FAREWELL, socket.shutdown()).await, Ok(Ok(()))) {
-        shared.shut();
+    // A TLS shutdown with a frozen peer would never end.
+    if !matches!(timeout(SHUTDOWN_LIMIT, socket.shutdown()).await, Ok(Ok(()))) {
+        shared.reset();
     }
 }
 
-async fn written(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
+async fn write_all(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
     let mut bytes = Vec::new();
     loop {
         let last = tokio::select! {
             () = shared.outbox().filled() => false,
-            () = shared.let_go() => true,
+            () = shared.lapin_done() => true,
         };
-        // Where several messages are on their way, the tasks that are ready publish theirs first, so that one write
-        // carries them all; and acknowledgements can wait for what is to be said at once.
-        if !shared.is_under_way_at_most(1) || shared.outbox().is_deferred() {
+        // With several messages in flight, let the other ready tasks publish first, so that one write carries all of
+        // them. Deferred frames can wait in any case.
+        if !shared.is_in_flight_at_most(1) || shared.outbox().has_only_deferred() {
             tokio::task::yield_now().await;
         }
         while shared.outbox().drain(&mut bytes) {
@@ -49,9 +49,9 @@ async fn written(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
                 socket.flush().await
             };
             if let Err(error) = wrote.await {
-                return refused(shared, error).await;
+                return fail(shared, error).await;
             }
-            shared.sent(bytes.len());
+            shared.count_sent(bytes.len());
         }
         if last {
             return;
@@ -59,21 +59,21 @@ async fn written(socket: &mut (impl AsyncWrite + Unpin), shared: &Shared) {
     }
 }
 
-/// An error of the socket is left to the reader to report: it ends both directions, so that the reader comes upon it behind
-/// the peer's last words.
-async fn refused(shared: &Shared, error: io::Error) {
+/// Leaves an error of the operating system to the reader: it ends both directions, and the reader finds it behind the
+/// last bytes of the peer, which may say more.
+async fn fail(shared: &Shared, error: io::Error) {
     if error.raw_os_error().is_none() {
-        drop(shared.failed(tls::classified(error)));
+        shared.fail(tls::classified(error));
         return;
     }
-    shared.cannot_write(error);
-    shared.let_go().await;
+    shared.set_write_error(error);
+    shared.lapin_done().await;
 }
 
-struct Released(Arc<Shared>);
+struct ClosesDescriptor(Arc<Shared>);
 
-impl Drop for Released {
+impl Drop for ClosesDescriptor {
     fn drop(&mut self) {
-        self.0.release();
+        self.0.close_descriptor();
     }
 }

@@ -1,4 +1,4 @@
-//! What administrators do.
+//! Actions of administrators.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{SOON, Stage};
 
-/// Row 8: queues of the service are deleted under their consumers. Service is back `within`.
+/// Row 8: queues of the service are deleted under their consumers. Service is restored `within`.
 pub async fn queues_deleted(stage: Stage, queues: [String; 2], within: Duration, delete: impl AsyncFn(String)) {
     for queue in queues {
         delete(queue.clone()).await;
@@ -19,8 +19,8 @@ pub async fn queues_deleted(stage: Stage, queues: [String; 2], within: Duration,
     stage.close().await;
 }
 
-/// Row 10: the reply queue vanishes while calls wait for what would come into it. They end `within`, and not by their
-/// methods, which are let go afterwards.
+/// Row 10: the reply queue is deleted while calls wait for their replies. They end `within`, before their methods, which are
+/// released afterwards.
 pub async fn reply_queue_deleted(stage: Stage, within: Duration, delete: impl AsyncFnOnce()) {
     const CALLS: usize = 20;
     let before = stage.history.runs();

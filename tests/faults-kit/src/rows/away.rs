@@ -1,4 +1,4 @@
-//! What is asked of a transport while its broker is away.
+//! Operations on a transport while its broker is unavailable.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,8 +19,8 @@ async fn cut(proxy: &FaultProxy) {
     proxy.hang_up(Hangup::Reset);
 }
 
-/// Row 53: a listener that is stopped while its connection is lost takes nothing more when the connection is back, so that
-/// what waits for others is not delivered to it and given back again and again.
+/// Row 53: a listener that is stopped while its connection is lost takes nothing after the reconnect, so that messages for
+/// other listeners are not delivered to it and requeued again and again.
 pub async fn a_stop_is_remembered(url: &str, port: u16) {
     const CASTS: usize = 20;
     let proxy = FaultProxy::start(port).await;
@@ -54,12 +54,12 @@ pub async fn a_stop_is_remembered(url: &str, port: u16) {
     other.close().await;
 }
 
-/// Row 55: whatever waits for a connection in vain is told why there is none.
+/// Row 55: every operation that fails for lack of a connection reports why there is none.
 pub async fn the_cause_is_kept(url: &str, port: u16) {
     let proxy = FaultProxy::start(port).await;
     let builder = oxlo::builder(proxy.url(url)).response_timeout(2 * SECOND);
     let transport = builder.connect().await.unwrap();
-    // The reply queue is there before the fault on one transport, and not on the other.
+    // The reply queue exists before the fault on one transport, and not on the other.
     let fresh = oxlo::builder(proxy.url(url)).response_timeout(2 * SECOND).connect().await.unwrap();
     let to = Target::topic("nobody");
     let short = CallOptions::new().with_timeout(2 * SECOND);
@@ -85,7 +85,7 @@ fn told(what: &str, ended: Result<(), TransportError>) {
     assert!(cause.contains("cannot connect to 127.0.0.1:"), "{what}: {cause}");
 }
 
-/// Row 56: while the consuming connection alone is down, the state says so, and casts succeed. `cut_consuming` ends that
+/// Row 56: while only the consuming connection is down, the state says so, and casts succeed. `cut_consuming` ends that
 /// connection at the broker.
 pub async fn the_state_names_the_connection(url: &str, port: u16, cut_consuming: impl AsyncFnOnce()) {
     let proxy = FaultProxy::start(port).await;
@@ -93,7 +93,7 @@ pub async fn the_state_names_the_connection(url: &str, port: u16, cut_consuming:
     let on = Target::topic("state").server("one");
     let mut listener = transport.listen(&on, &ListenOptions::new()).await.unwrap();
     assert_eq!(transport.state().borrow().to_string(), "connected");
-    // Open connections stay, and none can be opened.
+    // Open connections stay open, and new ones are refused.
     proxy.set(Mode::Refuse).await;
     cut_consuming().await;
     let down = |text: &String| text.starts_with("disconnected: the consuming connection: ");
@@ -107,7 +107,7 @@ pub async fn the_state_names_the_connection(url: &str, port: u16, cut_consuming:
     transport.close().await;
 }
 
-/// Row 52: a limit of connections that is reached. Told at once by default, waited out when told to; `lift` ends it.
+/// Row 52: a connection limit is reached. An error at once by default, retried if configured; `lift` ends it.
 pub async fn a_limit_of_connections(url: &str, port: u16, said: &str, lift: impl AsyncFnOnce()) {
     let error = oxlo::connect(url).await.unwrap_err();
     let text = error.to_string();
@@ -124,5 +124,5 @@ pub async fn a_limit_of_connections(url: &str, port: u16, said: &str, lift: impl
     transport.close().await;
 }
 
-/// For a wait that a limit of the broker's must not make longer: connecting, five seconds, and the machine's lag.
+/// Limit for a wait that the broker's limit must not extend: connecting, five seconds, and the machine's lag.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What a broker goes through.
+//! Faults of the broker itself.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub async fn killed(broker: &Broker, stage: &Stage) {
     assert!(matches!(refused, CallError::Transport { error: TransportError::Unreachable { .. }, .. }), "{refused}");
 }
 
-/// Row 1: it is started again. Service is back `within` this time of the port's being open.
+/// Row 1: it is restarted. Service is restored `within` this time after its port opened.
 pub async fn started_again(broker: &Broker, stage: &Stage, within: Duration) {
     let back = async {
         let since = port_opens(broker.port()).await;
@@ -28,8 +28,8 @@ pub async fn started_again(broker: &Broker, stage: &Stage, within: Duration) {
     println!("figures: from port open to the first successful call after a SIGKILL: {took:?}");
 }
 
-/// Row 2: a frozen broker accepts bytes and says nothing; it is noticed within two silences of 2 s. What was written into its
-/// socket is delivered when it thaws, long after the callers gave up, and is not run.
+/// Row 2: a frozen broker accepts bytes and does not answer; this is detected within two heartbeats of 2 s. Requests written to
+/// its socket are delivered when it thaws, long after their callers gave up, and do not run.
 pub async fn frozen(broker: &Broker, stage: Stage) {
     const CALLS: usize = 20;
     for _ in 0..5 {
@@ -46,7 +46,7 @@ pub async fn frozen(broker: &Broker, stage: Stage) {
     stage.lag.in_time("calls end by their own timeout", begun.elapsed(), Duration::from_millis(1500));
     state(&stage.client, "disconnected").await;
     noticed("frozen broker", begun.elapsed(), &stage, Duration::from_millis(4500));
-    // Before it thaws both connections must have noticed, or one of them takes a call with it when it does.
+    // Both connections must notice before it thaws, or one of them loses a call when it does.
     stage.caller.refusal().await;
     broker.thaw();
     stage.caller.resumes(6 * SECOND).await;
@@ -55,20 +55,20 @@ pub async fn frozen(broker: &Broker, stage: Stage) {
     println!("figures: executions of calls that had timed out: 0 of {}", summary.unknown);
 }
 
-/// Prints and checks how long a fault went unnoticed, where 2 s of silence are suspicious.
+/// Prints and checks how long a fault went unnoticed, with heartbeats of 2 s.
 pub fn noticed(what: &str, took: Duration, stage: &Stage, limit: Duration) {
     println!("figures: {what} noticed after {:.2} times the 2 s", took.as_secs_f64() / 2.0);
     stage.lag.in_time("the fault is noticed", took, limit);
 }
 
-/// Row 11: while the broker takes nothing, `count` calls at once end in time, and none of them runs afterwards. A reply that is due
-/// meanwhile goes out when the alarm is over; service is back `within`. A broker that `tells` of the alarm has none of them sent.
+/// Row 11: while the broker blocks publishers, `count` concurrent calls end in time, and none of them runs afterwards. A reply that
+/// is due then is sent when the alarm ends; service is restored `within`. If the broker `tells` of the alarm, no call is sent.
 pub async fn alarm(stage: Stage, count: usize, tells: bool, within: Duration, raise: impl AsyncFn(bool)) {
     let (running, id) = stage.caller.spawn_call(1500, 2 * SOON);
     ran(&stage.history, &id).await;
     raise(true).await;
-    // It takes a moment to reach the connections, the server's or the caller's first; and the broker tells one that it is
-    // blocked when that publishes.
+    // The alarm reaches the connections after a moment, in any order; and the broker notifies a connection only when it
+    // publishes.
     let call = async || stage.caller.call(0, SECOND).await;
     let reached = |ended: &Result<(), CallError>| match ended {
         Ok(()) => false,

@@ -1,4 +1,4 @@
-//! Brokers that do not want us, or are not there.
+//! Brokers that refuse connections or are unavailable.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::SECOND;
 
-/// For a refusal that is given at once, by a broker that has much to do and may think about it for three seconds.
+/// Limit for an immediate refusal by a busy broker, which may delay it by three seconds.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
-/// Why a connection is refused, and in which words.
+/// The kind and the text of a refusal.
 pub async fn refused(url: &str) -> (Refusal, String) {
     let begun = Instant::now();
     match oxlo::connect(url).await {
@@ -24,7 +24,7 @@ pub async fn refused(url: &str) -> (Refusal, String) {
     }
 }
 
-/// As [`refused`], of the broker on `port`, which must be asked once only.
+/// As [`refused`], by the broker on `port`; exactly one attempt must be made.
 async fn refused_once(url: &str, port: u16) -> (Refusal, String) {
     let proxy = FaultProxy::start(port).await;
     let refused = refused(&proxy.url(url)).await;
@@ -46,7 +46,7 @@ pub async fn wrong_vhost(url: &str, vhost: &str, port: u16) {
     assert!(reason.contains("nowhere"), "{reason}");
 }
 
-/// Row 33: nobody listens. The error comes at once, or, when told to try four times, after attempts twice a second.
+/// Row 33: no listener on the port. The error is immediate, or, with four retries, comes after two attempts per second.
 pub async fn refused_port(scheme: &str) {
     let port = PortLease::take();
     let url = format!("{scheme}://127.0.0.1:{}/", port.port());
@@ -59,19 +59,19 @@ pub async fn refused_port(scheme: &str) {
     assert!(took > SECOND && took < 10 * SECOND, "four attempts took {took:?}");
 }
 
-/// What is wrong with a certificate.
+/// A flaw of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It is another host's.
+    /// It names another host.
     OtherHost,
-    /// It is by an authority that the client does not know.
+    /// It is signed by an unknown authority.
     UnknownAuthority,
 }
 
-/// Row 34: a broker whose certificate has a flaw, which the error must name. It speaks TLS under the scheme `secure`, and
-/// `plain` is the one without.
+/// Row 34: a broker with a flawed certificate; the error must name the flaw. `secure` is the scheme with TLS, `plain` the one
+/// without.
 pub async fn tls_fault(broker: BrokerBuilder, plain: &str, secure: &str, flaw: Flaw) {
     let (name, validity, why) = match flaw {
         Flaw::Expired => ("localhost", Validity::Expired, "expired"),
@@ -85,21 +85,21 @@ pub async fn tls_fault(broker: BrokerBuilder, plain: &str, secure: &str, flaw: F
     let (refusal, reason) = refused(&format!("{secure}://{at}?ssl_ca_file={}", ca.display())).await;
     assert_eq!(refusal, Refusal::Tls);
     assert!(reason.to_lowercase().contains(why), "{reason}");
-    // Nor does a plain connection to this port, which is told what to use instead.
+    // A plain connection to this port fails too, and the error names the scheme to use.
     let (refusal, reason) = refused(&format!("{plain}://{at}")).await;
     assert!(refusal == Refusal::Protocol && reason.contains(&format!("{secure}://")), "{reason}");
-    // No user came as far as a login, with right or wrong credentials.
+    // No attempt reached the login, with right or wrong credentials.
     assert!(!broker.log().contains("nova"), "{}", broker.log());
 }
 
-/// Row 34: TLS to the port without. `url` is one with TLS.
+/// Row 34: TLS to the plain port. `url` has the scheme with TLS.
 pub async fn tls_to_the_plain_port(url: &str) {
     let (refusal, reason) = refused(url).await;
     assert_eq!(refusal, Refusal::Tls);
     assert!(reason.contains("does not speak TLS"), "{reason}");
 }
 
-/// Row 34: what a peer that speaks no protocol at all hears from us before it is recognised: never a credential.
+/// Row 34: a peer that speaks no protocol never receives credentials.
 pub async fn no_credentials_before_the_peer_is_known(scheme: &str) {
     let peer = MutePeer::start().await;
     let begun = Instant::now();

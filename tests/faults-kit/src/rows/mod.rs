@@ -1,4 +1,4 @@
-//! Rows of the fault matrix that both suites run; the row's own test says what differs.
+//! Rows of the fault matrix that both suites run; each suite passes the differences.
 
 pub mod admin;
 pub mod away;

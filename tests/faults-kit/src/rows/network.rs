@@ -1,4 +1,4 @@
-//! What a network does to connections.
+//! Network faults.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep};
 use super::broker::noticed;
 use crate::{SECOND, SOON, Stage, state};
 
-/// A connection that lasted less than a second counts as a failed attempt, and the next pause is longer.
+/// A connection that lasted less than a second counts as a failed attempt and increases the backoff.
 pub const SETTLED: Duration = Duration::from_millis(1100);
 
-/// Row 3: the route of the caller is lost in some way. Calls end by their own timeout, the dead peer is noticed within two silences
-/// of 2 s, and service is back when the route is. Where we hear the broker and it does not hear us, it is the broker that
-/// notices, and takes `brokers` for it.
+/// Row 3: the caller loses its route in one of several ways. Calls end by their own timeout, the dead peer is detected within two
+/// heartbeats of 2 s, and service is restored with the route. If only the direction to the broker is lost, the broker detects it,
+/// within `brokers`.
 pub async fn lost_route(proxy: FaultProxy, stage: Stage, mode: Mode, brokers: Duration) {
     let traffic = stage.caller.traffic(4, SECOND);
     sleep(Duration::from_millis(200)).await;
@@ -34,7 +34,7 @@ pub async fn lost_route(proxy: FaultProxy, stage: Stage, mode: Mode, brokers: Du
     assert!(summary.unknown > 0, "calls were under way: {summary:?}");
 }
 
-/// Row 4: connections of the caller end again and again under traffic. Service is back `within`, on connections of their own.
+/// Row 4: the caller's connections end repeatedly under traffic. Service is restored `within`, on new connections.
 pub async fn hang_ups(proxy: FaultProxy, stage: Stage, how: Hangup, within: Duration) {
     let traffic = stage.caller.traffic(4, 5 * SECOND);
     for _ in 0..3 {
@@ -44,7 +44,7 @@ pub async fn hang_ups(proxy: FaultProxy, stage: Stage, how: Hangup, within: Dura
         stage.history.record(Event::Healed { within });
         let since = Instant::now();
         proxy.hang_up(how);
-        // A call that succeeds before the hang-up came says nothing.
+        // A call that succeeds before the hang-up takes effect proves nothing.
         eventually(SOON, "it connects anew", async || proxy.connections(), |now| *now > before).await;
         stage.caller.resumes_since(since, within).await;
     }

@@ -1,4 +1,4 @@
-//! Processes that end.
+//! Processes that are terminated.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use oxlo_test_support::Rules;
 use crate::child::Child;
 use crate::{SOON, Stage};
 
-/// Row 40: a server is told to end by SIGTERM with calls in flight, which are answered.
+/// Row 40: a server receives SIGTERM with calls in flight, which are answered.
 pub async fn sigterm(stage: Stage, url: &str) {
     let mut child = Child::serve(url, "BeforeDispatch", &stage.history).await;
     let mut calls = stage.caller.spawn_calls(40, 1000, SOON);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{Event, Outcome, Record};
 
-/// What a history is held against.
+/// The limits that a history is checked against.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// How much later than its timeout a call may end, and how much later than it a method may begin. Default 100 ms.
+    /// How long after its timeout a call may end, and a method may begin. Default 100 ms.
     pub slack: Duration,
-    /// How late this machine woke tasks up meanwhile (see [`Lag`](crate::Lag)), which is added to every limit. Default 0.
+    /// How late this machine woke tasks up (see [`Lag`](crate::Lag)); added to every limit. Default 0.
     pub lag: Duration,
-    /// Whether everything ran at most once, whatever was disrupted. Default `false`.
+    /// Whether everything must run at most once in spite of disruptions. Default `false`.
     pub exactly_once: bool,
     /// Whether methods of calls that had timed out may begin to run. Default `false`.
     pub late_runs_allowed: bool,
@@ -25,7 +25,7 @@ impl Default for Rules {
     }
 }
 
-/// What a history holds, when nothing is wrong with it.
+/// Totals of a history that satisfies the invariants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -203,7 +203,7 @@ fn honest(id: &str, call: &Call, runs: Option<&Vec<Duration>>, rules: &Rules, wr
     }
 }
 
-/// I3: runs of one call are at most one more than the disruptions during its life. A cast lives for ever.
+/// I3: runs of one call are at most one more than the disruptions during its life. A cast has no end of life.
 fn bounded_runs(id: &str, runs: &[Duration], told: &Told, rules: &Rules, wrong: &mut Vec<String>) {
     let first = runs.first().copied().unwrap_or_default();
     let disruptions = told.disruptions.iter().filter(|at| **at >= first).count();

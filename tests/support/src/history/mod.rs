@@ -1,8 +1,8 @@
-//! What happened in a fault test, and whether it was allowed to.
+//! Records of what happened in a fault test, checked against the invariants.
 //!
-//! A test records events while it breaks things; [`History::check`] then holds them against the invariants of
-//! `docs/reliability.md`. The check is a pure function of the events, so that it is tested without a broker, also on
-//! recordings that are broken on purpose.
+//! A test records events while it injects faults; [`History::check`] then checks them against the invariants of
+//! `docs/reliability.md`. The check is a pure function of the events, so it is tested without a broker, including on
+//! recordings that violate each invariant.
 
 mod check;
 #[cfg(test)]
@@ -18,7 +18,7 @@ pub use check::{Rules, Summary};
 /// How a call ended for its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A reply came, and it was made for the call with this id.
+    /// A reply arrived, made for the call with this id.
     Replied(String),
     /// The method ran and failed, or the server refused to run it.
     Failed,
@@ -35,7 +35,7 @@ pub enum Outcome {
 pub enum Event {
     /// A call is about to be made.
     Called {
-        /// The call's id, which its arguments carry.
+        /// The call's id, which is also in its arguments.
         id: String,
         /// How long it may take.
         timeout: Duration,
@@ -71,27 +71,27 @@ pub enum Event {
     },
     /// A connection was lost or a process killed: what was delivered and not acknowledged then may be delivered again.
     Disrupted,
-    /// The fault is over. Service must come back by itself within the time.
+    /// The fault is over. Service must be restored within this time, without help.
     Healed {
-        /// How soon.
+        /// The limit.
         within: Duration,
     },
     /// The first call succeeded after [`Healed`](Self::Healed).
     Resumed,
-    /// Something was counted that must be back at its number before the fault.
+    /// A count that must return to its value from before the fault.
     Left {
-        /// What: pending calls, tasks, threads, queues.
+        /// The counted resource: pending calls, tasks, threads, queues.
         what: String,
-        /// How many before.
+        /// The count before the fault.
         before: u64,
-        /// How many after.
+        /// The count after it.
         after: u64,
     },
     /// A process ended.
     Exited {
-        /// Which.
+        /// Which process.
         process: String,
-        /// Whether by a signal that it raised against itself, as an abort does.
+        /// Whether it ended by a signal that it raised itself, as an abort does.
         aborted: bool,
     },
     /// Memory was measured.
@@ -100,7 +100,7 @@ pub enum Event {
         before: u64,
         /// Bytes after.
         after: u64,
-        /// Bytes it may have grown.
+        /// The allowed growth in bytes.
         bound: u64,
     },
 }
@@ -114,7 +114,7 @@ pub struct Record {
     pub event: Event,
 }
 
-/// A history that any number of tasks record into. Cloning shares it.
+/// A history that many tasks record into. Clones share it.
 #[derive(Clone)]
 pub struct History {
     begun: Instant,
@@ -134,7 +134,7 @@ impl History {
         Self { begun: Instant::now(), records: Arc::default() }
     }
 
-    /// Records that something happens now.
+    /// Records an event with the current time.
     pub fn record(&self, event: Event) {
         let at = self.begun.elapsed();
         self.lock().push(Record { at, event });
@@ -145,19 +145,19 @@ impl History {
         self.record(Event::Executed { id: id.to_owned() });
     }
 
-    /// Records that something was counted that must be back at its number before the fault.
+    /// Records a count that must return to its value from before the fault.
     pub fn left(&self, what: &str, before: u64, after: u64) {
         self.record(Event::Left { what: what.to_owned(), before, after });
     }
 
-    /// How often something ran so far.
+    /// How often one call or cast ran so far.
     #[must_use]
     pub fn executions(&self, id: &str) -> usize {
         let records = self.lock();
         records.iter().filter(|record| matches!(&record.event, Event::Executed { id: ran } if ran == id)).count()
     }
 
-    /// How often anything ran so far.
+    /// How many runs were recorded so far.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.lock().iter().filter(|record| matches!(record.event, Event::Executed { .. })).count()
@@ -186,11 +186,11 @@ impl History {
         self.lock().clone()
     }
 
-    /// Holds what was recorded against the invariants.
+    /// Checks the recording against the invariants.
     ///
     /// # Errors
     ///
-    /// Every violation, as one sentence each that begins with the invariant's number.
+    /// Every violation: one sentence each, beginning with the invariant's number.
     pub fn check(&self, rules: &Rules) -> Result<Summary, Vec<String>> {
         check::check(&self.records(), rules)
     }

@@ -1,4 +1,4 @@
-//! The checker passes what is right, and names each thing that is wrong.
+//! The checker accepts correct recordings and names each violation.
 
 use std::time::Duration;
 

@@ -1,40 +1,40 @@
-//! Why a peer's bytes are not let through.
+//! Why the guard ends a connection.
 
 use std::sync::Arc;
 
-use super::bounds::{MOST_PARTIAL, MOST_TRANSFERS};
-use crate::scan::Malformed;
+use super::bounds::{MAX_PARTIAL, MAX_TRANSFERS};
+use crate::encoding::Malformed;
 
-/// Why a peer's bytes are not let through.
+/// Why the guard ends a connection.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum GuardError {
-    /// It speaks something else.
+    /// The peer speaks another protocol.
     #[error("{0}")]
     OtherProtocol(Arc<str>),
-    /// A frame that cannot be one.
-    #[error("the broker sent a frame that cannot be read: {0}")]
+    /// An invalid frame.
+    #[error("cannot read a frame: {0}")]
     Frame(&'static str),
-    /// A performative that cannot be one.
-    #[error("the broker sent a performative that cannot be read: {0}")]
+    /// An invalid performative.
+    #[error("cannot read a performative of the broker: {0}")]
     Performative(#[from] Malformed),
-    /// More outcomes than there can be.
-    #[error("the broker told the outcome of {named} deliveries, of which at most {known} can be unsettled")]
+    /// More outcomes than deliveries.
+    #[error("the broker sent the outcome of {named} deliveries, but at most {known} can be unsettled")]
     Dispositions {
-        /// How many it named.
+        /// The number of ids that it named.
         named: u64,
-        /// How many there can be.
+        /// The number of ids that it may name.
         known: u32,
     },
-    /// A message in more transfers than any has.
-    #[error("the broker sent a message in more than {MOST_TRANSFERS} transfers")]
+    /// Too many transfers of one message.
+    #[error("the broker sent a message in more than {MAX_TRANSFERS} transfers")]
     Transfers,
-    /// More messages that are not complete than there can be links.
-    #[error("the broker sent parts of more than {MOST_PARTIAL} messages at a time")]
+    /// Too many incomplete messages.
+    #[error("the broker sent parts of more than {MAX_PARTIAL} messages at a time")]
     Partial,
 }
 
 impl GuardError {
-    /// Whether another attempt must end the same way.
+    /// Whether another attempt would fail the same way.
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(self, Self::OtherProtocol(_))
     }

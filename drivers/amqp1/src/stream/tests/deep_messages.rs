@@ -1,4 +1,4 @@
-//! The message that kills a process, with the guard and without, each in a process of its own.
+//! A message that aborts the process, with the guard and without it, in child processes.
 
 use std::{
     fs::File,
@@ -19,10 +19,7 @@ use fe2o3_amqp::{
 use oxlo_driver_kit::socket::{Peer, connect};
 
 use super::wire;
-use crate::{
-    receive,
-    stream::{GROWTH, GuardedStream},
-};
+use crate::{fe2o3_internals::GROWTH, receive, stream::GuardedStream};
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";
@@ -51,7 +48,7 @@ fn without_the_guard_it_aborts() {
     assert!(output.contains("overflowed its stack"), "{output}");
 }
 
-/// A child process that runs the test below, and where it is to connect.
+/// Starts a child process that runs the test below, and the listener to which it connects.
 fn start(guarded: bool) -> (TcpListener, (Child, File)) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let output = tempfile::tempfile().unwrap();
@@ -85,7 +82,7 @@ fn ended((mut child, mut output): (Child, File)) -> (std::process::ExitStatus, S
     (status, text)
 }
 
-/// Plays a broker up to the point where the child's link has credit.
+/// Acts as a broker until the child's link has credit.
 fn accept(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -123,7 +120,7 @@ fn frame(stream: &mut TcpStream) {
 #[ignore = "the child of the other tests here"]
 async fn child_receives() {
     let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
-    // On a worker, whose stack is that of a service's tasks.
+    // On a worker thread, which has the stack size of a service's tasks.
     tokio::spawn(async move {
         let builder = Connection::builder()
             .container_id("child")

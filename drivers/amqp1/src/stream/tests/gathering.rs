@@ -1,4 +1,4 @@
-//! What is written reaches the socket when the task that writes has nothing else to do.
+//! Written bytes reach the socket when fe2o3-amqp's task has nothing else to do.
 
 use std::{
     pin::Pin,

@@ -1,10 +1,11 @@
-//! The guard alone: what it lets through, and as what.
+//! The guard alone: which frames pass, and how they are changed.
 
 use super::wire;
+use crate::fe2o3_internals::{PAIR, PAIR_RECEIVER, PAIR_SENDER, SURPLUS};
 use crate::stream::{
-    channels::Channels,
+    channel_numbers::ChannelNumbers,
     guard::{Guard, GuardError, Opened},
-    outbound::{Outbound, PAIR, PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
+    outbound::Outbound,
 };
 
 fn guard(message_max: usize) -> Guard {
@@ -14,12 +15,12 @@ fn guard(message_max: usize) -> Guard {
 }
 
 fn passed(guard: &mut Guard, bytes: &[u8]) -> Result<Vec<u8>, GuardError> {
-    passed_on(guard, bytes, &mut Channels::default())
+    passed_on(guard, bytes, &mut ChannelNumbers::default())
 }
 
-fn passed_on(guard: &mut Guard, bytes: &[u8], channels: &mut Channels) -> Result<Vec<u8>, GuardError> {
+fn passed_on(guard: &mut Guard, bytes: &[u8], channels: &mut ChannelNumbers) -> Result<Vec<u8>, GuardError> {
     guard.inbox().extend_from_slice(bytes);
-    guard.work(channels)?;
+    guard.process(channels)?;
     Ok(guard.outbox().split().to_vec())
 }
 
@@ -55,21 +56,21 @@ fn a_message_beyond_the_limit_is_cut() {
     let third = passed(&mut guard, &wire::transfer(0, false, b"ABC")).unwrap();
     assert!(first.ends_with(b"12345678") && second.ends_with(b"\x00\x00\x00\x02ab") && !third.ends_with(b"ABC"));
     let next = passed(&mut guard, &wire::transfer(1, false, b"whole")).unwrap();
-    assert!(next.ends_with(b"whole"), "the next message counts anew");
+    assert!(next.ends_with(b"whole"), "the next message is counted separately");
 }
 
 #[test]
 fn a_performative_that_is_nested_too_deeply_ends_the_connection() {
     let properties = wire::nested(40);
     assert!(refused(&wire::frame(0, &wire::described(0x12, 1, &properties))).contains("nested deeper"));
-    assert!(refused(&wire::frame(0, &[0, 0x53, 0x12, 0xc0, 9, 9, 0x40])).contains("cut short"));
+    assert!(refused(&wire::frame(0, &[0, 0x53, 0x12, 0xc0, 9, 9, 0x40])).contains("truncated"));
     assert!(refused(&wire::frame(0, &[wire::described(0x17, 0, &[]), vec![1]].concat())).contains("bytes follow"));
 }
 
 #[test]
 fn frames_that_would_make_a_parser_panic_are_refused() {
     assert!(refused(&[0, 0, 0, 5, 2]).contains("smaller than its own header"));
-    assert!(refused(&[0xff, 0xff, 0xff, 0xff, 2]).contains("larger than what was agreed"));
+    assert!(refused(&[0xff, 0xff, 0xff, 0xff, 2]).contains("larger than the negotiated size"));
     let mut extended = wire::frame(0, &wire::described(0x17, 0, &[]));
     extended[4] = 3;
     assert!(refused(&extended).contains("extended header"));
@@ -80,14 +81,14 @@ fn a_peer_that_goes_astray_after_sasl_speaks_no_other_protocol() {
     let bytes = [wire::SASL_HEADER, &wire::frame(1, &wire::described(0x44, 1, &[0x50, 0])), &[0xff; 8]].concat();
     for cut in [bytes.len() - 7, bytes.len()] {
         let error = passed(&mut Guard::new(65_536, 1), &bytes[..cut]).unwrap_err();
-        assert!(!error.is_permanent() && error.to_string().contains("a protocol header was due"), "{error}");
+        assert!(!error.is_permanent() && error.to_string().contains("a protocol header was expected"), "{error}");
     }
 }
 
 #[test]
 fn other_protocols_are_named() {
     for (first, says) in [
-        (&b"AMQP\x00\x00\x09\x01"[..], "this broker speaks AMQP 0-9-1, use rabbit://"),
+        (&b"AMQP\x00\x00\x09\x01"[..], "the peer speaks AMQP 0-9-1: use rabbit://"),
         (b"AMQP\x02\x01\x00\x00", "offers the protocol header AMQP 2.1.0.0"),
         (b"\x15\x03\x03\x00\x02\x02\x46", "use amqps://"),
         (b"HTTP/1.1 400 Bad Request", "answers in HTTP"),
@@ -108,7 +109,7 @@ fn the_product_is_read_from_the_open() {
     assert_eq!(guard.opened(), Some(opened));
 }
 
-/// fe2o3-amqp is told of no limit: its numbers are not those on the wire.
+/// fe2o3-amqp sees no channel limit: its numbers are not those on the wire.
 #[test]
 fn the_limit_of_sessions_is_read_from_the_open_and_that_of_links_from_each_begin() {
     let open = |most: u16| {
@@ -136,10 +137,10 @@ fn on_channel(channel: u16, mut frame: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn sessions_have_other_numbers_on_the_wire() {
-    let mut channels = Channels::default();
-    channels.allow(100);
+    let mut channels = ChannelNumbers::default();
+    channels.set_max(100);
     let (mut outbound, mut guard) = (Outbound::default(), guard(1 << 20));
-    let mut written = |frame: &[u8], channels: &mut Channels| {
+    let mut written = |frame: &[u8], channels: &mut ChannelNumbers| {
         outbound.write(frame, channels).unwrap();
         outbound.bytes().split().to_vec()
     };
@@ -151,7 +152,7 @@ fn sessions_have_other_numbers_on_the_wire() {
     assert_eq!(written(&end, &mut channels), on_channel(0, end.clone()));
     let theirs = on_channel(9, end.clone());
     assert_eq!(passed_on(&mut guard, &theirs, &mut channels).unwrap(), theirs);
-    // fe2o3-amqp takes the number that was just given up.
+    // fe2o3-amqp takes the number that was just freed.
     assert_eq!(written(&ours, &mut channels), on_channel(1, ours.clone()));
     let message = wire::transfer(0, false, b"text");
     assert_eq!(written(&message, &mut channels), on_channel(1, message.clone()));
@@ -175,10 +176,10 @@ fn a_link_that_is_detached_counts_as_closed() {
     assert_eq!(passed(&detach(2, b"\x52\x07\x41")), detach(2, b"\x52\x07\x41"));
 }
 
-/// Channels with a session whose number is the same on both sides.
-fn begun() -> Channels {
-    let mut channels = Channels::default();
-    channels.allow(1);
+/// ChannelNumbers with a session whose number is the same on both sides.
+fn begun() -> ChannelNumbers {
+    let mut channels = ChannelNumbers::default();
+    channels.set_max(1);
     channels.begin(0).unwrap();
     channels
 }
@@ -245,9 +246,9 @@ fn what_is_written_grows_by_whole_frames_only() {
     outbound.write(&frames, &mut channels).unwrap();
     outbound.write(&frames, &mut channels).unwrap();
     assert_eq!(outbound.bytes(), &frames.repeat(2));
-    assert!(outbound.is_growing() && !outbound.is_growing());
+    assert!(outbound.take_has_grown() && !outbound.take_has_grown());
     let error = Outbound::default().write(&frames[..frames.len() - 1], &mut channels).unwrap_err();
-    assert!(error.to_string().contains("not written at once"), "{error}");
+    assert!(error.to_string().contains("wrote a part of a frame"), "{error}");
 }
 
 fn disposition(first: u32, last: u32) -> Vec<u8> {
@@ -258,11 +259,11 @@ fn disposition(first: u32, last: u32) -> Vec<u8> {
 #[test]
 fn no_more_deliveries_are_settled_than_were_sent() {
     let says = refused(&disposition(0, u32::MAX));
-    assert!(says.contains("the outcome of 4294967296 deliveries, of which at most 64"), "{says}");
+    assert!(says.contains("the outcome of 4294967296 deliveries, but at most 64"), "{says}");
     let by_name = [&[0, 0xa3, 21][..], b"amqp:disposition:list", &disposition(0, u32::MAX)[11..]].concat();
     assert_eq!(refused(&wire::frame(0, &by_name)), says);
     let mut guard = guard(1 << 20);
-    guard.delivered(1000);
+    guard.count_deliveries(1000);
     // Once for the outcome, and once to settle.
     for range in [disposition(0, 999), disposition(0, 999), disposition(5, 5), disposition(9, 3)] {
         assert_eq!(passed(&mut guard, &range).unwrap(), range);
@@ -297,15 +298,15 @@ fn a_message_has_so_many_parts_and_so_many_are_incomplete() {
 
 #[test]
 fn a_session_that_was_given_up_is_ended_once() {
-    let mut channels = Channels::default();
-    channels.allow(10);
+    let mut channels = ChannelNumbers::default();
+    channels.set_max(10);
     channels.begin(0).unwrap();
     channels.abandon();
     let mut guard = guard(1);
     for _ in 0..3 {
         assert!(passed_on(&mut guard, &on_channel(9, begin(0, 255)), &mut channels).unwrap().is_empty());
     }
-    assert_eq!((guard.take_to_end(), guard.take_to_end()), (Some(0), None));
+    assert_eq!((guard.take_unwanted(), guard.take_unwanted()), (Some(0), None));
 }
 
 #[test]

@@ -3,4 +3,5 @@
 mod deep_messages;
 mod gathering;
 mod guarding;
+mod internals;
 mod wire;

@@ -1,4 +1,4 @@
-//! Frames as a peer writes them.
+//! Frames of a peer.
 
 pub(super) const SASL_HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
 pub(super) const AMQP_HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
@@ -11,7 +11,7 @@ pub(super) fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A value described by a small number, and by a list of `count` encoded fields.
+/// A list of `count` encoded fields, described by a small number.
 pub(super) fn described(code: u8, count: u8, fields: &[u8]) -> Vec<u8> {
     let mut value = vec![0, 0x53, code, 0xd0];
     value.extend_from_slice(&u32::try_from(fields.len() + 4).unwrap().to_be_bytes());
@@ -20,7 +20,7 @@ pub(super) fn described(code: u8, count: u8, fields: &[u8]) -> Vec<u8> {
     value
 }
 
-/// Lists in lists.
+/// Nested lists.
 pub(super) fn nested(levels: usize) -> Vec<u8> {
     let mut value = Vec::with_capacity(9 * levels + 1);
     for level in 1..=levels {

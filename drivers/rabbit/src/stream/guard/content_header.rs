@@ -1,12 +1,12 @@
-//! Content headers: are they safe for lapin, and what to hand on when they are not.
+//! Content headers: whether lapin can parse them, and their replacement if it cannot.
 
-use super::table::{self, Flaw};
+use super::table::{self, TableError};
 
-/// class (2), weight (2), body size (8), property flags (2).
+/// Bytes of the fixed part: class (2), weight (2), body size (8), property flags (2).
 const FIXED: usize = 14;
 const FLAGS_AT: usize = 12;
 const BODY_SIZE_AT: usize = 4;
-/// Places of properties, see [`PROPERTIES`].
+// Positions of properties in `PROPERTIES`.
 pub(crate) const CONTENT_TYPE: usize = 0;
 pub(crate) const CONTENT_ENCODING: usize = 1;
 pub(crate) const HEADERS: usize = 2;
@@ -22,7 +22,7 @@ enum Kind {
     Octets(usize),
 }
 
-/// The properties of the class `basic` in the order of their flags, from bit 15 down (AMQP 0-9-1, 4.2.6.1).
+/// The properties of the class `basic` in the order of their flags, from bit 15 down (AMQP 0-9-1 section 4.2.6.1).
 const PROPERTIES: [Kind; 14] = [
     Kind::ShortString, // content-type
     Kind::ShortString, // content-encoding
@@ -40,18 +40,18 @@ const PROPERTIES: [Kind; 14] = [
     Kind::ShortString, // cluster-id
 ];
 
-/// Why a content header was changed.
+/// Why a frame was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The header table is nested too deep.
+pub(crate) enum Repair {
+    /// The header table is nested too deeply.
     TooDeep,
-    /// The table or another property is not what AMQP 0-9-1 allows.
+    /// The table, another property or a name is not valid AMQP 0-9-1.
     Malformed,
-    /// The frame is larger than `frame_max`; lapin would close the connection over it.
+    /// The frame exceeds `frame_max`.
     TooLarge,
 }
 
-impl Reason {
+impl Repair {
     /// The value of the metric's label `reason`.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -62,34 +62,34 @@ impl Reason {
     }
 }
 
-/// What [`inspect`] found.
+/// The result of [`inspect`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inspection {
-    /// lapin may see the payload as it is.
+    /// The payload is valid.
     Clean,
-    /// lapin gets this payload, which is shorter.
-    Repaired(Reason, Vec<u8>),
+    /// This shorter payload replaces it.
+    Repaired(Repair, Vec<u8>),
 }
 
-/// The payload ends before its fixed part does. Brokers write that part themselves: there is no message to save.
+/// The payload is shorter than its fixed part, which brokers write themselves.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CutShort;
 
 /// Checks the payload of a content header frame, which may take at most `room` bytes.
 ///
-/// A bad header table becomes an empty one, another bad property is dropped, and what stands behind a length that lies
-/// is dropped with it: the message is delivered, and what could be read of it is kept.
+/// An invalid header table becomes empty, any other invalid property is dropped, and after a wrong length the rest is
+/// dropped. So the message is still delivered, with the properties that could be read.
 pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShort> {
     let (fixed, mut rest) = payload.split_at_checked(FIXED).ok_or(CutShort)?;
     let flags = u16::from_be_bytes([fixed[FLAGS_AT], fixed[FLAGS_AT + 1]]);
     let mut kept = [None; PROPERTIES.len()];
-    let mut reason = (payload.len() > room).then_some(Reason::TooLarge);
+    let mut reason = (payload.len() > room).then_some(Repair::TooLarge);
     for (slot, kind) in PROPERTIES.iter().enumerate() {
         if flags & flag(slot) == 0 {
             continue;
         }
         let Some(width) = width(*kind, rest) else {
-            reason = Some(Reason::Malformed);
+            reason = Some(Repair::Malformed);
             break;
         };
         let (value, behind) = rest.split_at(width);
@@ -98,16 +98,16 @@ pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShor
             Ok(()) => Some(value),
             Err(flaw) => {
                 reason = Some(match flaw {
-                    Flaw::TooDeep => Reason::TooDeep,
-                    Flaw::Malformed => Reason::Malformed,
+                    TableError::TooDeep => Repair::TooDeep,
+                    TableError::Malformed => Repair::Malformed,
                 });
                 matches!(kind, Kind::Table).then_some(&[0; 4][..])
             }
         };
     }
     if reason.is_none() && !rest.is_empty() {
-        // lapin takes bytes behind the last property for a parse error.
-        reason = Some(Reason::Malformed);
+        // Bytes behind the last property are a parse error in lapin.
+        reason = Some(Repair::Malformed);
     }
     Ok(match reason {
         None => Inspection::Clean,
@@ -115,24 +115,24 @@ pub(crate) fn inspect(payload: &[u8], room: usize) -> Result<Inspection, CutShor
     })
 }
 
-/// The size of the body that follows, and the properties from their flags on.
+/// The size of the body, and the properties from their flags on.
 pub(crate) fn parts(payload: &[u8]) -> Option<(u64, &[u8])> {
     let size = payload.get(BODY_SIZE_AT..)?.first_chunk()?;
     Some((u64::from_be_bytes(*size), payload.get(FLAGS_AT..)?))
 }
 
-/// The message id.
+/// The `message-id`.
 pub(crate) fn message_id(payload: &[u8]) -> Option<&[u8]> {
     property(payload.get(FLAGS_AT..)?, MESSAGE_ID)?.get(1..)
 }
 
-/// The value of a property, its length before it, among those that [`parts`] gives.
-pub(crate) fn property(properties: &[u8], place: usize) -> Option<&[u8]> {
+/// The encoded value of one of the properties that [`parts`] returns, with its length prefix.
+pub(crate) fn property(properties: &[u8], position: usize) -> Option<&[u8]> {
     let (flags, mut rest) = properties.split_first_chunk()?;
     let flags = u16::from_be_bytes(*flags);
     for (slot, kind) in PROPERTIES.iter().enumerate().filter(|(slot, _)| flags & flag(*slot) != 0) {
         let (value, behind) = rest.split_at_checked(width(*kind, rest)?)?;
-        if slot == place {
+        if slot == position {
             return Some(value);
         }
         rest = behind;
@@ -140,12 +140,12 @@ pub(crate) fn property(properties: &[u8], place: usize) -> Option<&[u8]> {
     None
 }
 
-/// The bit that says that the property at a place is there.
+/// The flag of the property at a position.
 pub(crate) const fn flag(slot: usize) -> u16 {
     1 << (15 - slot)
 }
 
-/// The bytes that a property takes, or `None` when its frame ends first.
+/// Bytes of a property's value; `None` if the frame ends before it.
 fn width(kind: Kind, rest: &[u8]) -> Option<usize> {
     let width = match kind {
         Kind::Octets(width) => width,
@@ -155,7 +155,7 @@ fn width(kind: Kind, rest: &[u8]) -> Option<usize> {
     (width <= rest.len()).then_some(width)
 }
 
-fn valid(kind: Kind, value: &[u8]) -> Result<(), Flaw> {
+fn valid(kind: Kind, value: &[u8]) -> Result<(), TableError> {
     match kind {
         Kind::Octets(_) => Ok(()),
         Kind::ShortString => table::short_string(value).map(drop),
@@ -166,7 +166,7 @@ fn valid(kind: Kind, value: &[u8]) -> Result<(), Flaw> {
 fn rebuild(fixed: &[u8], mut kept: [Option<&[u8]>; PROPERTIES.len()], room: usize) -> Vec<u8> {
     let size = |kept: &[Option<&[u8]>]| FIXED + kept.iter().flatten().map(|value| value.len()).sum::<usize>();
     if size(&kept) > room {
-        // Without the table a header is at most 2 330 bytes, and no frame_max is below 4096.
+        // Without the table a header has at most 2330 bytes, and a frame_max is at least 4096.
         for (kind, value) in PROPERTIES.iter().zip(&mut kept) {
             if matches!(kind, Kind::Table) && value.is_some() {
                 *value = Some(&[0; 4]);
@@ -196,7 +196,7 @@ mod tests {
     fn a_plain_header_is_clean() {
         let payload = content_header(5, 0xFFFC, &every_property(b"\x03key", b"\x02id"));
         // The table's only entry is a key without a value.
-        assert!(matches!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Reason::Malformed, _))));
+        assert!(matches!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Repair::Malformed, _))));
         let payload = content_header(5, 0xFFFC, &every_property(b"\x03keyt\x01", b"\x02id"));
         assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Clean));
         assert_eq!(inspect(&content_header(0, 0, b""), ROOM), Ok(Inspection::Clean));
@@ -206,28 +206,28 @@ mod tests {
     fn a_deep_table_becomes_an_empty_one_and_the_rest_stays() {
         let payload = content_header(5, 0xFFFC, &every_property(&nested_tables(900), b"\x02id"));
         let expected = content_header(5, 0xFFFC, &every_property(b"", b"\x02id"));
-        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Reason::TooDeep, expected)));
+        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Repair::TooDeep, expected)));
     }
 
     #[test]
     fn a_property_that_is_not_utf8_is_dropped_alone() {
         let payload = content_header(5, 0x8400, b"\x02\xff\xfe\x02id");
         let expected = content_header(5, 0x0400, b"\x02id");
-        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Reason::Malformed, expected)));
+        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Repair::Malformed, expected)));
     }
 
     #[test]
     fn a_length_that_lies_drops_what_stands_behind_it() {
         let payload = content_header(5, 0xA400, b"\x02ct\0\0\xff\xff\x02id");
         let expected = content_header(5, 0x8000, b"\x02ct");
-        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Reason::Malformed, expected)));
+        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Repair::Malformed, expected)));
     }
 
     #[test]
     fn bytes_behind_the_last_property_are_cut() {
         let payload = content_header(5, 0x8000, b"\x02ctmore");
         let expected = content_header(5, 0x8000, b"\x02ct");
-        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Reason::Malformed, expected)));
+        assert_eq!(inspect(&payload, ROOM), Ok(Inspection::Repaired(Repair::Malformed, expected)));
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
         table.extend(std::iter::repeat_n(b'x', 0x2000));
         let payload = content_header(5, 0xFFFC, &every_property(&table, b"\x02id"));
         let expected = content_header(5, 0xFFFC, &every_property(b"", b"\x02id"));
-        assert_eq!(inspect(&payload, 4088), Ok(Inspection::Repaired(Reason::TooLarge, expected)));
+        assert_eq!(inspect(&payload, 4088), Ok(Inspection::Repaired(Repair::TooLarge, expected)));
     }
 
     #[test]

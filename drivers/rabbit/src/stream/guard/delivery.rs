@@ -1,31 +1,29 @@
-//! Names in the methods that carry a message: `basic.deliver`, `basic.return`, `basic.get-ok`.
+//! Names in the methods that announce a message: `basic.deliver`, `basic.return`, `basic.get-ok`.
 //!
-//! AMQP 0-9-1 wants UTF-8 in short strings, a broker hands on what a publisher wrote, and lapin closes the connection
-//! over a routing key that is not UTF-8.
+//! AMQP 0-9-1 requires UTF-8 in short strings, but a broker forwards the bytes of the publisher, and lapin closes the
+//! connection over a routing key that is not UTF-8.
 
 use super::table;
 
-/// The methods with names in them, and how many octets stand before, between and behind.
-///
-/// `None` is a short string, a number that many octets.
+/// The arguments of the methods with names: `None` is a short string, a number is that many octets.
 fn layout(class: u16, method: u16) -> Option<&'static [Option<usize>]> {
     match (class, method) {
         // consumer tag, delivery tag and redelivered, exchange, routing key
         (60, 60) => Some(&[None, Some(9), None, None]),
         // reply code, reply text, exchange, routing key
         (60, 50) => Some(&[Some(2), None, None, None]),
-        // delivery tag and redelivered, exchange, routing key; the message count is of no interest here
+        // delivery tag and redelivered, exchange, routing key; the message count follows
         (60, 71) => Some(&[Some(9), None, None]),
         _ => None,
     }
 }
 
-/// Whether the method carries names that a publisher chose.
+/// Whether the method has names that a publisher chose.
 pub(super) fn carries_names(class: u16, method: u16) -> bool {
     layout(class, method).is_some()
 }
 
-/// The arguments with every octet that is not ASCII replaced by `?` in those names that are not UTF-8; `None` when all are.
+/// The arguments with `?` for every non-ASCII octet of names that are not UTF-8; `None` if all names are UTF-8.
 pub(super) fn repair(class: u16, method: u16, arguments: &[u8]) -> Option<Vec<u8>> {
     let mut repaired: Option<Vec<u8>> = None;
     let mut at = 0;

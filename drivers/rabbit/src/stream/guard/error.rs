@@ -1,62 +1,62 @@
-//! Why a stream is given up.
+//! Why the guard ends a connection.
 
-use super::{MOST_UNSOLICITED, preface::Looks, table};
+use super::{MAX_UNSOLICITED, preface::PeerProtocol, table};
 
-/// Why a stream is given up: the peer breaks AMQP 0-9-1, or does not speak it.
+/// Why the guard ends a connection: the peer violates AMQP 0-9-1, or speaks another protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GuardError {
-    /// The peer's first bytes are those of another protocol.
+    /// The peer's first bytes belong to another protocol.
     #[error("{0}")]
-    OtherProtocol(Looks),
-    /// lapin would close the connection over it too, with less to say.
-    #[error("the broker sent a {what} frame of {size} bytes, {limit} are agreed")]
+    OtherProtocol(PeerProtocol),
+    /// A frame beyond the negotiated size.
+    #[error("the broker sent a {what} frame of {size} bytes, the limit is {limit}")]
     FrameTooLarge {
-        /// The frame's type.
+        /// The type of the frame.
         what: &'static str,
-        /// The frame's bytes, head and end included.
+        /// Its size in bytes, head and end octet included.
         size: usize,
-        /// The limit it breaks.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A frame does not end in the frame-end octet: the stream is out of step.
+    /// A frame without the frame-end octet: frame boundaries are lost.
     #[error("the broker sent a frame that ends in octet {0:#04x} instead of 0xce")]
     FrameEnd(u8),
-    /// A frame type that AMQP 0-9-1 does not have.
+    /// An unknown frame type.
     #[error("the broker sent a frame of unknown type {0}")]
     FrameType(u8),
-    /// A frame that is too short for what its type promises.
-    #[error("the broker sent a {0} frame that is cut short")]
+    /// A frame that is too short for its type.
+    #[error("the broker sent a truncated {0} frame")]
     CutShort(&'static str),
-    /// `connection.start` carries server properties that lapin must not parse.
+    /// Server properties in `connection.start` that lapin cannot parse.
     #[error("the server properties in connection.start are {}", match .0 {
-        table::Flaw::TooDeep => "nested deeper than 32 tables",
-        table::Flaw::Malformed => "malformed",
+        table::TableError::TooDeep => "nested deeper than 32 tables",
+        table::TableError::Malformed => "malformed",
     })]
-    ServerProperties(table::Flaw),
-    /// A method with a field table that only clients send; lapin would parse it before it refuses it.
-    #[error("the broker sent the method {class}.{method}, which only clients send")]
+    ServerProperties(table::TableError),
+    /// A client method with a field table, which lapin would parse before refusing it.
+    #[error("the broker sent method {class}.{method}, which only clients may send")]
     ClientMethod {
         /// The class id.
         class: u16,
         /// The method id.
         method: u16,
     },
-    /// A content frame where none belongs.
+    /// A content frame out of order.
     #[error("the broker sent {0}")]
     OutOfStep(&'static str),
-    /// More messages than were asked for.
-    #[error("the broker ignores the prefetch: it sent more than {0} messages that are not acknowledged")]
+    /// More messages than the prefetch allows.
+    #[error("the broker ignores the prefetch: it sent more than {0} unacknowledged messages")]
     BeyondPrefetch(usize),
-    /// More messages came back than are in flight.
+    /// More returned messages than are in flight.
     #[error("the broker returned more messages than are in flight")]
-    Returned,
-    /// More methods that nobody asked for than lapin keeps up with.
-    #[error("the broker sent more than {MOST_UNSOLICITED} methods within ten seconds that nobody asked for")]
-    Storm,
+    TooManyReturns,
+    /// More unsolicited methods than lapin can process.
+    #[error("the broker sent more than {MAX_UNSOLICITED} unsolicited methods within ten seconds")]
+    TooManyUnsolicited,
 }
 
 impl GuardError {
-    /// Whether another attempt at the same address must end the same way.
+    /// Whether another attempt at the same address would fail the same way.
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(self, Self::OtherProtocol(_))
     }

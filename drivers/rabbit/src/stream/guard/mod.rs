@@ -1,12 +1,12 @@
-//! The depth guard: which bytes of a broker may reach lapin. Pure, no I/O.
+//! Checks which bytes of a broker may reach lapin. Pure, no I/O.
 //!
-//! lapin parses field tables by recursion without a limit, on a thread with a 2 MiB stack: one message with a 7 kB header
-//! of nested tables aborts the process, and the broker hands the message to the next replica. It also closes the
-//! connection over a header that it cannot parse or that exceeds `frame_max`, after which the broker delivers the
-//! same message again, for ever; likewise over a routing key that is not UTF-8. So content headers and the methods that
-//! announce a message go through only when complete and checked, and what lapin must not see is replaced.
+//! lapin parses field tables recursively without a limit ([`lapin_internals`](crate::lapin_internals)): one message
+//! with a 7 kB header of nested tables aborts the process, and the broker delivers the message to the next replica.
+//! lapin also closes the connection over a header that it cannot parse or that exceeds `frame_max`, and over a routing
+//! key that is not UTF-8; the broker then delivers the same message again, for ever. So content headers and the methods
+//! that announce a message pass only when complete and checked, and invalid parts are replaced.
 //!
-//! Messages and confirms on channels that have a port (see [`ports`](super::ports)) are not for lapin at all.
+//! Messages and confirms on channels with a port (see [`ports`](super::ports)) never reach lapin.
 
 pub(crate) mod content_header;
 mod delivery;
@@ -18,86 +18,86 @@ use super::layout::{
     self, ACK, BLOCKED, BODY, CANCEL, CHANNEL_CLOSE, CHANNEL_OPEN_OK, CONNECTION_START, CONNECTION_TUNE, DELIVER, FLOW,
     FRAME_END, FRAME_HEAD, GET_OK, HEADER, HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK, UNBLOCKED, UPDATE_SECRET,
 };
-use content_header::{Inspection, Reason};
+use content_header::{Inspection, Repair};
 use preface::Preface;
 
 pub(crate) use error::GuardError;
 
-/// `frame_max` before the broker has named its own, and what we ask for when the user has no wish.
+/// The `frame_max` before negotiation, and the one that is offered by default.
 pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;
-/// AMQP 0-9-1 allows no smaller `frame_max`.
+/// The smallest `frame_max` that AMQP 0-9-1 allows.
 const FRAME_MIN_SIZE: u32 = 4_096;
-/// The largest content header that is buffered to be checked. A broker sends a message's header in one frame even if it
-/// exceeds the `frame_max` of the consumer's connection, for what counted was the publisher's.
+/// The largest content header that is buffered, in bytes. A broker sends a header in one frame even if it exceeds the
+/// consumer's `frame_max`: only the publisher's `frame_max` limited it.
 const HEADER_FRAME_MAX: usize = 1 << 20;
 
-/// How many methods that nobody asked for may come between two [rests](Guard::rest). Each costs lapin a task, or a place in
-/// a queue without a bound; a broker that takes all its channels and consumers down at once sends some thousands.
-const MOST_UNSOLICITED: u32 = 20_000;
+/// How many unsolicited methods may arrive between two calls of [`Guard::reset_count`]. Each costs lapin a task or an
+/// entry in an unbounded queue. A broker that closes all its channels and consumers at once sends a few thousand.
+pub(super) const MAX_UNSOLICITED: u32 = 20_000;
 
-const NOT_CONSUMED: &str = "a message on a channel that takes none";
+const NOT_CONSUMED: &str = "a message on a channel without a consumer";
 
-/// What [`Guard::advance`] found at the front of its input.
+/// What [`Guard::advance`] decided about the front of its input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// So many bytes go through as they are; they are taken as passed. Never 0.
+    /// This many bytes pass unchanged, and count as consumed. Never 0.
     Pass(usize),
     /// The next `take` bytes, a whole frame, are replaced by `with`, which is not longer.
     Replace {
-        /// How many bytes of the input are gone.
+        /// Bytes of the input to consume.
         take: usize,
-        /// What lapin gets in their place.
+        /// The frame for lapin in their place.
         with: Vec<u8>,
-        /// What was wrong.
-        reason: Reason,
+        /// Why the frame was changed.
+        reason: Repair,
     },
-    /// The next `take` bytes, a whole frame, are for the port of their channel; see [`Frame::of`].
+    /// The next `take` bytes, a whole frame, belong to the port of their channel; see [`Frame::parse`].
     ForPort {
         take: usize,
-        /// Whether lapin gets it as well.
+        /// Whether lapin gets the frame as well.
         and_lapin: bool,
-        /// The payload that stands in for the frame's own, and what was wrong with that.
-        repaired: Option<(Vec<u8>, Reason)>,
+        /// The payload that replaces the frame's own, and why.
+        repaired: Option<(Vec<u8>, Repair)>,
     },
-    /// At least so many bytes must be there before the front can be judged; always more than there are.
+    /// At least this many bytes are needed to check the front; always more than there are.
     Need(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing of the stream was judged yet.
+    /// At the first byte of the stream.
     Preface,
-    /// A frame begins here.
+    /// At the first byte of a frame.
     Boundary,
-    /// So many payload bytes of a frame that goes through, its end octet not counted.
+    /// In a frame that passes, with this many bytes of its payload to come.
     Payload(usize),
-    /// The end octet of a frame that goes through.
+    /// At the end octet of a frame that passes.
     End,
 }
 
-/// A frame for a port, without what makes it a frame.
+/// A frame for a port, without head and end octet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     /// `basic.ack` or `basic.nack`.
     Settled { acked: bool, arguments: &'a [u8] },
-    /// `basic.deliver`, its arguments.
+    /// The arguments of `basic.deliver`.
     Deliver(&'a [u8]),
-    /// A content header.
+    /// The payload of a content header.
     Header(&'a [u8]),
-    /// A part of a message's body.
+    /// A part of a body.
     Body(&'a [u8]),
-    /// `channel.close`, its arguments.
+    /// The arguments of `channel.close`.
     ChannelClose(&'a [u8]),
     /// `channel.open-ok`.
     ChannelOpen,
-    /// A method that says nothing by itself.
+    /// A method without a meaning of its own here.
     Other,
 }
 
 impl<'a> Frame<'a> {
-    /// The channel and the meaning of a whole frame.
-    pub(crate) fn of(frame: &'a [u8]) -> Option<(u16, Self)> {
-        let head = Head::of(frame)?;
+    /// Reads a whole frame: its channel and its content.
+    pub(crate) fn parse(frame: &'a [u8]) -> Option<(u16, Self)> {
+        let head = Head::parse(frame)?;
         let (_, payload) = frame[FRAME_HEAD..].split_last()?;
         let frame = match head.kind {
             HEADER => Self::Header(payload),
@@ -115,56 +115,66 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Who gets the frames of a channel.
+/// The receiver of a channel's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// lapin, and no messages come.
-    Lapins,
-    /// lapin, also the messages.
-    LapinConsumes,
-    HasPort,
-    /// Nobody: the broker has closed it. What follows is at most the answer to a close of ours that crossed the broker's,
-    /// and lapin ends the connection over a frame on a channel that it does not know any more.
+pub(crate) enum ChannelOwner {
+    /// lapin, and no message may arrive.
+    Lapin,
+    /// lapin, messages included.
+    LapinConsumer,
+    /// A port.
+    Port,
+    /// Nobody: the broker has closed the channel. At most the answer to a close that crossed the broker's may follow,
+    /// and lapin closes the connection over a frame on a channel that it has forgotten.
     Closed,
 }
 
-enum Found {
+/// What was decided about one frame.
+enum FrameVerdict {
+    /// As [`Verdict::Need`].
     Need(usize),
-    /// The head goes through now and so does the payload, unseen.
+    /// The head passes, and a payload of this many bytes unchecked.
     Opaque(usize),
-    /// So many bytes were checked and go through.
+    /// This many bytes were checked and pass.
     Checked(usize),
-    Replace(usize, Vec<u8>, Reason),
-    /// So many bytes, checked, are for the channel's port.
-    ForPort(usize, Option<(Vec<u8>, Reason)>),
-    /// The same, and for lapin.
+    /// As [`Verdict::Replace`].
+    Replace(usize, Vec<u8>, Repair),
+    /// This many bytes, checked, belong to the channel's port.
+    ForPort(usize, Option<(Vec<u8>, Repair)>),
+    /// This many bytes, checked, belong to the channel's port and to lapin.
     ForBoth(usize),
 }
 
-/// The state of one inbound stream.
+/// The inbound state of one connection.
 #[derive(Debug)]
 pub(crate) struct Guard {
     state: State,
-    ours: u32,
+    /// The `frame_max` that the client offers; 0 for any.
+    offered: u32,
     frame_max: usize,
     unsolicited: u32,
 }
 
 impl Guard {
-    /// A guard for a connection on which we offer `frame_max`; 0 stands for the broker's.
+    /// A guard for a connection on which the client offers `frame_max`; 0 means the broker's.
     pub(crate) fn new(frame_max: u32) -> Self {
         let first = if frame_max == 0 { DEFAULT_FRAME_MAX } else { frame_max };
-        Self { state: State::Preface, ours: frame_max, frame_max: as_size(first.max(FRAME_MIN_SIZE)), unsolicited: 0 }
+        Self {
+            state: State::Preface,
+            offered: frame_max,
+            frame_max: as_size(first.max(FRAME_MIN_SIZE)),
+            unsolicited: 0,
+        }
     }
 
-    /// Resets the count of methods that nobody asked for. To be called every ten seconds.
-    pub(crate) fn rest(&mut self) {
+    /// Resets the count of unsolicited methods. Call it every ten seconds.
+    pub(crate) fn reset_count(&mut self) {
         self.unsolicited = 0;
     }
 
-    /// Judges the front of `input`, which is what follows the bytes that were passed or taken before. `standing` tells how
-    /// a channel stands.
-    pub(crate) fn advance(&mut self, input: &[u8], standing: impl Fn(u16) -> Standing) -> Result<Verdict, GuardError> {
+    /// Checks the front of `input`, which continues behind the bytes that were consumed before. `owner` tells who
+    /// receives the frames of a channel.
+    pub(crate) fn advance(&mut self, input: &[u8], owner: impl Fn(u16) -> ChannelOwner) -> Result<Verdict, GuardError> {
         let mut at = 0;
         let stop = loop {
             let rest = &input[at..];
@@ -189,48 +199,52 @@ impl Guard {
                     at += 1;
                     self.state = State::Boundary;
                 }
-                State::Preface => match preface::judge(rest) {
+                State::Preface => match preface::check(rest) {
                     Preface::Amqp091 => self.state = State::Boundary,
                     Preface::Need(bytes) => break Verdict::Need(bytes),
-                    Preface::Other(looks) => return Err(GuardError::OtherProtocol(looks)),
+                    Preface::Other(protocol) => return Err(GuardError::OtherProtocol(protocol)),
                 },
-                // An error behind bytes that are in order waits until those are passed.
-                State::Boundary => match self.frame(rest, &standing) {
+                // An error behind valid bytes is reported when those have passed.
+                State::Boundary => match self.frame(rest, &owner) {
                     Err(_) if at > 0 => break Verdict::Pass(at),
                     Err(error) => return Err(error),
-                    Ok(Found::Need(bytes)) => break Verdict::Need(bytes),
-                    Ok(Found::Opaque(payload)) => {
+                    Ok(FrameVerdict::Need(bytes)) => break Verdict::Need(bytes),
+                    Ok(FrameVerdict::Opaque(payload)) => {
                         at += FRAME_HEAD;
                         self.state = State::Payload(payload);
                     }
-                    Ok(Found::Checked(bytes)) => at += bytes,
-                    Ok(Found::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
-                    Ok(Found::ForPort(take, repaired)) => break Verdict::ForPort { take, and_lapin: false, repaired },
-                    Ok(Found::ForBoth(take)) => break Verdict::ForPort { take, and_lapin: true, repaired: None },
+                    Ok(FrameVerdict::Checked(bytes)) => at += bytes,
+                    Ok(FrameVerdict::Replace(take, with, reason)) => break Verdict::Replace { take, with, reason },
+                    Ok(FrameVerdict::ForPort(take, repaired)) => {
+                        break Verdict::ForPort { take, and_lapin: false, repaired };
+                    }
+                    Ok(FrameVerdict::ForBoth(take)) => {
+                        break Verdict::ForPort { take, and_lapin: true, repaired: None };
+                    }
                 },
             }
         };
         Ok(if at > 0 { Verdict::Pass(at) } else { stop })
     }
 
-    /// The `frame_max` as far as it is agreed upon.
+    /// The negotiated `frame_max`, or the initial limit before.
     pub(crate) fn frame_max(&self) -> u32 {
         u32::try_from(self.frame_max).unwrap_or(u32::MAX)
     }
 
-    /// Whether the next byte begins a frame.
+    /// Whether the next byte starts a frame.
     pub(crate) fn is_between_frames(&self) -> bool {
         matches!(self.state, State::Boundary)
     }
 
-    /// The error of a stream that ends with `rest` unjudged, if there is more to say than that it ended.
-    pub(crate) fn ended_with(&self, rest: &[u8]) -> Option<GuardError> {
+    /// The error of a stream that ends with `rest` unchecked, if those bytes explain the end.
+    pub(crate) fn error_at_end(&self, rest: &[u8]) -> Option<GuardError> {
         (matches!(self.state, State::Preface) && !rest.is_empty())
-            .then(|| GuardError::OtherProtocol(preface::looks(rest)))
+            .then(|| GuardError::OtherProtocol(preface::identify(rest)))
     }
 
-    fn frame(&mut self, rest: &[u8], standing: impl Fn(u16) -> Standing) -> Result<Found, GuardError> {
-        let Some(&kind) = rest.first() else { return Ok(Found::Need(1)) };
+    fn frame(&mut self, rest: &[u8], owner: impl Fn(u16) -> ChannelOwner) -> Result<FrameVerdict, GuardError> {
+        let Some(&kind) = rest.first() else { return Ok(FrameVerdict::Need(1)) };
         let what = match kind {
             METHOD => "method",
             HEADER => "content header",
@@ -238,71 +252,71 @@ impl Guard {
             HEARTBEAT => "heartbeat",
             _ => return Err(GuardError::FrameType(kind)),
         };
-        let Some(head) = Head::of(rest) else { return Ok(Found::Need(FRAME_HEAD)) };
+        let Some(head) = Head::parse(rest) else { return Ok(FrameVerdict::Need(FRAME_HEAD)) };
         let size = head.size();
         let limit = if kind == HEADER { HEADER_FRAME_MAX.max(self.frame_max) } else { self.frame_max };
         if size > limit {
             return Err(GuardError::FrameTooLarge { what, size, limit });
         }
-        let standing = standing(head.channel);
-        let for_port = standing == Standing::HasPort;
+        let owner = owner(head.channel);
+        let for_port = owner == ChannelOwner::Port;
         match kind {
-            METHOD => self.method(rest, standing, head),
-            HEADER | BODY if standing == Standing::Closed => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            METHOD => self.method(rest, owner, head),
+            HEADER | BODY if owner == ChannelOwner::Closed => {
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForPort(size, None))
+                Ok(FrameVerdict::ForPort(size, None))
             }
-            HEADER | BODY if standing == Standing::Lapins => Err(GuardError::OutOfStep(NOT_CONSUMED)),
+            HEADER | BODY if owner == ChannelOwner::Lapin => Err(GuardError::OutOfStep(NOT_CONSUMED)),
             HEADER => self.content_header(rest, for_port, head),
             BODY if for_port => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForPort(size, None))
+                Ok(FrameVerdict::ForPort(size, None))
             }
-            _ => Ok(Found::Opaque(head.payload)),
+            _ => Ok(FrameVerdict::Opaque(head.payload)),
         }
     }
 
-    fn content_header(&self, rest: &[u8], for_port: bool, head: Head) -> Result<Found, GuardError> {
+    fn content_header(&self, rest: &[u8], for_port: bool, head: Head) -> Result<FrameVerdict, GuardError> {
         let size = head.size();
-        let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+        let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
         frame_end(frame[size - 1])?;
         let room = self.frame_max - FRAME_HEAD - 1;
         let inspection = content_header::inspect(&frame[FRAME_HEAD..size - 1], room)
             .map_err(|content_header::CutShort| GuardError::CutShort("content header"))?;
         Ok(match inspection {
-            Inspection::Clean if for_port => Found::ForPort(size, None),
-            Inspection::Repaired(reason, payload) if for_port => Found::ForPort(size, Some((payload, reason))),
-            Inspection::Clean => Found::Checked(size),
+            Inspection::Clean if for_port => FrameVerdict::ForPort(size, None),
+            Inspection::Repaired(reason, payload) if for_port => FrameVerdict::ForPort(size, Some((payload, reason))),
+            Inspection::Clean => FrameVerdict::Checked(size),
             Inspection::Repaired(reason, payload) => {
                 let mut with = Vec::with_capacity(size);
                 layout::frame(&mut with, HEADER, head.channel, |bytes| bytes.extend_from_slice(&payload));
-                Found::Replace(size, with, reason)
+                FrameVerdict::Replace(size, with, reason)
             }
         })
     }
 
-    fn method(&mut self, rest: &[u8], standing: Standing, head: Head) -> Result<Found, GuardError> {
+    fn method(&mut self, rest: &[u8], owner: ChannelOwner, head: Head) -> Result<FrameVerdict, GuardError> {
         let size = head.size();
         if head.payload < 4 {
             return Err(GuardError::CutShort("method"));
         }
         let Some((ids @ (class, method), _)) = layout::method(&rest[FRAME_HEAD..]) else {
-            return Ok(Found::Need(FRAME_HEAD + 4));
+            return Ok(FrameVerdict::Need(FRAME_HEAD + 4));
         };
         if matches!(ids, BLOCKED | UNBLOCKED | UPDATE_SECRET | FLOW | CANCEL | CHANNEL_CLOSE) {
-            // Complete, or its parts would be counted.
-            let Some(_) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            // Counted when complete, so that its parts are not counted again.
+            let Some(_) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
             self.unsolicited += 1;
-            if self.unsolicited > MOST_UNSOLICITED {
-                return Err(GuardError::Storm);
+            if self.unsolicited > MAX_UNSOLICITED {
+                return Err(GuardError::TooManyUnsolicited);
             }
         }
         match ids {
-            DELIVER | RETURN | GET_OK if standing == Standing::Lapins => Err(GuardError::OutOfStep(NOT_CONSUMED)),
+            DELIVER | RETURN | GET_OK if owner == ChannelOwner::Lapin => Err(GuardError::OutOfStep(NOT_CONSUMED)),
             CONNECTION_START | CONNECTION_TUNE => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
                 let arguments = &frame[FRAME_HEAD + 4..size - 1];
                 if ids == CONNECTION_START {
@@ -310,58 +324,59 @@ impl Guard {
                 } else {
                     self.tune(arguments)?
                 }
-                Ok(Found::Checked(size))
+                Ok(FrameVerdict::Checked(size))
             }
-            // start-ok; exchange declare, bind, unbind; queue declare, bind, unbind; consume: all that carry a table.
+            // Every client method with a table: start-ok; exchange declare, bind, unbind; queue declare, bind, unbind;
+            // consume.
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 Err(GuardError::ClientMethod { class, method })
             }
-            CHANNEL_OPEN_OK if standing == Standing::Closed => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            CHANNEL_OPEN_OK if owner == ChannelOwner::Closed => {
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForBoth(size))
+                Ok(FrameVerdict::ForBoth(size))
             }
-            _ if standing == Standing::Closed => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            _ if owner == ChannelOwner::Closed => {
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForPort(size, None))
+                Ok(FrameVerdict::ForPort(size, None))
             }
             CHANNEL_CLOSE => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForBoth(size))
+                Ok(FrameVerdict::ForBoth(size))
             }
-            DELIVER | RETURN | ACK | NACK | SELECT_OK if standing == Standing::HasPort => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+            DELIVER | RETURN | ACK | NACK | SELECT_OK if owner == ChannelOwner::Port => {
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
-                Ok(Found::ForPort(size, None))
+                Ok(FrameVerdict::ForPort(size, None))
             }
             _ if delivery::carries_names(class, method) => {
-                let Some(frame) = rest.get(..size) else { return Ok(Found::Need(size)) };
+                let Some(frame) = rest.get(..size) else { return Ok(FrameVerdict::Need(size)) };
                 frame_end(frame[size - 1])?;
                 Ok(match delivery::repair(class, method, &frame[FRAME_HEAD + 4..size - 1]) {
-                    None => Found::Checked(size),
+                    None => FrameVerdict::Checked(size),
                     Some(arguments) => {
                         let mut with = Vec::with_capacity(size);
                         layout::method_frame(&mut with, head.channel, ids, |bytes| bytes.extend_from_slice(&arguments));
-                        Found::Replace(size, with, Reason::Malformed)
+                        FrameVerdict::Replace(size, with, Repair::Malformed)
                     }
                 })
             }
-            _ => Ok(Found::Opaque(head.payload)),
+            _ => Ok(FrameVerdict::Opaque(head.payload)),
         }
     }
 
-    /// Learns `frame_max` by lapin's rule: the lower of both, where 0 gives way to the other.
+    /// Negotiates `frame_max` as lapin does: the smaller of both, where 0 means no limit.
     fn tune(&mut self, arguments: &[u8]) -> Result<(), GuardError> {
         let [_, _, a, b, c, d, ..] = *arguments else { return Err(GuardError::CutShort("connection.tune")) };
         let theirs = u32::from_be_bytes([a, b, c, d]);
-        let agreed = match (self.ours, theirs) {
+        let negotiated = match (self.offered, theirs) {
             (0, 0) => u32::MAX,
-            (0, one) | (one, 0) => one,
-            (ours, theirs) => ours.min(theirs),
+            (0, limit) | (limit, 0) => limit,
+            (offered, theirs) => offered.min(theirs),
         };
-        self.frame_max = as_size(agreed.max(FRAME_MIN_SIZE));
+        self.frame_max = as_size(negotiated.max(FRAME_MIN_SIZE));
         Ok(())
     }
 }

@@ -1,18 +1,18 @@
-//! An iterative check of AMQP field tables, in lapin's reading of the type octets.
+//! An iterative check of AMQP field tables, with the type octets as lapin reads them.
 
-/// How many levels of tables and arrays a field table may have, itself included.
+/// Maximum levels of tables and arrays in a field table, the table itself included.
 ///
-/// lapin parses tables by recursion on a 2 MiB stack and dies at about 900 levels. Real headers (`x-death`, trace
-/// contexts) have 3 or 4.
+/// lapin overflows its stack at about 900 levels ([`lapin_internals`](crate::lapin_internals)). Real headers
+/// (`x-death`, trace contexts) have 3 or 4.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Why a table may not reach lapin.
+/// Why a table must not reach lapin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub(crate) enum TableError {
     /// More than [`MAX_DEPTH`] levels.
     TooDeep,
-    /// A length that leaves its frame or table, an unknown type octet, or a key that is not UTF-8: lapin would close
-    /// the connection over it, and the broker would deliver the same message again.
+    /// A length beyond its frame or table, an unknown type octet, or a key that is not UTF-8. lapin would close the
+    /// connection, and the broker would deliver the same message again.
     Malformed,
 }
 
@@ -22,8 +22,8 @@ struct Level {
     keyed: bool,
 }
 
-/// Checks the entries of a field table, given without its length prefix.
-pub(crate) fn check(entries: &[u8]) -> Result<(), Flaw> {
+/// Checks the entries of a field table, without its length prefix.
+pub(crate) fn check(entries: &[u8]) -> Result<(), TableError> {
     let mut levels = [Level { end: entries.len(), keyed: true }; MAX_DEPTH];
     let mut open = 1;
     let mut at = 0;
@@ -36,23 +36,23 @@ pub(crate) fn check(entries: &[u8]) -> Result<(), Flaw> {
         if keyed {
             at += short_string(&entries[at..end])?;
         }
-        let kind = *entries[at..end].first().ok_or(Flaw::Malformed)?;
+        let kind = *entries[at..end].first().ok_or(TableError::Malformed)?;
         at += 1;
         match kind {
             b'F' | b'A' => {
                 let length = long_length(&entries[at..end])?;
                 at += 4;
                 if open == MAX_DEPTH {
-                    return Err(Flaw::TooDeep);
+                    return Err(TableError::TooDeep);
                 }
                 levels[open] = Level { end: at + length, keyed: kind == b'F' };
                 open += 1;
             }
             b'S' | b'x' => at += 4 + long_length(&entries[at..end])?,
             _ => {
-                let width = fixed_width(kind).ok_or(Flaw::Malformed)?;
+                let width = fixed_width(kind).ok_or(TableError::Malformed)?;
                 if end - at < width {
-                    return Err(Flaw::Malformed);
+                    return Err(TableError::Malformed);
                 }
                 at += width;
             }
@@ -61,21 +61,25 @@ pub(crate) fn check(entries: &[u8]) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// The bytes that a short string takes with its length octet.
-pub(super) fn short_string(bytes: &[u8]) -> Result<usize, Flaw> {
-    let (length, rest) = bytes.split_first().ok_or(Flaw::Malformed)?;
-    let text = rest.get(..usize::from(*length)).ok_or(Flaw::Malformed)?;
-    std::str::from_utf8(text).map_err(|_| Flaw::Malformed)?;
+/// Bytes of a short string, with its length octet.
+pub(super) fn short_string(bytes: &[u8]) -> Result<usize, TableError> {
+    let (length, rest) = bytes.split_first().ok_or(TableError::Malformed)?;
+    let text = rest.get(..usize::from(*length)).ok_or(TableError::Malformed)?;
+    std::str::from_utf8(text).map_err(|_| TableError::Malformed)?;
     Ok(1 + text.len())
 }
 
-/// The length behind a four-octet prefix, if that many bytes follow.
-pub(super) fn long_length(bytes: &[u8]) -> Result<usize, Flaw> {
-    let (prefix, rest) = bytes.split_first_chunk::<4>().ok_or(Flaw::Malformed)?;
-    usize::try_from(u32::from_be_bytes(*prefix)).ok().filter(|length| *length <= rest.len()).ok_or(Flaw::Malformed)
+/// The length in a four-octet prefix, if that many bytes follow.
+pub(super) fn long_length(bytes: &[u8]) -> Result<usize, TableError> {
+    let (prefix, rest) = bytes.split_first_chunk::<4>().ok_or(TableError::Malformed)?;
+    usize::try_from(u32::from_be_bytes(*prefix))
+        .ok()
+        .filter(|length| *length <= rest.len())
+        .ok_or(TableError::Malformed)
 }
 
-/// The octets as `amq_protocol_types::AMQPType::from_id` reads them, which is RabbitMQ's dialect: `s` is a number.
+/// Bytes of a value with a fixed width. The octets are those of `amq_protocol_types::AMQPType::from_id`, RabbitMQ's
+/// dialect: `s` is a number.
 fn fixed_width(kind: u8) -> Option<usize> {
     Some(match kind {
         b'V' => 0,
@@ -98,8 +102,8 @@ mod tests {
         for nested in [nested_tables, nested_arrays] {
             // `nested(n)` holds n tables below the outermost one.
             assert_eq!(check(&nested(MAX_DEPTH - 1)), Ok(()));
-            assert_eq!(check(&nested(MAX_DEPTH)), Err(Flaw::TooDeep));
-            assert_eq!(check(&nested(18_000)), Err(Flaw::TooDeep));
+            assert_eq!(check(&nested(MAX_DEPTH)), Err(TableError::TooDeep));
+            assert_eq!(check(&nested(18_000)), Err(TableError::TooDeep));
         }
     }
 
@@ -125,7 +129,7 @@ mod tests {
             b"\x01kA\0\0\0\x01S",              // an array that ends inside an element
             b"\x02\xff\xfeV",                  // a key that is not UTF-8
         ] {
-            assert_eq!(check(entries), Err(Flaw::Malformed), "{entries:?}");
+            assert_eq!(check(entries), Err(TableError::Malformed), "{entries:?}");
         }
     }
 

@@ -61,7 +61,7 @@ fn pass(inbound: &mut Inbound, ports: &Ports, mut bytes: &[u8]) {
         space[..now].copy_from_slice(&bytes[..now]);
         bytes = &bytes[now..];
         inbound.filled(now);
-        inbound.judge(&mut ports.lock(), &mut out, &mut changed).unwrap();
+        inbound.check(&mut ports.lock(), &mut out, &mut changed).unwrap();
         black_box(&out);
         out.clear();
     }

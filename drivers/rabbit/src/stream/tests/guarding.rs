@@ -98,7 +98,7 @@ proptest! {
         prop_assert_eq!(changed, frames.iter().filter(|frame| frame.bad).count());
         prop_assert!(clean.len() <= input.len());
         prop_assert_eq!(&run(&input, &arrivals).0, &clean);
-        // What is in order before garbage comes out as well, however both arrive.
+        // Valid frames in front of garbage pass, whatever the chunks are.
         input.extend_from_slice(&tail);
         prop_assert_eq!(run(&input, &arrivals), whole(&input));
     }
@@ -146,7 +146,8 @@ proptest! {
     }
 }
 
-/// Takes the frame through the guard, and what comes out through the very parser that lapin runs, which must take it whole.
+/// Takes the frame through the guard, and what comes out through the very parser that lapin runs, which must take it
+/// whole.
 fn assert_lapin_gets_a_frame(frame: &[u8]) {
     use amq_protocol::frame::parse_frame;
     let (output, _, error) = whole(&[&opening()[..], frame].concat());
@@ -172,7 +173,7 @@ fn deep_tables_are_dropped_and_the_message_stays() {
 fn a_deep_start_is_an_error() {
     let (output, _, error) = whole(&wire::start(&wire::nested_tables(900)));
     assert_eq!(output, b"");
-    assert_eq!(error, Some(GuardError::ServerProperties(table::Flaw::TooDeep)));
+    assert_eq!(error, Some(GuardError::ServerProperties(table::TableError::TooDeep)));
     assert!(error.unwrap().to_string().contains("nested deeper than 32"));
 }
 
@@ -191,7 +192,7 @@ fn a_frame_beyond_what_was_agreed_is_an_error_that_says_so() {
     assert_eq!(whole(&[&opening[..], &fits].concat()).2, None);
     let (output, _, error) = whole(&[&opening[..], &wire::frame(3, 1, &[0; 8_185])].concat());
     assert_eq!(output, opening);
-    assert_eq!(error.unwrap().to_string(), "the broker sent a body frame of 8193 bytes, 8192 are agreed");
+    assert_eq!(error.unwrap().to_string(), "the broker sent a body frame of 8193 bytes, the limit is 8192");
 }
 
 #[test]
@@ -216,10 +217,10 @@ fn a_stream_out_of_step_is_an_error() {
 #[test]
 fn other_protocols_are_named_even_when_the_peer_says_little() {
     for (said, expected) in [
-        (&b"AMQP\x03\x01\x00\x00"[..], "the peer speaks AMQP 1.0: use amqp:// or amqps:// for it"),
+        (&b"AMQP\x03\x01\x00\x00"[..], "the peer speaks AMQP 1.0: use amqp:// or amqps://"),
         (b"\x15\x03\x03\x00\x02\x02\x46", "the peer answers in TLS: use rabbits:// for this port"),
-        (b"HTTP/1.1 400", "the peer answers in HTTP: this is no AMQP port"),
-        (b"no\n", "the peer does not speak AMQP 0-9-1: it began with no\\n"),
+        (b"HTTP/1.1 400", "the peer answers in HTTP: use the AMQP port of the broker"),
+        (b"no\n", "the peer does not speak AMQP 0-9-1: its first bytes are no\\n"),
     ] {
         let (output, _, error) = whole(said);
         assert_eq!((output, error.unwrap().to_string()), (Vec::new(), expected.to_owned()));

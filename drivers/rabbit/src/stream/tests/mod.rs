@@ -1,31 +1,45 @@
-//! Tests of the stream as a whole, and what they share.
+//! Tests of the stream as a whole, and their helpers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod child;
-mod closing;
 mod cost;
-mod deep_headers;
-mod fake_server;
 mod guarding;
-mod handshake;
+mod layering;
 mod porting;
-mod publisher;
-mod real_broker;
-mod real_tls;
 mod streaming;
-mod tls;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oxlo_driver_kit::socket::{self, ConnectError, Peer};
+use uuid::Uuid;
 
-use super::GuardedStream;
+use super::{ChannelClose, GuardedStream, ports::ConfirmSink};
 
-/// Dials a peer and guards what comes of it; `frame_max` as for [`GuardedStream::new`].
-async fn connect(peer: &Peer, frame_max: u32, limit: Duration) -> Result<GuardedStream, ConnectError> {
+/// Connects to a peer and guards the stream, on which lapin consumes; `frame_max` as for [`GuardedStream::new`].
+pub(crate) async fn connect(peer: &Peer, frame_max: u32, limit: Duration) -> Result<GuardedStream, ConnectError> {
     let stream = GuardedStream::new(socket::connect(peer, limit).await?, frame_max);
     stream.handle().ports().let_lapin_consume();
     Ok(stream)
+}
+
+/// A sink for a channel on which nothing is in flight.
+pub(crate) struct EmptySink;
+
+impl ConfirmSink for EmptySink {
+    fn confirmed(&self, _: u64, _: bool, _: bool) {}
+
+    fn returned(&self, _: Uuid) -> bool {
+        false
+    }
+
+    fn channel_closed(&self, _: ChannelClose) {}
+
+    fn connection_lost(&self) {}
+}
+
+pub(crate) fn sink() -> Arc<EmptySink> {
+    Arc::new(EmptySink)
 }

@@ -3,8 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::wire;
-use crate::confirms::Ledger;
+use super::{sink, wire};
 use crate::stream::guard::GuardError;
 use crate::stream::ports::{Allowance, Inbox, Ports};
 use crate::stream::replay::replay_with;
@@ -85,7 +84,7 @@ fn sample() -> impl Strategy<Value = Sample> {
 fn behind_its_close_of_a_channel_nothing_of_the_broker_is_heard_there_until_it_is_opened_again() {
     for channel in [LAPINS, PUBLISHED] {
         let ports = Ports::default();
-        ports.publish(PUBLISHED, &Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
+        ports.publish(PUBLISHED, &sink());
         let opening = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
         let close = wire::method(channel, 20, 40, b"\x01\x94\0\0\x3c\0\x28");
         let ack = wire::method(channel, 60, 80, &[0; 9]);
@@ -111,7 +110,7 @@ proptest! {
         let ports = Ports::default();
         ports.let_lapin_consume();
         let mut inbox = ports.consume(CONSUMED, ANY);
-        ports.publish(PUBLISHED, &Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
+        ports.publish(PUBLISHED, &sink());
         let opening = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
         let input: Vec<u8> = samples.iter().fold(opening.clone(), |all, next| [&all[..], &next.bytes].concat());
         let shown: Vec<u8> =
@@ -128,7 +127,7 @@ proptest! {
         arrivals in vec(1_usize..300, 1..10),
     ) {
         let ports = Ports::default();
-        let (_inbox, ledger) = (ports.consume(CONSUMED, ANY), Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0));
+        let (_inbox, ledger) = (ports.consume(CONSUMED, ANY), sink());
         ports.publish(PUBLISHED, &ledger);
         let mut input = [wire::start(b""), wire::tune(2047, 131_072, 60)].concat();
         for channel in [CONSUMED, PUBLISHED] {
@@ -224,19 +223,19 @@ fn of_a_body_beyond_the_allowance_nothing_is_kept_and_the_next_message_arrives()
 #[test]
 fn content_that_is_out_of_step_ends_the_connection() {
     for (frames, what) in [
-        ([announced(1), header(1 << 20), header(0)].concat(), "a content header that belongs to no message"),
-        (header(1), "a content header that belongs to no message"),
-        (body(1), "a body that belongs to no message"),
-        ([announced(1), body(1)].concat(), "a body that belongs to no message"),
-        ([announced(1), header(4), body(5)].concat(), "more of a body than it announced"),
-        ([announced(1), announced(2)].concat(), "a message before the last one was complete"),
+        ([announced(1), header(1 << 20), header(0)].concat(), "a content header without a message"),
+        (header(1), "a content header without a message"),
+        (body(1), "a body without a message"),
+        ([announced(1), body(1)].concat(), "a body without a message"),
+        ([announced(1), header(4), body(5)].concat(), "more of a body than its header announced"),
+        ([announced(1), announced(2)].concat(), "a message before the previous one was complete"),
     ] {
         let ports = Ports::default();
         let _inbox = ports.consume(CONSUMED, ANY);
         assert_eq!(error(&ports, &frames), Some(GuardError::OutOfStep(what)));
     }
     for frames in [message(LAPINS, 1, b"", b"x"), wire::frame(3, LAPINS, b"x"), wire::method(LAPINS, 60, 50, &[0; 5])] {
-        let what = "a message on a channel that takes none";
+        let what = "a message on a channel without a consumer";
         assert_eq!(error(&Ports::default(), &frames), Some(GuardError::OutOfStep(what)));
     }
 }
@@ -251,23 +250,20 @@ fn a_broker_that_ignores_the_prefetch_is_left() {
     inbox.unsettled().settled(2);
     assert_eq!(error(&ports, &(4..=5).flat_map(deliver).collect::<Vec<_>>()), None);
     let left = error(&ports, &deliver(6)).unwrap();
-    assert_eq!(
-        left.to_string(),
-        "the broker ignores the prefetch: it sent more than 3 messages that are not acknowledged"
-    );
+    assert_eq!(left.to_string(), "the broker ignores the prefetch: it sent more than 3 unacknowledged messages");
 }
 
 #[test]
 fn returns_of_what_was_never_sent_end_the_connection() {
     let ports = Ports::default();
-    let ledger = Ledger::new(std::sync::Arc::default(), tokio::sync::mpsc::unbounded_channel().0);
+    let ledger = sink();
     ports.publish(PUBLISHED, &ledger);
     let id = [&[36][..], b"0192f0c1-2a3b-7c4d-8e5f-001122334455"].concat();
     let returned = [
         wire::method(PUBLISHED, 60, 50, &[1, 56, 0, 0, 0]),
         wire::frame(2, PUBLISHED, &wire::content_header(0, 0x0080, &id)),
     ];
-    assert_eq!(error(&ports, &returned.concat()), Some(GuardError::Returned));
+    assert_eq!(error(&ports, &returned.concat()), Some(GuardError::TooManyReturns));
 }
 
 #[test]
@@ -281,7 +277,7 @@ fn a_storm_of_what_nobody_asked_for_ends_the_connection() {
         wire::method(LAPINS, 20, 40, &[0; 7]),
     ] {
         assert_eq!(error(&Ports::default(), &method.repeat(5_000)), None);
-        assert_eq!(error(&Ports::default(), &method.repeat(20_001)), Some(GuardError::Storm));
+        assert_eq!(error(&Ports::default(), &method.repeat(20_001)), Some(GuardError::TooManyUnsolicited));
     }
     assert_eq!(error(&Ports::default(), &wire::frame(8, 0, b"").repeat(50_000)), None);
 }

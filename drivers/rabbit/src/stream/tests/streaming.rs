@@ -86,7 +86,7 @@ async fn a_kill_ends_a_read_that_waits_and_says_why() {
     let (mut stream, outcome) = timeout(SOON, reader).await.unwrap().unwrap();
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-    assert_eq!(error.to_string(), "the connection was given up: for the test");
+    assert_eq!(error.to_string(), "the connection was aborted: for the test");
     assert!(stream.write(b"x").await.is_err());
     assert!(stream.flush().await.is_err());
     assert!(stream.close().await.is_ok());

@@ -28,24 +28,24 @@ use crate::stream::{GuardedStream, StreamEnd, is_permanent};
 
 const SOON: Duration = Duration::from_secs(10);
 
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-pub(super) struct Leaf {
-    pub(super) cert: String,
-    pub(super) key: String,
+pub(crate) struct Leaf {
+    pub(crate) cert: String,
+    pub(crate) key: String,
     der: rustls_pki_types::CertificateDer<'static>,
     key_der: Vec<u8>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("oxlo test authority")
     }
 
     /// The authority's own certificate.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
@@ -65,30 +65,30 @@ impl Authority {
         Leaf { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone(), key_der: key.serialize_der() }
     }
 
-    pub(super) fn good(&self) -> Leaf {
+    pub(crate) fn good(&self) -> Leaf {
         self.issue(&["localhost", "127.0.0.1"], (2000, 2100))
     }
 }
 
-pub(super) struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn put(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn put(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    pub(super) fn trusting(&self, authority: &Authority) -> TlsOptions {
-        TlsOptions { ca_file: Some(self.put("ca.pem", &authority.issuer.pem())), ..TlsOptions::default() }
+    pub(crate) fn trusting(&self, authority: &Authority) -> TlsOptions {
+        TlsOptions { ca_file: Some(self.put("ca.pem", &authority.pem())), ..TlsOptions::default() }
     }
 }
 
-/// A TLS listener that answers one connection with `connection.start`, and what it heard once TLS was there.
+/// A TLS listener that answers one connection with `connection.start`, and the bytes that it received over TLS.
 async fn serve(authority: &Authority, leaf: &Leaf, client_certificate: bool) -> (u16, Arc<Mutex<Vec<u8>>>) {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
