@@ -22,7 +22,9 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{Call, CallRequest, Context, Endpoint, Extension, Failure, RPCClient, RPCServer, Target, transport::Reply};
+use oxlo::{
+    Call, Context, Endpoint, Extension, Failure, RPCClient, RPCServer, Target, client::CallRequest, transport::Reply,
+};
 use tower::{
     ServiceBuilder,
     filter::FilterLayer,

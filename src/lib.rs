@@ -39,7 +39,7 @@
 //! | `rabbit://`, `rabbits://` (TLS), `kombu://` | RabbitMQ, AMQP 0-9-1 | `rabbit` (default) |
 //! | `amqp://`, `amqps://` (TLS) | AMQP 1.0: ActiveMQ, RabbitMQ 3 with its plugin, RabbitMQ 4, routers | `amqp1` |
 //!
-//! Add further drivers with [`registry`] and [`Registry::with`].
+//! Add further drivers with [`registry`] and [`Registry::with`](transport::Registry::with).
 //!
 //! # Cargo features
 //!
@@ -67,27 +67,52 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The client crate, for types that only layers need: `CallService`, `BoxError`.
-pub use oxlo_client as client;
-pub use oxlo_client::{
-    CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
-};
-pub use oxlo_config::{ProcessConfig, ProcessConfigError};
+pub use oxlo_client::{CallError, MethodError, RPCClient};
+pub use oxlo_config::ProcessConfig;
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
-/// The server crate, for types that only layers need: `CallService`, `BoxError`.
-pub use oxlo_server as server;
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Endpoint, Extension,
-    FinishedRequest, FromCall, HandlerError, HandlerResult, Method, Outcome, RPCServer, RPCServerBuilder, Redelivered,
-    RunningServer, ServeError, ServeReport, ShutdownSignal, State, StopReason, no_such_method, shutdown_signal,
+    AckPolicy, Args, Call, Ctxt, Endpoint, Extension, HandlerError, HandlerResult, RPCServer, RunningServer,
+    ServeError, ShutdownSignal, State, shutdown_signal,
 };
-/// The transport crate, for drivers, middleware and tests: the vocabulary and the `Transport` trait.
-pub use oxlo_transport as transport;
 pub use oxlo_transport::{
-    Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, Registry, Removal, RequestContext,
-    RequestQueue, Retry, Serializer, SerializerError, Settings, Target, Transport, TransportBuilder, TransportError,
-    TransportUrl, Version, serialized, settings::RemoteError,
+    ConnectionState, Context, Deadline, Failure, Payload, RemoteError, RequestContext, Retry, Target, Transport,
+    TransportBuilder, TransportError, Version,
 };
+
+/// Calls in flight, layers of a client, and the failures of servers.
+pub mod client {
+    pub use oxlo_client::{
+        BoxError, CallKind, CallRequest, CallService, PendingCall, PendingMethod, RemoteFailure, RequestInfo,
+    };
+}
+
+/// Configuration files, beside [`ProcessConfig`](crate::ProcessConfig).
+pub mod config {
+    pub use oxlo_config::ProcessConfigError;
+}
+
+/// The builder and the report of a server, its layers, and further extractors of handlers.
+pub mod server {
+    pub use oxlo_server::{
+        AbandonedRequest, AccessPolicy, BlockingHandler, BoxError, BuildError, CallService, Cancellation,
+        FinishedRequest, FromCall, Handler, HandlerFuture, Method, Outcome, PING_METHOD, RPCServerBuilder, Redelivered,
+        ServeReport, States, StopReason, no_such_method,
+    };
+}
+
+/// What a driver, a transport around another, and their tests need: the rest of the vocabulary.
+pub mod transport {
+    #[cfg(feature = "oslo-metrics")]
+    pub use oxlo_transport::oslo_metrics;
+    pub use oxlo_transport::{
+        Backoff, CallOptions, Caller, Capabilities, Cause, Credentials, DEFAULT_TIMEOUT, Deferral, Delivery, Driver,
+        FromFailure, Host, KnownError, ListenOptions, ListenScope, Listener, NonFinite, OVERLOADED, OptionError,
+        PendingReply, QueryReader, REMOTE_SUFFIX, Refusal, Registry, RemoteErrors, Removal, Replier, Reply, ReplySink,
+        Request, RequestQueue, SERVER_MODULE, Secret, SendOptions, Serializer, SerializerError, Settings, Settle,
+        Settlement, TIMED_OUT, TransportUrl, UrlError, VersionError, Wrap, budget, is_caused_by, jitter, json, limit,
+        serialized, text, trace, wrap,
+    };
+}
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]
@@ -106,7 +131,20 @@ pub use oxlo_driver_rabbit as rabbit;
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
 pub mod notify {
     pub use oxlo_config::NotificationsConfig;
-    pub use oxlo_notify::*;
+    #[cfg(feature = "tracing-layer")]
+    pub use oxlo_notify::LogLayer;
+    pub use oxlo_notify::{
+        BatchEndpoint, BatchListener, BatchListenerBuilder, Body, BoxError, BuildNotifierError, DriverError,
+        EventDispatcher, EventDispatcherBuilder, EventListener, EventListenerBuilder, EventType, ExtractError, Filter,
+        FilterError, FromNotification, HandlerError, HandlerFuture, HandlerResult, Incoming, IntoNotificationResult,
+        ListenError, ListenReport, Log, Messaging, Metadata, Noop, NotificationDriver, NotificationEndpoint,
+        NotificationHandler, NotificationListener, NotificationListenerBuilder, NotificationResult, Notifier,
+        NotifierBuilder, NotifierStats, NotifyError, OnError, Overflow, PublisherId, Receipt, Received, Recorder,
+        Redaction, RunningEventListener, RunningListener, Subscription, Tries, Unsent,
+    };
+    #[cfg(feature = "routing")]
+    pub use oxlo_notify::{Routing, RoutingError, RoutingProblem};
+    pub use oxlo_transport::{Notification, NotificationFormat, Priority, UnknownPriority};
 
     /// Starts building the transport of notifications from a configuration: as [`configured`](crate::configured), with the
     /// `transport_url` in `[oslo_messaging_notifications]` if it is set.
@@ -131,8 +169,8 @@ pub mod notify {
 
 /// The drivers of this build, by scheme.
 #[must_use]
-pub fn registry() -> Registry {
-    let registry = Registry::new();
+pub fn registry() -> transport::Registry {
+    let registry = transport::Registry::new();
     #[cfg(feature = "memory")]
     let registry = registry.with(oxlo_driver_memory::MemoryDriver);
     #[cfg(not(feature = "memory"))]
@@ -149,7 +187,7 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Connects to the broker at `url`, with default [`Settings`].
+/// Connects to the broker at `url`, with default [`Settings`](transport::Settings).
 ///
 /// The first connection is attempted once on every host of the URL; a connection that is lost later is reconnected
 /// automatically. Use [`builder`] and [`TransportBuilder::connect_retry`] to wait for a broker that is not available yet.

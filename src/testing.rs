@@ -24,7 +24,7 @@
 //! A cast has no result; wait for its handler with [`wait_for`](TestService::wait_for):
 //!
 //! ```
-//! # use oxlo::{Context, Endpoint, Outcome, Failure, testing::TestService};
+//! # use oxlo::{Context, Endpoint, server::Outcome, Failure, testing::TestService};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let endpoint = Endpoint::new("1.0").method("reload", async || Ok::<_, Failure>(()));

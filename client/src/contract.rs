@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use oxlo_transport::{Failure, settings::FromFailure};
+use oxlo_transport::{Failure, FromFailure};
 use serde::de::DeserializeOwned;
 
 use crate::{error::CallError, pending::PendingCall};
@@ -149,7 +149,7 @@ impl<R, E> fmt::Debug for PendingMethod<R, E> {
 pub mod private {
     use std::{any::Any, borrow::Cow};
 
-    use oxlo_transport::{Context, TransportError, settings::FromFailure};
+    use oxlo_transport::{Context, FromFailure, TransportError};
     use serde::{Serialize, de::DeserializeOwned};
     use tracing::Instrument;
 

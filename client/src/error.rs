@@ -2,7 +2,7 @@
 
 use std::{any::type_name, error::Error, fmt, sync::Arc};
 
-use oxlo_transport::{TransportError, error::Cause, json::JsonError, text::line};
+use oxlo_transport::{Cause, TransportError, json::JsonError, text::line};
 
 use crate::{remote_failure::RemoteFailure, request_info::RequestInfo};
 
@@ -41,7 +41,8 @@ mod to_failure;
 /// # Examples
 ///
 /// ```
-/// use oxlo_client::{CallError, Context, RPCClient, Target, TransportError};
+/// use oxlo_client::{CallError, RPCClient};
+/// use oxlo_transport::{Context, Target, TransportError};
 /// # use oxlo_driver_memory::MemoryDriver;
 /// # use oxlo_transport::Registry;
 /// # #[tokio::main(flavor = "current_thread")]

@@ -10,7 +10,8 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use oxlo_client::{Context, RPCClient, Target};
+//! use oxlo_transport::{Context, Target};
+//! use oxlo_client::RPCClient;
 //! use serde_json::json;
 //! # use oxlo_driver_memory::MemoryDriver;
 //! # use oxlo_transport::{Payload, Registry, Reply};
@@ -74,7 +75,7 @@ pub use crate::{
     rpc_client::RPCClient,
 };
 pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
-pub use oxlo_transport::{Context, Deadline, Retry, Target, TransportError, settings::RemoteError};
+pub use oxlo_transport::RemoteError;
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]

@@ -29,7 +29,8 @@ impl RPCClient {
     /// timeout. This tells at once that no server runs. It takes at most the client's timeout.
     ///
     /// ```
-    /// use oxlo_client::{RPCClient, Target};
+    /// use oxlo_client::RPCClient;
+    /// use oxlo_transport::Target;
     /// # use oxlo_driver_memory::MemoryDriver;
     /// # use oxlo_transport::Registry;
     /// # #[tokio::main(flavor = "current_thread")]

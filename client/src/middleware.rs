@@ -226,7 +226,8 @@ impl RPCClient {
     /// `ServiceBuilder::new().buffer(64).rate_limit(10, second)`.
     ///
     /// ```
-    /// use oxlo_client::{CallRequest, Context, RPCClient, Target};
+    /// use oxlo_client::{CallRequest, RPCClient};
+    /// use oxlo_transport::{Context, Target};
     /// use tower::util::MapRequestLayer;
     /// # use oxlo_driver_memory::MemoryDriver;
     /// # use oxlo_transport::Registry;

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use oxlo_transport::{PendingReply, Reply, Target, Transport, settings::FromFailure};
+use oxlo_transport::{FromFailure, PendingReply, Reply, Target, Transport};
 use serde::de::DeserializeOwned;
 
 use crate::{

@@ -111,7 +111,8 @@ impl RPCClient {
     /// deadline bounds nothing.
     ///
     /// ```
-    /// use oxlo_client::{CallError, Context, Deadline, RPCClient};
+    /// use oxlo_client::{CallError, RPCClient};
+    /// use oxlo_transport::{Context, Deadline};
     ///
     /// # #[allow(dead_code)]
     /// async fn price(stock: &RPCClient, ctxt: Context, deadline: Deadline) -> Result<f64, CallError> {

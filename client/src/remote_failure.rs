@@ -3,9 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use oxlo_transport::{
-    Failure,
-    failure::REMOTE_SUFFIX,
-    settings::{KnownError, RemoteError, RemoteErrors},
+    Failure, KnownError, REMOTE_SUFFIX, RemoteError, RemoteErrors,
     text::{folded, line},
 };
 use serde_json::{Map, Value};
@@ -25,8 +23,9 @@ const SHOWN: usize = 2000;
 /// `Display` is the message on one line, without a traceback.
 ///
 /// ```
-/// use oxlo_client::{CallError, Context, RPCClient, Target};
-/// use oxlo_transport::{Failure, Registry, settings::RemoteError};
+/// use oxlo_client::{CallError, RPCClient};
+/// use oxlo_transport::{Context, Target};
+/// use oxlo_transport::{Failure, Registry, RemoteError};
 /// # use oxlo_driver_memory::MemoryDriver;
 /// # use oxlo_transport::Reply;
 ///

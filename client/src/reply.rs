@@ -1,9 +1,6 @@
 //! Decodes a reply into the result or the error of the call.
 
-use oxlo_transport::{
-    Reply,
-    settings::{FromFailure, RemoteErrors},
-};
+use oxlo_transport::{FromFailure, RemoteErrors, Reply};
 use serde::de::DeserializeOwned;
 
 use crate::{contract::MethodError, error::CallError, remote_failure::RemoteFailure, request_info::RequestInfo};

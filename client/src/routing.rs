@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use oxlo_transport::{
-    CallOptions, Payload, PendingReply, Reply, Request, SendOptions, Target, Transport, TransportError,
-    wrap::{Wrap, wrap},
+    CallOptions, Payload, PendingReply, Reply, Request, SendOptions, Target, Transport, TransportError, Wrap, wrap,
 };
 use serde::de::DeserializeOwned;
 
@@ -22,7 +21,8 @@ impl RPCClient {
     /// are refused before anything is sent. Prepared clients keep the route; a later route of the same method replaces it.
     ///
     /// ```
-    /// use oxlo_client::{RPCClient, Target};
+    /// use oxlo_client::RPCClient;
+    /// use oxlo_transport::Target;
     /// # use oxlo_driver_memory::MemoryDriver;
     /// # use oxlo_transport::Registry;
     /// # #[tokio::main(flavor = "current_thread")]

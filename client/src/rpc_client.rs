@@ -84,7 +84,8 @@ impl RPCClient {
     /// `client.can_send_version(client.target().version.as_deref())`.
     ///
     /// ```
-    /// use oxlo_client::{CallError, Context, RPCClient, Target};
+    /// use oxlo_client::{CallError, RPCClient};
+    /// use oxlo_transport::{Context, Target};
     /// # use oxlo_driver_memory::MemoryDriver;
     /// # use oxlo_transport::Registry;
     /// # #[tokio::main(flavor = "current_thread")]
@@ -163,7 +164,8 @@ impl RPCClient {
     /// # Examples
     ///
     /// ```
-    /// use oxlo_client::{Context, PendingCall, RPCClient, Target};
+    /// use oxlo_transport::{Context, Target};
+    /// use oxlo_client::{PendingCall, RPCClient};
     /// use serde_json::json;
     /// # use oxlo_driver_memory::MemoryDriver;
     /// # use oxlo_transport::{Payload, Registry, Reply};

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::{
-    Context, Deadline, Payload, Request, Target, TransportError, Version, settings::NonFinite, text::one_line,
-};
+use oxlo_transport::{Context, Deadline, NonFinite, Payload, Request, Target, TransportError, Version, text::one_line};
 use serde::Serialize;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use oxlo_transport::error::TransportError;
+use oxlo_transport::TransportError;
 
 /// An error in a configuration file or an environment variable. Values are never quoted.
 #[derive(thiserror::Error)]

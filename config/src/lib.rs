@@ -17,10 +17,7 @@ mod template;
 mod tests;
 mod values;
 
-use oxlo_transport::{
-    error::TransportError,
-    registry::{Registry, TransportBuilder},
-};
+use oxlo_transport::{Registry, TransportBuilder, TransportError};
 
 use self::values::{BOOLEAN, DEFAULT, Resolved, Value, Values, boolean, section_key};
 pub use self::{error::ProcessConfigError, notifications::NotificationsConfig};
@@ -166,7 +163,7 @@ impl ProcessConfig {
     /// The URL to connect to, for display: without passwords. Default `rabbit://`.
     #[must_use]
     pub fn transport_url(&self) -> String {
-        match self.url().map(|url| url.parse::<oxlo_transport::url::TransportUrl>()) {
+        match self.url().map(|url| url.parse::<oxlo_transport::TransportUrl>()) {
             Ok(Ok(url)) => url.to_string(),
             _ => "(not a URL)".to_owned(),
         }
@@ -206,7 +203,7 @@ impl ProcessConfig {
     }
 
     fn builder(&self, drivers: &Registry, url: String) -> Result<TransportBuilder, TransportError> {
-        let parsed: oxlo_transport::url::TransportUrl = url.parse()?;
+        let parsed: oxlo_transport::TransportUrl = url.parse()?;
         let group = drivers.driver(parsed.scheme())?.option_group();
         let mut builder = drivers.transport(url);
         if let Some(exchange) = self.of_default("control_exchange")? {

@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use oxlo_transport::{
-    error::TransportError,
-    options::Retry,
-    registry::{Registry, TransportBuilder},
-};
+use oxlo_transport::{Registry, Retry, TransportBuilder, TransportError};
 
 use super::{ProcessConfig, ProcessConfigError};
 

@@ -1,6 +1,6 @@
 //! The section `[oslo_messaging_metrics]`.
 
-use oxlo_transport::{error::TransportError, registry::TransportBuilder};
+use oxlo_transport::{TransportBuilder, TransportError};
 
 use super::{BOOLEAN, ProcessConfig, ProcessConfigError, Resolved, boolean};
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use async_trait::async_trait;
-use oxlo_transport::{options::Retry, registry::Driver, settings::Settings, transport::Transport, url::TransportUrl};
+use oxlo_transport::{Driver, Retry, Settings, Transport, TransportUrl};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Notifications, with and without an envelope.
 
 use bytes::Bytes;
-use oxlo_transport::{Notification, Priority, json::Limits, message::NotificationFormat};
+use oxlo_transport::{Notification, NotificationFormat, Priority, json::Limits};
 use oxlo_wire::{
     amqp1,
     envelope::Poison,

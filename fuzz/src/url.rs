@@ -70,9 +70,9 @@ fn accepted(url: &TransportUrl) {
     assert_eq!(masked.hosts().len(), url.hosts().len());
     for (masked, host) in masked.hosts().iter().zip(url.hosts()) {
         assert_eq!((masked.name(), masked.port()), (host.name(), host.port()));
-        let user = |host: &oxlo_transport::url::Host| host.credentials().map(|known| known.user().to_owned());
+        let user = |host: &oxlo_transport::Host| host.credentials().map(|known| known.user().to_owned());
         assert_eq!(user(masked), user(host));
-        let password = |host: &oxlo_transport::url::Host| {
+        let password = |host: &oxlo_transport::Host| {
             host.credentials().and_then(|known| known.password()).map(|password| password.expose().to_owned())
         };
         assert_eq!(password(masked), password(host).map(|_| "***".to_owned()), "a password is shown");

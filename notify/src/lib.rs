@@ -66,10 +66,6 @@ pub use crate::{
     },
 };
 pub use oxlo_serving::{Redelivered, ShutdownSignal, shutdown_signal};
-pub use oxlo_transport::{
-    Notification, Priority,
-    message::{NotificationFormat, UnknownPriority},
-};
 
 /// Compiles the example in the README.
 #[cfg(doctest)]

@@ -93,7 +93,8 @@ impl RPCServerBuilder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use oxlo_server::{BoxError, Call, Endpoint, Failure, RPCServer, Target};
+    /// use oxlo_server::{BoxError, Call, Endpoint, RPCServer};
+    /// use oxlo_transport::{Failure, Target};
     /// use tower::{filter::FilterLayer, timeout::TimeoutLayer};
     /// # async fn example(transport: std::sync::Arc<dyn oxlo_transport::Transport>) -> Result<(), oxlo_server::BuildError> {
     ///

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use oxlo_serving::Shutdown;
-use oxlo_transport::{Request, settings::NonFinite};
+use oxlo_transport::{NonFinite, Request};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{handler::ErasedHandler, states::States};

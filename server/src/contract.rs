@@ -2,7 +2,7 @@
 
 use std::{any::Any, future::Future, marker::PhantomData};
 
-use oxlo_transport::{Failure, Payload, settings::RemoteError};
+use oxlo_transport::{Failure, Payload, RemoteError};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::{

@@ -15,7 +15,8 @@ use crate::{
 /// Mistakes (a malformed version, two methods of one name, a missing state) are reported when the server is built.
 ///
 /// ```
-/// use oxlo_server::{Args, Endpoint, Failure, HandlerError};
+/// use oxlo_server::{Args, Endpoint, HandlerError};
+/// use oxlo_transport::Failure;
 ///
 /// #[derive(serde::Deserialize)]
 /// #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use oxlo_transport::{TransportError, version::VersionError};
+use oxlo_transport::{TransportError, VersionError};
 
 use crate::report::ServeReport;
 

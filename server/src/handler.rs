@@ -22,7 +22,8 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 /// `Result` of a serialisable value and an error that converts into a [`HandlerError`]:
 ///
 /// ```
-/// use oxlo_server::{Args, Context, Endpoint, Failure};
+/// use oxlo_server::{Args, Endpoint};
+/// use oxlo_transport::{Context, Failure};
 ///
 /// #[derive(serde::Deserialize)]
 /// #[serde(deny_unknown_fields)]
@@ -41,7 +42,8 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 ///
 /// ```
 /// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
-/// # use oxlo_server::{Endpoint, Failure};
+/// # use oxlo_server::Endpoint;
+/// # use oxlo_transport::Failure;
 /// let calls = Arc::new(AtomicU64::new(0));
 /// let endpoint = Endpoint::new("1.0").method("count", move || {
 ///     let calls = calls.clone();

@@ -1,6 +1,6 @@
 //! Heartbeats of monitored calls: they tell the caller that its method still runs, whatever the handler does.
 
-use oxlo_transport::{Replier, listener::Caller};
+use oxlo_transport::{Caller, Replier};
 use tokio::{
     sync::oneshot,
     task::JoinHandle,

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use oxlo_transport::{Failure, Payload, error::is_caused_by};
+use oxlo_transport::{Failure, Payload, is_caused_by};
 use tower::{ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_service::Service;

@@ -2,7 +2,8 @@
 //!
 //! ```no_run
 //! # async fn example(transport: std::sync::Arc<dyn oxlo_transport::Transport>) -> Result<(), oxlo_server::ServeError> {
-//! use oxlo_server::{Args, Context, Endpoint, Failure, RPCServer, Target};
+//! use oxlo_server::{Args, Endpoint, RPCServer};
+//! use oxlo_transport::{Context, Failure, Target};
 //!
 //! #[derive(serde::Deserialize)]
 //! #[serde(deny_unknown_fields)]
@@ -99,7 +100,7 @@ pub use oxlo_macros::{
     endpoint_of_server as endpoint,
 };
 pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
-pub use oxlo_transport::{Context, Deadline, Failure, Payload, Target, Version, settings::RemoteError};
+pub use oxlo_transport::RemoteError;
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]

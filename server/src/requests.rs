@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use oxlo_serving::{Dispatch, Requeue, Running, Shutdown, Slot, Stalled};
 use oxlo_transport::{
-    Delivery, Replier, Reply, Request, Settle, budget::Permit, limited, settings::NonFinite, text::name as shown,
+    Delivery, NonFinite, Replier, Reply, Request, Settle, budget::Permit, limited, text::name as shown,
 };
 use tokio::{sync::Semaphore, time::Instant};
 

@@ -1,10 +1,6 @@
 //! What a handler returns: a result, a failure, or a decision about the request itself.
 
-use oxlo_transport::{
-    Failure, Payload,
-    settings::{FromFailure, NonFinite},
-    text::one_line,
-};
+use oxlo_transport::{Failure, FromFailure, NonFinite, Payload, text::one_line};
 use serde::Serialize;
 
 /// What a handler returns, its value serialised.
@@ -12,7 +8,7 @@ pub type HandlerResult = Result<Payload, HandlerError>;
 
 /// Why a handler returns no value.
 ///
-/// `?` converts from a [`Failure`], from any [`RemoteError`](oxlo_transport::settings::RemoteError), and from any type
+/// `?` converts from a [`Failure`], from any [`RemoteError`](oxlo_transport::RemoteError), and from any type
 /// that is `Into<Failure>`. For other errors choose the class that the caller sees, for example
 /// `.map_err(|error| Failure::builtin("RuntimeError", error.to_string()))`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -43,7 +39,8 @@ impl HandlerError {
     /// A failure that the method declares or expects; see [`Expected`](Self::Expected).
     ///
     /// ```
-    /// use oxlo_server::{Endpoint, Failure, HandlerError};
+    /// use oxlo_server::{Endpoint, HandlerError};
+    /// use oxlo_transport::Failure;
     ///
     /// let endpoint = Endpoint::new("1.0").method("find", async || {
     ///     Err::<(), _>(HandlerError::expected(Failure::builtin("KeyError", "no such volume")))
@@ -57,7 +54,8 @@ impl HandlerError {
     /// A refusal to run the method, for extractors and layers; see [`Refused`](Self::Refused).
     ///
     /// ```
-    /// use oxlo_server::{Call, Failure, FromCall, HandlerError};
+    /// use oxlo_server::{Call, FromCall, HandlerError};
+    /// use oxlo_transport::Failure;
     ///
     /// struct Project(String);
     ///

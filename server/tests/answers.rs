@@ -13,11 +13,9 @@ use std::{
 };
 
 use fake::{Fake, target};
-use oxlo_server::{
-    Args, Context, Deadline, Endpoint, Failure, HandlerError, Method, Payload, RPCServer, Redelivered, RunningServer,
-    State,
-};
-use oxlo_transport::{Reply, Settings, settings::RemoteError};
+use oxlo_server::{Args, Endpoint, HandlerError, Method, RPCServer, Redelivered, RunningServer, State};
+use oxlo_transport::{Context, Deadline, Failure, Payload};
+use oxlo_transport::{RemoteError, Reply, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -222,7 +220,7 @@ async fn a_result_that_is_not_finite_is_refused_by_its_path() {
     assert!(failure.message.starts_with(text), "{}", failure.message);
 
     let mut settings = Settings::default();
-    settings.non_finite = oxlo_transport::settings::NonFinite::AsPython;
+    settings.non_finite = oxlo_transport::NonFinite::AsPython;
     let fake = Fake::with(settings);
     let _server = RPCServer::builder(fake.clone(), target()).endpoint(endpoint()).start().await.unwrap();
     let result = fake.request("load", json!({})).send().result::<[(String, [f64; 2]); 1]>().await;

@@ -4,8 +4,9 @@
 mod fake;
 
 use fake::{Fake, target};
-use oxlo_server::{Context, Failure, Method, RPCServer, RemoteError};
+use oxlo_server::{Method, RPCServer, RemoteError};
 use oxlo_transport::Reply;
+use oxlo_transport::{Context, Failure};
 use serde_json::json;
 
 #[derive(Debug, thiserror::Error, RemoteError)]

@@ -11,9 +11,10 @@ use std::{
 
 use oxlo_driver_memory::{MemoryBus, MemoryDriver};
 use oxlo_server::{
-    AccessPolicy, AckPolicy, BuildError, Call, Endpoint, Failure, FromCall, HandlerError, Method, RPCServer,
-    RPCServerBuilder, Redelivered, StopReason,
+    AccessPolicy, AckPolicy, BuildError, Call, Endpoint, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder,
+    Redelivered, StopReason,
 };
+use oxlo_transport::Failure;
 use oxlo_transport::{
     CallOptions, ListenScope, Payload, Registry, Reply, Request, RequestQueue, SendOptions, Target, Transport,
     TransportError,

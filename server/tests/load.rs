@@ -13,8 +13,9 @@ use std::{
 };
 
 use fake::{Fake, Script, target};
-use oxlo_server::{BuildError, Endpoint, Failure, RPCServer, ServeError, State, Target};
+use oxlo_server::{BuildError, Endpoint, RPCServer, ServeError, State};
 use oxlo_transport::TransportError;
+use oxlo_transport::{Failure, Target};
 use serde_json::json;
 use tokio::{
     sync::{Notify, Semaphore},

@@ -16,7 +16,8 @@ use fake::{Fake, Script, target};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use oxlo_server::{AckPolicy, Endpoint, Failure, HandlerError, RPCServer};
+use oxlo_server::{AckPolicy, Endpoint, HandlerError, RPCServer};
+use oxlo_transport::Failure;
 use oxlo_transport::TransportError;
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -3,7 +3,10 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use oxlo::transport::{CallOptions, Payload, Request};
+use oxlo::{
+    Payload,
+    transport::{CallOptions, Request},
+};
 use oxlo::{RPCServer, Target, TransportError};
 use oxlo_faults_kit::rows::away;
 use oxlo_faults_kit::{SECOND, SOON, service};

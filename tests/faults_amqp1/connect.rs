@@ -1,6 +1,6 @@
 //! Rows 32 to 34: brokers that refuse connections or are unavailable.
 
-use oxlo::transport::error::Refusal;
+use oxlo::transport::Refusal;
 use oxlo_faults_kit::rows::connect::{self, Flaw};
 use oxlo_faults_kit::{SOON, Stage};
 use oxlo_test_support::{Amqp1Product, Authority, TestVhost, Validity};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oxlo::{Retry, TransportError, transport::error::Refusal};
+use oxlo::{Retry, TransportError, transport::Refusal};
 use oxlo_test_support::{PortLease, TestVhost};
 use serde_json::json;
 
@@ -76,7 +76,8 @@ async fn an_unknown_scheme_is_told_the_known_ones() {
     for known in ["`carrier-pigeon`", "memory://", "rabbit://", "rabbits://", "kombu://"] {
         assert!(told(&error).contains(known), "{} lacks {known}", told(&error));
     }
-    let absent = oxlo::Registry::new().with_absent("rabbit", "rabbit").transport("rabbit://h/").connect().await;
+    let absent =
+        oxlo::transport::Registry::new().with_absent("rabbit", "rabbit").transport("rabbit://h/").connect().await;
     let told = told(&absent.unwrap_err());
     assert!(told.contains("cargo feature `rabbit`"), "{told}");
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{Context, Endpoint, Failure, RPCClient, RPCServer, Retry, Target, TransportUrl};
+use oxlo::{Context, Endpoint, Failure, RPCClient, RPCServer, Retry, Target, transport::TransportUrl};
 use oxlo_test_support::{SharedBroker, TestVhost, eventually, own_process};
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;

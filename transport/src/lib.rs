@@ -20,57 +20,59 @@
 //! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
 //! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
-pub mod backoff;
+mod backoff;
 pub mod budget;
-pub mod context;
-pub mod deadline;
-pub mod error;
-pub mod failure;
+mod context;
+mod deadline;
+mod error;
+mod failure;
 pub mod json;
 pub mod limit;
-pub mod listener;
-pub mod message;
-pub mod options;
+mod listener;
+mod message;
+mod options;
 #[cfg(feature = "oslo-metrics")]
 pub mod oslo_metrics;
-pub mod payload;
+mod payload;
 mod pending_reply;
-pub mod registry;
-pub mod request_context;
-pub mod request_queue;
-pub mod serializer;
-pub mod settings;
-pub mod target;
+mod registry;
+mod request_context;
+mod request_queue;
+mod serializer;
+mod settings;
+mod target;
 pub mod text;
 pub mod trace;
-pub mod transport;
-pub mod url;
-pub mod version;
-pub mod wrap;
+mod transport;
+mod url;
+mod version;
+mod wrap;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
 pub use crate::{
+    backoff::{Backoff, jitter},
     context::Context,
     deadline::Deadline,
-    error::TransportError,
-    failure::Failure,
-    listener::{Deferral, Delivery, Listener, Replier, Settle, Settlement},
-    message::{Notification, Priority, Reply, Request},
-    options::{CallOptions, ListenOptions, ListenScope, Retry, SendOptions},
+    error::{Cause, Refusal, TransportError, is_caused_by},
+    failure::{Failure, OVERLOADED, REMOTE_SUFFIX, SERVER_MODULE, TIMED_OUT},
+    listener::{Caller, Deferral, Delivery, Listener, Replier, ReplySink, Settle, Settlement},
+    message::{Notification, NotificationFormat, Priority, Reply, Request, UnknownPriority},
+    options::{CallOptions, DEFAULT_TIMEOUT, ListenOptions, ListenScope, Retry, SendOptions},
     payload::Payload,
     pending_reply::PendingReply,
     registry::{Driver, Registry, TransportBuilder},
     request_context::RequestContext,
     request_queue::{Removal, RequestQueue},
     serializer::{Serializer, SerializerError, serialized},
-    settings::Settings,
+    settings::{FromFailure, KnownError, NonFinite, RemoteError, RemoteErrors, Settings},
     target::Target,
     transport::{Capabilities, ConnectionState, Transport},
-    url::TransportUrl,
-    version::Version,
+    url::{Credentials, Host, OptionError, QueryReader, Secret, TransportUrl, UrlError},
+    version::{Version, VersionError},
+    wrap::{Wrap, wrap},
 };
 
 /// Compiles the example in the README.

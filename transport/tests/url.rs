@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::url::{OptionError, TransportUrl};
+use oxlo_transport::{OptionError, TransportUrl};
 use proptest::prelude::*;
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use oxlo_transport::version::Version;
+use oxlo_transport::Version;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -10,11 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use oxlo_driver_kit::pending::PendingCalls;
-use oxlo_transport::{
-    Payload,
-    json::Limits,
-    message::{Reply, Request},
-};
+use oxlo_transport::{Payload, Reply, Request, json::Limits};
 use oxlo_wire::{
     reply::{self, ReplyPart},
     request::{self, CallLabels, Labels},

@@ -17,8 +17,9 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use oxlo::{
-    Context, PendingCall, RPCClient, Target, Transport,
-    transport::{ListenOptions, listener::Listener, message::Request},
+    Context, RPCClient, Target, Transport,
+    client::PendingCall,
+    transport::{ListenOptions, Listener, Request},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{process::Command, sync::oneshot, task::JoinSet};

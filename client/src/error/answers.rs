@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use oxlo_transport::{Target, TransportError, error::is_caused_by, failure::REMOTE_SUFFIX, settings::RemoteError};
+use oxlo_transport::{REMOTE_SUFFIX, RemoteError, Target, TransportError, is_caused_by};
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{

@@ -6,9 +6,7 @@ use std::{
 };
 
 use oxlo_client::{BoxError, CallError, CallRequest, RPCClient};
-use oxlo_transport::{
-    Deadline, Failure, Payload, Reply, Settings, TransportError, TransportUrl, error::Refusal, url::OptionError,
-};
+use oxlo_transport::{Deadline, Failure, OptionError, Payload, Refusal, Reply, Settings, TransportError, TransportUrl};
 use serde_json::json;
 use tokio::time::Instant;
 use tower::{filter::FilterLayer, timeout::TimeoutLayer};

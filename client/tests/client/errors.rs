@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use oxlo_client::{CallError, RPCClient};
-use oxlo_transport::{Failure, Payload, Reply, Target, TransportError, error::Refusal};
+use oxlo_transport::{Failure, Payload, Refusal, Reply, Target, TransportError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, PendingCall, TransportError};
+use oxlo_client::{CallError, PendingCall};
+use oxlo_transport::TransportError;
 use oxlo_transport::{Payload, Reply, Transport};
 use oxlo_wire::reply::ReplyPart;
 use serde_json::{Value, json};

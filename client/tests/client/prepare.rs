@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oxlo_client::{RPCClient, Retry};
+use oxlo_client::RPCClient;
+use oxlo_transport::Retry;
 use oxlo_transport::{Settings, Target};
 use serde_json::Value;
 

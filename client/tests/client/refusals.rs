@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use oxlo_client::{CallError, RPCClient, TransportError};
+use oxlo_client::{CallError, RPCClient};
+use oxlo_transport::TransportError;
 use oxlo_transport::{Settings, Target};
 use serde::Serialize;
 use serde_json::{Value, json};

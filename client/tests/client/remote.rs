@@ -3,7 +3,7 @@
 use std::{error::Error, fmt};
 
 use oxlo_client::CallError;
-use oxlo_transport::{Failure, Settings, settings::RemoteError};
+use oxlo_transport::{Failure, RemoteError, Settings};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, calculator, ctxt};

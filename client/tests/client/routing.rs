@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use oxlo_client::{CallError, Context, RPCClient, Target, TransportError};
+use oxlo_client::{CallError, RPCClient};
 use oxlo_driver_memory::MemoryDriver;
+use oxlo_transport::{Context, Target, TransportError};
 use oxlo_transport::{ListenOptions, ListenScope, Registry, RequestQueue};
 use serde_json::json;
 

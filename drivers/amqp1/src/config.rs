@@ -7,10 +7,7 @@ use oxlo_driver_kit::{
     options::{contradiction, tls as tls_options},
     tls::{MinVersion, TlsOptions},
 };
-use oxlo_transport::{
-    TransportError, TransportUrl,
-    url::{QueryReader, Secret},
-};
+use oxlo_transport::{QueryReader, Secret, TransportError, TransportUrl};
 
 use crate::address::{AddressOptions, Mode, Profile};
 

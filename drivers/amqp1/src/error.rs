@@ -13,7 +13,7 @@ use fe2o3_amqp::{
     },
 };
 use oxlo_driver_kit::{hosts::Host, link::AttemptError, text};
-use oxlo_transport::{TransportError, error::Refusal};
+use oxlo_transport::{Refusal, TransportError};
 
 use crate::stream;
 

@@ -6,7 +6,7 @@ use oxlo_driver_kit::{
     replies::{Attempt, RESEND_PAUSE, ReplySender, Verdict, unwritable_reply},
     send_budget::SendBudget,
 };
-use oxlo_transport::{Failure, Reply, TransportError, listener};
+use oxlo_transport::{Caller as ReplyCaller, Failure, Reply, TransportError};
 use oxlo_wire::amqp1;
 use tokio::time::Instant;
 use tracing::debug;
@@ -40,14 +40,14 @@ impl ReplySender for AddressReplies {
         &caller.address
     }
 
-    fn describe(&self, caller: &Caller) -> listener::Caller {
+    fn describe(&self, caller: &Caller) -> ReplyCaller {
         let id = match &caller.message_id {
             Id::String(id) => id.clone(),
             Id::Uuid(id) => Uuid::from_bytes(*id.as_inner()).simple().to_string(),
             Id::Ulong(id) => id.to_string(),
             Id::Binary(_) => String::new(),
         };
-        listener::Caller::new(&*caller.address, id)
+        ReplyCaller::new(&*caller.address, id)
     }
 
     fn heartbeat_interval(&self, caller: &Caller) -> Option<Duration> {

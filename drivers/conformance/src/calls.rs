@@ -5,14 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oxlo_transport::{
-    context::Context,
-    failure::Failure,
-    message::{Reply, Request},
-    payload::Payload,
-    settings::NonFinite,
-    target::Target,
-};
+use oxlo_transport::{Context, Failure, NonFinite, Payload, Reply, Request, Target};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -3,15 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo_transport::{
-    context::Context,
-    error::TransportError,
-    listener::{Delivery, Listener},
-    message::{Notification, NotificationFormat, Priority, Reply, Request},
-    options::{CallOptions, ListenOptions},
-    payload::Payload,
-    settings::Settings,
-    target::Target,
-    transport::Transport,
+    CallOptions, Context, Delivery, ListenOptions, Listener, Notification, NotificationFormat, Payload, Priority,
+    Reply, Request, Settings, Target, Transport, TransportError,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -17,7 +17,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_transport::{settings::Settings, transport::Transport};
+use oxlo_transport::{Settings, Transport};
 
 mod fixture;
 

@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use oxlo_transport::{
-    error::TransportError,
-    message::{Priority, Request},
-    options::{ListenOptions, SendOptions},
-    settings::Settings,
-    target::Target,
-    transport::ConnectionState,
+    ConnectionState, ListenOptions, Priority, Request, SendOptions, Settings, Target, TransportError,
 };
 use tokio::time::timeout;
 

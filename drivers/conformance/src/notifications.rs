@@ -1,13 +1,8 @@
 //! Notifications: priorities, topics, pools.
 
 use oxlo_transport::{
-    context::Context,
-    error::TransportError,
-    listener::Listener,
-    message::{Notification, NotificationFormat, Priority},
-    options::{ListenOptions, SendOptions},
-    target::Target,
-    transport::Transport,
+    Context, ListenOptions, Listener, Notification, NotificationFormat, Priority, SendOptions, Target, Transport,
+    TransportError,
 };
 use serde_json::json;
 

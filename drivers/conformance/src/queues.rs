@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 use oxlo_transport::{
-    error::TransportError,
-    listener::Listener,
-    message::Request,
-    options::{ListenOptions, ListenScope, SendOptions},
-    request_queue::{Removal, RequestQueue},
-    target::Target,
-    transport::{ConnectionState, Transport},
+    ConnectionState, ListenOptions, ListenScope, Listener, Removal, Request, RequestQueue, SendOptions, Target,
+    Transport, TransportError,
 };
 use tokio::time::Instant;
 

@@ -5,11 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oxlo_transport::{
-    error::TransportError,
-    options::{CallOptions, SendOptions},
-    target::Target,
-};
+use oxlo_transport::{CallOptions, SendOptions, Target, TransportError};
 use tokio::time::{sleep, timeout};
 
 use super::{

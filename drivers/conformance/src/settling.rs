@@ -3,13 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use oxlo_transport::{
-    error::TransportError,
-    listener::{Deferral, Delivery, Listener, Settle, Settlement},
-    message::Request,
-    options::{ListenOptions, SendOptions},
-    settings::Settings,
-    target::Target,
-    transport::Transport,
+    Deferral, Delivery, ListenOptions, Listener, Request, SendOptions, Settings, Settle, Settlement, Target, Transport,
+    TransportError,
 };
 use tokio::{
     task::JoinSet,

@@ -2,12 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use oxlo_transport::{
-    PendingReply,
-    error::TransportError,
-    message::Reply,
-    options::{CallOptions, SendOptions},
-};
+use oxlo_transport::{CallOptions, PendingReply, Reply, SendOptions, TransportError};
 use tokio::time::{interval, sleep};
 
 use super::{

@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use oxlo_transport::listener::Settlement;
+use oxlo_transport::Settlement;
 use tokio::time::Instant;
 
 use super::{

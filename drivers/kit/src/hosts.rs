@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_transport::{
-    TransportUrl,
-    url::{Credentials, Secret},
-};
+use oxlo_transport::{Credentials, Secret, TransportUrl};
 use tokio::time::Instant;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use oxlo_transport::{TransportError, backoff::jitter, error::Cause};
+use oxlo_transport::{Cause, TransportError, jitter};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},

@@ -5,11 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_transport::{
-    ConnectionState, Retry, TransportError,
-    backoff::Backoff,
-    error::{Cause, Refusal},
-};
+use oxlo_transport::{Backoff, Cause, ConnectionState, Refusal, Retry, TransportError};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},

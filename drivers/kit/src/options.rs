@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use oxlo_transport::{TransportError, TransportUrl, url::QueryReader};
+use oxlo_transport::{QueryReader, TransportError, TransportUrl};
 
 use crate::tls::{MinVersion, Tls, TlsOptions};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use oxlo_transport::{error::TransportError, message::Reply, payload::Payload};
+use oxlo_transport::{Payload, Reply, TransportError};
 use oxlo_wire::reply::ReplyPart;
 use tokio::time::{Instant, advance, timeout};
 

@@ -3,10 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use oxlo_transport::{
-    Failure, Replier, Reply, Retry, TransportError, limited,
-    listener::{Caller, ReplySink},
-};
+use oxlo_transport::{Caller, Failure, Replier, Reply, ReplySink, Retry, TransportError, limited};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 

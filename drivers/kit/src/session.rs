@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use oxlo_transport::{TransportError, backoff::Backoff, error::Refusal};
+use oxlo_transport::{Backoff, Refusal, TransportError};
 use tokio::time::Instant;
 
 /// How long to wait after the broker allowed no further channel. Long, because a broker may close the connection, and with

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use oxlo_transport::backoff::{Backoff, jitter};
+use oxlo_transport::{Backoff, jitter};
 use rand::{Rng, seq::SliceRandom};
 use tokio::time::Instant;
 

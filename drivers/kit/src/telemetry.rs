@@ -3,7 +3,7 @@
 use std::{fmt, future::Future};
 
 use metrics::{counter, gauge, histogram};
-use oxlo_transport::error::TransportError;
+use oxlo_transport::TransportError;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field::Empty};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oxlo_transport::{Driver, Settings, Transport, TransportError, TransportUrl, url::OptionError};
+use oxlo_transport::{Driver, OptionError, Settings, Transport, TransportError, TransportUrl};
 
 use crate::transport::MemoryBus;
 

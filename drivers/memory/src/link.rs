@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use oxlo_driver_kit::send_budget::SendBudget;
-use oxlo_transport::{ConnectionState, Retry, Settings, TransportError, error::Cause};
+use oxlo_transport::{Cause, ConnectionState, Retry, Settings, TransportError};
 use tokio::{
     select,
     sync::watch,

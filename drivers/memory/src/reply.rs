@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oxlo_driver_kit::send_budget::SendBudget;
-use oxlo_transport::{
-    Reply, Retry, TransportError,
-    failure::Failure,
-    listener::{Caller, ReplySink},
-};
+use oxlo_transport::{Caller, Failure, Reply, ReplySink, Retry, TransportError};
 use oxlo_wire::reply::ReplyPart;
 use tokio::task::coop::consume_budget;
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_memory::{Fault, MemoryBus, MemoryTransport, Traffic};
 use oxlo_transport::{
-    CallOptions, ConnectionState, Delivery, ListenOptions, Listener, Notification, Payload, Priority, Reply, Request,
-    Retry, SendOptions, Settings, Target, Transport, TransportError, message::NotificationFormat,
+    CallOptions, ConnectionState, Delivery, ListenOptions, Listener, Notification, NotificationFormat, Payload,
+    Priority, Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError,
 };
 use tokio::time::{Instant, sleep, timeout};
 

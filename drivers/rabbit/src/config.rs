@@ -9,11 +9,7 @@ use oxlo_driver_kit::{
     supervisor::Failover,
     tls::{MinVersion, TlsOptions},
 };
-use oxlo_transport::{
-    TransportError, TransportUrl,
-    backoff::Backoff,
-    url::{Credentials, QueryReader, Secret},
-};
+use oxlo_transport::{Backoff, Credentials, QueryReader, Secret, TransportError, TransportUrl};
 
 use crate::{
     builder::LoginMethod,

@@ -8,10 +8,7 @@ use oxlo_driver_kit::{
     link::AttemptError,
     text::{Said, said},
 };
-use oxlo_transport::{
-    TransportError,
-    error::{Cause, Refusal},
-};
+use oxlo_transport::{Cause, Refusal, TransportError};
 
 use crate::stream::{self, StreamEnd};
 

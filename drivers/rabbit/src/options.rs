@@ -252,7 +252,7 @@ pub fn options_table() -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use oxlo_transport::{TransportError, url::OptionError};
+    use oxlo_transport::{OptionError, TransportError};
 
     use super::*;
     use crate::{builder, config::Config};

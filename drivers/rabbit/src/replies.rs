@@ -6,7 +6,7 @@ use oxlo_driver_kit::{
     replies::{Attempt, RESEND_PAUSE, ReplySender, Verdict, unwritable_reply},
     send_budget::SendBudget,
 };
-use oxlo_transport::{Failure, Reply, TransportError, listener};
+use oxlo_transport::{Caller as ReplyCaller, Failure, Reply, TransportError};
 use oxlo_wire::{reply, request::Caller};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -39,8 +39,8 @@ impl ReplySender for QueueReplies {
         &caller.reply_queue
     }
 
-    fn describe(&self, caller: &Caller) -> listener::Caller {
-        listener::Caller::new(&*caller.reply_queue, &*caller.message_id)
+    fn describe(&self, caller: &Caller) -> ReplyCaller {
+        ReplyCaller::new(&*caller.reply_queue, &*caller.message_id)
     }
 
     fn heartbeat_interval(&self, caller: &Caller) -> Option<Duration> {

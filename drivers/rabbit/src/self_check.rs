@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use lapin::{BasicProperties, Channel};
 use oxlo_driver_kit::send_budget::SendBudget;
-use oxlo_transport::{Retry, TransportError, backoff::jitter};
+use oxlo_transport::{Retry, TransportError, jitter};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 

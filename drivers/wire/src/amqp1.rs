@@ -7,10 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oxlo_transport::{
-    context::Context,
+    Context, Notification, NotificationFormat, Payload, Reply, Request,
     json::{self, Limits},
-    message::{Notification, NotificationFormat, Reply, Request},
-    payload::Payload,
 };
 
 use crate::{
@@ -199,7 +197,7 @@ pub fn decode_notification(body: &Bytes, limits: Limits) -> Result<Notification,
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use oxlo_transport::{failure::Failure, message::Priority};
+    use oxlo_transport::{Failure, Priority};
     use serde_json::json;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oxlo_transport::{
-    context::Context,
+    Context,
     json::{self, Limits},
 };
 

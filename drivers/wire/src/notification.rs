@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oxlo_transport::{
-    json::Limits,
-    message::{Notification, NotificationFormat},
-    payload::Payload,
-};
+use oxlo_transport::{Notification, NotificationFormat, Payload, json::Limits};
 
 use crate::{
     context::ContextReader,
@@ -93,7 +89,7 @@ pub fn decode(body: &Bytes, limits: Limits) -> Result<Inbound, Poison> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use oxlo_transport::message::Priority;
+    use oxlo_transport::Priority;
 
     use super::*;
 

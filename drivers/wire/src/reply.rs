@@ -4,10 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use oxlo_transport::{
-    failure::Failure,
+    Failure, Payload, Reply,
     json::{self, Limits},
-    message::Reply,
-    payload::Payload,
 };
 
 use crate::{

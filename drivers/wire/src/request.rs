@@ -4,10 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oxlo_transport::{
-    context::Context,
+    Context, Payload, Request,
     json::{self, Limits},
-    message::Request,
-    payload::Payload,
 };
 
 use crate::{

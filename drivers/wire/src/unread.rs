@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use oxlo_transport::{json::Limits, message::Reply};
+use oxlo_transport::{Reply, json::Limits};
 
 use crate::{amqp1, reply};
 

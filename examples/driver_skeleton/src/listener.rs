@@ -10,9 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oxlo_transport::{
-    Delivery, Listener, Notification, Replier, Reply, Request, Settle, TransportError, listener::ReplySink,
-};
+use oxlo_transport::{Delivery, Listener, Notification, Replier, Reply, ReplySink, Request, Settle, TransportError};
 use oxlo_wire::{envelope::Poison, request::Caller};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;

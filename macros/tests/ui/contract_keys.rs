@@ -16,7 +16,7 @@ trait Calculator {
     #[rpc(name = "")]
     async fn empty(&self, ctxt: &Context);
     async fn unknown_of_argument(&self, ctxt: &Context, #[rpc(default)] a: i64);
-    async fn extracted(&self, ctxt: &Context, #[extract] #[rpc(name = "b")] a: oxlo::Method);
+    async fn extracted(&self, ctxt: &Context, #[extract] #[rpc(name = "b")] a: oxlo::server::Method);
     #[rpc(fallback = "older")]
     async fn fallback(&self, ctxt: &Context);
 }

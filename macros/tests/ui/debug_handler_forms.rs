@@ -16,7 +16,7 @@ async fn borrows(_ctxt: &Context, name: &str) -> Result<(), Failure> {
 }
 
 #[debug_handler]
-async fn generic<T: oxlo::FromCall>(it: T, other: impl oxlo::FromCall) -> Result<(), Failure> {
+async fn generic<T: oxlo::server::FromCall>(it: T, other: impl oxlo::server::FromCall) -> Result<(), Failure> {
     Ok(())
 }
 

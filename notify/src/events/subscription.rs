@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo_serving::Requeue;
-use oxlo_transport::{Target, TransportError, backoff::Backoff};
+use oxlo_transport::{Backoff, Target, TransportError};
 use uuid::Uuid;
 
 use super::names::{self, Reach};

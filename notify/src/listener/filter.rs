@@ -171,7 +171,7 @@ fn single(regex: Option<&Regex>, text: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use oxlo_transport::{Payload, Priority, message::NotificationFormat};
+    use oxlo_transport::{NotificationFormat, Payload, Priority};
     use serde_json::json;
 
     use super::*;

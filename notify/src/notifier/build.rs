@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use oxlo_config::ProcessConfigError;
-use oxlo_transport::{Notification, Retry, Transport, settings::NonFinite};
+use oxlo_transport::{NonFinite, Notification, Retry, Transport};
 use tokio::runtime;
 
 use super::{

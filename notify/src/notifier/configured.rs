@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxlo_config::{NotificationsConfig, ProcessConfig, ProcessConfigError};
-use oxlo_transport::{Transport, message::NotificationFormat};
+use oxlo_transport::{NotificationFormat, Transport};
 
 use super::{
     build::{BuildNotifierError, NotifierBuilder},

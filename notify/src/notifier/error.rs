@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use oxlo_transport::{TransportError, error::Cause};
+use oxlo_transport::{Cause, TransportError};
 
 /// Why a notification was not accepted, or was lost. `Display` is one line that names the event, `Debug` adds the causes.
 /// No message contains a payload.

@@ -3,8 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use oxlo_transport::{
-    Context, Notification, Payload, Priority, Retry, Transport, message::NotificationFormat, settings::NonFinite,
-    text::one_line,
+    Context, NonFinite, Notification, NotificationFormat, Payload, Priority, Retry, Transport, text::one_line,
 };
 use serde::Serialize;
 use tokio::{

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use oxlo_transport::{
-    Notification, Retry, SendOptions, Target, Transport, TransportError, backoff::Backoff, message::NotificationFormat,
+    Backoff, Notification, NotificationFormat, Retry, SendOptions, Target, Transport, TransportError,
 };
 use tokio::time::sleep;
 use uuid::Uuid;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use oxlo_driver_memory::{MemoryBus, MemoryDriver};
 use oxlo_transport::{
-    Context, Notification, Payload, Priority, Registry, SendOptions, Target, Transport, message::NotificationFormat,
+    Context, Notification, NotificationFormat, Payload, Priority, Registry, SendOptions, Target, Transport,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;

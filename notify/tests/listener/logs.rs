@@ -5,9 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use oxlo_notify::{
     BatchEndpoint, BatchListener, EventListener, NotificationEndpoint, NotificationListener, Received, Subscription,
 };
-use oxlo_transport::{
-    Context, Notification, Payload, Priority, SendOptions, Target, Transport, message::NotificationFormat,
-};
+use oxlo_transport::{Context, Notification, NotificationFormat, Payload, Priority, SendOptions, Target, Transport};
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 

@@ -7,8 +7,7 @@ use oxlo_notify::{
     BatchEndpoint, BatchListener, EventListener, NotificationEndpoint, NotificationListener, Received, Subscription,
 };
 use oxlo_transport::{
-    Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError,
-    wrap::{Wrap, wrap},
+    Delivery, ListenOptions, Listener, Notification, Priority, Target, Transport, TransportError, Wrap, wrap,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};

@@ -2,7 +2,7 @@
 
 use oxlo_config::ProcessConfig;
 use oxlo_notify::Notifier;
-use oxlo_transport::{Context, Priority, message::NotificationFormat};
+use oxlo_transport::{Context, NotificationFormat, Priority};
 
 use crate::bench::{bus, listen, take};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxlo_notify::{Messaging, Notifier, Recorder, Redaction};
-use oxlo_transport::{Context, Priority, message::NotificationFormat};
+use oxlo_transport::{Context, NotificationFormat, Priority};
 use serde_json::{Value, json};
 
 use crate::bench::{bus, listen, take};

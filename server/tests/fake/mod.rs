@@ -13,8 +13,8 @@ use std::{
 use async_trait::async_trait;
 use oxlo_transport::{
     CallOptions, Capabilities, ConnectionState, Context, Delivery, Failure, ListenOptions, Listener, Notification,
-    Payload, PendingReply, Priority, Replier, Reply, Request, SendOptions, Settings, Settle, Settlement, Target,
-    Transport, TransportError, listener::ReplySink,
+    Payload, PendingReply, Priority, Replier, Reply, ReplySink, Request, SendOptions, Settings, Settle, Settlement,
+    Target, Transport, TransportError,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{

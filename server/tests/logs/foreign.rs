@@ -1,7 +1,8 @@
 //! What peers send cannot forge lines of the log, nor flood it.
 
-use oxlo_server::{Context, Endpoint, Failure, RPCServer};
+use oxlo_server::{Endpoint, RPCServer};
 use oxlo_transport::{CallOptions, Payload, Reply, Request, Target, limit};
+use oxlo_transport::{Context, Failure};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::Level;

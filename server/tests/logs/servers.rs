@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use oxlo_server::{Context, Endpoint, Failure, RPCServer, RemoteError};
+use oxlo_server::{Endpoint, RPCServer, RemoteError};
 use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transport};
+use oxlo_transport::{Context, Failure};
 use tracing::Level;
 
 use oxlo_test_support::CapturedLog;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oxlo_server::{Endpoint, Failure, RPCServer, RPCServerBuilder};
+use oxlo_server::{Endpoint, RPCServer, RPCServerBuilder};
+use oxlo_transport::Failure;
 use oxlo_transport::{CallOptions, Payload, Request, Target, Transport, TransportError};
 use std::sync::Arc;
 use tokio::time::{sleep, timeout};

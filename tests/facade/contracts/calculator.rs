@@ -62,8 +62,8 @@ pub trait Calculator {
     async fn whoami(
         &self,
         ctxt: &Tenant,
-        #[extract] method: oxlo::Method,
-        #[extract] again: oxlo::Redelivered,
+        #[extract] method: oxlo::server::Method,
+        #[extract] again: oxlo::server::Redelivered,
     ) -> String;
 }
 
@@ -145,7 +145,7 @@ impl Calculator for Abacus {
         Ok(terms.iter().sum())
     }
 
-    async fn whoami(&self, ctxt: &Tenant, method: oxlo::Method, again: oxlo::Redelivered) -> String {
+    async fn whoami(&self, ctxt: &Tenant, method: oxlo::server::Method, again: oxlo::server::Redelivered) -> String {
         format!("{} by {} again {}", ctxt.project_id, method.0, again.0)
     }
 }

@@ -140,7 +140,7 @@ mod argument_names {
             value: String,
             oxlo_args: String,
             oxlo_this: &str,
-            #[extract] method: oxlo::Method,
+            #[extract] method: oxlo::server::Method,
         ) -> Vec<String>;
     }
 
@@ -166,7 +166,7 @@ mod argument_names {
             j: String,
             k: String,
             l: &str,
-            method: oxlo::Method,
+            method: oxlo::server::Method,
         ) -> Vec<String> {
             vec![a, b, c, d, e, f, g, h, i, j, k, l.to_owned(), method.0.to_string()]
         }

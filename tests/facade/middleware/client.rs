@@ -10,8 +10,9 @@ use std::{
 };
 
 use oxlo::{
-    Args, CallError, CallRequest, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, State, Target,
-    TransportError, client::BoxError, transport::Reply,
+    Args, CallError, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, State, Target, TransportError,
+    client::{BoxError, CallRequest},
+    transport::Reply,
 };
 use tower::{
     ServiceBuilder,

@@ -9,7 +9,8 @@ use std::{
 };
 
 use oxlo::{
-    Call, Cancellation, Context, Ctxt, Deadline, Endpoint, Extension, Failure, Method, Redelivered, State, Target,
+    Call, Context, Ctxt, Deadline, Endpoint, Extension, Failure, State, Target,
+    server::{Cancellation, Method, Redelivered},
 };
 use serde::{Deserialize, Serialize};
 use tower::util::MapRequestLayer;

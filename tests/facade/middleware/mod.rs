@@ -6,7 +6,7 @@ mod server;
 
 use std::sync::Arc;
 
-use oxlo::{Context, Endpoint, Failure, RPCClient, RPCServer, RPCServerBuilder, Target, Transport};
+use oxlo::{Context, Endpoint, Failure, RPCClient, RPCServer, Target, Transport, server::RPCServerBuilder};
 
 /// Counts how many handlers run, and can hold them.
 #[oxlo::contract(version = "1.0")]

@@ -5,9 +5,10 @@ mod serializer;
 use std::time::Duration;
 
 use oxlo::{
-    AckPolicy, CallError, Context, Ctxt, Endpoint, Failure, HandlerError, Outcome, RPCClient, Redelivered,
-    RequestContext, Target, TransportError,
+    AckPolicy, CallError, Context, Ctxt, Endpoint, Failure, HandlerError, RPCClient, RequestContext, Target,
+    TransportError,
     memory::{Fault, Traffic},
+    server::{Outcome, Redelivered},
     testing::{SERVER, TestService, advance_time, freeze_time},
 };
 use serde_json::{Value, json};

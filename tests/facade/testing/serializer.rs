@@ -2,9 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use oxlo::{
-    Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Serializer, SerializerError, Target,
-    TransportError, serialized,
-    transport::{ListenOptions, Payload, Reply},
+    Args, CallError, Context, Endpoint, Failure, Payload, RPCClient, RPCServer, Target, TransportError,
+    transport::{ListenOptions, Reply, Serializer, SerializerError, serialized},
 };
 use serde_json::{Value, json};
 

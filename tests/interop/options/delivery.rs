@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{AckPolicy, CallError, Context, Endpoint, Failure, RPCServer, Redelivered, Target};
+use oxlo::{AckPolicy, CallError, Context, Endpoint, Failure, RPCServer, Target, server::Redelivered};
 use oxlo_test_support::TestVhost;
 
 use super::{client, connect};

@@ -9,7 +9,7 @@ mod syntax;
 
 use std::{borrow::Cow, fmt};
 
-use oxlo_transport::{Priority, Target, TransportError, options::ListenScope};
+use oxlo_transport::{ListenScope, Priority, Target, TransportError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 

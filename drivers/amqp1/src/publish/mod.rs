@@ -16,7 +16,7 @@ use oxlo_driver_kit::{
     telemetry::{Destination, publishing},
     text::Said,
 };
-use oxlo_transport::{TransportError, backoff::Backoff, error::Cause, limited};
+use oxlo_transport::{Backoff, Cause, TransportError, limited};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 

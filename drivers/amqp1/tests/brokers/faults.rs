@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use oxlo_driver_amqp1::Amqp1Driver;
 use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, PortLease, PythonPeer, RabbitVersion, eventually};
 use oxlo_transport::{
-    CallOptions, ConnectionState, ListenOptions, Payload, Registry, Reply, Request, SendOptions, Target, Transport,
-    TransportError, error::Refusal,
+    CallOptions, ConnectionState, ListenOptions, Payload, Refusal, Registry, Reply, Request, SendOptions, Target,
+    Transport, TransportError,
 };
 use tokio::time::Instant;
 

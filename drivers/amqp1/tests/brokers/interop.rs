@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 use oxlo_driver_amqp1::Amqp1Driver;
 use oxlo_test_support::{Amqp1Product, PortLease, PythonPeer, eventually};
 use oxlo_transport::{
-    CallOptions, Context, ListenOptions, Notification, Payload, Priority, Registry, Reply, Request, SendOptions,
-    Target, Transport, message::NotificationFormat,
+    CallOptions, Context, ListenOptions, Notification, NotificationFormat, Payload, Priority, Registry, Reply, Request,
+    SendOptions, Target, Transport,
 };
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::{error::TransportError, message::Reply, payload::Payload};
+use oxlo_transport::{Payload, Reply, TransportError};
 use oxlo_wire::reply::ReplyPart;
 use shuttle::{
     future::block_on,

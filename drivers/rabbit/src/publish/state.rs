@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_transport::backoff::Backoff;
+use oxlo_transport::Backoff;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},

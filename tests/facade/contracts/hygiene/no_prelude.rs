@@ -13,7 +13,7 @@ pub trait Calculator {
         ctxt: &Context,
         words: &[::std::string::String],
         #[rpc(since = "1.3")] last: ::std::option::Option<Word>,
-        #[extract] method: ::oxlo::Method,
+        #[extract] method: ::oxlo::server::Method,
     ) -> ::std::result::Result<::std::string::String, BareError>;
 }
 
@@ -68,7 +68,7 @@ impl Bare {
 
 #[::oxlo::debug_handler]
 pub async fn handler(
-    ::oxlo::Method(name): ::oxlo::Method,
+    ::oxlo::server::Method(name): ::oxlo::server::Method,
 ) -> ::std::result::Result<::std::sync::Arc<str>, ::oxlo::Failure> {
     ::std::result::Result::Ok(name)
 }

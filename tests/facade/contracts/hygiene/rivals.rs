@@ -65,7 +65,8 @@ mod contract {
     #[oxlo::contract(version = "1.1", namespace = "rivals")]
     pub(super) trait Rivals {
         #[rpc(since = "1.1", fallback = older)]
-        async fn find(&self, ctxt: &Context, it: i64, #[extract] name: oxlo::Method) -> Result<i64, RivalError>;
+        async fn find(&self, ctxt: &Context, it: i64, #[extract] name: oxlo::server::Method)
+        -> Result<i64, RivalError>;
 
         async fn cast(&self, ctxt: &Context) -> i64;
     }
@@ -77,7 +78,7 @@ mod contract {
     pub(super) struct Found;
 
     impl Rivals for Found {
-        async fn find(&self, _ctxt: &Context, it: i64, name: oxlo::Method) -> Result<i64, RivalError> {
+        async fn find(&self, _ctxt: &Context, it: i64, name: oxlo::server::Method) -> Result<i64, RivalError> {
             match it {
                 0 => Err(RivalError::Unnamed(it)),
                 1 => Err(RivalError::Named { it }),

@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use oxlo::transport::{CallOptions, ListenOptions, Payload, Request, SendOptions};
+use oxlo::{
+    Payload,
+    transport::{CallOptions, ListenOptions, Request, SendOptions},
+};
 use oxlo::{Target, TransportError};
 use oxlo_test_support::{FaultProxy, Hangup, Mode, eventually};
 use tokio::time::timeout;
