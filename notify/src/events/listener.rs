@@ -191,7 +191,7 @@ impl EventListenerBuilder {
                 batch_size: 1,
                 grace: self.grace,
             };
-            listeners.push(NotificationListener::of_events(spec, handler, subscription.on_error.requeue()));
+            listeners.push(NotificationListener::of_events(spec, &handler, subscription.on_error.requeue()));
         }
         Ok(EventListener { listeners })
     }

@@ -74,7 +74,7 @@ impl NotificationListener {
     }
 
     /// A listener for the events of one subscription, whatever priority they say they have.
-    pub(crate) fn of_events(spec: ListenerSpec, handler: ErasedHandler, requeue: Option<Requeue>) -> Self {
+    pub(crate) fn of_events(spec: ListenerSpec, handler: &ErasedHandler, requeue: Option<Requeue>) -> Self {
         let handlers = Priority::ALL.into_iter().map(|priority| (priority, handler.clone())).collect();
         let endpoint = NotificationEndpoint { filter: None, handlers };
         Self { spec, endpoints: [endpoint].into(), requeue, is_event: true }
