@@ -13,7 +13,7 @@ use std::{
 
 use oxlo::{
     Context,
-    notifications::{
+    notify::{
         BatchEndpoint, BatchListener, Body, EventType, Filter, Messaging, NotificationEndpoint, NotificationListener,
         Notifier, Priority, Received, Redaction,
     },

@@ -1,5 +1,5 @@
-//! oslo.messaging for Rust: versioned RPC over a message broker, drivers picked by URL scheme, wire-compatible with
-//! Python's oslo.messaging.
+//! oslo.messaging for Rust: versioned RPC and notifications over a message broker, with drivers selected by URL scheme,
+//! wire-compatible with Python's oslo.messaging.
 //!
 //! ```
 //! use oxlo::{Args, Context, Endpoint, Failure, RPCClient, RPCServer, Target};
@@ -16,7 +16,7 @@
 //! let transport = oxlo::connect("memory://docs").await?;
 //!
 //! let calculator = Endpoint::new("1.2")
-//!     .method("add", async |_ctxt: Context, Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b));
+//!     .method("add", async |_ctxt: Context, Args(args): Args<Add>| Ok::<_, Failure>(args.a + args.b));
 //! let server = RPCServer::builder(transport.clone(), Target::topic("calculator").server("node-7"))
 //!     .endpoint(calculator)
 //!     .start()
@@ -35,11 +35,11 @@
 //!
 //! | scheme | broker | cargo feature |
 //! |---|---|---|
-//! | `memory://name` | none: a bus within the process | `memory` (default) |
+//! | `memory://name` | none: an in-process bus | `memory` (default) |
 //! | `rabbit://`, `rabbits://` (TLS), `kombu://` | RabbitMQ, AMQP 0-9-1 | `rabbit` (default) |
 //! | `amqp://`, `amqps://` (TLS) | AMQP 1.0: ActiveMQ, RabbitMQ 3 with its plugin, RabbitMQ 4, routers | `amqp1` |
 //!
-//! A driver that is not here is added with [`registry`] and [`Registry::with`].
+//! Add further drivers with [`registry`] and [`Registry::with`].
 //!
 //! # Cargo features
 //!
@@ -49,15 +49,16 @@
 //! | `rabbit` | yes | the driver for `rabbit://`, with TLS by rustls |
 //! | `amqp1` | no | the driver for `amqp://`, with TLS by rustls |
 //! | `testing` | no | `oxlo::testing`: services under test without a broker; for dev-dependencies |
-//! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
+//! | `opentelemetry` | no | propagation of `tracing-opentelemetry` spans in the request context |
 //! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
-//! | `routing` | no | the notifier's driver `routing`: rules in a YAML file |
+//! | `routing` | no | the notification driver `routing`, with rules in a YAML file |
 //! | `tracing-layer` | no | log records as notifications |
 //!
-//! # Reading on
+//! # Guide
 //!
-//! The [`guide`]: concepts, a first service, versions, errors, what is promised about delivery, deployment, middleware,
-//! telemetry, testing, and where each name of [oslo.messaging](guide::from_oslo) and [nameko](guide::from_nameko) went.
+//! The [`guide`] covers concepts, a first service, versions, errors, delivery guarantees, deployment, middleware,
+//! telemetry, testing, and the names of [oslo.messaging](guide::from_oslo) and [nameko](guide::from_nameko) with their
+//! counterparts.
 
 use std::sync::Arc;
 
@@ -66,21 +67,21 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The client's crate, for what only layers name: `CallService`, `BoxError`.
+/// The client crate, for types that only layers need: `CallService`, `BoxError`.
 pub use oxlo_client as client;
 pub use oxlo_client::{
     CallError, CallKind, CallRequest, MethodError, PendingCall, PendingMethod, RPCClient, RemoteFailure, RequestInfo,
 };
 pub use oxlo_config::{ProcessConfig, ProcessConfigError};
 pub use oxlo_macros::{RemoteError, contract, debug_handler, endpoint};
-/// The server's crate, for what only layers name: `CallService`, `BoxError`.
+/// The server crate, for types that only layers need: `CallService`, `BoxError`.
 pub use oxlo_server as server;
 pub use oxlo_server::{
-    AccessPolicy, AckPolicy, Answer, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Ended, Ending, Endpoint,
-    Extension, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder, Ran, Redelivered, RunningServer,
-    ServeError, ServeReport, ShutdownSignal, State, no_such_method, shutdown_signal,
+    AccessPolicy, AckPolicy, Args, BuildError, Call, Cancellation, Ctxt, Deadline, Endpoint, Extension,
+    FinishedRequest, FromCall, HandlerError, HandlerResult, Method, Outcome, RPCServer, RPCServerBuilder, Redelivered,
+    RunningServer, ServeError, ServeReport, ShutdownSignal, State, StopReason, no_such_method, shutdown_signal,
 };
-/// What programs that write a driver, a middleware or a test need beside the rest: the vocabulary and the trait.
+/// The transport crate, for drivers, middleware and tests: the vocabulary and the `Transport` trait.
 pub use oxlo_transport as transport;
 pub use oxlo_transport::{
     Capabilities, ConnectionState, Context, Failure, ListenScope, Payload, Registry, Removal, RequestContext,
@@ -95,32 +96,27 @@ pub mod __private {
     pub use oxlo_server::__private::{served, server};
 }
 
-/// The in-process broker, with what tests need: scripted faults and a look into the bus.
+/// The in-process broker, with scripted faults and inspection of the bus for tests.
 #[cfg(feature = "memory")]
 pub use oxlo_driver_memory as memory;
-/// RabbitMQ's driver: its options by their types, for [`TransportBuilder::options`].
+/// The RabbitMQ driver, with typed options for [`TransportBuilder::options`].
 #[cfg(feature = "rabbit")]
 pub use oxlo_driver_rabbit as rabbit;
 
 /// Notifications and events: the notifier with its drivers, and the listeners. See `docs/notifications.md`.
-pub mod notifications {
-    pub use oxlo_client::notifier::*;
+pub mod notify {
     pub use oxlo_config::NotificationsConfig;
-    pub use oxlo_server::notifications::*;
-    pub use oxlo_transport::{
-        Notification, Priority,
-        message::{NotificationFormat, UnknownPriority},
-    };
+    pub use oxlo_notify::*;
 
-    /// Starts to build the transport of notifications from what an operator configured: as [`configured`](crate::configured),
-    /// with the `transport_url` of `[oslo_messaging_notifications]` if that has one.
+    /// Starts building the transport of notifications from a configuration: as [`configured`](crate::configured), with the
+    /// `transport_url` in `[oslo_messaging_notifications]` if it is set.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oxlo::notifications::{self, Notifier};
+    /// use oxlo::notify::{self, Notifier};
     ///
     /// let config = oxlo::ProcessConfig::new().file("/etc/nova/nova.conf")?.environment()?;
-    /// let transport = notifications::configured(&config)?.connect().await?;
+    /// let transport = notify::configured(&config)?.connect().await?;
     /// let notifier = Notifier::configured("compute.host-1", &transport, &config)?.build()?;
     /// # Ok(()) }
     /// ```
@@ -133,7 +129,7 @@ pub mod notifications {
     }
 }
 
-/// The drivers that this build has, by scheme.
+/// The drivers of this build, by scheme.
 #[must_use]
 pub fn registry() -> Registry {
     let registry = Registry::new();
@@ -153,20 +149,20 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Connects to the broker that `url` names, with default [`Settings`].
+/// Connects to the broker at `url`, with default [`Settings`].
 ///
-/// Connections that are lost later come back by themselves; the first one is tried once on every host of the URL. Use
-/// [`builder`] and [`TransportBuilder::connect_retry`] to wait for a broker that is not up yet.
+/// The first connection is attempted once on every host of the URL; a connection that is lost later is reconnected
+/// automatically. Use [`builder`] and [`TransportBuilder::connect_retry`] to wait for a broker that is not available yet.
 ///
 /// # Errors
 ///
 /// [`TransportError::InvalidUrl`] and `UnknownScheme` for the URL, `InvalidOption` and `Config` for its options,
-/// `Refused` for credentials, virtual host, TLS or protocol, `Unreachable` if no host answered.
+/// `Refused` for credentials, virtual host, TLS or protocol, `Unreachable` if no host answers.
 pub async fn connect(url: impl Into<String>) -> Result<Arc<dyn Transport>, TransportError> {
     builder(url).connect().await
 }
 
-/// Starts to build a transport from what an operator configured: an oslo-style INI file, environment variables.
+/// Starts building a transport from a configuration: oslo-style INI files and environment variables.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -177,18 +173,19 @@ pub async fn connect(url: impl Into<String>) -> Result<Arc<dyn Transport>, Trans
 ///
 /// # Errors
 ///
-/// [`TransportError::InvalidUrl`] and `UnknownScheme`; the rest is said by [`TransportBuilder::connect`].
+/// [`TransportError::InvalidUrl`] and `UnknownScheme`, and `Config` for invalid options. Errors in the section of the driver
+/// are returned by [`TransportBuilder::connect`].
 pub fn configured(config: &ProcessConfig) -> Result<TransportBuilder, TransportError> {
     config.transport(&registry())
 }
 
-/// Sets what is not in the URL (allowed remote modules, exchange, timeouts, limits), then connects.
+/// Starts building a transport for `url`, with options beyond the URL: allowed remote modules, exchange, timeouts, limits.
 #[must_use]
 pub fn builder(url: impl Into<String>) -> TransportBuilder {
     registry().transport(url)
 }
 
-/// Compiles the page of code in the README.
+/// Compiles the example in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Testing a service without a broker: its endpoints on a bus of their own within the process.
+//! Testing a service without a broker: its endpoints on a separate in-process bus.
 //!
 //! ```
 //! use oxlo::{Args, Context, Endpoint, Failure, testing::TestService};
@@ -12,7 +12,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoint = Endpoint::new("1.0").method("add", async |Args(it): Args<Add>| Ok::<_, Failure>(it.a + it.b));
+//! let endpoint = Endpoint::new("1.0").method("add", async |Args(args): Args<Add>| Ok::<_, Failure>(args.a + args.b));
 //! let service = TestService::start(endpoint).await?;
 //!
 //! let ctxt = Context::new().with("user_id", "alice");
@@ -21,21 +21,21 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What nobody waits for is waited for by [`wait_for`](TestService::wait_for):
+//! A cast has no result; wait for its handler with [`wait_for`](TestService::wait_for):
 //!
 //! ```
-//! # use oxlo::{Context, Endpoint, Ending, Failure, testing::TestService};
+//! # use oxlo::{Context, Endpoint, Outcome, Failure, testing::TestService};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let endpoint = Endpoint::new("1.0").method("reload", async || Ok::<_, Failure>(()));
 //! let service = TestService::start(endpoint).await?;
 //! service.cast(&Context::new().with("request_id", "req-1"), "reload", ()).await?;
-//! let ran = service.wait_for("reload").await;
-//! assert_eq!((ran.ending, ran.context.get_str("request_id")), (Ending::Result, Some("req-1")));
+//! let reload = service.wait_for("reload").await;
+//! assert_eq!((reload.outcome, reload.context.get_str("request_id")), (Outcome::Result, Some("req-1")));
 //! # Ok(()) }
 //! ```
 //!
-//! Faults are scripted, and time is frozen, so that what takes a minute is over at once:
+//! Faults are scripted, and with time frozen a minute passes at once:
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,7 +53,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A service with a server's options, or with clients of its own, is started by [`TestService::with`].
+//! Use [`TestService::with`] to set options of the server, or for a service that has clients itself.
 
 use std::{
     collections::HashMap,
@@ -66,36 +66,36 @@ use std::{
 
 use oxlo_client::{CallError, RPCClient};
 use oxlo_driver_memory::{Faults, MemoryBus};
-use oxlo_server::{Endpoint, RPCServer, RPCServerBuilder, Ran, RunningServer, ServeError, ServeReport};
+use oxlo_server::{Endpoint, FinishedRequest, RPCServer, RPCServerBuilder, RunningServer, ServeError, ServeReport};
 use oxlo_transport::{Context, Settings, Target, Transport};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::timeout};
 
-/// Topic of the service under test.
+/// The topic of the service under test.
 pub const TOPIC: &str = "service";
-/// Name of its server.
+/// The name of its server.
 pub const SERVER: &str = "under-test";
 
-/// How long a test waits for what must come, in tokio's time.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for an expected event, in tokio's time.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A service that runs on a bus of its own, and a client for it. Dropping it stops the service.
+/// A service that runs on its own bus, and a client for it. Dropping it stops the service.
 ///
-/// Exchanges share queues by topic, as on RabbitMQ. Where a service is meant for a broker that keeps them apart, start it
-/// on `memory://` itself.
+/// Exchanges share queues by topic, as on RabbitMQ. To test a service for a broker that isolates exchanges, start it on
+/// `memory://` directly.
 #[derive(Debug)]
 pub struct TestService {
     running: RunningServer,
     client: RPCClient,
     transport: Arc<dyn Transport>,
     bus: MemoryBus,
-    ran: watch::Receiver<Vec<Ran>>,
-    /// How many ends of each method were waited for.
+    finished: watch::Receiver<Vec<FinishedRequest>>,
+    /// How many requests of each method were waited for.
     seen: Mutex<HashMap<String, usize>>,
 }
 
 impl TestService {
-    /// Starts a service that has this endpoint, under a server's defaults.
+    /// Starts a service with this endpoint and the default options of a server.
     ///
     /// # Errors
     ///
@@ -105,12 +105,12 @@ impl TestService {
         Self::with(|_, builder| builder.endpoint(endpoint)).await
     }
 
-    /// Starts a service that `build` makes: it gets the transport, for the clients that the service itself has, and the
-    /// builder of its server.
+    /// Starts a service configured by `build`, which receives the service's transport, for clients that the service itself
+    /// uses, and the builder of its server.
     ///
     /// # Errors
     ///
-    /// [`ServeError::Build`] for what cannot be built.
+    /// [`ServeError::Build`] if the server cannot be built.
     pub async fn with(
         build: impl FnOnce(Arc<dyn Transport>, RPCServerBuilder) -> RPCServerBuilder,
     ) -> Result<Self, ServeError> {
@@ -118,18 +118,18 @@ impl TestService {
         let bus = MemoryBus::named(&format!("oxlo-testing-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let ours: Arc<dyn Transport> = Arc::new(bus.connect(Some("service"), Settings::default()).sharing_exchanges());
         let theirs: Arc<dyn Transport> = Arc::new(bus.connect(Some("caller"), Settings::default()).sharing_exchanges());
-        let (note, ran) = watch::channel(Vec::new());
+        let (note, finished) = watch::channel(Vec::new());
         let builder = RPCServer::builder(ours.clone(), Target::topic(TOPIC).server(SERVER));
-        let running = build(ours, builder).observe(move |it| note.send_modify(|ran| ran.push(it))).start().await?;
+        let running = build(ours, builder).observe(move |it| note.send_modify(|all| all.push(it))).start().await?;
         let client = RPCClient::new(theirs.clone(), Target::topic(TOPIC));
-        Ok(Self { running, client, transport: theirs, bus, ran, seen: Mutex::default() })
+        Ok(Self { running, client, transport: theirs, bus, finished, seen: Mutex::default() })
     }
 
-    /// Calls a method as a caller elsewhere would, and gives its result.
+    /// Calls a method as a remote caller, and returns its result.
     ///
     /// # Errors
     ///
-    /// Any [`CallError`], as a caller elsewhere would get it.
+    /// Any [`CallError`], as a remote caller would get it.
     pub async fn fire<R: DeserializeOwned>(
         &self,
         ctxt: &Context,
@@ -139,7 +139,7 @@ impl TestService {
         self.client.call(ctxt, method, args).await
     }
 
-    /// Casts to a method, to be [waited for](Self::wait_for).
+    /// Casts to a method; use [`wait_for`](Self::wait_for) to wait for it.
     ///
     /// # Errors
     ///
@@ -148,52 +148,51 @@ impl TestService {
         self.client.cast(ctxt, method, args).await
     }
 
-    /// Waits until a method has run, and says how that ended: the first time since the service was started, then the
-    /// second, and so on.
+    /// Waits until a request for this method has ended, and returns it: the first request since the service was started,
+    /// then the second, and so on.
     ///
     /// # Panics
     ///
-    /// When it does not run within a minute, naming what ran instead.
-    pub async fn wait_for(&self, method: &str) -> Ran {
+    /// If the method does not run within a minute; the message names the methods that ran.
+    pub async fn wait_for(&self, method: &str) -> FinishedRequest {
         let nth = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let count = seen.entry(method.to_owned()).or_default();
             *count += 1;
             *count - 1
         };
-        let find = |ran: &[Ran]| ran.iter().filter(|it| &*it.method == method).nth(nth).cloned();
-        let mut ran = self.ran.clone();
-        let found = timeout(PATIENCE, ran.wait_for(|ran| find(ran).is_some())).await;
+        let find = |all: &[FinishedRequest]| all.iter().filter(|it| &*it.method == method).nth(nth).cloned();
+        let mut finished = self.finished.clone();
+        let found = timeout(TIMEOUT, finished.wait_for(|all| find(all).is_some())).await;
         match found {
-            Ok(Ok(ran)) => find(&ran),
+            Ok(Ok(all)) => find(&all),
             _ => None,
         }
         .unwrap_or_else(|| {
-            let others: Vec<Arc<str>> = self.ran().into_iter().map(|it| it.method).collect();
-            panic!("{method} did not run {} times within {PATIENCE:?}; what ran: {others:?}", nth + 1)
+            let others: Vec<Arc<str>> = self.finished().into_iter().map(|it| it.method).collect();
+            panic!("{method} did not run {} times within {TIMEOUT:?}; what ran: {others:?}", nth + 1)
         })
     }
 
-    /// Everything that has run, oldest first.
+    /// The requests that have ended, oldest first.
     #[must_use]
-    pub fn ran(&self) -> Vec<Ran> {
-        self.ran.borrow().clone()
+    pub fn finished(&self) -> Vec<FinishedRequest> {
+        self.finished.borrow().clone()
     }
 
-    /// What can be made to go wrong between the caller and the service. Their connections are called `caller` and
-    /// `service`.
+    /// Scripted faults between the caller and the service. Their connections are named `caller` and `service`.
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.bus.faults()
     }
 
-    /// The bus that they share.
+    /// The bus of caller and service.
     #[must_use]
     pub fn bus(&self) -> &MemoryBus {
         &self.bus
     }
 
-    /// The client, to be prepared for other namespaces, versions and timeouts.
+    /// The client, for calls with other namespaces, versions and timeouts.
     #[must_use]
     pub fn client(&self) -> &RPCClient {
         &self.client
@@ -205,12 +204,12 @@ impl TestService {
         self.transport.clone()
     }
 
-    /// The server, to be paused, reset, pinged.
+    /// The server, for example to pause, reset or ping it.
     pub fn server(&self) -> &RunningServer {
         &self.running
     }
 
-    /// Stops the service in order, and says what it did.
+    /// Stops the service in order, and returns its report.
     ///
     /// # Errors
     ///
@@ -221,21 +220,21 @@ impl TestService {
     }
 }
 
-/// Freezes tokio's time for the rest of the test: it moves on by itself, at once, whenever everything waits, and by
+/// Freezes tokio's time for the rest of the test. Frozen time advances to the next timer whenever every task waits, and with
 /// [`advance_time`].
 ///
 /// # Panics
 ///
-/// When it is frozen already, or the runtime has more than one thread.
+/// If time is already frozen, or the runtime has more than one thread.
 pub fn freeze_time() {
     tokio::time::pause();
 }
 
-/// Moves frozen time on.
+/// Advances frozen time.
 ///
 /// # Panics
 ///
-/// When time is not frozen.
+/// If time is not frozen.
 pub async fn advance_time(by: Duration) {
     tokio::time::advance(by).await;
 }

@@ -14,7 +14,7 @@ use tokio::{
 use crate::process::{cpu_seconds, family, forget_peak_memory, peak_memory};
 
 /// How long a broker may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The broker between a client and a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,10 +153,10 @@ impl Nats {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start setpriv (Debian: util-linux)")?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port.port())).await.is_err() {
             ensure!(child.try_wait()?.is_none(), "{program} ended while it started");
-            ensure!(Instant::now() < deadline, "{program} did not start within {PATIENCE:?}");
+            ensure!(Instant::now() < deadline, "{program} did not start within {START_TIMEOUT:?}");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(Self { child, port })

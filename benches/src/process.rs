@@ -17,7 +17,7 @@ use tokio::{
 use crate::worker::{Order, Outcome, Side, Spread};
 
 /// How long a worker may take to start, and to answer after the end of a run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The unit of processor time in `/proc`, in Hz, independent of the kernel's tick (`sysconf(_SC_CLK_TCK)` on Linux).
 const TICK: f64 = 0.01;
@@ -84,7 +84,7 @@ impl Worker {
             bail!("{name} has no pipes");
         };
         let mut worker = Self { child, input, output: BufReader::new(output).lines(), name };
-        let ready = worker.line(PATIENCE).await?;
+        let ready = worker.line(TIMEOUT).await?;
         if ready.get("ready") != Some(&Value::Bool(true)) {
             bail!("{} printed {ready} instead of its ready line", worker.name);
         }
@@ -94,7 +94,7 @@ impl Worker {
     pub(crate) async fn run(&mut self, order: Order) -> anyhow::Result<Outcome> {
         let line = serde_json::to_string(&order)? + "\n";
         self.input.write_all(line.as_bytes()).await?;
-        let answer = self.line(PATIENCE + Duration::from_secs_f64(order.seconds)).await?;
+        let answer = self.line(TIMEOUT + Duration::from_secs_f64(order.seconds)).await?;
         let outcome: Outcome = serde_json::from_value(answer)?;
         if outcome.errors > 0 {
             bail!("{} had {} errors, see above", self.name, outcome.errors);

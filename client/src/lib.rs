@@ -52,7 +52,6 @@ mod contract;
 mod error;
 mod listeners;
 mod middleware;
-pub mod notifier;
 #[cfg(feature = "oslo-metrics")]
 mod oslo_metrics;
 mod pending;

@@ -7,10 +7,10 @@ use super::*;
 
 /// Accepts `ssl` and `prefetch`, and returns the options it received as an error instead of connecting.
 #[derive(Debug)]
-struct Told;
+struct RecordingDriver;
 
 #[async_trait]
-impl Driver for Told {
+impl Driver for RecordingDriver {
     fn schemes(&self) -> &'static [&'static str] {
         &["rabbit"]
     }
@@ -29,7 +29,7 @@ impl Driver for Told {
 }
 
 async fn outcome(config: &ProcessConfig) -> String {
-    let builder = config.transport(&Registry::new().with(Told)).unwrap();
+    let builder = config.transport(&Registry::new().with(RecordingDriver)).unwrap();
     builder.connect().await.unwrap_err().to_string()
 }
 
@@ -125,7 +125,7 @@ async fn references_reach_the_transport_and_its_options() {
     let config = ini(text).unwrap().default_value("DEFAULT", "vhost", "prod");
     assert_eq!(config.transport_url(), "rabbit://nova:***@10.0.0.7/prod");
     assert_eq!(config.url().unwrap(), "rabbit://nova:pa$w@10.0.0.7/prod");
-    let missing = config.transport(&Registry::new().with(Told)).unwrap_err().to_string();
+    let missing = config.transport(&Registry::new().with(RecordingDriver)).unwrap_err().to_string();
     assert_eq!(
         missing,
         "option `ssl`: reference 1 in the value cannot be resolved; set the option it names, or write $$ for a \
@@ -166,7 +166,7 @@ fn neither_errors_nor_debug_show_a_value() {
     let text = "[DEFAULT]\ntransport_url = rabbit://u:s3cret$tail@h\nrpc_response_timeout = $secret\nsecret = s3cret\n\
                 s3cret;tail = 1\n[shop]\nport = s3cret\nready = s3cret\n";
     let config = ini(text).unwrap();
-    let refused = config.transport(&Registry::new().with(Told)).unwrap_err();
+    let refused = config.transport(&Registry::new().with(RecordingDriver)).unwrap_err();
     let outcome = [
         format!("{config:?}"),
         config.transport_url(),
@@ -208,7 +208,7 @@ fn the_section_of_notifications_is_read() {
     let drivers: Vec<_> = read.drivers.iter().map(|(name, origin)| (name.as_str(), &**origin)).collect();
     assert_eq!(drivers, [("messagingv2", "nova.conf:4"), ("log", "nova.conf:5")]);
     assert_eq!((read.topics, read.retry), (vec!["a".to_owned(), "b".to_owned()], Retry::Times(3)));
-    let drivers = Registry::new().with(Told);
+    let drivers = Registry::new().with(RecordingDriver);
     let builder = format!("{:?}", config.notification_transport(&drivers).unwrap());
     assert!(builder.contains("rabbit://bus/v"), "{builder}");
     let builder = format!("{:?}", config.transport(&drivers).unwrap());

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use oxlo_serving::Shutdown;
 use oxlo_transport::{Request, settings::NonFinite};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use crate::{handler::ErasedHandler, states::States};
 
@@ -12,31 +12,31 @@ use crate::{handler::ErasedHandler, states::States};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Call {
-    /// Method, arguments, context, namespace and version, as they came.
+    /// The request as it was received: method, arguments, context, namespace and version.
     pub request: Request,
-    /// When the caller stops waiting, as far as that can be known. It had not passed when the request was taken.
+    /// When the caller stops waiting, if known. It had not passed when the request was taken.
     pub deadline: Option<Instant>,
-    /// Whether the broker delivered the request before, to somebody who did not settle it: it may have run already.
+    /// Whether the broker delivered the request before, to a server that did not settle it: it may have run already.
     pub redelivered: bool,
-    /// How often it came back before, as far as that is counted; see
+    /// How often it was redelivered before, as far as the broker counts; see
     /// [`Delivery::redeliveries`](oxlo_transport::Delivery::redeliveries).
     pub redeliveries: u32,
-    /// What the endpoint was given by [`Endpoint::with_state`](crate::Endpoint::with_state).
+    /// The values of [`Endpoint::with_state`](crate::Endpoint::with_state).
     pub states: Arc<States>,
-    /// What layers put in, one of each type, for handlers that take it as an [`Extension`](crate::Extension).
+    /// Values that layers inserted, one of each type, for handlers that take an [`Extension`](crate::Extension).
     pub extensions: States,
-    /// Whether anybody still wants the answer.
+    /// Whether the result is still wanted.
     pub cancellation: Cancellation,
-    /// What becomes of such floats in the result.
+    /// How floats in the result that are not finite are encoded.
     pub(crate) non_finite: NonFinite,
-    /// What serves it.
+    /// The handler of the method.
     pub(crate) handler: Option<ErasedHandler>,
-    /// Set when the handler is called, where layers may keep the call from it.
+    /// Set when the handler is called, for layers that may fail before that.
     pub(crate) reached: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
-    /// A call that nobody waits for, of an endpoint without state.
+    /// A call without a caller that waits, for an endpoint without state.
     #[must_use]
     pub fn new(request: Request) -> Self {
         Self {
@@ -54,49 +54,48 @@ impl Call {
     }
 }
 
-/// Whether anybody still wants the answer: not when the caller's deadline has passed, and not when the server's grace
-/// is over. A handler that waits is dropped when the grace is over; one that blocks, or has tasks of its own, asks this.
+/// Whether the result is still wanted: until the caller's deadline, and until the server's grace period ends. An async
+/// handler is dropped when the grace period ends; a blocking handler, or one that spawns tasks, checks this instead.
 #[derive(Clone, Debug, Default)]
 pub struct Cancellation {
     pub(crate) deadline: Option<Instant>,
-    pub(crate) stopping: CancellationToken,
-    pub(crate) abandoned: CancellationToken,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Cancellation {
-    /// Whether nobody wants the answer any more.
+    /// Whether the result is no longer wanted.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.abandoned.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.shutdown.abandon.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Resolves when nobody wants the answer any more.
+    /// Resolves when the result is no longer wanted.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// Cancel safe.
     pub async fn cancelled(&self) {
         match self.deadline {
             Some(deadline) => tokio::select! {
-                () = self.abandoned.cancelled() => {}
+                () = self.shutdown.abandon.cancelled() => {}
                 () = sleep_until(deadline) => {}
             },
-            None => self.abandoned.cancelled().await,
+            None => self.shutdown.abandon.cancelled().await,
         }
     }
 
-    /// Whether the server was told to stop: what can be cut short may well be, before the grace is over.
+    /// Whether the server is stopping: long work can end early, before the grace period does.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
+        self.shutdown.stopping.is_cancelled()
     }
 
-    /// Resolves when the server is told to stop.
+    /// Resolves when the server starts to stop.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// Cancel safe.
     pub async fn stopping(&self) {
-        self.stopping.cancelled().await;
+        self.shutdown.stopping.cancelled().await;
     }
 }

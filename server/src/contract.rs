@@ -10,10 +10,10 @@ pub use crate::{
     endpoint::Endpoint,
     extract::FromCall,
     flatten::{Fields, Rest, any_fields, fields, refuse_rest},
-    outcome::{Answer, HandlerError},
+    result::{HandlerError, HandlerResult},
     states::States,
 };
-use crate::{extract, handler::ErasedHandler, outcome};
+use crate::{extract, handler::ErasedHandler, result};
 
 /// Adds an async method that takes the call as a whole. `missing` names what its parameters need of the endpoint.
 pub fn method<Function, Fut>(
@@ -24,7 +24,7 @@ pub fn method<Function, Fut>(
 ) -> Endpoint
 where
     Function: Fn(Call) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     let handler = ErasedHandler::whole(missing, move |call| Box::pin(function(call)));
     endpoint.methods.push((name.into(), handler));
@@ -39,7 +39,7 @@ pub fn blocking_method<Function>(
     function: Function,
 ) -> Endpoint
 where
-    Function: Fn(Call) -> Answer + Send + Sync + 'static,
+    Function: Fn(Call) -> HandlerResult + Send + Sync + 'static,
 {
     endpoint.methods.push((name.into(), ErasedHandler::whole_blocking(missing, function)));
     endpoint
@@ -84,7 +84,7 @@ pub fn missing<T: FromCall>(states: &States) -> Option<&'static str> {
 ///
 /// A `TypeError` if the value has no JSON form.
 pub fn answer<T: Serialize + ?Sized>(call: &Call, value: &T) -> Result<Payload, HandlerError> {
-    outcome::answer::<_, Failure>(&call.request.method, call.non_finite, Ok(value))
+    result::serialised::<_, Failure>(&call.request.method, call.non_finite, Ok(value))
 }
 
 /// Turns the error of a method into its answer. A [`RemoteError`] finds the inherent method: the contract declares it, so
@@ -108,7 +108,7 @@ impl<E: RemoteError> Fail<E> {
     ///
     /// Always.
     #[allow(clippy::unused_self)]
-    pub fn fail(&self, error: E) -> Answer {
+    pub fn fail(&self, error: E) -> HandlerResult {
         Err(HandlerError::expected(error))
     }
 }
@@ -120,11 +120,11 @@ pub trait FailUndeclared<E> {
     /// # Errors
     ///
     /// Always.
-    fn fail(&self, error: E) -> Answer;
+    fn fail(&self, error: E) -> HandlerResult;
 }
 
 impl<E: Into<HandlerError>> FailUndeclared<E> for Fail<E> {
-    fn fail(&self, error: E) -> Answer {
+    fn fail(&self, error: E) -> HandlerResult {
         Err(error.into())
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use serde::Serialize;
 
-use crate::{extract::FromCall, outcome::HandlerError};
+use crate::{extract::FromCall, result::HandlerError};
 
 /// The value of a method.
 #[diagnostic::on_unimplemented(

@@ -10,7 +10,7 @@ use crate::{
     states::States,
 };
 
-/// Methods under one namespace and version. A server has one or more; only what was registered here is reachable.
+/// Methods under one namespace and version. A server has one or more endpoints; only registered methods can be called.
 ///
 /// Mistakes (a malformed version, two methods of one name, a missing state) are reported when the server is built.
 ///
@@ -30,7 +30,7 @@ use crate::{
 ///     .blocking_method("primes_below", |Args(_): Args<serde_json::Value>| Ok::<_, HandlerError>([2, 3, 5]));
 /// ```
 #[derive(Clone)]
-#[must_use = "an endpoint does nothing until a server serves it"]
+#[must_use = "an endpoint does nothing until it is given to a server"]
 pub struct Endpoint {
     pub(crate) namespaces: Vec<Option<Arc<str>>>,
     pub(crate) version: Arc<str>,
@@ -53,8 +53,8 @@ impl Endpoint {
         }
     }
 
-    /// An endpoint with the namespace, the accepted namespaces and the version (`1.0` if it has none) of a target. What
-    /// else a target says belongs to the server, as in oslo.
+    /// An endpoint with the namespace, the accepted namespaces and the version (`1.0` if absent) of a target. The other
+    /// fields of a target belong to the server, as in oslo.
     pub fn for_target(target: &Target) -> Self {
         let mut endpoint = Self::new(target.version.clone().unwrap_or_else(|| "1.0".into()));
         endpoint.namespaces = std::iter::once(target.namespace.clone())
@@ -63,39 +63,39 @@ impl Endpoint {
         endpoint
     }
 
-    /// Sets the namespace. Without one it answers in the null namespace; `""` is a different one.
+    /// Sets the namespace. Default: the null namespace, which is not the same as `""`.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.namespaces[0] = Some(namespace.into());
         self
     }
 
-    /// Answers in `namespace` as well (oslo's `legacy_namespaces`).
+    /// Serves `namespace` as well (oslo's `legacy_namespaces`).
     pub fn accept_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.namespaces.push(Some(namespace.into()));
         self
     }
 
-    /// Answers in the null namespace as well: for requests that name no namespace.
+    /// Serves the null namespace as well: requests without a namespace.
     pub fn accept_null_namespace(mut self) -> Self {
         self.namespaces.push(None);
         self
     }
 
-    /// Serves `name` by an async function or closure; see [`Handler`].
+    /// Serves `name` with an async function or closure; see [`Handler`].
     pub fn method<A>(mut self, name: impl Into<Arc<str>>, handler: impl Handler<A>) -> Self {
         self.methods.push((name.into(), ErasedHandler::new(handler)));
         self
     }
 
-    /// Serves `name` by a function or closure that may block, on tokio's blocking threads; see [`BlockingHandler`].
+    /// Serves `name` with a function or closure that may block, on tokio's blocking threads; see [`BlockingHandler`].
     pub fn blocking_method<A>(mut self, name: impl Into<Arc<str>>, handler: impl BlockingHandler<A>) -> Self {
         self.methods.push((name.into(), ErasedHandler::blocking(handler)));
         self
     }
 
-    /// Serves every method that is not registered by name and that `policy` allows, for methods that are known only when
-    /// the program runs. The handler learns the name as [`Method`](crate::Method); for one that does not exist it
-    /// answers with [`no_such_method`](crate::no_such_method).
+    /// Serves every method that is not registered by name and that `policy` allows, for methods that are known only at run
+    /// time. The handler takes the name as [`Method`](crate::Method), and returns
+    /// [`no_such_method`](crate::no_such_method) if the method does not exist.
     ///
     /// ```
     /// use oxlo_server::{AccessPolicy, Endpoint, Method, no_such_method};
@@ -109,16 +109,15 @@ impl Endpoint {
         self
     }
 
-    /// Says that failures of this class are part of what the methods may say: the caller gets them as any other, the
-    /// log says them at debug, and the metric has a label of its own (`expected_failure`). oslo's
-    /// `expected_exceptions`.
+    /// Declares failures of this class as expected: the caller receives them like any other, they are logged at debug level,
+    /// and the metric counts them as `expected_failure`. oslo's `expected_exceptions`.
     pub fn expects(mut self, class: impl Into<Arc<str>>) -> Self {
         self.expected.push(class.into());
         self
     }
 
-    /// Gives the handlers something to share; they take a clone of it as [`State<S>`](crate::State). One of each type:
-    /// a second replaces the first.
+    /// Adds a value that handlers take a clone of as [`State<S>`](crate::State). There is one value of each type: a second one
+    /// replaces the first.
     pub fn with_state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
         self.states.insert(state);
         self
@@ -137,7 +136,7 @@ impl fmt::Debug for Endpoint {
 }
 
 impl fmt::Display for Endpoint {
-    /// Names it in errors: namespace and version.
+    /// Namespace and version, for errors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.namespaces.first() {
             Some(Some(namespace)) => write!(f, "endpoint {namespace} {}", self.version),

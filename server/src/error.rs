@@ -1,4 +1,4 @@
-//! How building and serving fail.
+//! The errors of building and serving.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -6,33 +6,35 @@ use oxlo_transport::{TransportError, version::VersionError};
 
 use crate::report::ServeReport;
 
-/// A server that cannot be built. Nothing was subscribed.
+/// Why a server cannot be built.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is nothing to serve.
+    /// The server has no endpoint.
     #[error("the server has no endpoint; add one with `.endpoint(Endpoint::new(\"1.0\").method(..))`")]
     NoEndpoint,
-    /// The target names no topic or no server, or is one for fanout.
-    #[error("the server cannot listen: {0}")]
+    /// The target has no topic or no server, or is a fanout target.
+    #[error("cannot listen: {0}")]
     Target(TransportError),
     /// Another server of this process serves the topic under this name, on the same transport.
-    #[error("another server of this process serves {target}: give each a name of its own, or one server all endpoints")]
+    #[error(
+        "another server of this process serves {target}: give each its own name, or give all endpoints to one server"
+    )]
     NameTaken {
         /// Topic and server.
         target: String,
     },
-    /// An endpoint's version does not parse.
+    /// An endpoint's version is malformed.
     #[error("{endpoint}: {error}")]
     Version {
         /// Namespace and version of the endpoint.
         endpoint: String,
-        /// What is wrong with it.
+        /// Why it is malformed.
         error: VersionError,
     },
-    /// A method of an endpoint can never be reached: an endpoint that is asked before serves the same method in the same
-    /// namespaces, for all of its versions.
-    #[error("{endpoint}: method `{method}` is never reached, {by} serves it; change their order, or leave one out")]
+    /// A method can never be reached: an earlier endpoint serves the same method in the same namespaces, for all of its
+    /// versions.
+    #[error("{endpoint}: method `{method}` is never reached, {by} serves it; reorder the endpoints, or remove one")]
     Hidden {
         /// Namespace and version of the endpoint.
         endpoint: String,
@@ -55,8 +57,8 @@ pub enum BuildError {
         /// Namespace and version of the endpoint.
         endpoint: String,
     },
-    /// A handler takes something that its endpoint was not given.
-    #[error("{endpoint}: method `{method}` takes State<{state}>; give the endpoint one by `.with_state(..)`")]
+    /// A handler takes a state that its endpoint does not have.
+    #[error("{endpoint}: method `{method}` takes State<{state}>; add it to the endpoint with `.with_state(..)`")]
     MissingState {
         /// Namespace and version of the endpoint.
         endpoint: String,
@@ -65,40 +67,40 @@ pub enum BuildError {
         /// Name of the type.
         state: &'static str,
     },
-    /// An option has a value that cannot be used.
+    /// An option has an invalid value.
     #[error("option `{option}`: {reason}")]
     Option {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong with its value, and what to do.
+        /// Why the value is invalid, and what to do.
         reason: String,
     },
 }
 
-/// Serving that could not begin, or ended by itself. `Display` says what failed and why; what lies behind is in
-/// `source()`, and `Debug` prints all of it on one line.
+/// Why serving could not start, or ended by itself. `Display` prints what failed and why, `source()` is the cause behind
+/// that, and `Debug` prints the whole chain on one line.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The server cannot be built.
     Build(BuildError),
-    /// The broker could not be listened on.
+    /// The subscription failed.
     Listen {
         /// Topic and server.
         target: String,
         /// Why.
         source: TransportError,
     },
-    /// The listener failed for good. What ran was finished as at a graceful stop.
+    /// The listener failed permanently. Running requests were drained as at a graceful stop.
     Receive {
         /// Topic and server.
         target: String,
         /// Why.
         source: TransportError,
-        /// What was done until then.
+        /// What was done before.
         report: Box<ServeReport>,
     },
-    /// The signals that end the process cannot be listened to.
+    /// The signal handlers cannot be installed.
     Signals {
         /// Why.
         source: Arc<std::io::Error>,
@@ -114,7 +116,7 @@ impl fmt::Display for ServeError {
             Self::Listen { target, source } => write!(f, "listening on {target} failed: {source}"),
             Self::Receive { target, source, .. } => write!(f, "receiving on {target} failed: {source}"),
             Self::Signals { source } => {
-                write!(f, "the signals that end the process cannot be listened to: {source}")
+                write!(f, "cannot install the handlers of SIGINT and SIGTERM: {source}")
             }
             Self::Cancelled => f.write_str("the server's task was cancelled: its runtime shut down"),
         }

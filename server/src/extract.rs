@@ -1,18 +1,19 @@
-//! Extractors: what a handler's parameters can be.
+//! Extractors: the parameters of handlers.
 
 use std::{any::Any, sync::Arc};
 
-pub use oxlo_transport::Deadline;
-use oxlo_transport::{Context, Failure, Payload, Request, text::one_line};
+use oxlo_serving::Redelivered;
+use oxlo_transport::{Context, Deadline, Failure, Payload, Request, text::one_line};
 use serde::de::DeserializeOwned;
 
 use crate::{
     call::{Call, Cancellation},
-    outcome::{HandlerError, wrong_arguments},
+    failures::wrong_arguments,
+    result::HandlerError,
     states::States,
 };
 
-/// A parameter of a handler: something that can be read from a request.
+/// A parameter of a handler, which is extracted from the request.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take a `{Self}`",
     label = "not an extractor",
@@ -20,18 +21,18 @@ use crate::{
     note = "the arguments come together: write `Args(it): Args<Add>` with `#[derive(Deserialize)] struct Add {{ a: i64, b: i64 }}`"
 )]
 pub trait FromCall: Sized {
-    /// Whether it reads the arguments. A handler none of whose parameters does refuses requests that bring some, as a
-    /// Python method without parameters would.
+    /// Whether the parameter reads the arguments. A handler without such a parameter refuses requests with arguments, like a
+    /// Python method without parameters.
     const TAKES_ARGS: bool = false;
 
-    /// Reads it. The handler does not run if that fails.
+    /// Extracts the parameter. The handler does not run if that fails.
     ///
     /// # Errors
     ///
-    /// What the caller gets, for example a `TypeError` for arguments that do not fit.
+    /// The error for the caller, for example a `TypeError` for arguments that do not fit.
     fn from_call(call: &Call) -> Result<Self, HandlerError>;
 
-    /// What the endpoint would have to provide for it and does not; asked once, before the server starts.
+    /// The state that the endpoint lacks for this parameter. Checked once, when the server is built.
     #[must_use]
     fn missing(states: &States) -> Option<&'static str> {
         let _ = states;
@@ -39,7 +40,7 @@ pub trait FromCall: Sized {
     }
 }
 
-/// Two at once, for handlers that need more than six.
+/// Two parameters at once, for handlers that need more than six.
 impl<A: FromCall, B: FromCall> FromCall for (A, B) {
     const TAKES_ARGS: bool = A::TAKES_ARGS || B::TAKES_ARGS;
 
@@ -59,9 +60,9 @@ impl FromCall for Context {
     }
 }
 
-/// The named arguments, all of them decoded into one `T`, once.
+/// The named arguments, decoded into one `T`.
 ///
-/// Arguments that do not fit end the request with a `TypeError` that names the method and what was wrong. Put
+/// Arguments that do not fit end the request with a `TypeError` that names the method and the argument. Put
 /// `#[serde(deny_unknown_fields)]` on `T` to refuse unknown arguments, as a Python method would; `#[serde(default)]`
 /// makes one optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,9 +81,9 @@ pub(crate) fn arguments<T: DeserializeOwned>(call: &Call) -> Result<T, HandlerEr
     args.decode().map_err(|error| wrong_arguments(method, args, &error))
 }
 
-/// The request's context as a type of yours; entries that it does not name are left out.
+/// The request's context, decoded into a `C`; entries without a field are ignored.
 ///
-/// A context that does not fit ends the request with a `TypeError` that names the method and what was wrong.
+/// A context that does not fit ends the request with a `TypeError` that names the method and the entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ctxt<C>(pub C);
 
@@ -92,7 +93,7 @@ impl<C: DeserializeOwned + 'static> FromCall for Ctxt<C> {
     }
 }
 
-/// oxlo's own context is taken as it is, any other goes through JSON.
+/// A [`Context`] is cloned, any other type is decoded from JSON.
 pub(crate) fn context<C: DeserializeOwned + 'static>(call: &Call) -> Result<C, HandlerError> {
     let Request { method, context, .. } = &call.request;
     let mut own: Option<C> = None;
@@ -109,7 +110,7 @@ pub(crate) fn context<C: DeserializeOwned + 'static>(call: &Call) -> Result<C, H
     }
 }
 
-/// The named arguments as JSON text, not decoded.
+/// The named arguments as JSON text.
 impl FromCall for Payload {
     const TAKES_ARGS: bool = true;
 
@@ -118,8 +119,8 @@ impl FromCall for Payload {
     }
 }
 
-/// A clone of what the endpoint was given by [`with_state`](crate::Endpoint::with_state). A server whose endpoint
-/// lacks it does not start.
+/// A clone of a value of [`Endpoint::with_state`](crate::Endpoint::with_state). A server whose endpoint lacks the value
+/// cannot be built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<S>(pub S);
 
@@ -136,7 +137,7 @@ impl<S: Clone + Send + Sync + 'static> FromCall for State<S> {
     }
 }
 
-/// The name that the method was called by.
+/// The name by which the method was called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(pub Arc<str>);
 
@@ -153,15 +154,15 @@ impl FromCall for Deadline {
     }
 }
 
-/// Whether anybody still wants the answer.
+/// Whether the result is still wanted.
 impl FromCall for Cancellation {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         Ok(call.cancellation.clone())
     }
 }
 
-/// What a layer put into the call, such as who the caller is. A request that passed no such layer ends with a
-/// `RuntimeError`; take an `Option<Extension<X>>` where that may be.
+/// A value that a layer inserted into the call, such as the identity of the caller. A request that passed no such layer ends
+/// with a `RuntimeError`; take an `Option<Extension<X>>` if that may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extension<X>(pub X);
 
@@ -171,7 +172,7 @@ impl<X: Clone + Send + Sync + 'static> FromCall for Extension<X> {
             tracing::error!(
                 method = &*call.request.method,
                 extension = std::any::type_name::<X>(),
-                "no layer of this server put it in"
+                "no layer of this server inserted this extension"
             );
             let message = format!("{}() is not set up on this server", call.request.method);
             HandlerError::refused(Failure::builtin("RuntimeError", message))
@@ -185,10 +186,7 @@ impl<X: Clone + Send + Sync + 'static> FromCall for Option<Extension<X>> {
     }
 }
 
-/// Whether the request was delivered before, to somebody who did not settle it: the method may have run already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redelivered(pub bool);
-
+/// Whether the broker delivered the request before: the method may have run already.
 impl FromCall for Redelivered {
     fn from_call(call: &Call) -> Result<Self, HandlerError> {
         Ok(Self(call.redelivered))

@@ -1,20 +1,20 @@
-//! Refuses unknown arguments of methods that flatten one.
+//! Refuses unknown arguments of methods with a flattened argument.
 //!
-//! serde's `deny_unknown_fields` refuses what a flattened map takes. Instead, the arguments that no field took are
-//! collected, and refused unless a flattened type takes any name.
+//! serde's `deny_unknown_fields` would refuse the entries of a flattened map. Instead, the arguments without a field are
+//! collected, and refused unless a flattened type accepts any name.
 
 use std::fmt;
 
-use oxlo_transport::Failure;
+use oxlo_transport::{Failure, text::name as shown};
 use serde::{
     Deserialize,
     de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor},
     forward_to_deserialize_any,
 };
 
-use crate::{call::Call, outcome::HandlerError, telemetry::shown};
+use crate::{call::Call, result::HandlerError};
 
-/// The names of the arguments that no field took. A map that took them leaves them here as well.
+/// The names of the arguments without a field, including those that a flattened map accepted.
 #[derive(Debug, Default)]
 pub struct Rest(Vec<String>);
 
@@ -42,14 +42,14 @@ impl<'de> Deserialize<'de> for Rest {
     }
 }
 
-/// The names that a flattened type takes; `None` if it takes any.
+/// The names that a flattened type accepts; `None` if it accepts any.
 pub type Fields = fn() -> Option<&'static [&'static str]>;
 
-/// Refuses what is left over, unless one of the flattened types takes any name.
+/// Refuses arguments without a field, unless a flattened type accepts any name.
 ///
 /// # Errors
 ///
-/// A `TypeError` that names the argument, as for a method that flattens none.
+/// A `TypeError` that names the argument.
 pub fn refuse_rest(call: &Call, rest: &Rest, names: &[&str], flattened: &[Fields]) -> Result<(), HandlerError> {
     let Some(name) = rest.0.first() else { return Ok(()) };
     let Some(fields) = flattened.iter().map(|fields| fields()).collect::<Option<Vec<_>>>() else { return Ok(()) };
@@ -60,7 +60,7 @@ pub fn refuse_rest(call: &Call, rest: &Rest, names: &[&str], flattened: &[Fields
     Err(Failure::builtin("TypeError", message).into())
 }
 
-/// The fields of a struct; `None` for a map, and for whatever else takes any name.
+/// The fields of a struct; `None` for a map and other types that accept any name.
 #[must_use]
 pub fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     match T::deserialize(Shape) {
@@ -69,13 +69,13 @@ pub fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     }
 }
 
-/// Of a type that a function of the user's reads.
+/// The fields of a type that a custom function deserialises.
 #[must_use]
 pub fn any_fields() -> Option<&'static [&'static str]> {
     None
 }
 
-/// Has no value, and notes what is asked of it.
+/// A deserializer without a value, which reports the requested shape.
 struct Shape;
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ enum Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no value")
+        f.write_str("no value")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Handlers: functions and closures that serve a method.
+//! Handlers: the functions and closures that serve methods.
 
 use std::{fmt, future::Future, panic, pin::Pin, sync::Arc};
 
@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::{
     call::Call,
     extract::FromCall,
-    outcome::{Answer, HandlerError, answer, wrong_arguments},
+    failures::wrong_arguments,
+    result::{HandlerError, HandlerResult, serialised},
     states::States,
 };
 
-/// What a handler resolves to, boxed.
-pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// A running handler.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// An async function or closure that serves a method.
 ///
-/// Any function or closure of up to six [extractors](crate::extract) is one whose future is `Send` and resolves to a
-/// `Result` of something that serialises, or of something that becomes a [`HandlerError`]:
+/// Implemented for functions and closures of up to six [extractors](FromCall) whose future is `Send` and resolves to a
+/// `Result` of a serialisable value and an error that converts into a [`HandlerError`]:
 ///
 /// ```
 /// use oxlo_server::{Args, Context, Endpoint, Failure};
@@ -35,8 +36,8 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// });
 /// ```
 ///
-/// An async closure may not use what it captured, because its future would borrow from the closure. Take shared things
-/// as [`State`](crate::State), or clone them for each call:
+/// An async closure cannot use captured variables, because its future would borrow from the closure. Take shared values as
+/// [`State`](crate::State), or clone them for each call:
 ///
 /// ```
 /// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -48,12 +49,12 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// });
 /// ```
 ///
-/// The compiler says of a closure only that it is not a handler. Write it as an `async fn` with
-/// [`#[debug_handler]`](macro@crate::debug_handler) to learn which condition fails, and where.
+/// Of a closure the compiler reports only that it is not a handler. Write it as an `async fn` with
+/// [`#[debug_handler]`](macro@crate::debug_handler) to see which condition fails, and where.
 ///
 /// # Cancel safety
 ///
-/// The future is dropped where it waits when the server's grace is over. A dropped caller does not cancel it.
+/// The future is dropped when the server's grace period ends. It is not cancelled when its caller gives up.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot serve a method",
     label = "not a handler",
@@ -64,17 +65,17 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 )]
 pub trait Handler<A>: Send + Sync + 'static {
     /// Serves one request.
-    fn call(&self, call: Call) -> Answering;
+    fn call(&self, call: Call) -> HandlerFuture;
 
-    /// What the endpoint would have to provide for its parameters and does not.
+    /// The state that the endpoint lacks for the parameters.
     #[must_use]
     fn missing(states: &States) -> Option<&'static str>;
 }
 
 /// A function or closure that serves a method and may block; it runs on tokio's blocking threads.
 ///
-/// It takes and gives what a [`Handler`] does, without `async`. It cannot be cancelled: when the server's grace is
-/// over, its caller is told that the method was abandoned, and it runs on.
+/// Its parameters and results are those of a [`Handler`], without `async`. It cannot be cancelled: when the server's grace
+/// period ends, its caller receives a failure, and the function runs on.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot serve a blocking method",
     label = "not a blocking handler",
@@ -87,10 +88,10 @@ pub trait BlockingHandler<A>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the method gives instead of a result.
-    fn call(&self, call: Call) -> Answer;
+    /// Why the method returns no value.
+    fn call(&self, call: Call) -> HandlerResult;
 
-    /// What the endpoint would have to provide for its parameters and does not.
+    /// The state that the endpoint lacks for the parameters.
     #[must_use]
     fn missing(states: &States) -> Option<&'static str>;
 }
@@ -118,7 +119,7 @@ macro_rules! handlers {
             E: Into<HandlerError>,
             $($parameter: FromCall,)*
         {
-            fn call(&self, call: Call) -> Answering {
+            fn call(&self, call: Call) -> HandlerFuture {
                 let started: Result<Fut, HandlerError> = (|| {
                     if !(false $(|| $parameter::TAKES_ARGS)*) {
                         refuse_args(&call)?;
@@ -128,7 +129,7 @@ macro_rules! handlers {
                 })();
                 Box::pin(async move {
                     let result = started?.await;
-                    answer(&call.request.method, call.non_finite, result)
+                    serialised(&call.request.method, call.non_finite, result)
                 })
             }
 
@@ -145,12 +146,12 @@ macro_rules! handlers {
             E: Into<HandlerError>,
             $($parameter: FromCall,)*
         {
-            fn call(&self, call: Call) -> Answer {
+            fn call(&self, call: Call) -> HandlerResult {
                 if !(false $(|| $parameter::TAKES_ARGS)*) {
                     refuse_args(&call)?;
                 }
                 $(let $parameter = $parameter::from_call(&call)?;)*
-                answer(&call.request.method, call.non_finite, self($($parameter),*))
+                serialised(&call.request.method, call.non_finite, self($($parameter),*))
             }
 
             fn missing(states: &States) -> Option<&'static str> {
@@ -170,10 +171,10 @@ handlers!(P1 P2 P3 P4 P5 P6);
 
 type Missing = fn(&States) -> Option<&'static str>;
 
-/// A handler whose parameters are forgotten, so that many kinds fit one table.
+/// A handler without the types of its parameters.
 #[derive(Clone)]
 pub(crate) struct ErasedHandler {
-    call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
+    call: Arc<dyn Fn(Call) -> HandlerFuture + Send + Sync>,
     missing: Missing,
 }
 
@@ -192,18 +193,21 @@ impl ErasedHandler {
         Self::whole_blocking(H::missing, move |call| handler.call(call))
     }
 
-    /// A function of the whole call, which says by itself what it misses.
-    pub(crate) fn whole(missing: Missing, function: impl Fn(Call) -> Answering + Send + Sync + 'static) -> Self {
+    /// A function of the whole call.
+    pub(crate) fn whole(missing: Missing, function: impl Fn(Call) -> HandlerFuture + Send + Sync + 'static) -> Self {
         Self { call: Arc::new(function), missing }
     }
 
-    /// As [`whole`](Self::whole), for one that may block.
-    pub(crate) fn whole_blocking(missing: Missing, function: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+    /// [`whole`](Self::whole) for a function that may block.
+    pub(crate) fn whole_blocking(
+        missing: Missing,
+        function: impl Fn(Call) -> HandlerResult + Send + Sync + 'static,
+    ) -> Self {
         let function = Arc::new(function);
-        let call = move |call: Call| -> Answering {
+        let call = move |call: Call| -> HandlerFuture {
             let function = function.clone();
             Box::pin(async move {
-                // The thread is another one, which the task's own deadline does not reach.
+                // The deadline is task-local and does not reach the blocking thread by itself.
                 let deadline = Deadline(call.deadline);
                 match tokio::task::spawn_blocking(move || deadline.sync_scope(|| function(call))).await {
                     Ok(answer) => answer,
@@ -217,7 +221,7 @@ impl ErasedHandler {
         Self { call: Arc::new(call), missing }
     }
 
-    pub(crate) fn call(&self, call: Call) -> Answering {
+    pub(crate) fn call(&self, call: Call) -> HandlerFuture {
         (self.call)(call)
     }
 

@@ -1,4 +1,4 @@
-//! Heartbeats of monitored calls: the caller hears that its method still runs, however the handler behaves.
+//! Heartbeats of monitored calls: they tell the caller that its method still runs, whatever the handler does.
 
 use oxlo_transport::{Replier, listener::Caller};
 use tokio::{
@@ -7,16 +7,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-/// The replier of a request whose method runs. Dropping it ends the heartbeats.
+/// The replier of a request whose method runs. Dropping it stops the heartbeats.
 pub(crate) enum Heartbeats {
-    /// The caller wants to hear nothing before the reply, or there is no caller.
+    /// The caller asked for no heartbeats, or there is no caller.
     Silent(Option<Replier>),
-    /// A task of its own holds the replier, so that a handler that never yields does not silence it.
+    /// A separate task holds the replier, so that a handler that never yields cannot stop the heartbeats.
     Beating { stop: oneshot::Sender<()>, task: JoinHandle<Replier>, caller: Option<Caller> },
 }
 
 impl Heartbeats {
-    /// Begins to send heartbeats if the caller asked for them, the first after one interval.
+    /// Starts to send heartbeats if the caller asked for them, the first one after one interval.
     pub(crate) async fn start(replier: Option<Replier>) -> Self {
         let Some(replier) = replier else { return Self::Silent(None) };
         match replier.heartbeat_interval() {
@@ -24,8 +24,8 @@ impl Heartbeats {
                 let (stop, stopped) = oneshot::channel();
                 let caller = replier.caller();
                 let task = tokio::spawn(beat(replier, every, stopped));
-                // A worker keeps the task it spawned last to itself. It has to have set its timer before a handler that
-                // never yields takes that worker.
+                // The runtime's worker thread keeps the task that it spawned last to itself. That task must set its timer
+                // before a handler that never yields takes the thread.
                 tokio::task::yield_now().await;
                 Self::Beating { stop, task, caller }
             }
@@ -33,7 +33,7 @@ impl Heartbeats {
         }
     }
 
-    /// Who waits for the reply, for logs.
+    /// The caller that waits for the reply, for logs.
     pub(crate) fn caller(&self) -> Option<Caller> {
         match self {
             Self::Silent(replier) => replier.as_ref()?.caller(),
@@ -41,7 +41,7 @@ impl Heartbeats {
         }
     }
 
-    /// Ends the heartbeats and gives the replier back. A heartbeat that is on its way is given up: the reply says more.
+    /// Stops the heartbeats and returns the replier. A heartbeat that is being sent is cancelled: the reply replaces it.
     pub(crate) async fn end(self) -> Option<Replier> {
         match self {
             Self::Silent(replier) => replier,
@@ -68,7 +68,7 @@ async fn beat(replier: Replier, every: std::time::Duration, mut stopped: oneshot
             biased;
             _ = &mut stopped => return replier,
             sent = replier.heartbeat() => if let Err(error) = sent {
-                tracing::debug!(%error, "a heartbeat could not be sent; there are no more for this call");
+                tracing::debug!(%error, "a heartbeat could not be sent, sending no more for this call");
                 let _ = stopped.await;
                 return replier;
             },

@@ -1,4 +1,4 @@
-//! Layers around the handlers: tower's `Layer` and `Service`, on calls.
+//! Layers around handlers: tower's `Layer` and `Service` for calls.
 
 use std::{
     error::Error,
@@ -19,16 +19,16 @@ use tower_service::Service;
 
 use crate::{
     call::Call,
-    handler::Answering,
-    outcome::{Answer, HandlerError},
+    handler::HandlerFuture,
+    result::{HandlerError, HandlerResult},
 };
 
 /// The error of any layer.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the result, serialised.
+/// The service that a layer of a server wraps: it runs the handler of a [`Call`] and resolves to the serialised result.
 ///
-/// Its errors are [`HandlerError`]s, or what a layer below failed with.
+/// Its errors are [`HandlerError`]s, and the errors of inner layers.
 #[derive(Clone)]
 pub struct CallService(BoxCloneSyncService<Call, Payload, BoxError>);
 
@@ -52,20 +52,20 @@ impl fmt::Debug for CallService {
     }
 }
 
-/// The innermost service: the handler that was found for the call.
+/// The innermost service: the handler of the call.
 #[derive(Clone)]
 struct Handlers;
 
 impl Service<Call> for Handlers {
     type Response = Payload;
     type Error = HandlerError;
-    type Future = Answering;
+    type Future = HandlerFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut call: Call) -> Answering {
+    fn call(&mut self, mut call: Call) -> HandlerFuture {
         match call.handler.take() {
             Some(handler) => {
                 if let Some(reached) = &call.reached {
@@ -74,7 +74,7 @@ impl Service<Call> for Handlers {
                 handler.call(call)
             }
             None => {
-                let text = format!("a layer made up a call of {}(), which has no handler", call.request.method);
+                let text = format!("a layer constructed a call of {}(), which has no handler", call.request.method);
                 Box::pin(async move { Err(Failure::builtin("RuntimeError", text).into()) })
             }
         }
@@ -91,7 +91,7 @@ impl CallService {
         Self(BoxCloneSyncService::new(service.map_err(Into::into)))
     }
 
-    /// `inner` in one more layer.
+    /// Wraps `inner` in one more layer.
     pub(crate) fn layered<L>(inner: Option<Self>, layer: &L) -> Self
     where
         L: Layer<Self>,
@@ -103,19 +103,19 @@ impl CallService {
     }
 
     /// Runs one call through the layers.
-    pub(crate) async fn answer(mut self, mut call: Call) -> Answer {
+    pub(crate) async fn answer(mut self, mut call: Call) -> HandlerResult {
         let (method, reached) = (call.request.method.clone(), Arc::new(AtomicBool::new(false)));
         call.reached = Some(reached.clone());
         let answer = async {
             poll_fn(|cx| self.poll_ready(cx)).await?;
             self.call(call).await
         };
-        answer.await.map_err(|error| refusal(error, &method, reached.load(Ordering::Relaxed)))
+        answer.await.map_err(|error| layer_error(error, &method, reached.load(Ordering::Relaxed)))
     }
 }
 
-/// What a caller gets of a layer's error. `reached`: the method began to run.
-fn refusal(error: BoxError, method: &str, reached: bool) -> HandlerError {
+/// The error for the caller of a request that failed in a layer. `reached`: the method started.
+fn layer_error(error: BoxError, method: &str, reached: bool) -> HandlerError {
     let error = match error.downcast::<HandlerError>() {
         Ok(error) => return *error,
         Err(error) => error,

@@ -24,22 +24,18 @@
 //! # }
 //! ```
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`endpoint`], [`handler`], [`extract`], [`layer`], [`outcome`] | methods, what they take and what they give |
-//! | [`server`], [`policy`], [`running`], [`report`], [`error`] | serving them, and how that ends |
-//! | [`notifications`] | listeners for notifications and events |
+//! # Metrics
 //!
-//! Metrics, by the `metrics` facade, all labelled with `topic`; a recorder has to be installed before the server
-//! starts. `method` is the name of a registered method or `(unknown)`.
+//! By the `metrics` facade, all with the label `topic`; install a recorder before the server starts. `method` is the name
+//! of a registered method or `(unknown)`.
 //!
 //! | metric | labels | meaning |
 //! |---|---|---|
-//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned`, `expected_failure` | requests that ended |
+//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned`, `expected_failure` | requests that ended; see [`Outcome`] |
 //! | `oxlo_server_request_duration_seconds` | `method` | how long handlers ran |
-//! | `oxlo_server_requests_in_flight` | | handlers that run at the moment |
-//! | `oxlo_server_requests_expired_total` | | requests dropped because their caller had given up |
-//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that wait for their queue |
+//! | `oxlo_server_requests_in_flight` | | running handlers |
+//! | `oxlo_server_requests_expired_total` | | requests dropped because their callers had given up |
+//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that are held until their queue is back |
 //!
 //! # Cargo features
 //!
@@ -48,65 +44,62 @@
 //! | `opentelemetry` | no | the trace of a `tracing-opentelemetry` span travels in the request context |
 //! | `oslo-metrics` | no | datagrams for the collector of oslo.metrics |
 
-pub mod call;
 #[doc(hidden)]
 pub mod contract;
-pub mod endpoint;
-pub mod error;
-pub mod extract;
-pub mod handler;
-pub mod layer;
-pub mod notifications;
-pub mod outcome;
-pub mod policy;
-pub mod report;
-pub mod running;
-pub mod server;
-pub mod states;
 
-mod aside;
-mod control;
+mod builder;
+mod call;
 #[doc(hidden)]
 pub mod debug_handler;
-mod dispatch;
+mod endpoint;
+mod error;
+mod extract;
+mod failures;
 mod flatten;
+mod handler;
 mod heartbeat;
+mod invoke;
+mod layer;
 mod log;
 mod name;
-mod oversight;
+mod outcome;
 mod ping;
-mod process;
+mod policy;
 mod refusal;
-mod requeue;
-mod run;
-mod signals;
-mod stall;
+mod report;
+mod requests;
+mod response;
+mod result;
+mod routes;
+mod running;
+mod server;
+mod states;
 mod telemetry;
-mod workers;
 
 pub use crate::{
+    builder::RPCServerBuilder,
     call::{Call, Cancellation},
-    dispatch::no_such_method,
     endpoint::Endpoint,
     error::{BuildError, ServeError},
-    extract::{Args, Ctxt, Deadline, Extension, FromCall, Method, Redelivered, State},
-    handler::{BlockingHandler, Handler},
+    extract::{Args, Ctxt, Extension, FromCall, Method, State},
+    handler::{BlockingHandler, Handler, HandlerFuture},
     layer::{BoxError, CallService},
-    outcome::{Answer, HandlerError},
+    outcome::{FinishedRequest, Outcome},
     ping::PING_METHOD,
     policy::{AccessPolicy, AckPolicy},
-    report::{Abandoned, Ended, Ran, ServeReport},
+    report::{AbandonedRequest, ServeReport},
+    result::{HandlerError, HandlerResult},
+    routes::no_such_method,
     running::RunningServer,
-    server::{RPCServer, RPCServerBuilder},
-    signals::{ShutdownSignal, shutdown_signal},
+    server::RPCServer,
     states::States,
-    telemetry::Ending,
 };
 pub use oxlo_macros::{
     RemoteErrorOfServer as RemoteError, contract_of_server as contract, debug_handler_of_server as debug_handler,
     endpoint_of_server as endpoint,
 };
-pub use oxlo_transport::{Context, Failure, Payload, Target, Version, settings::RemoteError};
+pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
+pub use oxlo_transport::{Context, Deadline, Failure, Payload, Target, Version, settings::RemoteError};
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]

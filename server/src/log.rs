@@ -1,4 +1,4 @@
-//! What the log says about one request, gathered so that a request that ends well pays nothing for it.
+//! The log fields of a request, gathered without cost for requests that are not logged.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use oxlo_transport::{
 
 use crate::heartbeat::Heartbeats;
 
-/// Longer request ids are cut in logs: oslo's are `req-` and a UUID, 40 characters.
+/// The longest request id in logs. oslo's are `req-` and a UUID, 40 characters.
 const LONGEST: usize = 64;
 
-/// The context's `request_id`, kept where the context is gone, without an allocation.
+/// The context's `request_id`, which outlives the context, without an allocation.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestId {
     length: usize,
@@ -37,19 +37,19 @@ impl RequestId {
         std::str::from_utf8(&self.text[..self.length]).ok().filter(|text| !text.is_empty())
     }
 
-    /// As it may stand in a log.
+    /// Printable, for logs.
     pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
         self.as_str().map(name)
     }
 }
 
-/// A request, for the log.
+/// The fields of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) topic: &'a str,
     pub(crate) method: &'a str,
     pub(crate) request_id: &'a RequestId,
-    /// Asked only when there is something to log.
+    /// Evaluated only when there is something to log.
     pub(crate) waiting: &'a Heartbeats,
 }
 
@@ -65,8 +65,8 @@ impl About<'_> {
     }
 }
 
-/// Logs an event about a request: topic, method, request id and caller, then what is given. What is not for debugging is
-/// bounded, because callers cause it.
+/// Logs an event about a request with topic, method, request id and caller, and the given fields. Levels above debug are
+/// rate limited, because callers cause these events.
 macro_rules! tell {
     ($level:ident, $about:expr, $message:literal $(, $($fields:tt)+)?) => {{
         let about: &$crate::log::About<'_> = &$about;
@@ -74,7 +74,7 @@ macro_rules! tell {
             $level,
             $message,
             topic = about.topic,
-            method = &*$crate::telemetry::shown(about.method),
+            method = &*oxlo_transport::text::name(about.method),
             request_id = about.request_id.shown().as_deref(),
             caller = about.reply_to().as_deref(),
             call = about.call().as_deref()

@@ -1,5 +1,4 @@
-//! No two servers of one name: they would share the queue of that name, so that each gets half of what is meant for the
-//! other.
+//! Prevents two servers of one name, which would share the queue of that name and receive each other's requests.
 
 use std::{
     collections::HashMap,
@@ -11,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::BuildError;
 
-/// The servers of this process, by transport, exchange, topic and name.
+/// The running servers of this process, by transport, exchange, topic and name.
 static TAKEN: Mutex<Option<HashMap<Key, Holder>>> = Mutex::new(None);
 
 type Key = (usize, Option<Arc<str>>, Option<Arc<str>>, Option<Arc<str>>);
 
-/// Who has a name.
+/// The holder of a name.
 struct Holder {
     run: Arc<()>,
-    /// A server that was told to stop takes nothing more, and another may take its name while it drains.
+    /// A stopped server takes no more requests, and another one may take its name while it drains.
     stop: CancellationToken,
 }
 
@@ -27,16 +26,16 @@ fn taken() -> MutexGuard<'static, Option<HashMap<Key, Holder>>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds a server's name until it stops; dropping it frees the name.
+/// Holds a server's name. Dropping it frees the name.
 pub(crate) struct NameGuard {
     key: Key,
     run: Arc<()>,
-    /// Keeps the address of the transport from being used by another one.
+    /// Keeps the transport's address, which is part of the key, from being reused.
     _transport: Arc<dyn Transport>,
 }
 
 impl NameGuard {
-    /// `None` if the scope has no use for the name. `stop` tells that the server takes nothing more.
+    /// Takes a name; `None` if the scope does not use it. `stop` is cancelled when the server takes no more requests.
     pub(crate) fn take(
         transport: &Arc<dyn Transport>,
         target: &Target,

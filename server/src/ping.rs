@@ -1,4 +1,4 @@
-//! oslo's ping: whether a server answers at all.
+//! oslo's ping method.
 
 use oxlo_transport::{Failure, Payload};
 
@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 /// Name of the method that [`ping(true)`](crate::RPCServerBuilder::ping) adds, oslo's `rpc_ping_enabled`.
 pub const PING_METHOD: &str = "oslo_rpc_server_ping";
 
-/// Takes any arguments and answers `"pong"`.
+/// Takes any arguments and returns `"pong"`.
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new("1.0").method(PING_METHOD, async |_: Payload| Ok::<_, Failure>("pong"))
 }

@@ -1,27 +1,28 @@
-//! When a request is acknowledged, and which methods can be reached.
+//! When a request is acknowledged, and which dynamic methods can be called.
 
 /// When a request is acknowledged to the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AckPolicy {
-    /// Before the method runs: at most once, as in oslo. A server that dies takes its requests with it; their callers
-    /// learn of it by their timeout.
+    /// Before the method runs: at most once, as in oslo. The requests of a server that crashes are lost; their callers
+    /// time out.
     #[default]
     BeforeDispatch,
-    /// After the method ran and the broker has the reply: at least once. The requests of a server that dies go to
-    /// another one, where [`Redelivered`](crate::Redelivered) is true and the method may run a second time.
+    /// After the method ran and the broker has confirmed the reply: at least once. The requests of a server that crashes
+    /// are redelivered to another one, where [`Redelivered`](crate::Redelivered) is true and the method may run a second
+    /// time.
     ///
-    /// A reply that nobody takes any more acknowledges as well; one that could not be sent because of the connection
-    /// does not.
+    /// A reply whose caller is gone acknowledges the request as well; a reply that the connection could not carry does
+    /// not.
     AfterReply,
 }
 
-/// Which methods a [dynamic](crate::Endpoint::dynamic) part of an endpoint serves; those that are registered by name are
-/// served in any case. oslo's access policies.
+/// Which methods the [dynamic](crate::Endpoint::dynamic) part of an endpoint serves; methods that are registered by name
+/// are always served. oslo's access policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessPolicy {
-    /// Those whose name does not begin with `_`: oslo's `DefaultRPCAccessPolicy`.
+    /// Methods whose name does not start with `_`: oslo's `DefaultRPCAccessPolicy`.
     #[default]
     Public,
     /// Every method: oslo's `LegacyRPCAccessPolicy`.
@@ -29,7 +30,7 @@ pub enum AccessPolicy {
 }
 
 impl AccessPolicy {
-    /// Whether a method may be reached.
+    /// Whether a method may be called.
     #[must_use]
     pub fn allows(self, method: &str) -> bool {
         self == Self::Legacy || !method.starts_with('_')

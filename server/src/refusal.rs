@@ -1,4 +1,4 @@
-//! What a caller is told whose request no endpoint serves: oslo's words, then what is offered instead.
+//! The failure of a request that no endpoint serves: oslo's text, then the methods and versions that are offered.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use oxlo_transport::{
     text::{FOREIGN_NAME, folded, nearest},
 };
 
-use crate::dispatch::{Dispatcher, Refusal, Scope};
+use crate::routes::{Refusal, RouteTable, Scope};
 
-/// So many methods or endpoints are listed.
+/// The most methods or endpoints that are listed.
 const LISTED: usize = 8;
 
-impl Dispatcher {
-    /// The failure of a request that no endpoint serves. Its class, its arguments and the first words of its message are
-    /// those of oslo's dispatcher, which callers look for.
+impl RouteTable {
+    /// The failure of a request that no endpoint serves. Its class, its arguments and the start of its message are those of
+    /// oslo's dispatcher, for which callers check.
     pub(crate) fn explain(&self, refusal: Refusal<'_>, namespace: Option<&str>, version: Option<&str>) -> Failure {
         let mut failure = refusal.to_failure();
         let offered = match refusal {
@@ -33,7 +33,7 @@ impl Dispatcher {
         }
         let offered: BTreeSet<&str> = self.names(namespace, version).collect();
         if offered.is_empty() {
-            return "there are no methods by name".to_owned();
+            return "no method is registered by name".to_owned();
         }
         match nearest(method, offered.iter().copied()) {
             Some(near) => format!("did you mean {near}?"),
@@ -48,7 +48,7 @@ impl Dispatcher {
         }
         let all = listed(self.own_scopes().map(Scope::shown));
         let Some(namespace) = namespace else {
-            return format!("the request names no namespace, and every endpoint has one; offered: {all}");
+            return format!("the request has no namespace, and every endpoint has one; offered: {all}");
         };
         let known = self.own_scopes().flat_map(|scope| scope.namespaces.iter().flatten().map(|it| &**it));
         let near = nearest(namespace, known).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
@@ -75,9 +75,9 @@ mod tests {
     }
 
     fn refused(endpoints: Vec<Endpoint>, namespace: Option<&str>, version: &str, method: &str) -> Failure {
-        let dispatcher = Dispatcher::new(endpoints, true).unwrap();
-        let refusal = dispatcher.find(namespace, Some(version), method).err().unwrap();
-        dispatcher.explain(refusal, namespace, Some(version))
+        let routes = RouteTable::new(endpoints, true).unwrap();
+        let refusal = routes.find(namespace, Some(version), method).err().unwrap();
+        routes.explain(refusal, namespace, Some(version))
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         assert!(
             failure
                 .message
-                .ends_with("; the request names no namespace, and every endpoint has one; offered: endpoint math 1.0"),
+                .ends_with("; the request has no namespace, and every endpoint has one; offered: endpoint math 1.0"),
             "{}",
             failure.message
         );

@@ -1,42 +1,49 @@
-//! How serving ended.
+//! The summary of a stopped server.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use oxlo_transport::Context;
+use oxlo_serving::{AbandonedMessages, Report, StopReason, Summary};
+use oxlo_transport::text;
 
-use crate::telemetry::{Ending, shown};
-
-/// What a server did until it ended.
+/// What a server did until it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServeReport {
-    /// Why it ended.
-    pub ended: Ended,
-    /// Requests that were taken to be run; those that came and were given back unlooked at do not count.
+    /// Why it stopped.
+    pub reason: StopReason,
+    /// Requests that were taken to be run, without those that returned to the broker unread.
     pub taken: u64,
     /// Requests that ended with a result or a failure.
     pub handled: u64,
-    /// Those of them that ended with a failure: refused, failed, panicked.
+    /// Those of `handled` that ended with a failure: the request was refused, or the method failed or panicked.
     pub failed: u64,
-    /// Requests that a handler gave back for another server.
+    /// Requests that a handler requeued for another server.
     pub requeued: u64,
     /// Requests that a handler ended without a reply.
     pub ignored: u64,
     /// Requests that did not run because their caller had given up before.
     pub dropped_expired: u64,
-    /// Replies that could not be delivered. One whose queue is missing does not count: its driver holds it aside, and counts it
-    /// if the queue does not come back.
+    /// Replies that could not be delivered. A reply whose queue is missing is held by the driver, and counts only if the
+    /// queue does not come back.
     pub replies_lost: u64,
-    /// Methods that did not finish within the grace, or whose reply did not leave in the 5 s after it. Under
-    /// `BeforeDispatch` their callers were told so if the reply could be sent, under `AfterReply` their requests went
-    /// back to the broker.
-    pub abandoned: Vec<Abandoned>,
+    /// Methods that did not finish within the grace period, or whose reply did not leave in the 5 s after it. Under
+    /// `BeforeDispatch` their callers received a failure if it could be sent; under `AfterReply` the requests returned
+    /// to the broker.
+    pub abandoned: Vec<AbandonedRequest>,
+}
+
+impl Report for ServeReport {
+    fn finish(&mut self, summary: Summary) {
+        self.reason = summary.reason;
+        self.taken = summary.taken;
+        self.abandoned = summary.abandoned.into_iter().map(AbandonedRequest::from).collect();
+    }
 }
 
 impl fmt::Display for ServeReport {
-    /// Why it ended, and what is not zero: `stopped; 12 requests taken, 12 handled, 1 failed`.
+    /// The reason and the counts that are not zero: `stopped; 12 requests taken, 12 handled, 1 failed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {} requests taken, {} handled", self.ended, self.taken, self.handled)?;
+        write!(f, "{}; {} requests taken, {} handled", self.reason, self.taken, self.handled)?;
         let others = [
             (self.failed, "failed"),
             (self.requeued, "requeued"),
@@ -49,58 +56,24 @@ impl fmt::Display for ServeReport {
     }
 }
 
-/// Why a server ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ended {
-    /// It was told to.
-    #[default]
-    Stopped,
-    /// It has taken as many requests as [`max_requests`](crate::RPCServerBuilder::max_requests) allows.
-    MaxRequests,
-    /// The moment that [`until`](crate::RPCServerBuilder::until) names has come.
-    Deadline,
-    /// Its transport was closed, or its listener failed.
-    Closed,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stopped => "stopped",
-            Self::MaxRequests => "max_requests reached",
-            Self::Deadline => "deadline reached",
-            Self::Closed => "transport closed or failed",
-        })
-    }
-}
-
-/// A request that ended, as an [observer](crate::RPCServerBuilder::observe) sees it: before its reply leaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Ran {
-    /// The method that was asked for.
-    pub method: Arc<str>,
-    /// The request's context.
-    pub context: Context,
-    /// How it ended.
-    pub ending: Ending,
-    /// How often it had come back before.
-    pub redeliveries: u32,
-}
-
-impl fmt::Display for Abandoned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` for {:?}", shown(&self.method), self.ran_for)
-    }
-}
-
-/// A method that did not finish in time.
+/// A method that did not finish within the grace period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Abandoned {
-    /// Its name.
+pub struct AbandonedRequest {
+    /// The method's name.
     pub method: Arc<str>,
-    /// How long ago it was taken.
+    /// Time since the request was taken.
     pub ran_for: Duration,
+}
+
+impl From<AbandonedMessages> for AbandonedRequest {
+    fn from(abandoned: AbandonedMessages) -> Self {
+        Self { method: abandoned.name, ran_for: abandoned.ran_for }
+    }
+}
+
+impl fmt::Display for AbandonedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` for {:?}", text::name(&self.method), self.ran_for)
+    }
 }

@@ -2,109 +2,93 @@
 
 use std::{sync::Arc, time::Duration};
 
+use oxlo_serving::RunHandle;
 use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transport, TransportError};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::watch, time::Instant};
 
-use crate::{control::Command, error::ServeError, oversight::Oversight, ping::PING_METHOD, report::ServeReport};
+use crate::{error::ServeError, ping::PING_METHOD, report::ServeReport};
 
-/// What a ping sends to the topic. Of a name that ends so, a Python server logs at debug level only that it is unknown.
+/// The method that a ping calls on the topic. A Python server logs unknown methods with such a name at debug level only.
 const ROUTE_METHOD: &str = "oslo_rpc_server_ping_ignore_errors";
-
-pub(crate) type End = Option<Result<ServeReport, ServeError>>;
 
 /// A server that runs in the background, on a task of its own.
 ///
-/// Dropping it stops the server as [`stop`](Self::stop) does; nobody then learns how it ended. If nobody stopped it
-/// before, a warning says so.
+/// Dropping it stops the server as [`stop`](Self::stop) does, discards the report, and logs a warning unless the server
+/// was stopped before.
 #[derive(Debug)]
 #[must_use = "dropping it stops the server"]
 pub struct RunningServer {
     pub(crate) transport: Arc<dyn Transport>,
-    /// Where the server itself can be reached, if it can.
+    /// Where this server can be reached by name, if it can.
     pub(crate) itself: Option<Target>,
-    /// Where requests for any server of its topic go, if it takes those as well.
+    /// Where the requests for any server of the topic go, if this server takes them.
     pub(crate) topic: Option<Target>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) force: CancellationToken,
-    pub(crate) commands: mpsc::UnboundedSender<Command>,
-    pub(crate) ready: watch::Receiver<bool>,
-    pub(crate) end: watch::Receiver<End>,
-    pub(crate) oversight: Oversight,
+    pub(crate) run: RunHandle<Result<ServeReport, ServeError>>,
 }
 
 impl RunningServer {
-    /// Begins to stop: nothing more is taken, what runs may finish within the grace. Returns at once; a second call
-    /// does nothing.
+    /// Starts a graceful stop and returns at once: the server takes no more requests, and running methods may finish
+    /// within the grace period. A second call has no effect.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.run.stop();
     }
 
-    /// Ends at once: no grace for what runs. What was not settled goes back to the broker; who waits for a reply is told
-    /// so if that can be done in a moment. [`wait`](Self::wait) says what was abandoned.
+    /// Stops at once, without a grace period. Unsettled requests return to the broker; callers that wait receive a failure
+    /// if it can be sent within 200 ms. The report of [`wait`](Self::wait) names what was abandoned.
     pub fn stop_now(&self) {
-        self.force.cancel();
-        self.stop.cancel();
+        self.run.stop_now();
     }
 
-    /// Takes nothing more until [`resume`](Self::resume); what is here and did not begin goes back, what runs goes on
-    /// and is answered. Returns when nothing more will be taken; pausing what is paused does nothing.
+    /// Takes no more requests until [`resume`](Self::resume). Requests that were fetched and did not start return to the
+    /// broker; running ones go on and are answered. Returns when no more requests are taken. Pausing a paused server has
+    /// no effect.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future pauses all the same.
+    /// Dropping the future pauses nevertheless.
     pub async fn pause(&self) {
-        let (done, paused) = oneshot::channel();
-        if self.commands.send(Command::Pause(done)).is_ok() {
-            let _ = paused.await;
-        }
+        self.run.pause().await;
     }
 
     /// Takes requests again.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if the broker cannot be listened on; it then stays paused. `Closed` if the server has ended.
+    /// [`TransportError`] if the subscription fails; the server then stays paused. `Closed` if the server has ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future resumes all the same.
+    /// Dropping the future resumes nevertheless.
     pub async fn resume(&self) -> Result<(), TransportError> {
-        if *self.ready.borrow() { Ok(()) } else { self.reset().await }
+        self.run.resume().await
     }
 
-    /// Subscribes anew and ends the old subscription: what is here and did not begin goes back, what runs goes on. For
-    /// a SIGHUP, or after a broker was given another topology. A paused server takes requests again.
+    /// Subscribes again and ends the old subscription: requests that were fetched and did not start return to the broker,
+    /// running ones go on. For a SIGHUP, or after the broker's topology changed. A paused server resumes.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if the broker cannot be listened on; the old subscription then stays. `Closed` if the server
-    /// has ended.
+    /// [`TransportError`] if the subscription fails; the old one then stays. `Closed` if the server has ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future subscribes anew all the same.
+    /// Dropping the future resubscribes nevertheless.
     pub async fn reset(&self) -> Result<(), TransportError> {
-        let (done, subscribed) = oneshot::channel();
-        self.commands.send(Command::Subscribe(done)).map_err(|_| TransportError::Closed)?;
-        subscribed.await.unwrap_or(Err(TransportError::Closed))
+        self.run.reset().await
     }
 
-    /// Sends the server a request through the broker, by its name, and returns how long until it was answered: proof
-    /// that broker, subscription and dispatch are alive. It needs no [`ping`](crate::RPCServerBuilder::ping): that the
-    /// method is unknown is an answer too. A server all of whose places are taken answers when one is free.
+    /// Calls the server through the broker, by its name, and returns the time until the reply: proof that broker,
+    /// subscription and dispatch work. It does not need [`RPCServerBuilder::ping`](crate::RPCServerBuilder::ping), because
+    /// the failure of an unknown method is a reply too. A server whose slots are all taken replies when one is free.
     ///
-    /// A server that takes its topic's requests is also sent one to the topic, the way its callers' requests go. Whichever
-    /// server takes that one need not answer: it is enough that a queue takes it.
+    /// A server that takes its topic's requests is also sent a request to the topic, on the path of its callers' requests.
+    /// Any server of the topic may take it, and need not reply: it is enough that the broker accepts it.
     ///
     /// # Errors
     ///
-    /// [`TransportError`] if no answer came `within` the time, or a request could not be sent: `Undeliverable` if the
-    /// topic or the server's name leads to no queue any more. `Unsupported` if the server takes requests for its topic
-    /// only, and cannot be told from others.
+    /// [`TransportError`] if no reply arrived `within` the time, or a request could not be sent: `Undeliverable` if no
+    /// queue is bound to the topic or the server's name any more. `Unsupported` if the server takes only requests for its
+    /// topic, and cannot be told from others.
     ///
     /// # Cancel safety
     ///
@@ -112,12 +96,12 @@ impl RunningServer {
     pub async fn ping(&self, within: Duration) -> Result<Duration, TransportError> {
         let Some(itself) = &self.itself else {
             return Err(TransportError::Unsupported {
-                what: "to ping a server that takes its topic's requests only".into(),
+                what: "pinging a server that takes only requests for its topic".into(),
             });
         };
         let begun = Instant::now();
         let mut left = CallOptions::new().with_timeout(within);
-        // Kept until the end: an answer that nobody waits for would be counted as a late one.
+        // Kept until the end: a reply that nothing waits for would be counted as late.
         let _routed = match &self.topic {
             Some(topic) => {
                 let request = Request::new(ROUTE_METHOD, Payload::empty_object());
@@ -131,45 +115,40 @@ impl RunningServer {
         Ok(begun.elapsed())
     }
 
-    /// Waits until the server has ended, which needs [`stop`](Self::stop), or the transport's close, or a failure. It
-    /// may be called more than once, and then says the same again. When it has waited 10 s for a server that nothing has
-    /// told to stop, a warning names the server, once; [`serve_until`](crate::RPCServer::serve_until) serves until
-    /// something else happens, without it.
+    /// Waits until the server has ended: after [`stop`](Self::stop), after the transport was closed, or because of a
+    /// failure. It may be called again, with the same result. After 10 s of waiting for a server that nothing has stopped a
+    /// warning is logged, once; [`RPCServer::serve_until`](crate::RPCServer::serve_until) serves until another event
+    /// without it.
     ///
     /// # Errors
     ///
-    /// [`ServeError::Receive`] if the listener failed for good, [`ServeError::Cancelled`] if the runtime shut down.
+    /// [`ServeError::Receive`] if the listener failed permanently, [`ServeError::Cancelled`] if the runtime shut down.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the server is not touched by it.
+    /// Cancel safe: the server goes on.
     pub async fn wait(&self) -> Result<ServeReport, ServeError> {
-        let mut end = self.end.clone();
-        tokio::select! {
-            biased;
-            ended = end.wait_for(Option::is_some) => match ended {
-                Ok(end) => end.clone().unwrap_or(Err(ServeError::Cancelled)),
-                Err(_) => Err(ServeError::Cancelled),
-            },
-            never = self.oversight.waiting(&self.stop) => match never {},
+        match self.run.wait().await {
+            Some(end) => (*end).clone(),
+            None => Err(ServeError::Cancelled),
         }
     }
 
-    /// Whether its consumers stand at the broker: `false` while the connection is lost, while it is paused, and once it
-    /// stops.
+    /// Whether the server is subscribed at the broker: `false` while the connection is lost, while the server is paused,
+    /// and after a stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
+        self.run.is_ready()
     }
 
     /// [`is_ready`](Self::is_ready), and every change of it.
     #[must_use]
     pub fn ready(&self) -> watch::Receiver<bool> {
-        self.ready.clone()
+        self.run.ready()
     }
 }
 
-/// Where requests for any server of the topic go, if the server takes those.
+/// Where requests for any server of the topic go, if the server takes them.
 pub(crate) fn topic(target: &Target, scope: &ListenScope) -> Option<Target> {
     if *scope != ListenScope::Server {
         return None;
@@ -179,7 +158,7 @@ pub(crate) fn topic(target: &Target, scope: &ListenScope) -> Option<Target> {
     Some(topic)
 }
 
-/// Where a server can be reached by itself.
+/// Where a server can be reached by name.
 pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
     match scope {
         ListenScope::Topic => None,
@@ -189,12 +168,5 @@ pub(crate) fn itself(target: &Target, scope: &ListenScope) -> Option<Target> {
             itself.exchange.clone_from(&target.exchange);
             Some(itself)
         }
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        self.oversight.dropped(&self.stop, self.end.borrow().is_some());
-        self.stop.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! What an endpoint's handlers share, by type.
+//! Shared values of handlers, by type.
 
 use std::{
     any::{Any, TypeId},
@@ -8,7 +8,7 @@ use std::{
 
 use foldhash::HashMap;
 
-/// The values that an endpoint's handlers share, one of each type.
+/// Shared values of handlers, one of each type.
 #[derive(Clone, Default)]
 pub struct States(HashMap<TypeId, Entry>);
 
@@ -25,7 +25,7 @@ impl States {
         Self::default()
     }
 
-    /// Puts a value in, replacing one of the same type.
+    /// Inserts a value, replacing one of the same type.
     pub fn insert<S: Send + Sync + 'static>(&mut self, value: S) {
         let entry = Entry { type_name: std::any::type_name::<S>(), value: Arc::new(value) };
         self.0.insert(TypeId::of::<S>(), entry);
@@ -39,7 +39,7 @@ impl States {
 }
 
 impl fmt::Debug for States {
-    /// The names of the types; the values may be anything.
+    /// The names of the types; the values need not be `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.values().map(|entry| entry.type_name)).finish()
     }

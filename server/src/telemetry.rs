@@ -1,4 +1,4 @@
-//! Metrics, with their handles looked up once; spans; and what of a stranger's text may stand in a log.
+//! Metrics, whose handles are looked up once, and spans.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -7,34 +7,17 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 #[cfg(feature = "oslo-metrics")]
 use oxlo_transport::oslo_metrics::{Labels, OsloMetrics};
-use oxlo_transport::{Payload, Settings, Target};
+use oxlo_transport::{Settings, Target, text::name as shown};
 use tracing::{Span, field::Empty};
 
 use crate::{
-    dispatch::{Dispatcher, Route},
-    outcome::HandlerError,
+    outcome::Outcome,
+    result::{HandlerError, HandlerResult},
+    routes::{Route, RouteTable},
 };
 
-/// Label of methods that no endpoint has, so that strangers cannot invent label values.
+/// The label of methods that no endpoint has, so that callers cannot create label values.
 const UNKNOWN: &str = "(unknown)";
-
-/// How a request ended, as the label of the metric says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// With a result.
-    Result,
-    /// With a failure: refused, failed, panicked, given up.
-    Failure,
-    /// Its handler gave it back for another server.
-    Requeue,
-    /// Its handler ended it without a reply.
-    Ignore,
-    /// It did not finish within the grace.
-    Abandoned,
-    /// With a failure that is part of what the method may say.
-    Expected,
-}
 
 pub(crate) struct Telemetry {
     known: HashMap<usize, MethodMetrics>,
@@ -45,18 +28,18 @@ pub(crate) struct Telemetry {
 }
 
 pub(crate) struct MethodMetrics {
-    endings: [Counter; 6],
+    outcomes: [Counter; Outcome::ALL.len()],
     duration: Histogram,
     #[cfg(feature = "oslo-metrics")]
-    told: Option<(OsloMetrics, Arc<Labels>)>,
+    oslo: Option<(OsloMetrics, Arc<Labels>)>,
 }
 
 impl Telemetry {
-    pub(crate) fn new(target: &Target, topic: &Arc<str>, dispatcher: &Dispatcher, settings: &Settings) -> Self {
-        let known = Self::known(topic, dispatcher);
+    pub(crate) fn new(target: &Target, topic: &Arc<str>, routes: &RouteTable, settings: &Settings) -> Self {
+        let known = Self::known(topic, routes);
         #[cfg(feature = "oslo-metrics")]
         let known = match &settings.oslo_metrics {
-            Some(metrics) => told(metrics, target, dispatcher, known),
+            Some(metrics) => with_oslo_metrics(metrics, target, routes, known),
             None => known,
         };
         #[cfg(not(feature = "oslo-metrics"))]
@@ -71,8 +54,8 @@ impl Telemetry {
         }
     }
 
-    fn known(topic: &str, dispatcher: &Dispatcher) -> HashMap<usize, MethodMetrics> {
-        dispatcher.routes().map(|route| (route.id, MethodMetrics::new(topic, &route.name))).collect()
+    fn known(topic: &str, routes: &RouteTable) -> HashMap<usize, MethodMetrics> {
+        routes.iter().map(|route| (route.id, MethodMetrics::new(topic, &route.name))).collect()
     }
 
     /// The metrics of a route, or those of all unknown methods together.
@@ -81,18 +64,18 @@ impl Telemetry {
     }
 }
 
-/// The same, which oslo.metrics is told of as well. Methods that no endpoint has are not, as in oslo.
+/// Adds oslo.metrics to the metrics of known methods; it has none of unknown ones, as in oslo.
 #[cfg(feature = "oslo-metrics")]
-fn told(
+fn with_oslo_metrics(
     metrics: &OsloMetrics,
     target: &Target,
-    dispatcher: &Dispatcher,
+    routes: &RouteTable,
     mut known: HashMap<usize, MethodMetrics>,
 ) -> HashMap<usize, MethodMetrics> {
-    for (namespace, version, route) in dispatcher.places() {
+    for (namespace, version, route) in routes.places() {
         if let Some(method) = known.get_mut(&route.id) {
             let labels = Labels::server(target, namespace.cloned(), version.to_string().into(), route.name.clone());
-            method.told = Some((metrics.clone(), Arc::new(labels)));
+            method.oslo = Some((metrics.clone(), Arc::new(labels)));
         }
     }
     known
@@ -101,10 +84,10 @@ fn told(
 impl MethodMetrics {
     fn new(topic: &str, method: &str) -> Self {
         Self {
-            endings: ["result", "failure", "requeue", "ignore", "abandoned", "expected_failure"].map(|outcome| {
+            outcomes: Outcome::ALL.map(|outcome| {
                 counter!(
                     "oxlo_server_requests_total",
-                    "topic" => topic.to_owned(), "method" => method.to_owned(), "outcome" => outcome
+                    "topic" => topic.to_owned(), "method" => method.to_owned(), "outcome" => outcome.label()
                 )
             }),
             duration: histogram!(
@@ -112,27 +95,27 @@ impl MethodMetrics {
                 "topic" => topic.to_owned(), "method" => method.to_owned()
             ),
             #[cfg(feature = "oslo-metrics")]
-            told: None,
+            oslo: None,
         }
     }
 
-    /// A request is about to run.
+    /// Counts a request whose method starts.
     pub(crate) fn begins(&self) {
         #[cfg(feature = "oslo-metrics")]
-        if let Some((metrics, labels)) = &self.told {
+        if let Some((metrics, labels)) = &self.oslo {
             metrics.began(labels);
         }
     }
 
-    /// How it ended, and the class of the failure if it failed.
-    pub(crate) fn ended(&self, ending: Ending, took: Duration, class: Option<&str>) {
-        self.endings[ending as usize].increment(1);
+    /// Counts a request that ended, with the class of its failure if it failed.
+    pub(crate) fn ended(&self, outcome: Outcome, took: Duration, class: Option<&str>) {
+        self.outcomes[outcome as usize].increment(1);
         #[cfg(feature = "oslo-metrics")]
-        if let Some((metrics, labels)) = &self.told {
-            match (ending, class) {
+        if let Some((metrics, labels)) = &self.oslo {
+            match (outcome, class) {
                 (_, Some(class)) => metrics.failed(labels, class),
-                (Ending::Result | Ending::Ignore, None) => metrics.ended(labels, took),
-                // It did not end here.
+                (Outcome::Result | Outcome::Ignore, None) => metrics.ended(labels, took),
+                // The request did not end at this server.
                 _ => {}
             }
         }
@@ -145,7 +128,7 @@ impl MethodMetrics {
     }
 }
 
-/// Named and filled as OpenTelemetry's conventions for RPC say; arguments and results stay out.
+/// The span of a handler, with OpenTelemetry's names for RPC. It holds no arguments and no results.
 pub(crate) fn span(topic: &str, method: &str) -> Span {
     tracing::debug_span!(
         "dispatch",
@@ -160,12 +143,12 @@ pub(crate) fn span(topic: &str, method: &str) -> Span {
     )
 }
 
-/// Says in a handler's span how it failed: by which class of failure, or by a panic.
-pub(crate) fn record(span: &Span, route: &Route, answer: &Result<Result<Payload, HandlerError>, Box<dyn Any + Send>>) {
-    let class = match answer {
+/// Records in a handler's span how the handler failed: the class of the failure, or a panic.
+pub(crate) fn record(span: &Span, route: &Route, result: &Result<HandlerResult, Box<dyn Any + Send>>) {
+    let class = match result {
         Ok(Err(HandlerError::Refused(failure))) => &*failure.class,
         Ok(Err(HandlerError::Failure(failure))) if !route.expects(&failure.class) => &*failure.class,
-        // Part of what the method may say: its caller may see an error in it, the server does not.
+        // A declared failure: an error for the caller, but not for the server.
         Ok(Err(HandlerError::Failure(failure) | HandlerError::Expected(failure))) => {
             span.record("error.type", &*shown(&failure.class));
             return;
@@ -177,7 +160,7 @@ pub(crate) fn record(span: &Span, route: &Route, answer: &Result<Result<Payload,
     span.record("otel.status_code", "ERROR");
 }
 
-/// Counts a running handler for as long as it lives, also when it is dropped.
+/// Counts a running handler until it is dropped.
 pub(crate) struct InFlight<'a>(&'a Gauge);
 
 impl<'a> InFlight<'a> {
@@ -192,6 +175,3 @@ impl Drop for InFlight<'_> {
         self.0.decrement(1.0);
     }
 }
-
-/// A name that came from a peer, for logs.
-pub(crate) use oxlo_transport::text::name as shown;

@@ -188,7 +188,10 @@ async fn arguments_that_do_not_fit_are_a_type_error_that_says_why() {
         assert!(failure.is_refusal());
     }
     let list = fake.request("add", json!({})).raw_args("[1, 2]").send().failure().await;
-    assert_eq!((list.class.as_str(), list.message.as_str()), ("TypeError", "add(): its arguments are no JSON object"));
+    assert_eq!(
+        (list.class.as_str(), list.message.as_str()),
+        ("TypeError", "add(): its arguments are not a JSON object")
+    );
     let empty = fake.request("reload", json!({})).raw_args(" { } ").send();
     assert_eq!(empty.result::<Value>().await, Value::Null);
 }
@@ -244,7 +247,7 @@ async fn refusals_are_those_of_a_python_server() {
     assert_eq!(said(&unsupported), refusal("UnsupportedVersion", text, "offered: endpoint math 1.2"));
     let text = "Endpoint does not support RPC version 1.0. Attempted method: echo";
     let elsewhere = fake.request("echo", json!({})).send().failure().await;
-    let offered = "the request names no namespace, and every endpoint has one; offered: endpoint math 1.2";
+    let offered = "the request has no namespace, and every endpoint has one; offered: endpoint math 1.2";
     assert_eq!(said(&elsewhere), refusal("UnsupportedVersion", text, offered));
     assert!([no_such, unsupported, elsewhere].iter().all(Failure::is_refusal));
     let null = fake.request("echo", json!({})).namespace("math").version("None").send().failure().await;

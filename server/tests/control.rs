@@ -11,8 +11,8 @@ use std::{
 
 use oxlo_driver_memory::{MemoryBus, MemoryDriver};
 use oxlo_server::{
-    AccessPolicy, AckPolicy, BuildError, Call, Ended, Endpoint, Failure, FromCall, HandlerError, Method, RPCServer,
-    RPCServerBuilder, Redelivered,
+    AccessPolicy, AckPolicy, BuildError, Call, Endpoint, Failure, FromCall, HandlerError, Method, RPCServer,
+    RPCServerBuilder, Redelivered, StopReason,
 };
 use oxlo_transport::{
     CallOptions, ListenScope, Payload, Registry, Reply, Request, RequestQueue, SendOptions, Target, Transport,
@@ -98,7 +98,7 @@ async fn it_ends_after_as_many_requests_as_it_may_take_and_the_rest_goes_back() 
         cast(&transport, &on(), "work").await;
     }
     let report = server(&transport, work.endpoint()).max_requests(3).serve().await.unwrap();
-    assert_eq!((report.ended, report.taken, report.handled), (Ended::MaxRequests, 3, 3));
+    assert_eq!((report.reason, report.taken, report.handled), (StopReason::MaxRequests, 3, 3));
     assert_eq!((bus.load().waiting, bus.load().unsettled), (2, 0));
 }
 
@@ -116,7 +116,7 @@ async fn it_ends_at_its_deadline_and_finishes_what_runs() {
     sleep(6 * SECOND).await;
     work.gate.add_permits(1);
     let report = running.wait().await.unwrap();
-    assert_eq!((report.ended, report.taken, report.handled), (Ended::Deadline, 1, 1));
+    assert_eq!((report.reason, report.taken, report.handled), (StopReason::Deadline, 1, 1));
     assert!(matches!(calling.await.unwrap(), Ok(Reply::Result(_))));
 }
 
@@ -192,7 +192,7 @@ async fn a_second_signal_ends_at_once() {
     second.notify_one();
     let report = serving.await.unwrap().unwrap();
     assert!(begun.elapsed() < 2 * SECOND);
-    assert_eq!((report.ended, report.abandoned.len()), (Ended::Stopped, 1));
+    assert_eq!((report.reason, report.abandoned.len()), (StopReason::Stopped, 1));
     let Ok(Reply::Failure(failure)) = calling.await.unwrap() else { panic!("no failure") };
     assert!(failure.message.contains("was abandoned"), "{}", failure.message);
 }
@@ -236,7 +236,7 @@ async fn a_request_that_comes_back_too_often_is_given_up() {
     let running =
         server(&transport, endpoint).ack_policy(AckPolicy::AfterReply).redelivery_limit(3).start().await.unwrap();
     let Ok(Reply::Failure(failure)) = call(&transport, "refuse").await else { panic!("no failure") };
-    assert_eq!(failure.message, "refuse() was given up: its request came back 4 times without an end");
+    assert_eq!(failure.message, "refuse() was given up: its request was redelivered 4 times");
     running.stop();
     let report = running.wait().await.unwrap();
     assert_eq!((report.requeued, report.failed), (4, 1));

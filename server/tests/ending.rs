@@ -265,7 +265,7 @@ async fn before_dispatch_cannot_requeue_and_says_so() {
     let call = fake.request("not_me", json!({})).send();
     let failure = call.failure().await;
     assert_eq!(failure.class, "RuntimeError");
-    assert!(failure.message.starts_with("not_me() asked for another server"), "{}", failure.message);
+    assert!(failure.message.starts_with("not_me() requeued its request"), "{}", failure.message);
     assert_eq!(call.story().order, ["ack", "reply"]);
     assert_eq!(order(&fake.request("hush", json!({})).send()).await, ["ack"]);
     running.stop();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo::{
     Context, Endpoint, Failure, Payload, RPCClient, RPCServer, Target, Transport,
-    notifications::{BatchEndpoint, BatchListener, Notification, NotificationFormat, Priority, Received},
+    notify::{BatchEndpoint, BatchListener, Notification, NotificationFormat, Priority, Received},
     transport::SendOptions,
 };
 use oxlo_faults_kit::{SOON, TOPIC};

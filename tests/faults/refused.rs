@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxlo::notifications::{Messaging, Notifier};
+use oxlo::notify::{Messaging, Notifier};
 use oxlo::{
     AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport,
     TransportError,

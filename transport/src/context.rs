@@ -127,7 +127,7 @@ impl Context {
 
     /// Returns the value of `key`.
     ///
-    /// A received entry is decoded on first use. [`json`](crate::json) describes how values that Python writes and JSON
+    /// A received entry is decoded on first use. [`json`] describes how values that Python writes and JSON
     /// forbids are decoded.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -172,7 +172,7 @@ impl Context {
         Ok(object)
     }
 
-    /// As [`to_json`](Self::to_json), for sending.
+    /// Encodes the context as one JSON object, for sending. Received entries are copied unchanged.
     ///
     /// # Errors
     ///

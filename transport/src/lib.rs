@@ -7,7 +7,6 @@
 //! |---|---|
 //! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | messages and their parts |
 //! | [`deadline`] | the time at which a caller stops waiting |
-//! | [`events`] | names of exchanges, topics and pools for publish-subscribe |
 //! | [`options`], [`error`], [`text`] | options of an operation, its errors, and the text of errors |
 //! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | transports, and how to create one |
 //! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
@@ -26,7 +25,6 @@ pub mod budget;
 pub mod context;
 pub mod deadline;
 pub mod error;
-pub mod events;
 pub mod failure;
 pub mod json;
 pub mod limit;

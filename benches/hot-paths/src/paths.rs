@@ -94,12 +94,14 @@ fn pending(times: usize, result: &Payload) -> anyhow::Result<()> {
     let calls = PendingCalls::new();
     // As many other calls are pending as in the benchmark scenario.
     let others: Vec<_> = (0..64).map(|_| calls.register(MINUTE, None)).collect::<Result<_, _>>()?;
-    let mut nobody = Context::from_waker(Waker::noop());
+    let mut context = Context::from_waker(Waker::noop());
     for _ in 0..times {
         let mut call = calls.register(MINUTE, None)?;
         let id = call.message_id();
         ensure!(calls.deliver(&id, ReplyPart::Final(Some(Reply::Result(result.clone())))), "the call is not pending");
-        let Poll::Ready(reply) = Pin::new(&mut call).poll(&mut nobody) else { anyhow::bail!("the reply is not ready") };
+        let Poll::Ready(reply) = Pin::new(&mut call).poll(&mut context) else {
+            anyhow::bail!("the reply is not ready")
+        };
         black_box(reply.context("the call failed")?);
     }
     drop(others);

@@ -180,9 +180,7 @@ fn bars(held: &[Found]) -> String {
     if held.is_empty() {
         return String::new();
     }
-    let mut out =
-        r#"<text x="10" y="18" class="title">held in memory by each, in shares of what is wanted at most</text>"#
-            .to_owned();
+    let mut out = r#"<text x="10" y="18" class="title">memory per object, relative to the goal</text>"#.to_owned();
     for (place, found) in held.iter().enumerate() {
         let y = 28.0 + place as f64 * 22.0;
         // Without a limit, only the figure is shown.

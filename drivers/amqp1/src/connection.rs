@@ -1,7 +1,4 @@
-//! One supervised connection: it comes back by itself, to whichever host answers, until it is closed.
-//!
-//! That it comes back is [`Link`]'s doing; this opens, follows and closes what fe2o3-amqp calls a connection, which has no
-//! recovery of its own.
+//! Opens, follows and closes fe2o3-amqp's connections; [`Link`] supervises them.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -19,12 +16,12 @@ use fe2o3_amqp::{
     },
 };
 use futures_util::FutureExt;
-pub(crate) use oxlo_driver_kit::link::{Role, connected};
+pub(crate) use oxlo_driver_kit::link::Role;
 use oxlo_driver_kit::{
-    link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
-    socket::{Peer, connect},
+    hosts::{Account, Host},
+    link::{self, AttemptError, Dialler, FAREWELL, Pace, Plan, unreachable},
+    session,
     supervisor::Failover,
-    text::keep_secret,
     tls::Tls,
 };
 use oxlo_transport::{TransportError, limited, text};
@@ -37,7 +34,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, Host},
+    config::Config,
     error::{self, Refused},
     fe2o3_internals::GROWTH,
     sessions::{Pool, Seat},
@@ -46,26 +43,26 @@ use crate::{
 
 /// How long the broker may take to begin a session before another channel number is tried.
 const BEGIN_LIMIT: Duration = Duration::from_secs(2);
-/// How many numbers are tried for a session.
+/// How many channel numbers are tried for a session.
 const BEGIN_ATTEMPTS: u32 = 3;
-/// How many sessions in a row may fail to begin before the connection is given up.
+/// How many sessions in a row may fail to begin before the connection is closed.
 const MOST_UNBEGUN: u32 = 3;
-/// Sessions that are kept for what shares none: replies, management, trials, and numbers that rest.
+/// Sessions that are reserved for what shares none: replies, management, trials, and numbers that were abandoned.
 const RESERVE: u32 = 8;
-/// How many sessions may speak with the broker's management at a time.
+/// How many sessions may use the broker's management at a time.
 const MANAGERS: usize = 4;
-/// Places in a session that are left to links that are closing.
+/// Handles in a session that are reserved for links that are closing.
 const CLOSING: u32 = 8;
 /// The largest frame that the broker may send.
 const FRAME_MAX: u32 = 64 * 1024;
-/// The highest channel number that we use.
+/// The highest channel number that is used.
 const CHANNEL_MAX: u16 = 32_767;
-/// What a message may have beside its text.
+/// Bytes that a message may have beside its text.
 const HEADROOM: usize = 64 * 1024;
 
-/// A connection that comes back by itself.
+/// A supervised connection.
 pub(crate) type Link = link::Link<Connected>;
-/// Where it stands.
+/// Its state.
 pub(crate) type LinkState = link::LinkState<Connected>;
 
 type Begun = Result<SessionHandle<()>, Refused>;
@@ -78,7 +75,7 @@ pub(crate) struct Connected {
     opened: Opened,
     stream: StreamHandle,
     pool: Pool,
-    /// Whoever speaks with the broker's management has a permit.
+    /// Permits to use the broker's management.
     pub(crate) managers: Semaphore,
 }
 
@@ -87,11 +84,11 @@ fn gone() -> Refused {
 }
 
 impl Connected {
-    /// A new session that nobody shares.
+    /// Begins a session that is not shared.
     ///
     /// # Errors
     ///
-    /// What the broker says; `Denied` if all sessions are in use that it allows; `Lost` with the connection.
+    /// The broker's refusal; `Denied` if all sessions that it allows are in use; `Lost` with the connection.
     pub(crate) async fn session(&self) -> Begun {
         let permit = tokio::select! {
             permit = timeout(BEGIN_LIMIT, self.stream.room().acquire()) => match permit {
@@ -103,7 +100,7 @@ impl Connected {
         self.begin(permit).await
     }
 
-    /// Places for links: in a session of their own while there is room for others, then in one that they share.
+    /// Seats for links: in a session of their own while there is room for others, then in a shared one.
     ///
     /// # Errors
     ///
@@ -160,7 +157,7 @@ impl Connected {
     async fn begin(&self, permit: SemaphorePermit<'_>) -> Begun {
         let (answer, begun) = oneshot::channel();
         let order = self.sessions.reserve().await.map_err(|_| gone())?;
-        // Comes back when both ends have ended the session.
+        // Released when both ends have ended the session.
         permit.forget();
         order.send(answer);
         begun.await.unwrap_or_else(|_| Err(gone()))
@@ -183,7 +180,7 @@ impl Connected {
         self.ended.cancelled().await;
     }
 
-    /// Logs that something did not work and is tried again: a warning, unless the connection was lost, which is told elsewhere.
+    /// Logs a failure that is retried: a warning, unless the connection was lost, which is logged elsewhere.
     pub(crate) fn report(&self, cause: &str, address: &dyn std::fmt::Display) {
         if self.ended.is_cancelled() {
             debug!(%address, %cause, "a link or session was lost with its connection; retrying");
@@ -192,18 +189,24 @@ impl Connected {
         }
     }
 
-    /// What the broker calls itself.
+    /// The broker's product name.
     pub(crate) fn product(&self) -> Option<&str> {
         self.opened.product.as_deref()
     }
 
-    /// Of which version.
+    /// The broker's version.
     pub(crate) fn version(&self) -> Option<&str> {
         self.opened.version.as_deref()
     }
 }
 
-/// A link to the broker; links that share `news` tell each other when they have connected.
+impl session::Session for Connected {
+    async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+/// A link to the broker; links that share `news` notify each other when they have connected.
 pub(crate) fn link(
     config: Arc<Config>,
     tls: Option<Tls>,
@@ -221,12 +224,12 @@ pub(crate) fn link(
     Link::spawn(Fe2o3 { config, tls, role, message_max }, plan, news)
 }
 
-/// No connection in time.
+/// The error for a task that waited since `begun` for a connection.
 pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
     unreachable(config.places(), begun, cause)
 }
 
-/// How fe2o3-amqp connects.
+/// Opens connections by fe2o3-amqp.
 struct Fe2o3 {
     config: Arc<Config>,
     tls: Option<Tls>,
@@ -244,28 +247,19 @@ struct Open {
 impl Dialler for Fe2o3 {
     const SYSTEM: &'static str = "amqp";
     type Session = Connected;
-    type Custody = Open;
+    type ConnectionGuard = Open;
 
     async fn open(&self, host: usize) -> Result<(Arc<Connected>, Open), AttemptError> {
         let begun = Instant::now();
         let Some(host) = self.config.hosts.get(host) else {
             return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
         };
-        let peer = Peer {
-            host: host.name.clone(),
-            port: host.port,
-            tls: self.tls.clone(),
-            user_timeout: self.config.idle_timeout,
-        };
-        let socket = connect(&peer, ATTEMPT_LIMIT)
-            .await
-            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        let socket = host.dial(self.tls.clone(), self.config.idle_timeout).await?;
         let stream = GuardedStream::new(socket, FRAME_MAX, self.message_max, CHANNEL_MAX);
         let guard = KillOnDrop(Some(stream.handle()));
-        let profile = match &host.login {
-            Some(login) => {
-                keep_secret(&login.user, login.password.expose());
-                SaslProfile::Plain { username: login.user.clone(), password: login.password.expose().to_owned() }
+        let profile = match &host.account {
+            Some(Account { user, password }) => {
+                SaslProfile::Plain { username: user.clone(), password: password.expose().to_owned() }
             }
             None => SaslProfile::Anonymous,
         };
@@ -287,7 +281,7 @@ impl Dialler for Fe2o3 {
             let hostname = self.config.hostname.as_deref();
             error::from_open(host, hostname, begun.elapsed(), &error, handle.failure())
         })?;
-        // Some brokers open a connection for anyone, and say only at its first session whom they let in.
+        // Some brokers open a connection for anyone, and authorise only at its first session.
         if let Ok(permit) = handle.room().try_acquire() {
             permit.forget();
         }
@@ -326,7 +320,7 @@ impl Dialler for Fe2o3 {
 }
 
 impl Fe2o3 {
-    /// A name that no other connection has: a broker may refuse the second one of a name.
+    /// A unique name: a broker may refuse a second connection of the same name.
     fn container(&self) -> String {
         match &self.config.container {
             Some(name) => format!("{name}/{}/{}", self.role.name(), Uuid::new_v4().simple()),
@@ -339,7 +333,7 @@ impl Fe2o3 {
     }
 }
 
-/// Ends the stream of an attempt that was given up: fe2o3-amqp's task would go on with it.
+/// Ends the stream of an attempt that was dropped: fe2o3-amqp's task would keep it.
 struct KillOnDrop(Option<StreamHandle>);
 
 impl KillOnDrop {
@@ -356,7 +350,7 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// This machine and this program, as oslo tells them.
+/// This machine and this program, as oslo names them.
 fn whoami() -> &'static (String, String) {
     static ME: OnceLock<(String, String)> = OnceLock::new();
     ME.get_or_init(|| {
@@ -381,7 +375,7 @@ fn properties() -> Fields {
     properties
 }
 
-/// Begins sessions until the connection ends, and says why it did.
+/// Begins sessions until the connection ends, and returns why it did.
 async fn watch_over(open: &mut Open) -> String {
     let mut unbegun = 0;
     loop {
@@ -412,7 +406,7 @@ async fn watch_over(open: &mut Open) -> String {
     }
 }
 
-/// Begins a session, on other numbers if the broker does not answer; nothing if it answers on none.
+/// Begins a session, on other channel numbers if the broker does not answer; `None` if it answers on none.
 async fn begin(connection: &mut ConnectionHandle<()>, stream: &StreamHandle) -> Option<Begun> {
     for attempt in 1..=BEGIN_ATTEMPTS {
         if attempt > 1 {

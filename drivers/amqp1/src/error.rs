@@ -1,4 +1,4 @@
-//! From fe2o3-amqp's errors and the stream's to ours: pure.
+//! Converts the errors of fe2o3-amqp and of the stream.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,22 +12,22 @@ use fe2o3_amqp::{
         primitives::Symbol,
     },
 };
-use oxlo_driver_kit::{link::AttemptError, text};
+use oxlo_driver_kit::{hosts::Host, link::AttemptError, text};
 use oxlo_transport::{TransportError, error::Refusal};
 
-use crate::{config::Host, stream};
+use crate::stream;
 
-/// What fe2o3-amqp says, which may quote the broker.
+/// An error of fe2o3-amqp, which may quote the broker.
 pub(crate) fn shown(error: &impl std::fmt::Display) -> String {
     text::said(&error.to_string())
 }
 
-/// A link, a session or a connection that went, for whoever waits for what it was needed for.
+/// The error for a task that waited for a link, a session or a connection that was lost.
 pub(crate) fn lost(cause: &str) -> TransportError {
-    TransportError::ConnectionLost { source: Some(Arc::new(text::Said::of(cause))) }
+    TransportError::ConnectionLost { source: Some(Arc::new(text::Said::new(cause))) }
 }
 
-/// A stream, but no AMQP connection on it. `failure` is how the stream failed, which is nearer to the cause.
+/// The AMQP connection could not be opened. `failure` is how the stream failed, which is nearer to the cause.
 pub(crate) fn from_open(
     host: &Host,
     hostname: Option<&str>,
@@ -43,8 +43,10 @@ pub(crate) fn from_open(
         let refusal = if tls { Refusal::Tls } else { Refusal::Protocol };
         return AttemptError::refused(host.place(), refusal, failure.to_string());
     }
-    let who =
-        host.login.as_ref().map_or_else(|| "nobody (SASL ANONYMOUS)".to_owned(), |it| format!("user `{}`", it.user));
+    let who = match host.user() {
+        "" => "nobody (SASL ANONYMOUS)".to_owned(),
+        user => format!("user `{user}`"),
+    };
     match error {
         OpenError::SaslError { .. } => AttemptError::refused(
             host.place(),
@@ -62,22 +64,22 @@ pub(crate) fn from_open(
             format!("the broker answers with the protocol header {}", header.escape_ascii()),
         ),
         OpenError::RemoteClosedWithError(error) => closed(host, hostname, waited, error),
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::new(&error.to_string())))),
     }
 }
 
-/// A connection, but no session on it.
+/// The first session of a connection could not begin.
 pub(crate) fn from_begin(host: &Host, hostname: Option<&str>, waited: Duration, error: &BeginError) -> AttemptError {
     use fe2o3_amqp::connection::ConnectionStopReason as Stop;
     match error {
         BeginError::RemoteEndedWithError(error) | BeginError::ConnectionStopped(Stop::RemoteClosedWithError(error)) => {
             closed(host, hostname, waited, error)
         }
-        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&error.to_string())))),
+        error => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::new(&error.to_string())))),
     }
 }
 
-/// The broker closed what had just been opened.
+/// The broker closed a connection that had just been opened.
 fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definitions::Error) -> AttemptError {
     let denied = [AmqpError::UnauthorizedAccess, AmqpError::NotAllowed, AmqpError::NotFound];
     if let Some((refusal, why)) = passing(error) {
@@ -95,11 +97,11 @@ fn closed(host: &Host, hostname: Option<&str>, waited: Duration, error: &definit
                 None => format!("the virtual host is not open to us: {}", said(error)),
             },
         ),
-        _ => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::of(&said(error))))),
+        _ => AttemptError::passing(host.place(), waited, Some(Arc::new(text::Said::new(&said(error))))),
     }
 }
 
-/// What keeps a broker from opening a connection for now, if that is it.
+/// The refusal and what to do, if the broker cannot open a connection for now.
 fn passing(error: &definitions::Error) -> Option<(Refusal, &'static str)> {
     let description = error.description.as_deref().unwrap_or_default();
     if matches!(error.condition, ErrorCondition::AmqpError(AmqpError::ResourceLimitExceeded))
@@ -114,7 +116,7 @@ fn passing(error: &definitions::Error) -> Option<(Refusal, &'static str)> {
     (error.condition == forced).then_some((Refusal::Unavailable, "the broker is being stopped or drained"))
 }
 
-/// What the broker says, without the payloads that an error's map may hold.
+/// The broker's error as text, without the payloads that its map may hold.
 pub(crate) fn said(error: &definitions::Error) -> String {
     let condition = match &error.condition {
         ErrorCondition::AmqpError(condition) => format!("{condition:?}"),
@@ -127,20 +129,20 @@ pub(crate) fn said(error: &definitions::Error) -> String {
     }
 }
 
-/// What an attempt to attach a link came to.
+/// Why a link could not be attached.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// The node is not there.
+    /// The node does not exist.
     Missing(String),
-    /// The node cannot be reached, which is what some brokers say of a reply node that is gone.
+    /// The node cannot be reached, which is how some brokers refer to a reply node that is gone.
     Gone(String),
-    /// The broker does not want it.
+    /// The broker refused it.
     Denied(String),
-    /// The session or the connection went: try again.
+    /// The session or the connection was lost: retry.
     Lost(String),
 }
 
-/// What an attempt to begin a session came to.
+/// Why a session could not begin.
 pub(crate) fn begin_refused(error: &BeginError) -> Refused {
     match error {
         BeginError::RemoteEndedWithError(error) => match refused(error) {
@@ -185,7 +187,7 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
     }
 }
 
-/// The end of a link over which the broker was asked for something: some refuse by ending it, or its session.
+/// The end of a link that carried a request: some brokers refuse by ending the link, or its session.
 pub(crate) fn link_refused(state: &LinkStateError) -> Refused {
     match state {
         LinkStateError::RemoteDetachedWithError(error) | LinkStateError::RemoteClosedWithError(error) => refused(error),
@@ -194,17 +196,16 @@ pub(crate) fn link_refused(state: &LinkStateError) -> Refused {
     }
 }
 
-/// Why nobody learns what became of a message.
+/// Why the outcome of a message is unknown.
 #[derive(Debug)]
 pub(crate) enum Unknown {
-    /// The broker refused a message, this one or another, and ended the link or the session for it: its condition and its
-    /// words.
+    /// The broker refused a message, this one or another, by ending the link or the session: its condition and its text.
     Refused { code: String, reason: String },
     /// The link ended for another reason.
     Lost(String),
 }
 
-/// What the end of a link means for a message on its way.
+/// What the end of a link means for a message in flight.
 pub(crate) fn unknown(error: &SendError) -> Unknown {
     let SendError::LinkStateError(state) = error else { return Unknown::Lost(shown(error)) };
     let (LinkStateError::RemoteDetachedWithError(told)
@@ -230,7 +231,7 @@ pub(crate) fn unknown(error: &SendError) -> Unknown {
     Unknown::Refused { code: code.to_string(), reason: said(told) }
 }
 
-/// A message that the broker refuses whenever it is sent: it did not run, and the broker's words say why.
+/// A message that the broker refuses whenever it is sent: it did not run, and the broker's text says why.
 pub(crate) fn message_refused(address: &str, code: String, reason: String) -> TransportError {
     TransportError::MessageRefused {
         exchange: Box::default(),
@@ -250,7 +251,7 @@ pub(crate) fn link_end(error: &LinkStateError) -> String {
     }
 }
 
-/// What became of a message: `Ok(true)` if somebody takes care of it, `Ok(false)` if nobody is there.
+/// The outcome of a message: `Ok(true)` if it was accepted, `Ok(false)` if no one is there to take it.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@
 //! | fe2o3-amqp | the driver | test |
 //! |---|---|---|
 //! | parses values recursively, as deep as they are nested | `stream/guard` checks performatives, and passes messages as bytes | `deep_messages` |
-//! | misreads empty arrays and arrays of compound values | `codec/length.rs`, `Reader::SerdeAmqp` | `internals` |
+//! | misreads empty arrays and arrays of compound values | `encoding/length.rs`, `Reader::SerdeAmqp` | `internals` |
 //! | takes the lowest free channel number for a new session | `stream/channel_numbers.rs` chooses the number on the wire | `internals` |
 //! | waits for the begin of a session without a limit | `StreamHandle::abandon_session` | |
 //! | ends a link that gets more deliveries than its credit | [`SURPLUS`] | |

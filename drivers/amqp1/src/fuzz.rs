@@ -7,7 +7,7 @@ use fe2o3_amqp::types::messaging::MessageId;
 use oxlo_wire::envelope::Poison;
 
 use crate::{
-    codec, fe2o3_internals, message,
+    encoding, fe2o3_internals, message,
     stream::{
         channel_numbers::ChannelNumbers,
         guard::{Guard, GuardError},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum nesting of values.
-pub const MAX_DEPTH: usize = codec::MAX_DEPTH;
+pub const MAX_DEPTH: usize = encoding::MAX_DEPTH;
 
 /// How many bytes a payload grows in the guard at most.
 pub const GROWTH: u32 = fe2o3_internals::GROWTH;
@@ -26,13 +26,13 @@ pub const GROWTH: u32 = fe2o3_internals::GROWTH;
 ///
 /// `true` if it is nested too deeply, `false` if it is malformed otherwise.
 pub fn length(bytes: &[u8]) -> Result<usize, bool> {
-    codec::length(bytes, codec::Reader::Raw).map_err(|error| error == codec::Malformed::TooDeep)
+    encoding::length(bytes, encoding::Reader::Raw).map_err(|error| error == encoding::Malformed::TooDeep)
 }
 
 /// Whether the first value may reach fe2o3-amqp's parser.
 #[must_use]
 pub fn is_safe_for_serde_amqp(bytes: &[u8]) -> bool {
-    codec::length(bytes, codec::Reader::SerdeAmqp).is_ok()
+    encoding::length(bytes, encoding::Reader::SerdeAmqp).is_ok()
 }
 
 /// A received message. The ids are formatted with `Debug`.

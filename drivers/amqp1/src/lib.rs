@@ -5,15 +5,16 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config`, `address`, `message`, `error` | the URL's options; addresses on each broker; messages; errors (pure) |
-//! | `codec` | encoded values: written, and read without recursion |
+//! | `config`, `address`, `error` | the URL's options; addresses on each broker; errors (pure) |
+//! | `message`, `oslo_codec` | messages: their sections, and oslo's JSON in them (pure) |
+//! | `encoding` | encoded values: written, and read without recursion |
 //! | `stream` | the socket under fe2o3-amqp: the guard against invalid frames, channel numbers, batched writes |
-//! | `connection`, `sessions` | a supervised connection; its sessions and their links |
+//! | `connection`, `sessions` | one incarnation of a connection; its sessions and their links |
 //! | `publish` | publishing, with an outcome for each message |
-//! | `consume`, `receive`, `request` | receiving messages, once each, settling and answering them |
+//! | `consume`, `receive`, `resend` | receiving messages, settling them, sending them to their address again |
 //! | `management` | declarations on RabbitMQ 4 |
-//! | `reply` | the replies to calls |
-//! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//! | `replies`, `reply_queue` | the replies to the calls of others, and to our own |
+//! | `transport` | all of it as one [`Broker`](oxlo_driver_kit::broker::Broker) |
 //!
 //! `fe2o3_internals` lists what the driver assumes about fe2o3-amqp beyond its documentation.
 //!
@@ -38,18 +39,19 @@
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 mod address;
-mod codec;
 mod config;
 mod connection;
 mod consume;
+mod encoding;
 mod error;
 mod fe2o3_internals;
 mod management;
 mod message;
+mod oslo_codec;
 mod publish;
 mod receive;
-mod reply;
-mod request;
+mod replies;
+mod reply_queue;
 mod resend;
 mod sessions;
 mod stream;

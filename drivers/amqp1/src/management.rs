@@ -175,7 +175,7 @@ async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Fa
         }
         Refused::Lost(cause) => Failed::Lost(cause),
     };
-    let mut session = up.session().await.map_err(|error| Failed::of("session", error))?;
+    let mut session = up.session().await.map_err(|error| Failed::new("session", error))?;
     let mut paired = Fields::new();
     paired.insert(Symbol::from("paired"), Value::Bool(true));
     let mut sender = Sender::builder()
@@ -211,11 +211,11 @@ async fn ask(up: &Connected, requests: Vec<Request>) -> Result<Option<Bytes>, Fa
         // A broker that refuses a request may end the link or the session instead of answering.
         let sent = sender.send(Sendable::builder().message(message).settled(true).build()).await;
         sent.map_err(|error| match error {
-            SendError::LinkStateError(state) => Failed::of(&request.object, error::link_refused(&state)),
+            SendError::LinkStateError(state) => Failed::new(&request.object, error::link_refused(&state)),
             error => Failed::Lost(error.to_string()),
         })?;
         let delivery = receiver.recv::<Body<Value>>().await.map_err(|error| match error {
-            RecvError::LinkStateError(state) => Failed::of(&request.object, error::link_refused(&state)),
+            RecvError::LinkStateError(state) => Failed::new(&request.object, error::link_refused(&state)),
             error => Failed::Lost(error.to_string()),
         })?;
         let answered = receive::bytes(delivery.into_body());

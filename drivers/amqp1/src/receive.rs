@@ -1,4 +1,4 @@
-//! One link that receives: credit, deliveries, settlements.
+//! One receiving link: credit, deliveries, settlements.
 
 use std::{
     collections::VecDeque,
@@ -17,44 +17,43 @@ use fe2o3_amqp::{
         primitives::Value,
     },
 };
-use oxlo_driver_kit::duplicates;
-use oxlo_transport::{
-    Delivery, Settle, Settlement,
-    budget::{Budget, TURN},
-    limited, text,
+use oxlo_driver_kit::{
+    deferral::Way,
+    duplicates,
+    intake::{Intake, Marks, Reader},
+    resend::Deferring,
 };
+use oxlo_transport::{Settlement, budget::TURN};
 use oxlo_wire::envelope::Poison;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::yield_now,
 };
-use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
-    consume::Reader,
     error,
     fe2o3_internals::SURPLUS,
     message::{self, Incoming},
     publish::Publisher,
-    resend::Kept,
+    resend::Delivered,
 };
 
-/// What the links of a subscription are to do.
+/// What the links of a subscription have to do.
 #[derive(Clone, Debug)]
-pub(crate) enum Orders {
+pub(crate) enum Order {
     /// Take messages.
     Take,
-    /// Take none, give back what comes, and settle what was handed out.
+    /// Take none, requeue what arrives, and settle what was handed out.
     Stop(Stopping),
-    /// Send what is settled, and hand the link back.
+    /// Send what is settled, and return the link.
     End,
 }
 
-/// Where links that stop say how far they are.
+/// How far the links are that stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopping {
-    /// A permit for each link that has told the broker.
+    /// A permit for each link whose stop the broker knows.
     pub(crate) told: Arc<Semaphore>,
     /// A permit for each link of which everything that was handed out is settled.
     pub(crate) drained: Arc<Semaphore>,
@@ -66,30 +65,33 @@ impl Stopping {
     }
 }
 
-/// Which messages were delivered, and who settles those that are being worked on. Python's casts and notifications have no
-/// name.
-pub(crate) type Duplicates = duplicates::Duplicates<Box<dyn FnOnce(Settlement) + Send>>;
-
 /// What the links of a subscription share.
-pub(crate) struct Receiving<R: Reader> {
+pub(crate) struct Receiving<R: Reader<Incoming>> {
     pub(crate) reader: R,
-    pub(crate) outbox: mpsc::UnboundedSender<Delivery<R::Message>>,
+    pub(crate) intake: Intake<R::Message, Settler>,
     /// How many messages of a link may be unsettled.
     pub(crate) prefetch: u32,
-    /// What may be read and not finished with, over all links.
-    pub(crate) budget: Budget,
-    pub(crate) message_max: usize,
+    /// The largest message that is read, in bytes.
+    pub(crate) max_size: usize,
+    /// Whether the broker understands `modified`, which counts a delivery that went back.
     pub(crate) counts_deliveries: bool,
-    pub(crate) duplicates: Arc<Duplicates>,
     /// Sends messages to their address again, where they may be deferred.
     pub(crate) resends: Option<Arc<Publisher>>,
-    /// What is being sent again.
-    pub(crate) resending: TaskTracker,
-    /// Set before the listener gives back what it holds: the broker must hear first that no more is wanted, or it would
-    /// send the same messages again.
-    pub(crate) leaving: Arc<AtomicBool>,
     /// Whether it was logged that the broker sends more than it may.
     pub(crate) surplus_told: AtomicBool,
+}
+
+/// Settles one delivery on its link. After the end of the link this has no effect: the broker requeues the message.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    link: mpsc::UnboundedSender<Settled>,
+    delivery: DeliveryInfo,
+}
+
+impl duplicates::Settler for Settler {
+    fn settle(self, settlement: Settlement) {
+        let _ = self.link.send((self.delivery, settlement));
+    }
 }
 
 /// Where a link takes messages from.
@@ -104,7 +106,7 @@ pub(crate) fn from(address: &str) -> Source {
     Source::builder().address(address.to_owned()).build()
 }
 
-/// Lets the broker send so many messages on a link.
+/// Sets how many messages the broker may send on a link.
 ///
 /// # Errors
 ///
@@ -129,14 +131,14 @@ pub(crate) fn bytes(body: Body<Value>) -> Bytes {
     }
 }
 
-/// Reads a message that was handed over.
+/// Reads a message as fe2o3-amqp returns it.
 ///
 /// # Errors
 ///
-/// [`Poison`] if nobody can make anything of it.
+/// [`Poison`] if it cannot be read by anyone.
 pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Poison> {
     let bytes = bytes(body);
-    // What is longer was cut, and is not to be taken for malformed.
+    // A longer message was truncated, which must not be reported as malformed.
     if bytes.len() > message_max && message::read(&bytes).is_err() {
         return Err(Poison::TooLarge { size: bytes.len(), limit: message_max });
     }
@@ -145,10 +147,10 @@ pub(crate) fn read(body: Body<Value>, message_max: usize) -> Result<Incoming, Po
 
 type Settled = (DeliveryInfo, Settlement);
 
-/// How many settlements are looked at together.
+/// How many settlements are sent together.
 const BATCH: usize = 256;
 
-struct LinkTask<R: Reader> {
+struct LinkTask<R: Reader<Incoming>> {
     receiver: Receiver,
     place: Place,
     shared: Arc<Receiving<R>>,
@@ -165,22 +167,22 @@ struct LinkTask<R: Reader> {
     read: usize,
 }
 
-/// Takes from a link until it ends, and says why it did; or until it is told to hand it back.
-pub(crate) async fn run<R: Reader>(
+/// Takes from a link until it ends, and returns why it did, or until it has to return the link.
+pub(crate) async fn run<R: Reader<Incoming>>(
     receiver: Receiver,
     place: Place,
     shared: Arc<Receiving<R>>,
-    orders: watch::Receiver<Orders>,
+    order: watch::Receiver<Order>,
 ) -> Result<Receiver, String> {
     let (settle, settled) = mpsc::unbounded_channel();
     let (credit, surplus) = (shared.prefetch, VecDeque::new());
     let (unsettled, taking, read) = (0, true, 0);
     let task = LinkTask { receiver, place, shared, settle, settled, credit, unsettled, surplus, taking, read };
-    task.run(orders).await
+    task.run(order).await
 }
 
-impl<R: Reader> LinkTask<R> {
-    async fn run(mut self, mut orders: watch::Receiver<Orders>) -> Result<Receiver, String> {
+impl<R: Reader<Incoming>> LinkTask<R> {
+    async fn run(mut self, mut order: watch::Receiver<Order>) -> Result<Receiver, String> {
         let mut draining: Option<Arc<Semaphore>> = None;
         let mut settled = Vec::new();
         loop {
@@ -193,34 +195,34 @@ impl<R: Reader> LinkTask<R> {
                 self.read = 0;
                 yield_now().await;
             }
-            let room = !self.taking || self.shared.budget.has_room(&self.place.address);
+            let room = !self.taking || self.shared.intake.budget().has_room(&self.place.address);
             if room {
                 self.take_surplus().await?;
             }
             tokio::select! {
-                // What is settled goes first: it makes room.
+                // Settlements first: they make room.
                 biased;
                 _ = self.settled.recv_many(&mut settled, BATCH) => {
-                    if self.shared.leaving.load(Ordering::Acquire) {
+                    if self.shared.intake.is_leaving() {
                         self.stop().await?;
                     }
                     self.dispose_all(&mut settled).await?;
                     self.take_surplus().await?;
                     self.top_up().await?;
                 },
-                changed = orders.changed() => {
+                changed = order.changed() => {
                     if changed.is_err() {
                         return Ok(self.receiver);
                     }
-                    let order = orders.borrow_and_update().clone();
-                    match order {
-                        Orders::Take => {}
-                        Orders::Stop(stopping) => {
+                    let now = order.borrow_and_update().clone();
+                    match now {
+                        Order::Take => {}
+                        Order::Stop(stopping) => {
                             self.stop().await?;
                             stopping.told.add_permits(1);
                             draining = Some(stopping.drained);
                         }
-                        Orders::End => {
+                        Order::End => {
                             self.settled.close();
                             while self.settled.recv_many(&mut settled, BATCH).await > 0 {
                                 self.dispose_all(&mut settled).await?;
@@ -229,8 +231,8 @@ impl<R: Reader> LinkTask<R> {
                         }
                     }
                 }
-                // Until then messages wait as they came.
-                () = self.shared.budget.opened(), if !room => {}
+                // Until then messages wait unread.
+                () = self.shared.intake.budget().opened(), if !room => {}
                 delivery = self.receiver.recv::<Body<Value>>(), if room => match delivery {
                     Ok(delivery) => {
                         let (info, message) = delivery.into_parts();
@@ -249,8 +251,8 @@ impl<R: Reader> LinkTask<R> {
         }
     }
 
-    /// Keeps a delivery beyond the credit until there is room for it; beyond as many as were wanted it goes back. RabbitMQ 3
-    /// sends such when credit reaches it while it is sending.
+    /// Keeps a delivery beyond the credit until there is room for it; requeues it beyond another whole credit. RabbitMQ 3
+    /// sends such deliveries when credit reaches it while it is sending.
     async fn keep_surplus(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
         if self.taking && !self.shared.surplus_told.swap(true, Ordering::Relaxed) {
             let address = &self.place.address;
@@ -266,7 +268,7 @@ impl<R: Reader> LinkTask<R> {
     /// Hands out what waits, as far as there is room.
     async fn take_surplus(&mut self) -> Result<(), String> {
         while self.unsettled < self.shared.prefetch
-            && self.shared.budget.is_open()
+            && self.shared.intake.budget().is_open()
             && let Some((info, body)) = self.surplus.pop_front()
         {
             self.take(info, body).await?;
@@ -274,75 +276,36 @@ impl<R: Reader> LinkTask<R> {
         Ok(())
     }
 
-    /// Hands a delivery out, or settles it at once if nobody should see it.
+    /// Passes a delivery to the listener's intake.
     async fn take(&mut self, info: DeliveryInfo, body: Body<Value>) -> Result<(), String> {
         if !self.taking {
             return self.give_back(info).await;
         }
-        let redelivered_and_read = read(body, self.shared.message_max).and_then(|incoming| {
+        self.unsettled += 1;
+        let settler = Settler { link: self.settle.clone(), delivery: info };
+        let Receiving { reader, intake, max_size, resends, .. } = &*self.shared;
+        let Place { address, everyone } = &self.place;
+        let mut marks = Marks { redelivered: false, redeliveries: 0, way: Way::default() };
+        let (mut name, mut deferring) = (None, Deferring::Unsupported);
+        let read = read(body, *max_size).and_then(|incoming| {
             let way = incoming.way;
             let redeliveries = incoming.redeliveries.saturating_add(way.redeliveries);
-            let again = (incoming.redelivered || redeliveries > 0, redeliveries, way.due());
-            let name = incoming.name(self.place.everyone);
-            // What was sent once more is no duplicate of itself.
-            let name = name.map(|name| self.shared.duplicates.name((&*self.place.address, name, way.round)));
-            let kept = self.shared.resends.as_ref().map(|publisher| (publisher.clone(), Kept::of(&incoming)));
-            self.shared.reader.read(incoming).map(|read| (again, name, kept, read))
+            marks = Marks { redelivered: incoming.redelivered || redeliveries > 0, redeliveries, way };
+            // A copy that was sent to the address again is not a duplicate of the original.
+            name = incoming.name(*everyone).map(|name| intake.duplicates().name((&**address, name, way.round)));
+            deferring = match resends {
+                None => Deferring::Unsupported,
+                // A copy would reach every listener again.
+                Some(_) if *everyone => Deferring::Delayed,
+                Some(publisher) => Deferring::Copied(Delivered::new(publisher.clone(), address.clone(), &incoming)),
+            };
+            reader.read(incoming)
         });
-        let ((redelivered, redeliveries, not_before), name, kept, read) = match redelivered_and_read {
-            Ok(read) => read,
-            Err(poison) => {
-                let cause = std::error::Error::source(&poison).map(|cause| text::line(&cause.to_string()).into_owned());
-                limited!(warn, "a message was rejected that cannot be read", %poison, cause);
-                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                // As if it were a large one: nothing says how far it was read.
-                self.read += TURN;
-                self.reject(info).await?;
-                return self.top_up().await;
-            }
-        };
-        self.read += read.bytes;
-        if redelivered {
-            metrics::counter!("oxlo_redeliveries_total").increment(1);
-        }
-        self.unsettled += 1;
-        let settler = self.settle.clone();
-        // The link may be gone by then; the broker then gives the message to another.
-        let settle = move |settlement| drop(settler.send((info, settlement)));
-        let settle = match name {
-            None => Settle::new(settle),
-            Some(name) => {
-                if !self.shared.duplicates.is_first(name, Box::new(settle)) {
-                    debug!("a message came again, and is not handed out twice");
-                    metrics::counter!("oxlo_duplicates_total").increment(1);
-                    return Ok(());
-                }
-                let duplicates = self.shared.duplicates.clone();
-                Settle::new(move |settlement| duplicates.settle(name, settlement))
-            }
-        };
-        let settle = match kept {
-            None => settle,
-            // What is sent to everyone's address would reach others again.
-            Some(_) if self.place.everyone => oxlo_driver_kit::delayed::late(settle),
-            Some((publisher, kept)) => {
-                let tasks = self.shared.resending.clone();
-                kept.deferrable(settle, tasks, publisher, self.place.address.clone(), read.deadline)
-            }
-        };
-        let mut taken = Delivery::new(read.message, settle);
-        taken.not_before = not_before;
-        taken.replier = read.replier;
-        taken.deadline = read.deadline;
-        taken.redelivered = redelivered;
-        taken.redeliveries = redeliveries;
-        taken.permit = Some(self.shared.budget.charge(read.bytes));
-        // A listener that is gone gives it back by dropping it.
-        let _ = self.shared.outbox.send(taken);
+        self.read += intake.take(settler, read, name, marks, deferring);
         Ok(())
     }
 
-    /// Settles what was handed out: all that is accepted in as few frames as there are gaps between.
+    /// Settles what was handed out; accepted deliveries in as few frames as there are gaps between them.
     async fn dispose_all(&mut self, settled: &mut Vec<Settled>) -> Result<(), String> {
         let count = u32::try_from(settled.len()).unwrap_or(u32::MAX);
         self.unsettled = self.unsettled.saturating_sub(count);
@@ -371,8 +334,7 @@ impl<R: Reader> LinkTask<R> {
         self.receiver.reject(delivery, None).await.map_err(|error| error.to_string())
     }
 
-    /// Gives the broker as much credit as there is room, once half of it is used up: as oslo does, when something was
-    /// settled.
+    /// Grants as much credit as there is room once half of it is used up, as oslo does, when something was settled.
     async fn top_up(&mut self) -> Result<(), String> {
         let waiting = u32::try_from(self.surplus.len()).unwrap_or(u32::MAX);
         let room = self.shared.prefetch.saturating_sub(self.unsettled.saturating_add(waiting));

@@ -1,8 +1,8 @@
-//! The places of links in sessions.
+//! Assigns links to sessions.
 //!
 //! A link has a session of its own as long as the broker's limit leaves room for others, because some brokers end the session
-//! with any link that fails. After that links share sessions, and each is tried in a session for trials first: an address
-//! that is refused takes no other link with it.
+//! of a link that fails. After that links share sessions, and each is tried in a session for trials first, so that an
+//! address that is refused ends no other link.
 
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
@@ -30,16 +30,16 @@ enum Job {
     Receiver { name: String, source: Box<Source>, answer: oneshot::Sender<Result<Receiver, Refused>> },
 }
 
-/// A session that ends when nobody has a place in it.
+/// A session that ends when no link has a seat in it.
 #[derive(Debug)]
 struct Kept {
     jobs: mpsc::UnboundedSender<Job>,
-    /// Places that are taken.
+    /// Seats that are taken.
     links: AtomicU32,
     ended: CancellationToken,
 }
 
-/// Places of links in a session. Dropping it gives them back, and ends the session if they were the last.
+/// Seats of links in a session. Dropping it releases them, and ends the session if they were the last.
 #[derive(Debug)]
 pub(crate) struct Seat {
     kept: Arc<Kept>,
@@ -53,7 +53,7 @@ impl Drop for Seat {
 }
 
 impl Seat {
-    /// In a session that nobody else comes into.
+    /// Seats in a session that is not shared.
     pub(crate) fn alone(session: SessionHandle<()>, links: u32) -> Self {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let ended = CancellationToken::new();
@@ -61,7 +61,7 @@ impl Seat {
         Self { kept: Arc::new(Kept { jobs, links: AtomicU32::new(links), ended }), links }
     }
 
-    /// Whether links of others are in the session.
+    /// Whether other links are in the session.
     pub(crate) fn is_shared(&self) -> bool {
         self.kept.links.load(Ordering::Acquire) > self.links
     }
@@ -75,7 +75,7 @@ impl Seat {
     ///
     /// # Errors
     ///
-    /// What the broker says, or that it says nothing.
+    /// The broker's refusal, or `Lost` if it does not answer.
     pub(crate) async fn sender(&self, address: Arc<str>) -> Result<Sender, Refused> {
         self.attach(|answer| Job::Sender { address, answer }).await
     }
@@ -97,7 +97,7 @@ impl Seat {
         attached.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Gives the place of a link that sends back, once the broker knows that the link is closed.
+    /// Closes a sending link and releases its seat.
     pub(crate) async fn close_sender(self, sender: Sender) {
         if self.is_shared() {
             let _ = timeout(FAREWELL, sender.close()).await;
@@ -107,7 +107,7 @@ impl Seat {
         self.end().await;
     }
 
-    /// As [`close_sender`](Self::close_sender), for all links that receive; the broker has then heard every settlement.
+    /// As [`close_sender`](Self::close_sender), for all receiving links; every settlement has then reached the broker.
     pub(crate) async fn close_receivers(self, receivers: Vec<Receiver>) {
         if self.is_shared() {
             for receiver in receivers {
@@ -128,7 +128,7 @@ impl Seat {
     }
 }
 
-/// Attaches links to a session until it ends, or nobody has a place in it.
+/// Attaches links to a session until it ends, or no link has a seat in it.
 async fn keep(mut session: SessionHandle<()>, mut jobs: mpsc::UnboundedReceiver<Job>, ended: CancellationToken) {
     loop {
         tokio::select! {
@@ -176,18 +176,18 @@ fn in_time<T>(attached: Result<T, tokio::time::error::Elapsed>) -> Result<T, Ref
     attached.map_err(|_| Refused::Lost(format!("the broker did not answer the attach within {ATTACH_LIMIT:?}")))
 }
 
-/// The sessions of a connection in which links have their places.
+/// The sessions of a connection in which links have seats.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     sessions: Mutex<Vec<Weak<Kept>>>,
-    /// Where links are tried before they come into a session with others.
+    /// The session in which links are tried before they share one with others.
     pub(crate) trial: tokio::sync::Mutex<Option<Seat>>,
-    /// Sessions that are on their way into it, and when one has come or failed.
+    /// Sessions that are being begun, and a notification when one has begun or failed.
     coming: AtomicU32,
     came: Notify,
 }
 
-/// A session that is on its way into a pool.
+/// A session of a pool that is being begun.
 pub(crate) struct Coming<'a>(&'a Pool);
 
 impl Drop for Coming<'_> {
@@ -198,13 +198,13 @@ impl Drop for Coming<'_> {
 }
 
 impl Pool {
-    /// Says that a session is about to come, until the answer is dropped.
+    /// Registers a session that is being begun, until the returned guard is dropped.
     pub(crate) fn expect(&self) -> Coming<'_> {
         self.coming.fetch_add(1, Ordering::AcqRel);
         Coming(self)
     }
 
-    /// As [`share`](Self::share), once no session is on its way that would have room.
+    /// As [`share`](Self::share), once no session is being begun that would have room.
     pub(crate) async fn share_when_come(&self, links: u32, most: u32) -> Option<Seat> {
         loop {
             let came = self.came.notified();
@@ -216,7 +216,7 @@ impl Pool {
         }
     }
 
-    /// Places in a new session, which others may come into later.
+    /// Seats in a new session, which other links may share later.
     pub(crate) fn add(&self, session: SessionHandle<()>, links: u32) -> Seat {
         let seat = Seat::alone(session, links);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,9 +225,9 @@ impl Pool {
         seat
     }
 
-    /// Places in the session that has the fewest links, of which each may have `most`.
+    /// Seats in the session with the fewest links, if that has room below `most`.
     fn share(&self, links: u32, most: u32) -> Option<Seat> {
-        // Held until the places are counted, so that nobody else takes them.
+        // Held until the seats are counted, so that no other task takes them.
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = sessions.iter().filter_map(Weak::upgrade).filter(|kept| !kept.ended.is_cancelled());
         let kept = alive.min_by_key(|kept| kept.links.load(Ordering::Acquire))?;

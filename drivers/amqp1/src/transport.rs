@@ -1,40 +1,48 @@
-//! The driver's [`Transport`]: it composes what the other files do.
+//! The driver: what its [`Broker`] and its connections are.
 
 use std::{
-    fmt,
-    sync::{Arc, OnceLock},
+    fmt, pin,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use oxlo_driver_kit::{
-    held::HeldReplies,
-    lateness::{Lateness, stamped_id},
-    link::close,
+    broker::{Broker, Call, SubscriptionSpec, encoded},
+    intake::{Intake, Reader},
+    lateness::stamped_id,
     options::load,
-    patience::Patience,
     pending::{PendingCall, PendingCalls},
+    send_budget::SendBudget,
     state::joined,
+    transport::{BrokerTransport, Links as Connections},
 };
 use oxlo_transport::{
-    CallOptions, Capabilities, ConnectionState, Driver, ListenOptions, Listener, Notification, PendingReply, Priority,
-    Reply, Request, Retry, SendOptions, Settings, Target, Transport, TransportError, TransportUrl, budget::Budget,
-    json::Limits,
+    Capabilities, Driver, ListenOptions, Notification, Priority, Reply, Request, SendOptions, Settings, Target,
+    Transport, TransportError, TransportUrl,
 };
 use oxlo_wire::amqp1;
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::{
     address::{Addresses, ListenAddress, Profile},
     config::Config,
-    connection::{Link, Role, link},
-    consume::{Order, Reader, Subscriber},
-    message::{self, Outgoing},
+    connection::{Connected, Link, link},
+    consume::Links,
+    management::Declaration,
+    message::{self, Incoming, Outgoing},
+    oslo_codec::OsloCodec,
     publish::Publisher,
-    receive::Duplicates,
-    reply::ReplyLink,
-    request::{HELD_FOR, NotificationReader, RequestReader, Unsent},
+    receive::{Receiving, Settler},
+    replies::{AddressReplies, HELD_FOR},
+    reply_queue::ReplyLink,
 };
+
+/// How much later than a call its sending may notice that their common deadline has passed.
+const VERDICT: Duration = Duration::from_millis(50);
+/// More would let a listener's settlements fill the queues between fe2o3-amqp's tasks.
+const MOST_PREFETCH: u16 = 1000;
 
 /// The driver for `amqp://` and `amqps://` (TLS).
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,180 +56,144 @@ impl Driver for Amqp1Driver {
 
     async fn connect(&self, url: &TransportUrl, settings: Settings) -> Result<Arc<dyn Transport>, TransportError> {
         let config = Config::from_url(url)?;
-        Ok(Arc::new(Amqp1Transport::connect(config, settings).await?))
+        Ok(Arc::new(connect(config, settings).await?))
     }
 }
 
-/// A transport on AMQP 1.0: one connection that sends, and one that receives once something is to be received.
-struct Amqp1Transport {
+async fn connect(config: Config, settings: Settings) -> Result<BrokerTransport<Amqp1>, TransportError> {
+    let tls = load(config.tls.clone()).await?;
+    let config = Arc::new(config);
+    let max_size = settings.max_message_size;
+    let connecting = Connections::connect(
+        |role, news| link(config.clone(), tls.clone(), role, max_size, news),
+        settings.connect_retry,
+    );
+    let (links, connected) = connecting.await?;
+    // The hosts of one URL are one broker: what the first says of itself holds for all.
+    let addresses = config.addresses.on(connected.product(), connected.version(), &settings.control_exchange);
+    let publisher = Arc::new(Publisher::new(config.clone(), links.publishing.clone()));
+    let state = joined(links.publishing.state(), links.consuming.state());
+    let replies = AddressReplies { publisher: publisher.clone() };
+    let amqp1 = Amqp1 { config, addresses: Arc::new(addresses), publisher, max_size };
+    Ok(BrokerTransport::new(amqp1, settings, links, state, replies, HELD_FOR))
+}
+
+/// A broker that speaks AMQP 1.0.
+struct Amqp1 {
     config: Arc<Config>,
-    settings: Settings,
-    addresses: Addresses,
-    publishing: Arc<Link>,
-    consuming: Arc<Link>,
+    addresses: Arc<Addresses>,
     publisher: Arc<Publisher>,
-    pending: PendingCalls,
-    reply_link: OnceLock<ReplyLink>,
-    duplicates: Arc<Duplicates>,
-    held: Arc<HeldReplies<Unsent>>,
-    lateness: Arc<Lateness>,
-    state: watch::Receiver<ConnectionState>,
+    /// The largest message, in bytes.
+    max_size: usize,
 }
 
-impl Amqp1Transport {
-    async fn connect(config: Config, settings: Settings) -> Result<Self, TransportError> {
-        let tls = load(config.tls.clone()).await?;
-        let config = Arc::new(config);
-        let max = settings.max_message_size;
-        let news = watch::Sender::new(());
-        let publishing = Arc::new(link(config.clone(), tls.clone(), Role::Publish, max, &news));
-        let consuming = Arc::new(link(config.clone(), tls, Role::Consume, max, &news));
-        publishing.begin();
-        let connected = publishing.first_connection(settings.connect_retry).await?;
-        // The hosts of one URL are one broker: what the first says of itself holds for all.
-        let addresses = config.addresses.on(connected.product(), connected.version(), &settings.control_exchange);
-        let publisher = Arc::new(Publisher::new(config.clone(), publishing.clone()));
-        let state = joined(publishing.state(), consuming.state());
-        Ok(Self {
-            config,
-            settings,
-            addresses,
-            publishing,
-            consuming,
-            publisher,
-            pending: PendingCalls::new(),
-            reply_link: OnceLock::new(),
-            duplicates: Arc::default(),
-            held: Arc::new(HeldReplies::new(HELD_FOR)),
-            lateness: Arc::default(),
-            state,
-        })
-    }
-
-    fn limits(&self) -> Limits {
-        Limits::default().with_max_bytes(self.settings.max_message_size).with_max_depth(self.settings.max_depth)
-    }
-
-    fn reply_link(&self) -> &ReplyLink {
-        self.reply_link.get_or_init(|| {
-            self.consuming.begin();
-            let node = self.addresses.reply_node();
-            ReplyLink::spawn(&self.config, self.consuming.state(), node, self.pending.clone(), self.limits())
-        })
-    }
-
-    fn fits(&self, json: String) -> Result<String, TransportError> {
-        let limit = self.settings.max_message_size;
-        if json.len() > limit {
-            return Err(TransportError::TooLarge { size: json.len(), limit });
-        }
-        Ok(json)
-    }
-
-    async fn subscribe<R: Reader>(
-        &self,
-        places: Vec<ListenAddress>,
-        prefetch: u16,
-        deferrable: bool,
-        reader: R,
-    ) -> Result<Box<dyn Listener<R::Message>>, TransportError> {
-        self.consuming.begin();
-        let order = Order {
-            link: self.consuming.clone(),
-            places,
-            prefetch: prefetch.clamp(1, MOST_PREFETCH),
-            budget: Budget::new(self.settings.max_in_flight_bytes),
-            message_max: self.settings.max_message_size,
-            counts_deliveries: !self.addresses.profile.is_rabbitmq(),
-            duplicates: self.duplicates.clone(),
-            resends: deferrable.then(|| self.publisher.clone()),
-            reader,
-        };
-        Ok(Box::new(Subscriber::subscribe(order, &self.config, self.settings.response_timeout).await?))
-    }
-
-    /// Registers a call and writes its request, which is not sent yet.
-    async fn begin(&self, to: &Target, request: &Request, options: &CallOptions) -> Result<Begun, TransportError> {
-        if to.fanout {
-            return Err(TransportError::InvalidTarget {
-                reason: "a call goes to one server; use cast for fanout".into(),
-            });
-        }
-        let address = self.addresses.request(to)?;
-        let monitor = options.monitor_timeout.map(|silence| silence.as_secs());
-        let json = self.fits(amqp1::encode_request(request, monitor).map_err(|error| unwritable(&error))?)?;
-        let patience = Patience::new(options.timeout, options.retry);
-        let pending = self.pending.register_as(stamped_id(), options.timeout, options.monitor_timeout)?;
-        let reply_to = self.reply_link().ready(&self.config, &patience).await?;
-        let message = message::call(&address, &json, &pending.message_id(), &reply_to, patience.deadline);
-        Ok(Begun { pending, address, message, patience })
-    }
-}
-
-/// A call whose request is to be sent.
-struct Begun {
-    pending: PendingCall,
-    address: String,
+/// A message and where it goes.
+struct Message {
+    address: Arc<str>,
     message: Outgoing,
-    patience: Patience,
+    /// What must be there, if nobody is.
+    needs: Vec<Declaration>,
 }
 
-/// How much later than a call its sending may notice that their common deadline has passed.
-const VERDICT: Duration = Duration::from_millis(50);
-/// More would let a listener's settlements fill the queues between fe2o3-amqp's tasks.
-const MOST_PREFETCH: u16 = 1000;
+impl Message {
+    fn cast(address: Arc<str>, json: &str, needs: Vec<Declaration>) -> Self {
+        let message = message::cast(&address, json);
+        Self { address, message, needs }
+    }
+}
 
-#[async_trait]
-impl Transport for Amqp1Transport {
+impl Broker for Amqp1 {
+    type Session = Connected;
+    type Codec = OsloCodec;
+    type Replies = AddressReplies;
+    type ReplySource = ReplyLink;
+    type Route = Arc<str>;
+    type Outgoing = Message;
+    type Subscription = Vec<ListenAddress>;
+    type Source<R: Reader<Incoming>> = Links<R>;
+    type Settler = Settler;
+
     fn capabilities(&self) -> Capabilities {
+        let profile = self.addresses.profile;
         let mut capabilities = Capabilities::FULL;
         capabilities.isolates_exchanges = true;
         capabilities.notification_pools = false;
         // Brokers make a queue of every address that is named, but for those whose queues are declared; routers tell, but
         // not in every case at once.
-        capabilities.detects_undeliverable = self.addresses.profile == Profile::RabbitMq4;
+        capabilities.detects_undeliverable = profile == Profile::RabbitMq4;
         // ActiveMQ hands what came back to the same link again, for as long as there is one.
-        capabilities.requeues_to_anyone = self.addresses.profile != Profile::ActiveMq;
-        capabilities.counts_listeners = self.addresses.profile == Profile::RabbitMq4;
-        capabilities.counts_redeliveries = !self.addresses.profile.is_rabbitmq();
+        capabilities.requeues_to_anyone = profile != Profile::ActiveMq;
+        capabilities.counts_listeners = profile == Profile::RabbitMq4;
+        capabilities.counts_redeliveries = !profile.is_rabbitmq();
         // A router stores nothing.
-        capabilities.redelivers = self.addresses.profile != Profile::Router;
+        capabilities.redelivers = profile != Profile::Router;
         capabilities
     }
 
-    fn settings(&self) -> &Settings {
-        &self.settings
+    fn codec(&self) -> OsloCodec {
+        OsloCodec { addresses: self.addresses.clone() }
     }
 
-    fn state(&self) -> watch::Receiver<ConnectionState> {
-        self.state.clone()
+    fn route(&self, to: &Target) -> Result<Arc<str>, TransportError> {
+        self.addresses.request(to).map(Arc::from)
     }
 
-    async fn cast(&self, to: &Target, request: Request, options: &SendOptions) -> Result<(), TransportError> {
-        let address = self.addresses.request(to)?;
-        let json = self.fits(amqp1::encode_request(&request, None).map_err(|error| unwritable(&error))?)?;
-        let mandatory = options.mandatory && !to.fanout;
-        let patience = Patience::new(options.timeout, options.retry);
-        self.publisher.send(&address, &mut message::cast(&address, &json), mandatory, &patience).await
+    fn cast(&self, address: Arc<str>, request: &Request) -> Result<Message, TransportError> {
+        let json = encoded(amqp1::encode_request(request, None), self.max_size)?;
+        Ok(Message::cast(address, &json, Vec::new()))
     }
 
-    async fn start(
+    fn call_id(&self) -> Uuid {
+        stamped_id()
+    }
+
+    async fn call(
+        &self,
+        address: Arc<str>,
+        request: &Request,
+        call: &Call<'_, Connected>,
+    ) -> Result<Message, TransportError> {
+        let json = encoded(amqp1::encode_request(request, call.monitor_timeout), self.max_size)?;
+        let reply_to = call.reply_to().await?;
+        let message_id = call.pending.message_id();
+        let message = message::call(&address, &json, &message_id, &reply_to, call.budget.deadline);
+        Ok(Message { address, message, needs: Vec::new() })
+    }
+
+    fn notification(
         &self,
         to: &Target,
-        request: Request,
-        options: &CallOptions,
-    ) -> Result<PendingReply, TransportError> {
-        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
-        self.publisher.send(&address, &mut message, options.mandatory, &patience).await?;
-        pending.sent();
-        Ok(pending.into())
+        notification: &Notification,
+        _: &SendOptions,
+    ) -> Result<Message, TransportError> {
+        let ListenAddress { address, needs, .. } = self.addresses.notification(to, notification.priority)?;
+        let json = encoded(amqp1::encode_notification(notification), self.max_size)?;
+        Ok(Message::cast(address.into(), &json, needs))
+    }
+
+    async fn send(&self, message: Message, mandatory: bool, budget: &SendBudget) -> Result<(), TransportError> {
+        let Message { address, mut message, needs } = message;
+        // Whoever notifies makes the queue, as in oslo: listeners may come later.
+        if !needs.is_empty() {
+            match self.publisher.send(&address, &mut message, true, budget).await {
+                Err(TransportError::Undeliverable { .. }) => self.publisher.declare(&needs, budget).await?,
+                sent => return sent,
+            }
+        }
+        self.publisher.send(&address, &mut message, mandatory, budget).await
     }
 
     /// Does not wait for the broker's outcome: a router gives it with the server's, and the reply says more.
-    async fn call(&self, to: &Target, request: Request, options: &CallOptions) -> Result<Reply, TransportError> {
-        let Begun { pending, address, mut message, patience } = self.begin(to, &request, options).await?;
-        let mut sending = std::pin::pin!(self.publisher.send(&address, &mut message, options.mandatory, &patience));
-        let mut pending = std::pin::pin!(pending);
+    async fn exchange(
+        &self,
+        Message { address, mut message, .. }: Message,
+        mandatory: bool,
+        _: &PendingCalls,
+        pending: PendingCall,
+        budget: &SendBudget,
+    ) -> Result<Reply, TransportError> {
+        let mut sending = pin::pin!(self.publisher.send(&address, &mut message, mandatory, budget));
+        let mut pending = pin::pin!(pending);
         tokio::select! {
             biased;
             reply = &mut pending => match reply {
@@ -240,50 +212,21 @@ impl Transport for Amqp1Transport {
         }
     }
 
-    async fn notify(
+    fn requests(
         &self,
-        to: &Target,
-        notification: Notification,
-        options: &SendOptions,
-    ) -> Result<(), TransportError> {
-        let place = self.addresses.notification(to, notification.priority)?;
-        let json = self.fits(amqp1::encode_notification(&notification).map_err(|error| unwritable(&error))?)?;
-        let patience = Patience::new(options.timeout, options.retry);
-        let address = &place.address;
-        let mut message = message::cast(address, &json);
-        if place.needs.is_empty() {
-            return self.publisher.send(address, &mut message, options.mandatory, &patience).await;
-        }
-        // Whoever notifies makes the queue, as in oslo: listeners may come later.
-        match self.publisher.send(address, &mut message, true, &patience).await {
-            Err(TransportError::Undeliverable { .. }) => {
-                self.publisher.declare(&place.needs, &patience).await?;
-                self.publisher.send(address, &mut message, options.mandatory, &patience).await
-            }
-            sent => sent,
-        }
+        on: &Target,
+        options: &ListenOptions,
+    ) -> Result<SubscriptionSpec<Vec<ListenAddress>>, TransportError> {
+        let to = self.addresses.rpc_server(on, &options.scope)?;
+        Ok(SubscriptionSpec { to, prefetch: prefetch(options, self.config.server_credit) })
     }
 
-    async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let places = self.addresses.rpc_server(on, &options.scope)?;
-        let reader = RequestReader {
-            publisher: self.publisher.clone(),
-            held: self.held.clone(),
-            lateness: self.lateness.clone(),
-            limits: self.limits(),
-            max_size: self.settings.max_message_size,
-            addresses: self.addresses.clone(),
-        };
-        let prefetch = self.config.server_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        self.subscribe(places, prefetch, options.deferrable, reader).await
-    }
-
-    async fn listen_for_notifications(
+    fn notifications(
         &self,
         on: &[(Target, Priority)],
         pool: Option<&str>,
         options: &ListenOptions,
-    ) -> Result<Box<dyn Listener<Notification>>, TransportError> {
+    ) -> Result<SubscriptionSpec<Vec<ListenAddress>>, TransportError> {
         if on.is_empty() {
             return Err(TransportError::InvalidTarget { reason: "a listener needs at least one topic".into() });
         }
@@ -291,49 +234,61 @@ impl Transport for Amqp1Transport {
             let what = "pools of notification listeners over AMQP 1.0; listen without one, or use rabbit://".into();
             return Err(TransportError::Unsupported { what });
         }
-        let mut places = Vec::new();
+        let mut to = Vec::new();
         for (target, priority) in on {
             let place = self.addresses.notification(target, *priority)?;
-            if !places.contains(&place) {
-                places.push(place);
+            if !to.contains(&place) {
+                to.push(place);
             }
         }
-        let prefetch = self.config.notify_credit.map_or(options.prefetch, |most| most.min(options.prefetch));
-        let reader = NotificationReader { limits: self.limits() };
-        self.subscribe(places, prefetch, options.deferrable, reader).await
+        Ok(SubscriptionSpec { to, prefetch: prefetch(options, self.config.notify_credit) })
     }
 
-    async fn listeners(&self, on: &Target, within: Duration) -> Result<u32, TransportError> {
-        on.refuse_fanout()?;
+    fn source<R: Reader<Incoming>>(
+        &self,
+        spec: SubscriptionSpec<Vec<ListenAddress>>,
+        options: &ListenOptions,
+        reader: R,
+        intake: Intake<R::Message, Settler>,
+    ) -> Links<R> {
+        let receiving = Receiving {
+            reader,
+            intake,
+            prefetch: u32::from(spec.prefetch),
+            max_size: self.max_size,
+            counts_deliveries: !self.addresses.profile.is_rabbitmq(),
+            resends: options.deferrable.then(|| self.publisher.clone()),
+            surplus_told: AtomicBool::new(false),
+        };
+        Links { places: spec.to, receiving: Arc::new(receiving) }
+    }
+
+    fn reply_source(&self) -> Result<ReplyLink, TransportError> {
+        Ok(ReplyLink::new(self.addresses.reply_node(), self.config.reply_credit))
+    }
+
+    async fn listeners(&self, on: &Target, _: &Link, budget: &SendBudget) -> Result<u32, TransportError> {
         let Some(queue) = self.addresses.request_queue(on)? else {
             let what = format!("to count who listens for {on}: only RabbitMQ 4's management over AMQP 1.0 tells");
             return Err(TransportError::Unsupported { what });
         };
-        self.publisher.consumers(&queue, &Patience::new(within, Retry::Forever)).await
+        self.publisher.consumers(&queue, budget).await
     }
 
-    async fn close(&self) {
-        self.pending.close();
-        self.held.close().await;
+    async fn flush(&self) {
         self.publisher.flush().await;
-        if let Some(reply_link) = self.reply_link.get() {
-            reply_link.close().await;
-        }
-        close(&self.publishing, &self.consuming, self.state.clone()).await;
     }
 }
 
-impl fmt::Debug for Amqp1Transport {
+fn prefetch(options: &ListenOptions, most: Option<u16>) -> u16 {
+    most.map_or(options.prefetch, |most| most.min(options.prefetch)).clamp(1, MOST_PREFETCH)
+}
+
+impl fmt::Debug for Amqp1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Amqp1Transport")
+        f.debug_struct("Amqp1")
             .field("hosts", &self.config.places())
             .field("profile", &self.addresses.profile)
-            .field("state", &*self.state.borrow())
-            .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
-}
-
-fn unwritable(error: &serde_json::Error) -> TransportError {
-    TransportError::InvalidTarget { reason: format!("the message cannot be written: {error}") }
 }

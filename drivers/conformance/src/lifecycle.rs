@@ -196,8 +196,8 @@ pub async fn a_transport_that_outlives_its_runtime_keeps_nobody_waiting(harness:
     is_closed(timeout(soon, casting).await.unwrap_or_else(at_once("casting")).err());
     let notifying = transport.notify(&to, notification(1, Priority::Info), &send);
     is_closed(timeout(soon, notifying).await.unwrap_or_else(at_once("notifying")).err());
-    let nobody = topic();
-    let calling = transport.start(&nobody, request(1), &call);
+    let absent = topic();
+    let calling = transport.start(&absent, request(1), &call);
     is_closed(timeout(soon, calling).await.unwrap_or_else(at_once("calling")).err());
     timeout(TIMEOUT, transport.close()).await.unwrap_or_else(at_once("closing"));
     assert_eq!(*transport.state().borrow(), ConnectionState::Closed);

@@ -1,8 +1,8 @@
-//! Replies that cannot be delivered now, held beside the server until their queue takes them.
+//! Replies that cannot be delivered now, held beside the server until their queue accepts them.
 //!
-//! A reply is sent once while the server waits. If its queue is missing, or refuses it, it goes here and costs no caller
-//! anything any more: one task for each reply queue tries again with the smallest reply that waits for it, and sends the
-//! rest when that one gets through. What is held is bounded in replies and in bytes; the oldest are dropped first.
+//! A reply is sent once while the server waits. If its queue is missing or refuses it, it is held here and delays no other
+//! caller: one task for each reply queue retries the smallest reply that waits for it, and sends the rest when that one is
+//! delivered. Held replies are bounded in number and in bytes; the oldest are dropped first.
 //!
 //! Names of reply queues come from peers and may be forged. So a queue that has taken a reply before is told from one that
 //! never did: the second kind is tried for seconds only, and has bounds of its own, so that any number of forged names
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{patience::Patience, recent::Recent};
+use crate::{recent::Recent, send_budget::SendBudget};
 
 /// How long until a queue is tried again, at first and at most. oslo pauses 250 ms.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -54,17 +54,17 @@ pub trait HeldReply: Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever the broker answers.
-    fn send(&self, patience: &Patience) -> impl Future<Output = Result<(), TransportError>> + Send;
+    fn send(&self, patience: &SendBudget) -> impl Future<Output = Result<(), TransportError>> + Send;
 }
 
-/// What is known of a reply queue.
+/// What is known about a reply queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing speaks against sending to it.
+    /// Replies can be sent to it.
     Open,
     /// Replies to it are held.
     Waiting,
-    /// It did not come back in time, not long ago.
+    /// It did not reappear in time, a short while ago.
     Gone,
 }
 
@@ -123,13 +123,13 @@ impl<M: HeldReply> HeldReplies<M> {
         if state.gone.contains(queue) { Standing::Gone } else { Standing::Open }
     }
 
-    /// Notes that a reply queue has taken something.
+    /// Notes that a reply queue has accepted a message.
     pub fn arrived(&self, queue: &str) {
         self.shared.lock().alive.insert(queue);
     }
 
-    /// Takes over a reply that could not be delivered. It is tried again until `until` at most, and what becomes of it is
-    /// only counted and logged.
+    /// Takes over a reply that could not be delivered. It is retried until `until` at most; its outcome is counted and
+    /// logged.
     ///
     /// # Panics
     ///
@@ -145,7 +145,7 @@ impl<M: HeldReply> HeldReplies<M> {
         let until = until.map_or(now + window, |until| until.min(now + window));
         let (is_new, dropped) = state.hold(queue, reply, until, kind, window);
         drop(state);
-        lost(dropped, None, "too many replies wait for their queues, and the oldest are dropped");
+        lost(dropped, None, "too many replies wait for their queues; dropped the oldest");
         if let Some(first) = is_new {
             let (shared, closed, queue) = (self.shared.clone(), self.closed.clone(), Arc::from(queue));
             tokio::spawn(async move { closed.run_until_cancelled(shared.keep_trying(queue, first)).await });
@@ -164,12 +164,12 @@ impl<M: HeldReply> HeldReplies<M> {
         self.len() == 0
     }
 
-    /// Waits a second at most for replies to queues that have taken one before, and drops the rest.
+    /// Waits a second at most for replies to queues that have accepted one before, and drops the rest.
     pub async fn close(&self) {
         let _ = timeout(CLOSE_LIMIT, self.shared.known_are_gone()).await;
         self.closed.cancel();
         let dropped = self.shared.lock().clear();
-        lost(dropped, None, "the transport was closed before their queues took them");
+        lost(dropped, None, "the transport was closed before their queues accepted them");
     }
 }
 
@@ -229,11 +229,11 @@ impl<M: HeldReply> Shared<M> {
             let tries = if kind == Kind::Known { &self.known } else { &self.strangers };
             let permit = tries.acquire().await;
             let (taken, expired) = self.lock().take(&queue, first, together, Instant::now());
-            lost(expired, Some(&queue), "the reply queue did not take them in time");
+            lost(expired, Some(&queue), "the reply queue did not accept them in time");
             if taken.is_empty() {
                 break;
             }
-            let patience = Patience::new(TRY_LIMIT, Retry::Forever);
+            let patience = SendBudget::new(TRY_LIMIT, Retry::Forever);
             let sent = join_all(taken.iter().map(|(_, reply)| reply.send(&patience))).await;
             drop(permit);
             let mut missing = false;
@@ -243,7 +243,7 @@ impl<M: HeldReply> Shared<M> {
                     Err(error) if may_pass(&error) => missing = true,
                     Err(_) => {
                         self.lock().remove(&queue, *number);
-                        lost(1, Some(&queue), "the broker refuses them");
+                        lost(1, Some(&queue), "the broker refused them");
                     }
                 }
             }

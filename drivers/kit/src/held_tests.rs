@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     held::{HeldReplies, HeldReply, Kind, Standing},
-    patience::Patience,
+    send_budget::SendBudget,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl HeldReply for Sent {
         self.size
     }
 
-    async fn send(&self, _: &Patience) -> Result<(), TransportError> {
+    async fn send(&self, _: &SendBudget) -> Result<(), TransportError> {
         let mut queues = self.broker.lock();
         let arrived = queues.there.contains(&self.queue);
         queues.sent.push(arrived);

@@ -1,4 +1,4 @@
-//! The loop behind a [`Link`](crate::link::Link): connect, look after the connection, connect again.
+//! The loop behind a [`Link`](crate::link::Link): connect, follow the connection, reconnect.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::{
     text::{chain, said},
 };
 
-/// How long a broker that refused us for good is left alone.
+/// The pause before a broker that refused the connection permanently is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
-/// What ended a connection, as one sentence.
+/// Why a connection ended, as one sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct LostBecause(String);
 
-/// Why an attempt was given up.
+/// The cause of an attempt that timed out.
 fn silent() -> Cause {
     Arc::new(LostBecause(format!("no answer within {ATTEMPT_LIMIT:?}")))
 }
@@ -40,7 +40,7 @@ pub(crate) struct Keeper<D: Dialler> {
     stop: CancellationToken,
 }
 
-/// A keeper that ends without being told to, because its runtime ended, leaves nobody waiting.
+/// Wakes the tasks that wait for the link when the keeper ends with its runtime.
 impl<D: Dialler> Drop for Keeper<D> {
     fn drop(&mut self) {
         self.state.send_replace(LinkState::Closed);
@@ -61,7 +61,7 @@ impl<D: Dialler> Keeper<D> {
         Self { dialler, plan, supervisor, news, state, stop }
     }
 
-    /// Waits for `begin`, then keeps the connection until it is told to stop; says `Closed` as its last act.
+    /// Waits for `begin`, then keeps the connection until it is told to stop; sets `Closed` last.
     pub(crate) async fn run(mut self, begin: CancellationToken) {
         let stop = self.stop.clone();
         if stop.run_until_cancelled(begin.cancelled()).await.is_some() {
@@ -74,15 +74,15 @@ impl<D: Dialler> Keeper<D> {
         let mut next = self.supervisor.start(Instant::now());
         let mut attempts = 0;
         let mut news = self.news.subscribe();
-        // Whether another link's success says that this one's next attempt would succeed as well.
+        // Whether the broker could not be reached, so that another link's success makes an attempt worthwhile.
         let mut unreachable = false;
         let mut refusal = None;
         let mut outage = Outage::begin(self.plan.role, Instant::now());
         loop {
             let (host, after) = match next {
                 Next::Connect { host, after } => (host, after + self.paced(attempts)),
-                // Said with the failure that led to it. Whoever wanted the first connection closes us; if nobody does,
-                // it is tried on slowly.
+                // Reported with the failure that led to it. A caller that waits for the first connection closes the link;
+                // otherwise it is retried slowly.
                 Next::GiveUp { .. } => {
                     next = self.supervisor.start(Instant::now());
                     if let Next::Connect { host, .. } = next {
@@ -105,22 +105,21 @@ impl<D: Dialler> Keeper<D> {
             let attempt = outage.logged_during(self.attempt(host, &broker));
             let Some(attempt) = stop.run_until_cancelled(attempt).await else { break };
             match attempt {
-                Ok((session, mut custody)) => {
+                Ok((session, mut guard)) => {
                     let after = outage.lasting(Instant::now());
                     info!(broker, role, failed_attempts = attempts, ?after, "connected");
                     attempts = 0;
                     self.supervisor.connected(Instant::now());
                     self.news.send_replace(());
                     self.state.send_replace(LinkState::Up(session.clone()));
-                    let Some(cause) = stop.run_until_cancelled(self.dialler.follow(&session, &mut custody)).await
-                    else {
-                        self.dialler.farewell(&session, custody).await;
+                    let Some(cause) = stop.run_until_cancelled(self.dialler.follow(&session, &mut guard)).await else {
+                        self.dialler.farewell(&session, guard).await;
                         break;
                     };
                     let cause = said(&cause);
                     warn!(broker, role, cause, "connection lost");
                     metrics::counter!("oxlo_connections_lost_total", "role" => role).increment(1);
-                    self.dialler.abandon(&session, custody);
+                    self.dialler.abandon(&session, guard);
                     let cause = LostBecause(cause);
                     let cause = TransportError::ConnectionLost { source: Some(Arc::new(cause)) };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up: false }));
@@ -144,7 +143,7 @@ impl<D: Dialler> Keeper<D> {
                         refusal = Some(cause.clone());
                     }
                     let gave_up = matches!(next, Next::GiveUp { .. });
-                    // The last failure may be another host's; why it was given up is the one to tell.
+                    // The last failure may be another host's; report the one that made it give up.
                     let cause = if gave_up { refusal.take().unwrap_or(cause) } else { cause };
                     self.state.send_replace(LinkState::Down(Down { attempts, cause: Some(cause), gave_up }));
                 }
@@ -152,14 +151,14 @@ impl<D: Dialler> Keeper<D> {
         }
     }
 
-    /// The pause that was configured beside the supervisor's own; none before the very first attempt.
+    /// The configured pause beside the supervisor's own; none before the very first attempt.
     fn paced(&self, attempts: u32) -> Duration {
         let pace = &self.plan.pace;
         let first = attempts == 0 && matches!(&*self.state.borrow(), LinkState::Down(Down { cause: None, .. }));
         if first { Duration::ZERO } else { pace.delay + jitter(&mut rand::rng(), pace.splay) }
     }
 
-    async fn attempt(&self, host: usize, broker: &str) -> Result<(Arc<D::Session>, D::Custody), AttemptError> {
+    async fn attempt(&self, host: usize, broker: &str) -> Result<(Arc<D::Session>, D::ConnectionGuard), AttemptError> {
         let begun = Instant::now();
         // Boxed, because every layer around a future moves and stores it once more, and connecting is rare.
         let opening = Box::pin(async {

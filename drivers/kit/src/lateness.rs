@@ -71,7 +71,7 @@ pub struct Stamp {
 impl Stamp {
     /// Reads an id; `None` unless it is a UUIDv7.
     #[must_use]
-    pub fn of(id: Uuid) -> Option<Self> {
+    pub fn from_id(id: Uuid) -> Option<Self> {
         let (seconds, nanos) = id.get_timestamp()?.to_unix();
         let &[.., a, b, c, d, _, _, _] = id.as_bytes();
         let millis = milliseconds(Duration::new(seconds, nanos));
@@ -287,13 +287,13 @@ mod tests {
     fn ids_say_who_made_them_and_when() {
         let before = milliseconds(steady_now());
         let (first, second) = (stamped_id(), stamped_id());
-        let stamps = [first, second].map(|id| Stamp::of(id).unwrap());
+        let stamps = [first, second].map(|id| Stamp::from_id(id).unwrap());
         assert_ne!(first, second);
         assert_eq!(stamps[0].instance, stamps[1].instance);
-        assert_ne!(stamps[0].instance, Stamp::of(Uuid::now_v7()).unwrap().instance);
+        assert_ne!(stamps[0].instance, Stamp::from_id(Uuid::now_v7()).unwrap().instance);
         let after = milliseconds(steady_now());
         assert!(stamps.iter().all(|stamp| (before..=after).contains(&stamp.millis)), "{before} {stamps:?} {after}");
-        assert_eq!(Stamp::of(Uuid::new_v4()), None);
-        assert_eq!(Stamp::of(Uuid::from_u128(7)), None);
+        assert_eq!(Stamp::from_id(Uuid::new_v4()), None);
+        assert_eq!(Stamp::from_id(Uuid::from_u128(7)), None);
     }
 }

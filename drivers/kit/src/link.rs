@@ -1,7 +1,7 @@
-//! A connection that comes back by itself, to whichever host answers, until it is closed.
+//! A supervised connection: it is re-established, to whichever host answers, until it is closed.
 //!
 //! The decisions (which host, when, when to give up) are [`Supervisor`](crate::supervisor::Supervisor)'s,
-//! the protocol is the driver's [`Dialler`]; this carries the one out by means of the other.
+//! the protocol is the driver's [`Dialler`]; this file applies the decisions to the protocol.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,59 +16,60 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{keeper::Keeper, patience::Patience, socket::ConnectError, supervisor::Failover};
+use crate::{keeper::Keeper, send_budget::SendBudget, socket::ConnectError, supervisor::Failover};
 
 /// How long one attempt may take, from resolving the name to the end of the handshake. kombu's limit.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
-/// How long closing in order may take before the socket is closed under it.
+/// How long a graceful close may take before the socket is closed.
 pub const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a driver does with one incarnation of a connection.
+/// Opens, follows and closes one incarnation of a connection in the driver's protocol.
 pub trait Dialler: Send + Sync + 'static {
     /// OpenTelemetry's name of what it connects to (`messaging.system`).
     const SYSTEM: &'static str;
-    /// What the driver works with while the connection lasts.
+    /// What the driver uses while the connection lasts.
     type Session: Send + Sync + 'static;
-    /// What only [`follow`](Self::follow) and the end of the connection need.
-    type Custody: Send + 'static;
+    /// What only [`follow`](Self::follow) and the end of the connection need; owned by the link.
+    type ConnectionGuard: Send + 'static;
 
-    /// Opens a connection to the host at this place of the list, handshake included. [`ATTEMPT_LIMIT`] is kept by the
-    /// caller, by dropping the future: it must close what it had opened.
+    /// Opens a connection to the host at this index of the list, handshake included. The caller enforces
+    /// [`ATTEMPT_LIMIT`] by dropping the future, which must close what it had opened.
     fn open(
         &self,
         host: usize,
-    ) -> impl Future<Output = Result<(Arc<Self::Session>, Self::Custody), AttemptError>> + Send;
+    ) -> impl Future<Output = Result<(Arc<Self::Session>, Self::ConnectionGuard), AttemptError>> + Send;
 
-    /// Looks after the connection until it ends by itself, and says in one sentence why it did. May be dropped.
-    fn follow(&self, session: &Self::Session, custody: &mut Self::Custody) -> impl Future<Output = String> + Send;
+    /// Follows the connection until it ends, and returns why it did, as one sentence. May be dropped.
+    fn follow(&self, session: &Self::Session, guard: &mut Self::ConnectionGuard)
+    -> impl Future<Output = String> + Send;
 
-    /// Lets go of a connection that was lost: whoever waits for its end learns of it, and no socket stays behind.
-    fn abandon(&self, session: &Self::Session, custody: Self::Custody);
+    /// Releases a connection that was lost: tasks that wait for its end are woken, and the socket is closed.
+    fn abandon(&self, session: &Self::Session, guard: Self::ConnectionGuard);
 
-    /// Closes a connection in order, within a few [`FAREWELL`]s.
-    fn farewell(&self, session: &Self::Session, custody: Self::Custody) -> impl Future<Output = ()> + Send;
+    /// Closes a connection gracefully, within a few [`FAREWELL`]s.
+    fn farewell(&self, session: &Self::Session, guard: Self::ConnectionGuard) -> impl Future<Output = ()> + Send;
 }
 
 /// Why an attempt to connect failed, and whether another one would fail the same way.
 #[derive(Debug)]
 pub struct AttemptError {
-    /// For whoever waits for the connection.
+    /// The error for tasks that wait for the connection.
     pub error: TransportError,
-    /// Until someone changes credentials, names, certificates or the peer.
+    /// Whether every attempt fails until credentials, names, certificates or the peer change.
     pub permanent: bool,
-    /// Nobody listens there: the host's kernel said so.
+    /// Whether nothing listens on the port: the host refused the TCP connection.
     pub nobody: bool,
 }
 
 impl AttemptError {
-    /// The broker at `place` refuses us, and would again unless the refusal [may pass](Refusal::may_pass).
+    /// The broker at `place` refused the connection; permanent unless the refusal [may pass](Refusal::may_pass).
     #[must_use]
     pub fn refused(place: String, refusal: Refusal, reason: impl Into<String>) -> Self {
         let error = TransportError::Refused { refusal, broker: place, reason: reason.into() };
         Self { error, permanent: !refusal.may_pass(), nobody: false }
     }
 
-    /// No connection to `place` this time.
+    /// No connection to `place`; another attempt may succeed.
     #[must_use]
     pub fn passing(place: String, waited: Duration, source: Option<Cause>) -> Self {
         let error = TransportError::Unreachable { broker: place, waited, source };
@@ -86,8 +87,8 @@ impl AttemptError {
     }
 }
 
-/// What a connection is for. Two, because what stops a broker from taking messages stops everything else that is written
-/// to it on the same connection, settlements included.
+/// What a connection is for. A broker that blocks publishers stops reading their connection, settlements included, so
+/// publishing and consuming have one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It sends messages.
@@ -97,7 +98,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// For logs, metrics, and names that a broker shows.
+    /// The name in logs, metrics, and what a broker shows.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -107,31 +108,31 @@ impl Role {
     }
 }
 
-/// What is set about the pauses between attempts to connect. The default adds none to the supervisor's own.
+/// Pauses between attempts to connect, added to the supervisor's own. None by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pace {
     /// Before every attempt to reconnect.
     pub delay: Duration,
-    /// Added to it at most, drawn anew each time.
+    /// The upper bound of a random addition to it, drawn for each attempt.
     pub splay: Duration,
     /// Before every cycle through the hosts but the first.
     pub backoff: Backoff,
 }
 
-/// Where a link goes, and how.
+/// Where a link connects to, and how.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What for.
+    /// What it is for.
     pub role: Role,
-    /// The hosts, as a person should see them; the places of this list are what [`Dialler::open`] is given.
+    /// The hosts for display; [`Dialler::open`] is given indices into this list.
     pub places: Vec<String>,
-    /// In which order later cycles go through them.
+    /// The order in which later cycles try them.
     pub failover: Failover,
-    /// How often.
+    /// The pauses between attempts.
     pub pace: Pace,
 }
 
-/// Where a connection stands.
+/// The state of a link.
 #[derive(Debug)]
 pub enum LinkState<S> {
     /// Connected: one incarnation.
@@ -173,7 +174,7 @@ impl Down {
     }
 }
 
-/// A connection that comes back by itself. Dropping it closes the connection in the background.
+/// A connection that is re-established whenever it is lost. Dropping it closes the connection in the background.
 #[derive(Debug)]
 pub struct Link<S> {
     state: watch::Receiver<LinkState<S>>,
@@ -185,8 +186,8 @@ pub struct Link<S> {
 impl<S: Send + Sync + 'static> Link<S> {
     /// A link that connects once it is told to [`begin`](Self::begin).
     ///
-    /// Links that share `news` tell each other when they have connected, so that one that waits to ask again does so at
-    /// once when another has found the broker.
+    /// Links that share `news` notify each other when they have connected, so that a link that waits before its next
+    /// attempt tries at once when another has reached the broker.
     pub fn spawn<D: Dialler<Session = S>>(dialler: D, plan: Plan, news: &watch::Sender<()>) -> Self {
         let (sender, state) = watch::channel(LinkState::Down(Down::default()));
         let (begin, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -196,7 +197,7 @@ impl<S: Send + Sync + 'static> Link<S> {
         Self { state, places, begin, stop }
     }
 
-    /// Starts to connect, unless it has.
+    /// Starts to connect, if it has not yet.
     pub fn begin(&self) {
         self.begin.cancel();
     }
@@ -245,11 +246,23 @@ impl<S: Send + Sync + 'static> Link<S> {
         }
     }
 
-    /// Closes in order; the link does not come back. Returns when the connection is closed.
+    /// How many hosts it may connect to.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The error for a caller that waited since `begun` for what needs this connection.
+    #[must_use]
+    pub fn unreachable(&self, begun: Instant, cause: Option<TransportError>) -> TransportError {
+        unreachable(self.places.join(", "), begun, cause)
+    }
+
+    /// Closes the link for good. Returns when the connection is closed.
     pub async fn close(&self) {
         self.stop.cancel();
         let mut state = self.state();
-        // The keeper says `Closed` as its last act; if it is gone, it is closed as well.
+        // The keeper sets `Closed` last; if it is gone, the link is closed as well.
         let _ = state.wait_for(|state| matches!(state, LinkState::Closed)).await;
     }
 }
@@ -260,7 +273,7 @@ impl<S> Drop for Link<S> {
     }
 }
 
-/// Closes both links, and waits for the state that was [`joined`](crate::state::joined) of them to say so.
+/// Closes both links, and waits until the state that was [`joined`](crate::state::joined) of them is `Closed`.
 pub async fn close<S: Send + Sync + 'static>(
     publishing: &Link<S>,
     consuming: &Link<S>,
@@ -270,7 +283,7 @@ pub async fn close<S: Send + Sync + 'static>(
     let _ = timeout(Duration::from_secs(1), state.wait_for(|state| *state == ConnectionState::Closed)).await;
 }
 
-/// Waits until the link is up, and gives that incarnation; `None` once it is closed for good.
+/// Waits until the link is up, and returns that incarnation; `None` once it is closed for good.
 ///
 /// # Cancel safety
 ///
@@ -283,32 +296,27 @@ pub async fn connected<S>(state: &mut watch::Receiver<LinkState<S>>) -> Option<A
     }
 }
 
-/// Resolves when each of `hosts` was tried as often as `patience` says, with the error for whoever waits; never for one that
-/// wants it tried on.
-pub async fn exhausted<S>(
-    mut state: watch::Receiver<LinkState<S>>,
-    hosts: usize,
-    places: String,
-    patience: &Patience,
-) -> TransportError {
-    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(patience.retry, hosts));
-    if patience.retry != Retry::Forever
+/// Resolves with an error when every host was tried as often as `budget` allows; never if it allows any number.
+pub async fn exhausted<S: Send + Sync + 'static>(link: &Link<S>, budget: &SendBudget) -> TransportError {
+    let (mut state, hosts) = (link.state(), link.hosts());
+    let over = |state: &LinkState<S>| matches!(state, LinkState::Down(down) if down.exhausted(budget.retry, hosts));
+    if budget.retry != Retry::Forever
         && let Ok(state) = state.wait_for(over).await
     {
         let cause = match &*state {
             LinkState::Down(down) => down.cause.clone(),
             LinkState::Up(_) | LinkState::Closed => None,
         };
-        return unreachable(places, patience.begun, cause);
+        return link.unreachable(budget.begun, cause);
     }
     std::future::pending().await
 }
 
-/// No connection in time, to any of `places`.
+/// The error for a task that waited since `begun` for a connection to any of `places`.
 #[must_use]
 pub fn unreachable(places: String, begun: Instant, cause: Option<TransportError>) -> TransportError {
     let source = match cause {
-        // The attempt's own error says the same of one host; what is behind it is news.
+        // The attempt's own error says the same of one host; keep only its source.
         Some(TransportError::Unreachable { source, .. }) => source,
         cause => cause.map(|cause| Arc::new(cause) as _),
     };

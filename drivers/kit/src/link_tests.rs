@@ -16,7 +16,7 @@ struct Scripted {
 impl Dialler for Scripted {
     const SYSTEM: &'static str = "test";
     type Session = usize;
-    type Custody = ();
+    type ConnectionGuard = ();
 
     async fn open(&self, host: usize) -> Result<(Arc<usize>, ()), AttemptError> {
         self.log.send(format!("open {host}")).unwrap();

@@ -1,4 +1,4 @@
-//! What the URLs of the drivers have in common: refusals, hosts as a person sees them, and TLS.
+//! Options that the URLs of the drivers have in common: refusals, and TLS.
 
 use std::path::PathBuf;
 
@@ -12,14 +12,8 @@ pub fn contradiction(option: &str, reason: &str) -> TransportError {
     TransportError::Config { option: option.to_owned(), reason: reason.to_owned() }
 }
 
-/// A host and its port, as a person should see them.
-#[must_use]
-pub fn place(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Reads `ssl`, `ssl_ca_file`, `ssl_cert_file` and `ssl_key_file`; `None` if there shall be no TLS. The scheme `secure` asks
-/// for TLS by itself, `plain` is the one that does not.
+/// Reads `ssl`, `ssl_ca_file`, `ssl_cert_file` and `ssl_key_file`; `None` without TLS. The scheme `secure` implies TLS, the
+/// scheme `plain` does not.
 ///
 /// # Errors
 ///
@@ -65,5 +59,31 @@ pub async fn load(options: Option<TlsOptions>) -> Result<Option<Tls>, TransportE
             Err(TransportError::Config { option: option.to_owned(), reason })
         }
         Err(_) => Err(TransportError::Closed),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_asked_for_by_scheme_or_option() {
+        let read = |url: &str| {
+            let url: TransportUrl = url.parse().unwrap();
+            tls(&url, &mut url.options(), ("amqp", "amqps"), MinVersion::Tls12)
+        };
+        assert!(read("amqp://h").unwrap().is_none());
+        assert!(read("amqps://h").unwrap().is_some());
+        assert!(read("amqp://h/?ssl=true").unwrap().is_some());
+        for (url, wanted) in [
+            ("amqps://h/?ssl=false", "option `ssl`: it is off, but the scheme amqps:// asks for TLS; use amqp://"),
+            (
+                "amqp://h/?ssl_ca_file=/ca.pem",
+                "option `ssl_ca_file`: it is set, but ssl is off; add ssl=true or use amqps://",
+            ),
+        ] {
+            assert_eq!(read(url).unwrap_err().to_string(), wanted);
+        }
     }
 }

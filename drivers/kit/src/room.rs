@@ -1,4 +1,4 @@
-//! Bounded room for what is on its way to a broker.
+//! A bound on the messages in flight to a broker.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tokio::{
     time::timeout_at,
 };
 
-use crate::patience::Patience;
+use crate::send_budget::SendBudget;
 
-/// How many KiB of messages may be on their way to the broker and back: room for thousands of small ones.
+/// How many KiB of messages may be in flight, until the broker has confirmed them: thousands of small ones.
 const ROOM: u32 = 64 * 1024;
-/// What a small message takes of it, in KiB; so at most 4096 are on their way.
+/// The least that a message takes, in KiB, so that at most 4096 are in flight.
 const LEAST: u32 = 16;
 
-/// Room for 64 MiB of messages, or 4096 small ones. A message has its share for as long as its permit lives.
+/// Bounds the messages in flight to 64 MiB, or 4096 small ones. A message counts for as long as its permit lives.
 #[derive(Debug)]
 pub struct Room(Arc<Semaphore>);
 
@@ -26,17 +26,17 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Room for a message, if there is some now.
+    /// A permit for a message, if there is room now.
     #[must_use]
     pub fn try_enter(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         self.0.clone().try_acquire_many_owned(share(bytes)).ok()
     }
 
-    /// Waits for room for a message.
+    /// Waits for a permit for a message.
     ///
     /// # Errors
     ///
-    /// `Blocked` with `reason` if there is none in time.
+    /// `Blocked` with `reason` if there is no room in time.
     ///
     /// # Cancel safety
     ///
@@ -44,17 +44,17 @@ impl Room {
     pub async fn enter(
         &self,
         bytes: usize,
-        patience: &Patience,
+        budget: &SendBudget,
         reason: &str,
     ) -> Result<OwnedSemaphorePermit, TransportError> {
-        match timeout_at(patience.deadline, self.0.clone().acquire_many_owned(share(bytes))).await {
+        match timeout_at(budget.deadline, self.0.clone().acquire_many_owned(share(bytes))).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(TransportError::Blocked { reason: reason.to_owned(), waited: patience.begun.elapsed() }),
+            Err(_) => Err(TransportError::Blocked { reason: reason.to_owned(), waited: budget.begun.elapsed() }),
         }
     }
 
-    /// Waits until nothing is on its way.
+    /// Waits until nothing is in flight.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! From a peer to a socket that speaks with it, by TLS if it shall.
+//! Opens a TCP socket, with TLS if configured.
 
 use std::{
     io,
@@ -26,13 +26,13 @@ pub struct Peer {
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// TLS, or plain TCP if absent. There is no falling back from one to the other.
+    /// TLS, or plain TCP if absent. Neither falls back to the other.
     pub tls: Option<Tls>,
     /// How long sent data may stay unacknowledged by the peer's kernel. `None`: the system's default.
     pub user_timeout: Option<Duration>,
 }
 
-/// Why there is no socket.
+/// Why a socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No TCP connection.
@@ -62,13 +62,13 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether nobody listens there.
+    /// Whether nothing listens on the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Dial(error) if error.is_refused())
     }
 
-    /// Whether another attempt at the same peer must fail until someone changes its, or our, configuration.
+    /// Whether every attempt fails until the configuration of either side changes.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Tls { error, .. } if error.is_permanent())
@@ -116,7 +116,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Dials a peer and speaks TLS with it if it shall, all within `limit`. No byte beyond that is sent yet.
+/// Dials a peer, and completes the TLS handshake if TLS is configured, all within `limit`. Nothing else is sent.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! One state of a transport's two connections.
+//! The state of a transport, from those of its two connections.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use crate::{link::LinkState, text::chain};
 
-/// What one side says for itself.
+/// The state of one of the two connections.
 #[derive(Clone, Debug)]
 pub enum Side {
-    /// It works.
+    /// It is connected.
     Up,
-    /// It is connected, and the broker takes no messages; the text is its reason.
+    /// It is connected, and the broker accepts no messages; the text is its reason.
     Blocked(Arc<str>),
-    /// It does not work. Without a cause it was never asked to.
+    /// It is not connected. Without a cause it was never asked to connect.
     Down(Option<TransportError>),
     /// It was closed.
     Closed,
@@ -30,9 +30,9 @@ impl<S> From<&LinkState<S>> for Side {
     }
 }
 
-/// Follows both sides and says what they come to, until the publishing side is closed.
+/// Follows both connections and combines their states, until the publishing one is closed.
 ///
-/// To be called when connecting has succeeded: until the publishing side says something else it counts as connected, since
+/// To be called when connecting has succeeded: the publishing side counts as connected until its state changes, because
 /// what it needs beyond the connection may open with the first use.
 #[must_use]
 pub fn joined<P, C>(
@@ -67,7 +67,7 @@ where
     state
 }
 
-/// Says that the transport is closed when nobody follows it any more, also because the runtime ended.
+/// Sets the state to `Closed` on drop, also when the runtime ends.
 struct Following(watch::Sender<ConnectionState>);
 
 impl Drop for Following {

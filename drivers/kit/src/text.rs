@@ -64,7 +64,7 @@ pub struct Said(String);
 impl Said {
     /// The text, as [`said`] shows it.
     #[must_use]
-    pub fn of(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self(said(text))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
         keep_secret("x", "abc");
         let told = said("no user nova with\npassword tooth/fairy, tooth/fairy! guest abc\u{1b}[0m");
         assert_eq!(told, "no user nova with password ***, ***! guest abc [0m");
-        assert_eq!(Said::of("tooth/fairy").to_string(), "***");
+        assert_eq!(Said::new("tooth/fairy").to_string(), "***");
         (0..1000).for_each(|number| keep_secret("x", &format!("password-{number}")));
         assert_eq!(SECRETS.read().unwrap_or_else(PoisonError::into_inner).len(), SECRETS_MOST);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo_transport::Priority;
+use oxlo_transport::{Priority, Settlement};
 
 use super::*;
 use crate::names::Key;

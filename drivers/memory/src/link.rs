@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::{ConnectionState, Retry, Settings, TransportError, error::Cause};
 use tokio::{
     select,
@@ -28,31 +29,6 @@ pub(crate) struct Link {
     pub(crate) state: watch::Receiver<ConnectionState>,
 }
 
-/// How long, and how often, to try.
-#[derive(Clone, Debug)]
-pub(crate) struct Patience {
-    started: Instant,
-    deadline: Instant,
-    retries: Option<u32>,
-}
-
-impl Patience {
-    pub(crate) fn for_the_next(timeout: Duration, retry: Retry) -> Self {
-        let now = Instant::now();
-        // Far enough that nobody waits for it.
-        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 24 * 3600));
-        Self::until(deadline, retry)
-    }
-
-    pub(crate) fn until(deadline: Instant, retry: Retry) -> Self {
-        let retries = match retry {
-            Retry::Forever => None,
-            Retry::Times(times) => Some(times),
-        };
-        Self { started: Instant::now(), deadline, retries }
-    }
-}
-
 /// A message that is handed over when and as the bus lets it.
 pub(crate) struct Publish<P, F> {
     pub(crate) traffic: Traffic,
@@ -70,7 +46,7 @@ pub(crate) enum Attempt<T> {
 }
 
 impl Link {
-    /// Hands one message over. `patience` begins when something has to be waited for.
+    /// Hands one message over. `budget` begins when something has to be waited for.
     ///
     /// # Cancel safety
     ///
@@ -79,7 +55,7 @@ impl Link {
         &self,
         publish: Publish<P, F>,
         message: T,
-        patience: impl FnOnce() -> Patience,
+        budget: impl FnOnce() -> SendBudget,
     ) -> Result<(), TransportError>
     where
         P: fmt::Display + Send,
@@ -88,7 +64,7 @@ impl Link {
     {
         match self.attempt(&publish, message) {
             Attempt::Done(outcome) => outcome,
-            attempt => Box::pin(self.go_on(publish, attempt, patience())).await,
+            attempt => Box::pin(self.go_on(publish, attempt, budget())).await,
         }
     }
 
@@ -126,7 +102,7 @@ impl Link {
         &self,
         publish: Publish<P, F>,
         mut attempt: Attempt<T>,
-        mut patience: Patience,
+        mut budget: SendBudget,
     ) -> Result<(), TransportError>
     where
         P: fmt::Display + Send,
@@ -137,12 +113,12 @@ impl Link {
             attempt = match attempt {
                 Attempt::Done(outcome) => return outcome,
                 Attempt::InFlight(message, delay) => {
-                    self.fly(delay, &patience).await?;
+                    self.fly(delay, &budget).await?;
                     let Publish { to, hand_over, .. } = &publish;
                     return hand_over(&mut self.bus.lock(), to, message);
                 }
                 Attempt::Shut(message, gate) => {
-                    self.wait(gate, &mut patience).await?;
+                    self.wait(gate, &mut budget).await?;
                     self.attempt(&publish, message)
                 }
             };
@@ -151,13 +127,13 @@ impl Link {
 
     /// Waits until the transport is connected, for at most the settings' response timeout.
     pub(crate) async fn connected(&self) -> Result<(), TransportError> {
-        let mut patience = Patience::for_the_next(self.settings.response_timeout, Retry::Forever);
+        let mut budget = SendBudget::new(self.settings.response_timeout, Retry::Forever);
         loop {
             let gate = self.bus.lock().gate(self.id);
             match gate {
                 Gate::Open | Gate::Blocked(_) => return Ok(()),
                 Gate::Closed => return Err(TransportError::Closed),
-                Gate::Disconnected(_) => self.wait(gate, &mut patience).await?,
+                Gate::Disconnected(_) => self.wait(gate, &mut budget).await?,
             }
         }
     }
@@ -172,27 +148,27 @@ impl Link {
     }
 
     /// Waits until the bus may look otherwise than `gate`, as it looked last.
-    async fn wait(&self, gate: Gate, patience: &mut Patience) -> Result<(), TransportError> {
+    async fn wait(&self, gate: Gate, budget: &mut SendBudget) -> Result<(), TransportError> {
         let mut changes = self.state.clone();
         changes.mark_unchanged();
         // A change since that look is in no wait for the next one.
         if self.bus.lock().gate(self.id) != gate {
             return Ok(());
         }
-        let mut until = patience.deadline;
-        if let (Gate::Disconnected(_), Some(retries)) = (&gate, &mut patience.retries) {
-            let Some(fewer) = retries.checked_sub(1) else { return Err(self.overdue(gate, patience)) };
-            *retries = fewer;
+        let mut until = budget.deadline;
+        if let (Gate::Disconnected(_), Retry::Times(retries)) = (&gate, budget.retry) {
+            let Some(fewer) = retries.checked_sub(1) else { return Err(self.overdue(gate, budget)) };
+            budget.retry = Retry::Times(fewer);
             until = until.min(Instant::now() + ATTEMPT_EVERY);
         }
         match timeout_at(until, changes.changed()).await {
-            Err(_) if Instant::now() >= patience.deadline => Err(self.overdue(gate, patience)),
+            Err(_) if Instant::now() >= budget.deadline => Err(self.overdue(gate, budget)),
             _ => Ok(()),
         }
     }
 
-    fn overdue(&self, gate: Gate, patience: &Patience) -> TransportError {
-        let waited = patience.started.elapsed();
+    fn overdue(&self, gate: Gate, budget: &SendBudget) -> TransportError {
+        let waited = budget.begun.elapsed();
         match gate {
             Gate::Blocked(reason) => TransportError::Blocked { reason: reason.to_string(), waited },
             Gate::Disconnected(reason) => TransportError::Unreachable {
@@ -205,7 +181,7 @@ impl Link {
     }
 
     /// Waits as long as a delayed message is on its way.
-    async fn fly(&self, delay: Duration, patience: &Patience) -> Result<(), TransportError> {
+    async fn fly(&self, delay: Duration, budget: &SendBudget) -> Result<(), TransportError> {
         let mut changes = self.state.clone();
         let lost = async {
             let gone =
@@ -221,11 +197,11 @@ impl Link {
         select! {
             biased;
             error = lost => Err(error),
-            () = sleep_until(lands.min(patience.deadline)) => {
-                if lands < patience.deadline {
+            () = sleep_until(lands.min(budget.deadline)) => {
+                if lands < budget.deadline {
                     Ok(())
                 } else {
-                    Err(TransportError::Unconfirmed { waited: patience.started.elapsed() })
+                    Err(TransportError::Unconfirmed { waited: budget.begun.elapsed() })
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::{
     Reply, Retry, TransportError,
     failure::Failure,
@@ -14,7 +15,7 @@ use tokio::task::coop::consume_budget;
 use crate::{
     bus::{Answer, State},
     faults::Traffic,
-    link::{Link, Patience, Publish},
+    link::{Link, Publish},
     size,
 };
 
@@ -45,8 +46,8 @@ impl Answerer {
         // Nothing below waits while the bus is open; a loop over it must not keep the thread.
         consume_budget().await;
         let hand_over = |state: &mut State, _: &_, part| state.reply(&self.answer, part);
-        let patience = || Patience::until(self.answer.deadline, Retry::Forever);
-        self.link.publish(Publish { traffic, to: "a reply", hand_over }, part, patience).await
+        let budget = || SendBudget::until(self.answer.deadline, Retry::Forever);
+        self.link.publish(Publish { traffic, to: "a reply", hand_over }, part, budget).await
     }
 }
 

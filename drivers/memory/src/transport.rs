@@ -5,6 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use oxlo_driver_kit::{
     pending::{PendingCall, PendingCalls},
+    send_budget::SendBudget,
     telemetry::{Destination, publish_span, published, publishing},
 };
 use oxlo_transport::{
@@ -23,7 +24,7 @@ use crate::{
     broker::{ConsumerId, Message},
     bus::{Answer, Bus, Incoming, State},
     faults::{Faults, Traffic},
-    link::{Attempt, Link, Patience, Publish},
+    link::{Attempt, Link, Publish},
     listener::{Delivered, MemoryListener},
     names::{Key, QueueName, Route},
     size,
@@ -160,7 +161,7 @@ impl MemoryTransport {
         to: Route,
         message: Message<Incoming>,
         mandatory: bool,
-        patience: impl FnOnce() -> Patience,
+        budget: impl FnOnce() -> SendBudget,
     ) -> Result<Option<Waiting<'_>>, TransportError> {
         let mandatory = mandatory && !matches!(to.key, Key::Fanout(_));
         let span = publish_span(destination(&to, message.content.request.args.len()));
@@ -177,9 +178,9 @@ impl MemoryTransport {
                 result.map(|()| None)
             }
             attempt => {
-                let patience = patience();
+                let budget = budget();
                 Ok(Some(Box::pin(async move {
-                    let result = self.link.go_on(publish, attempt, patience).instrument(span.clone()).await;
+                    let result = self.link.go_on(publish, attempt, budget).instrument(span.clone()).await;
                     published(&span, &result);
                     result
                 })))
@@ -207,7 +208,7 @@ impl MemoryTransport {
             expires: Some(deadline),
         };
         if let Some(waiting) =
-            self.send(route, message, options.mandatory, || Patience::until(deadline, options.retry))?
+            self.send(route, message, options.mandatory, || SendBudget::until(deadline, options.retry))?
         {
             waiting.await?;
         }
@@ -250,8 +251,8 @@ impl Transport for MemoryTransport {
         let route = self.route(to)?;
         size::check(size::of_request(&request), &self.link.settings)?;
         let message = Message { content: Incoming { request, answer: None }, unique_id: unique_id(), expires: None };
-        let patience = || Patience::for_the_next(options.timeout, options.retry);
-        match self.send(route, message, options.mandatory, patience)? {
+        let budget = || SendBudget::new(options.timeout, options.retry);
+        match self.send(route, message, options.mandatory, budget)? {
             None => Ok(()),
             Some(waiting) => waiting.await,
         }
@@ -283,7 +284,7 @@ impl Transport for MemoryTransport {
         let id = options.unique_id.as_deref().map_or_else(unique_id, |id| self.link.bus.number(id));
         let size = notification.payload.len();
         let message = Message { content: notification, unique_id: id, expires: None };
-        let patience = || Patience::for_the_next(options.timeout, options.retry);
+        let budget = || SendBudget::new(options.timeout, options.retry);
         let destination = destination(&route, size);
         let hand_over = |state: &mut State, _: &_, message| {
             if options.default_queue {
@@ -294,7 +295,7 @@ impl Transport for MemoryTransport {
             if options.mandatory && !routed { Err(undeliverable(&route)) } else { Ok(()) }
         };
         let publish = Publish { traffic: Traffic::Notifications, to: &route.key, hand_over };
-        publishing(destination, self.link.publish(publish, message, patience)).await
+        publishing(destination, self.link.publish(publish, message, budget)).await
     }
 
     async fn listen(&self, on: &Target, options: &ListenOptions) -> Result<Box<dyn Listener<Request>>, TransportError> {

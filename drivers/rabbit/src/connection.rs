@@ -1,7 +1,6 @@
-//! One supervised connection: it comes back by itself, to whichever host answers, until it is closed.
+//! Opens, follows and closes lapin's connections; [`Link`] supervises them.
 //!
-//! That it comes back is [`Link`]'s doing; this opens, follows and closes what lapin calls a connection. lapin's own
-//! recovery stays off: it knows one host, waits up to 20 s too long, and gives up.
+//! lapin's own recovery stays off: it knows one host, waits up to 20 s too long, and gives up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +9,13 @@ use lapin::{
     Channel, Connection, ConnectionProperties, Event,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
-pub(crate) use oxlo_driver_kit::link::{Down, Role, connected as session};
+pub(crate) use oxlo_driver_kit::link::{Down, Role};
 use oxlo_driver_kit::{
-    link::{self, ATTEMPT_LIMIT, AttemptError, Dialler, FAREWELL, Plan, unreachable},
-    socket::{Peer, connect},
+    hosts::Host,
+    link::{self, AttemptError, Dialler, FAREWELL, Plan, unreachable},
+    session,
     telemetry::BlockedTime,
-    text::{keep_secret, said},
+    text::said,
     tls::Tls,
 };
 use oxlo_transport::{TransportError, limited};
@@ -26,25 +26,27 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, Host, Login},
+    builder::LoginMethod,
+    config::Config,
     control::{
         channels::{ChannelCloser, OpenChannel},
         handshake,
     },
     error,
     lapin_internals::answer_or_lost,
+    queue_name,
     stream::{ChannelSender, GuardedStream, StreamHandle},
 };
 
-/// What is offered to the broker: RabbitMQ's own default.
+/// The frame size that is offered to the broker, in bytes: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
 
 /// How long the broker may take to open a channel.
 const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection that comes back by itself.
+/// A supervised connection.
 pub(crate) type Link = link::Link<Session>;
-/// Where it stands.
+/// Its state.
 pub(crate) type LinkState = link::LinkState<Session>;
 
 /// One incarnation of the connection.
@@ -55,12 +57,12 @@ pub(crate) struct Session {
     closer: ChannelCloser,
     /// Host and port of the broker.
     place: String,
-    /// The broker's reason while it takes no messages.
+    /// The broker's reason while it accepts no messages.
     pub(crate) blocked: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Session {
-    /// A new channel, within a time limit: whoever asked tries again.
+    /// Opens a channel, within a time limit; the caller retries.
     pub(crate) async fn channel(&self) -> lapin::Result<OpenChannel> {
         match timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
             Ok(opened) => opened.map(|channel| self.closer.wrap(channel)),
@@ -71,12 +73,12 @@ impl Session {
         }
     }
 
-    /// The limit that kept a channel from being opened; `None` if it was none.
+    /// The limit that kept a channel from being opened; `None` if another failure did.
     pub(crate) fn channel_limit(&self, error: &lapin::Error) -> Option<TransportError> {
         error::channel_limit(&self.place, self.connection.configuration().channel_max(), error)
     }
 
-    /// The result of `work` on channels of this connection, or an error once the connection has ended.
+    /// The result of `work` on channels of this incarnation, or an error once the incarnation has ended.
     pub(crate) async fn meanwhile<T, E: From<lapin::Error>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -100,7 +102,13 @@ impl Session {
     }
 }
 
-/// A link to the broker; links that share `news` tell each other when they have connected.
+impl session::Session for Session {
+    async fn ended(&self) {
+        self.stream.ended().await;
+    }
+}
+
+/// A link to the broker; links that share `news` notify each other when they have connected.
 pub(crate) fn link(config: Arc<Config>, tls: Option<Tls>, role: Role, news: &watch::Sender<()>) -> Link {
     let plan = Plan {
         role,
@@ -111,12 +119,12 @@ pub(crate) fn link(config: Arc<Config>, tls: Option<Tls>, role: Role, news: &wat
     Link::spawn(Lapin { config, tls, role }, plan, news)
 }
 
-/// No connection in time.
+/// The error for a task that waited since `begun` for a connection.
 pub(crate) fn unreachable_after(config: &Config, begun: Instant, cause: Option<TransportError>) -> TransportError {
     unreachable(config.places(), begun, cause)
 }
 
-/// How lapin connects.
+/// Opens connections by lapin.
 struct Lapin {
     config: Arc<Config>,
     tls: Option<Tls>,
@@ -126,25 +134,17 @@ struct Lapin {
 impl Dialler for Lapin {
     const SYSTEM: &'static str = "rabbitmq";
     type Session = Session;
-    /// What is known of the broker's blocking.
-    type Custody = watch::Sender<Option<Arc<str>>>;
+    /// Tells the session whether the broker blocks it.
+    type ConnectionGuard = watch::Sender<Option<Arc<str>>>;
 
-    async fn open(&self, host: usize) -> Result<(Arc<Session>, Self::Custody), AttemptError> {
+    async fn open(&self, host: usize) -> Result<(Arc<Session>, Self::ConnectionGuard), AttemptError> {
         let begun = Instant::now();
         let Some(host) = self.config.hosts.get(host) else {
             return Err(AttemptError::passing(self.config.places(), Duration::ZERO, None));
         };
-        keep_secret(&host.user, host.password.expose());
-        let peer = Peer {
-            host: host.name.clone(),
-            port: host.port,
-            tls: self.tls.clone(),
-            // oslo sets the heartbeat threshold.
-            user_timeout: (self.config.heartbeat > 0).then(|| Duration::from_secs(self.config.heartbeat.into())),
-        };
-        let socket = connect(&peer, ATTEMPT_LIMIT)
-            .await
-            .map_err(|error| AttemptError::unconnected(host.place(), begun.elapsed(), error))?;
+        // oslo sets the heartbeat threshold.
+        let user_timeout = (self.config.heartbeat > 0).then(|| Duration::from_secs(self.config.heartbeat.into()));
+        let socket = host.dial(self.tls.clone(), user_timeout).await?;
         let stream = GuardedStream::new(socket, FRAME_MAX);
         let handle = stream.handle();
         let connection = handshake::open(self.uri(host), self.properties(), stream).await.map_err(|error| {
@@ -156,19 +156,19 @@ impl Dialler for Lapin {
         Ok((Arc::new(Session { connection, stream: handle, closer, place, blocked }), sender))
     }
 
-    async fn follow(&self, session: &Session, blocked: &mut Self::Custody) -> String {
+    async fn follow(&self, session: &Session, blocked: &mut Self::ConnectionGuard) -> String {
         watch_over(session, blocked, BlockedTime::new(self.role.name())).await
     }
 
-    fn abandon(&self, session: &Session, _: Self::Custody) {
-        // lapin may still hold the socket of a connection that it gave up.
+    fn abandon(&self, session: &Session, _: Self::ConnectionGuard) {
+        // lapin may still hold the socket of a connection that it has given up.
         session.stream.kill("the connection was lost");
     }
 
-    async fn farewell(&self, session: &Session, _: Self::Custody) {
+    async fn farewell(&self, session: &Session, _: Self::ConnectionGuard) {
         let closed = timeout(FAREWELL, session.connection.close(200, "OK".into())).await;
         if !matches!(closed, Ok(Ok(()))) {
-            session.stream.kill("it did not close in time");
+            session.stream.kill("the broker did not close it in time");
         }
         let _ = timeout(FAREWELL, session.stream.ended()).await;
     }
@@ -177,14 +177,15 @@ impl Dialler for Lapin {
 impl Lapin {
     fn uri(&self, host: &Host) -> AMQPUri {
         let mechanism = match self.config.login {
-            Login::AmqPlain => SASLMechanism::AMQPlain,
-            Login::Plain => SASLMechanism::Plain,
-            Login::External => SASLMechanism::External,
+            LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
+            LoginMethod::Plain => SASLMechanism::Plain,
+            LoginMethod::External => SASLMechanism::External,
         };
+        let password = host.account.as_ref().map(|account| account.password.expose().to_owned()).unwrap_or_default();
         AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority {
-                userinfo: AMQPUserInfo { username: host.user.clone(), password: host.password.expose().to_owned() },
+                userinfo: AMQPUserInfo { username: host.user().to_owned(), password },
                 host: host.name.clone(),
                 port: host.port,
             },
@@ -198,11 +199,8 @@ impl Lapin {
     }
 
     fn properties(&self) -> ConnectionProperties {
-        let program = std::env::args_os()
-            .next()
-            .and_then(|path| std::path::PathBuf::from(path).file_name().map(|name| name.to_string_lossy().into_owned()))
-            .unwrap_or_else(|| "oxlo".to_owned());
-        // oslo's `program:pid:uuid`, and what the connection is for.
+        let program = Some(queue_name::process()).filter(|name| !name.is_empty()).unwrap_or_else(|| "oxlo".to_owned());
+        // oslo's `program:pid:uuid`, and the role.
         let name = format!("{program}:{}:{}:{}", std::process::id(), Uuid::new_v4(), self.role.name());
         ConnectionProperties::default()
             .with_connection_name(name.into())
@@ -211,14 +209,14 @@ impl Lapin {
     }
 }
 
-/// Follows the connection's events until it ends, and says why it did.
+/// Follows the connection's events until it ends, and returns why it did.
 async fn watch_over(
     session: &Session,
     blocked: &watch::Sender<Option<Arc<str>>>,
     mut blocked_time: BlockedTime,
 ) -> String {
     let mut events = std::pin::pin!(session.connection.events_listener());
-    // What happened before there was a listener is not repeated to it.
+    // Events before the listener was made are not repeated.
     if session.connection.status().blocked() {
         blocked.send_replace(Some("the broker blocks this connection".into()));
         blocked_time.begin();
@@ -229,12 +227,12 @@ async fn watch_over(
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
                     let reason = said(&reason);
-                    limited!(warn, "the broker takes no messages", reason);
+                    limited!(warn, "the broker blocks publishing", reason);
                     blocked.send_replace(Some(reason.into()));
                     blocked_time.begin();
                 }
                 Some(Event::ConnectionUnblocked) => {
-                    limited!(info, "the broker takes messages again");
+                    limited!(info, "the broker accepts messages again");
                     blocked.send_replace(None);
                     blocked_time.end();
                 }

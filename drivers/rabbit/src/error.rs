@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lapin::{Error, ErrorKind};
 use oxlo_driver_kit::{
+    hosts::Host,
     link::AttemptError,
     text::{Said, said},
 };
@@ -12,10 +13,7 @@ use oxlo_transport::{
     error::{Cause, Refusal},
 };
 
-use crate::{
-    config::Host,
-    stream::{self, StreamEnd},
-};
+use crate::stream::{self, StreamEnd};
 
 /// An administrator, or the broker's end, closed the connection.
 const CONNECTION_FORCED: u16 = 320;
@@ -32,7 +30,7 @@ const DENIED_QUEUES: &str = "transient_nonexcl_queues";
 /// What RabbitMQ says of every limit of channels, of a connection, a user or a node.
 const CHANNELS_OPENED: &str = "number of channels opened";
 
-/// Whether the object is there with other properties. The broker uses the code for other things, too.
+/// Whether the object exists with different properties. The broker uses the code for other failures as well.
 pub(crate) fn is_mismatch(error: &Error) -> bool {
     reply_code(error) == Some(PRECONDITION_FAILED) && text(error).contains("inequivalent arg")
 }
@@ -45,7 +43,7 @@ pub(crate) fn reply_code(error: &Error) -> Option<u16> {
     }
 }
 
-/// Whether the object is not there.
+/// Whether the object does not exist.
 pub(crate) fn is_not_found(error: &Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
@@ -59,7 +57,10 @@ fn refusal(host: &Host, virtual_host: &str, code: u16, told: &str) -> Option<(Re
         )),
         NOT_ALLOWED => Some((
             Refusal::VirtualHost,
-            format!("virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({told})", host.user),
+            format!(
+                "virtual host `{virtual_host}` does not exist, or user `{}` may not enter it ({told})",
+                host.user()
+            ),
         )),
         INTERNAL_ERROR if told.contains("is down") => {
             Some((Refusal::Unavailable, format!("virtual host `{virtual_host}` is down; restart it ({told})")))
@@ -87,12 +88,12 @@ pub(crate) fn channel_limit(place: &str, agreed: u16, error: &Error) -> Option<T
     Some(TransportError::Refused { refusal: Refusal::ChannelLimit, broker: place.to_owned(), reason })
 }
 
-/// Whether no channel may be opened for now.
+/// Whether a limit keeps channels from being opened.
 pub(crate) fn is_limit(error: &TransportError) -> bool {
     matches!(error, TransportError::Refused { refusal: Refusal::ChannelLimit, .. })
 }
 
-/// A channel or a connection that went, for whoever waits for what it was needed for.
+/// The error for a task that waited for a channel or a connection that was lost.
 pub(crate) fn lost(error: Error) -> TransportError {
     TransportError::ConnectionLost { source: Some(cause(error)) }
 }
@@ -107,7 +108,7 @@ pub(crate) fn from_handshake(
 ) -> AttemptError {
     match reply_code(&error) {
         Some(ACCESS_REFUSED) => {
-            let reason = format!("user `{}` was not let in; check user, password and login method", host.user);
+            let reason = format!("user `{}` was not let in; check user, password and login method", host.user());
             AttemptError::refused(host.place(), Refusal::Credentials, reason)
         }
         Some(code) if let Some((why, reason)) = refusal(host, virtual_host, code, &text(&error)) => {
@@ -123,7 +124,7 @@ pub(crate) fn from_handshake(
     }
 }
 
-/// A queue, an exchange, a binding or a consumer that the broker refuses; `None` if the error is none of its doing.
+/// The broker refused a queue, an exchange, a binding or a consumer; `None` if the failure is not the broker's refusal.
 pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
     let advice = match reply_code(error)? {
         CONNECTION_FORCED => return None,
@@ -145,7 +146,7 @@ pub(crate) fn topology(object: &str, error: &Error) -> Option<TransportError> {
     Some(TransportError::Topology { object: object.to_owned(), reason: format!("{}{advice}", text(error)) })
 }
 
-/// A queue that the broker does not remove; `None` if the error is none of its doing.
+/// The broker refused to delete a queue; `None` if the failure is not the broker's refusal.
 pub(crate) fn removal(queue: &str, error: &Error) -> Option<TransportError> {
     reply_code(error)?;
     let advice = match reply_code(error) {
@@ -167,7 +168,7 @@ pub(crate) fn text(error: &Error) -> String {
 /// An error as the source of another one: what the broker said only as it may be shown.
 fn cause(error: Error) -> Cause {
     match error.kind() {
-        ErrorKind::ProtocolError(told) => Arc::new(Said::of(&told.to_string())),
+        ErrorKind::ProtocolError(told) => Arc::new(Said::new(&told.to_string())),
         _ => Arc::new(error),
     }
 }
@@ -178,11 +179,13 @@ mod tests {
     use std::time::Duration;
 
     use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
+    use oxlo_driver_kit::hosts::Account;
 
     use super::*;
 
     fn host() -> Host {
-        Host { name: "mq1".into(), port: 5672, user: "nova".into(), password: "tooth-fairy".to_owned().into() }
+        let account = Account { user: "nova".into(), password: "tooth-fairy".to_owned().into() };
+        Host { name: "mq1".into(), port: 5672, account: Some(account) }
     }
 
     fn closed_by_broker(kind: AMQPErrorKind, text: &str) -> Error {

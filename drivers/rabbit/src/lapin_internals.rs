@@ -10,7 +10,7 @@
 //! | closes the connection over a header or name that it cannot parse | repairs both in `stream/guard/` | `real_broker` |
 //! | closes the connection when a channel is dropped or closed while the broker closes it | closes channels in `control/channels.rs`, [`until_released`] | `closing` |
 //! | closes the connection over a frame on a channel that it has forgotten | `ChannelOwner::Closed` in `stream/guard/` | `closing` |
-//! | allocates 64 frames of `frame_max` for each connection, and raises it to [`MIN_FRAME_MAX`] | offers the minimum, and replaces it in `connection.tune-ok` (`stream/outbox/lapin_frames.rs`) | `internals` |
+//! | allocates 64 frames of `frame_max` for each connection, and negotiates at least [`MIN_FRAME_MAX`] | offers the minimum, and replaces it in `connection.tune-ok` (`stream/outbox/lapin_frames.rs`) | `internals` |
 //! | runs its I/O on a thread of its own, which logs whole frames | [`silence_this_thread`] | `internals`, `handshake` |
 //! | keeps its heartbeat task for up to half a heartbeat after the connection | [`sleep`] | `internals` |
 //! | closes a connection on which it reads nothing for two heartbeats | synthetic heartbeats in `stream/inbound.rs` | `internals` |

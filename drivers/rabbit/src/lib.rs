@@ -7,13 +7,14 @@
 //! |---|---|
 //! | `config`, `options`, `builder` | the URL's options, the list of them all, setting them by their types |
 //! | `topology`, `queue_name`, `properties`, `error` | names and declarations; properties and bodies of messages; errors (pure) |
-//! | `connection` | a supervised connection |
+//! | `oslo_codec` | oslo's messages in those bodies (pure) |
+//! | `connection` | the session: one incarnation of a connection |
 //! | `control` | the control plane, by lapin: handshake, channels, declarations |
 //! | `stream` | the data plane on the socket under lapin: frames, guard, per-channel receivers |
 //! | `publish`, `acks`, `settling` | the data plane above it: publishing with confirms, acknowledgements |
-//! | `consume`, `request`, `notification`, `resend` | receiving messages, settling and answering them |
-//! | `reply_queue` | the replies to calls |
-//! | `transport` | all of it as one [`Transport`](oxlo_transport::Transport) |
+//! | `consume`, `self_check`, `resend` | receiving messages, checking their bindings, sending them to their queue again |
+//! | `replies`, `reply_queue` | the replies to the calls of others, and to our own |
+//! | `transport` | all of it as one [`Broker`](oxlo_driver_kit::broker::Broker) |
 //!
 //! # The border to lapin
 //!
@@ -34,13 +35,13 @@ mod control;
 mod error;
 mod lapin_internals;
 mod listeners;
-mod notification;
 mod options;
+mod oslo_codec;
 mod properties;
 mod publish;
 mod queue_name;
+mod replies;
 mod reply_queue;
-mod request;
 mod resend;
 mod sabotage;
 mod self_check;

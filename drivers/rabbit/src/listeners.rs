@@ -1,40 +1,31 @@
-//! How many consumers a queue has.
+//! Counting the consumers of a queue.
 
 use std::time::Duration;
 
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_kit::patience::Patience;
+use oxlo_driver_kit::{link::connected, send_budget::SendBudget};
 use oxlo_transport::TransportError;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use crate::{
-    config::Config,
-    connection::{Link, Session, session, unreachable_after},
+    connection::{Link, Session},
     error,
     topology::short_string,
 };
 
-/// How long a channel that the broker ended is kept, so that lapin has closed it when it is dropped.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// Consumers of a queue; none if there is no such queue. A queue that is there is not touched.
+/// Consumers of a queue; 0 if it does not exist. The queue is not changed.
 ///
-/// It is asked on the consuming connection, which no alarm of the broker stops.
+/// Asks on the consuming connection, which no alarm of the broker stops.
 ///
 /// # Errors
 ///
 /// `Unreachable` if the broker did not answer in time, `Topology` if it refuses, `Closed`.
-pub(crate) async fn of_queue(
-    config: &Config,
-    link: &Link,
-    queue: &str,
-    patience: &Patience,
-) -> Result<u32, TransportError> {
+pub(crate) async fn of_queue(link: &Link, queue: &str, budget: &SendBudget) -> Result<u32, TransportError> {
     link.begin();
     let mut state = link.state();
     let asked = async {
         loop {
-            let Some(session) = session(&mut state).await else { return Err(TransportError::Closed) };
+            let Some(session) = connected(&mut state).await else { return Err(TransportError::Closed) };
             match session.meanwhile(ask(&session, queue)).await {
                 Ok(count) => return Ok(count),
                 Err(failed) => {
@@ -47,28 +38,20 @@ pub(crate) async fn of_queue(
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout_at(patience.deadline, asked).await.unwrap_or_else(|_| Err(unreachable_after(config, patience.begun, None)))
+    timeout_at(budget.deadline, asked).await.unwrap_or_else(|_| Err(link.unreachable(budget.begun, None)))
 }
 
 async fn ask(session: &Session, queue: &str) -> lapin::Result<u32> {
-    let name = short_string(queue).unwrap_or_default();
     let channel = session.channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(name, passive, FieldTable::default()).await {
-        Ok(found) => {
-            let _ = channel.close(200, "OK".into()).await;
-            Ok(found.consumer_count())
-        }
-        Err(failed) => {
-            let _ = timeout(CLOSING, closed(&channel)).await;
-            if error::is_not_found(&failed) { Ok(0) } else { Err(failed) }
-        }
+    match consumers(&channel, queue).await {
+        Err(failed) if error::is_not_found(&failed) => Ok(0),
+        asked => asked,
     }
 }
 
-/// Waits until lapin has answered the broker that ended the channel.
-async fn closed(channel: &Channel) {
-    while channel.status().connected() || channel.status().closing() {
-        sleep(Duration::from_millis(5)).await;
-    }
+/// Consumers of a queue that exists; if it does not, the broker closes the channel.
+pub(crate) async fn consumers(channel: &Channel, queue: &str) -> lapin::Result<u32> {
+    let name = short_string(queue).unwrap_or_default();
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    Ok(channel.queue_declare(name, passive, FieldTable::default()).await?.consumer_count())
 }

@@ -1,41 +1,40 @@
-//! The queue that the replies to our own calls come to.
+//! The queue for the replies to our own calls.
 //!
-//! It is declared with the first call, under a name of its own; it outlives a lost connection, expires when we do not
-//! come back, and is deleted when the transport closes. After each reconnect it is looked for first: if it is gone, so
-//! are the replies in it, and the calls that wait for them end as `ReplyLost` at once.
+//! It is declared with the first call, under a name of its own; it outlives a lost connection, expires if we do not
+//! reconnect, and is deleted when the transport closes. After each reconnect the driver first checks that it exists: if it
+//! does not, the replies in it are lost.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Consumer,
-    options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions},
+    Consumer,
+    options::{BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use oxlo_driver_kit::{link::exhausted, patience::Patience, pending::PendingCalls};
-use oxlo_transport::{TransportError, backoff::Backoff, budget::TURN, json::Limits, limited, text};
+use oxlo_driver_kit::{
+    reply_queue::{Awaited, ReplySource},
+    session::AttachError,
+};
+use oxlo_transport::budget::TURN;
 use oxlo_wire::{
     envelope::Poison,
     reply::{self, Inbound},
 };
-use tokio::{
-    sync::{oneshot, watch},
-    task::yield_now,
-    time::{Instant, sleep, timeout, timeout_at},
-};
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tokio::{task::yield_now, time::timeout};
 
 use crate::{
     acks::{self, AckFrame},
     config::Config,
-    connection::{LinkState, Session, session, unreachable_after},
-    consume::{LIMIT_PAUSE, beyond},
+    connection::Session,
+    consume::beyond,
     control::{
         channels::OpenChannel,
         declare::{DeclareError, check_unused, declare_all},
     },
-    error, properties,
+    error,
+    listeners::consumers,
+    properties,
     queue_name::QueueName,
     stream::{
         ChannelSender,
@@ -51,291 +50,134 @@ const WORTH_A_LOOK: usize = 16 << 10;
 /// How long the broker may take to delete the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Whether replies can come; if not, why the last try failed.
-#[derive(Clone, Debug)]
-enum State {
-    Ready,
-    NotReady(Option<TransportError>),
-}
-
-impl State {
-    /// Why nobody needs to wait for replies; `None` if trying on may help in time.
-    fn refusal(&self) -> Option<&TransportError> {
-        match self {
-            Self::NotReady(Some(error @ (TransportError::Topology { .. } | TransportError::Refused { .. }))) => {
-                Some(error)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Our reply queue, consumed for as long as the transport lives.
-#[derive(Debug)]
+/// Our reply queue.
 pub(crate) struct ReplyQueue {
+    config: Arc<Config>,
+    /// Held as long as the queue is used.
+    own_name: QueueName,
     name: Arc<str>,
-    link: watch::Receiver<LinkState>,
-    state: watch::Receiver<State>,
-    stop: CancellationToken,
-    stopped: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
-}
-
-impl ReplyQueue {
-    /// Starts to declare and consume it.
-    pub(crate) fn spawn(
-        config: Arc<Config>,
-        link: watch::Receiver<LinkState>,
-        pending: PendingCalls,
-        limits: Limits,
-        own_name: QueueName,
-    ) -> Self {
-        let name: Arc<str> = format!("reply_{}", own_name.suffix).into();
-        let (sender, state) = watch::channel(State::NotReady(None));
-        let ours = link.clone();
-        let stop = CancellationToken::new();
-        let (done, stopped) = oneshot::channel();
-        let keeper =
-            Keeper { config, own_name, name: name.clone(), link, pending, limits, state: sender, stop: stop.clone() };
-        tokio::spawn(async move {
-            keeper.run().await;
-            let _ = done.send(());
-        });
-        Self { name, link: ours, state, stop, stopped: tokio::sync::Mutex::new(Some(stopped)) }
-    }
-
-    /// Its name, once replies can come.
-    ///
-    /// # Errors
-    ///
-    /// `Topology` if the broker refuses it, `Refused` if no channel may be opened, `Unreachable` with the last failure if it
-    /// cannot be declared in time, `Closed`.
-    pub(crate) async fn ready(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
-        if matches!(&*self.state.borrow(), State::Ready) {
-            return Ok(&self.name);
-        }
-        Box::pin(self.ready_in_time(config, patience)).await
-    }
-
-    async fn ready_in_time(&self, config: &Config, patience: &Patience) -> Result<&Arc<str>, TransportError> {
-        let mut state = self.state.clone();
-        let settled = |state: &State| matches!(state, State::Ready) || state.refusal().is_some();
-        let ready = timeout_at(patience.deadline, state.wait_for(settled));
-        let outcome = tokio::select! {
-            outcome = ready => outcome,
-            error = exhausted(self.link.clone(), config.hosts.len(), config.places(), patience) => return Err(error),
-        };
-        match outcome {
-            Ok(Ok(state)) => match state.refusal() {
-                Some(error) => Err(error.clone()),
-                None => Ok(&self.name),
-            },
-            Ok(Err(_)) => Err(TransportError::Closed),
-            Err(_) => Err(unreachable_after(config, patience.begun, self.failure())),
-        }
-    }
-
-    /// Why replies cannot come, as far as it is known.
-    fn failure(&self) -> Option<TransportError> {
-        if let LinkState::Down(down) = &*self.link.borrow() {
-            return down.cause.clone();
-        }
-        match &*self.state.borrow() {
-            State::NotReady(cause) => cause.clone(),
-            State::Ready => None,
-        }
-    }
-
-    /// Deletes the queue and ends.
-    pub(crate) async fn close(&self) {
-        self.stop.cancel();
-        if let Some(stopped) = self.stopped.lock().await.take() {
-            let _ = stopped.await;
-        }
-    }
-}
-
-impl Drop for ReplyQueue {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+    was_declared: bool,
 }
 
 /// The queue, consumed.
-struct Open {
-    /// Shared with whoever deletes the queue in the end.
-    channel: Arc<OpenChannel>,
+pub(crate) struct Open {
+    channel: OpenChannel,
     sender: ChannelSender,
     inbox: Inbox,
     /// Ends when the broker cancels it.
     consumer: Consumer,
 }
 
-struct Keeper {
-    config: Arc<Config>,
-    /// Held as long as the queue is used.
-    own_name: QueueName,
-    name: Arc<str>,
-    link: watch::Receiver<LinkState>,
-    pending: PendingCalls,
-    limits: Limits,
-    state: watch::Sender<State>,
-    stop: CancellationToken,
-}
-
-impl Keeper {
-    async fn run(mut self) {
-        let mut backoff = Backoff::default();
-        let mut declared_before = false;
-        loop {
-            let up = self.stop.run_until_cancelled(session(&mut self.link)).await;
-            let Some(Some(session)) = up else { return };
-            let opened = self.stop.run_until_cancelled(session.meanwhile(self.open(&session, declared_before))).await;
-            let cause = match opened {
-                None => return,
-                Some(Ok(open)) => {
-                    declared_before = true;
-                    self.state.send_replace(State::Ready);
-                    let begun = Instant::now();
-                    let channel = open.channel.clone();
-                    let stopped = self.serve(&session, open).await;
-                    if stopped {
-                        return self.delete(&channel).await;
-                    }
-                    if begun.elapsed() > Duration::from_secs(1) {
-                        backoff.reset();
-                    }
-                    None
-                }
-                Some(Err(DeclareError::Refused(error))) => {
-                    warn!(%error, "cannot consume the reply queue, retrying");
-                    Some(error)
-                }
-                Some(Err(DeclareError::Lost(error))) => {
-                    debug!(%error, "the reply queue cannot be consumed");
-                    Some(error::lost(error))
-                }
-            };
-            let limited = cause.as_ref().is_some_and(error::is_limit);
-            self.state.send_replace(State::NotReady(cause));
-            let pause = sleep(if limited { LIMIT_PAUSE } else { backoff.next(&mut rand::rng()) });
-            if self.stop.run_until_cancelled(pause).await.is_none() {
-                return;
-            }
-        }
+impl ReplyQueue {
+    pub(crate) fn new(config: Arc<Config>, own_name: QueueName) -> Self {
+        let name = format!("reply_{}", own_name.suffix).into();
+        Self { config, own_name, name, was_declared: false }
     }
 
-    async fn open(&self, session: &Session, declared_before: bool) -> Result<Open, DeclareError> {
+    async fn consume(&self, session: &Session, calls: &Awaited) -> Result<Open, DeclareError> {
         let name = short_string(&self.name).map_err(DeclareError::Refused)?;
-        if declared_before {
-            let channel = session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?;
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            match channel.queue_declare(name.clone(), passive, FieldTable::default()).await {
-                Ok(_) => {}
-                Err(failed) if error::is_not_found(&failed) => {
-                    let lost = self.pending.fail_all(&TransportError::ReplyLost { queue: self.name.to_string() });
-                    warn!(queue = %self.name, calls = lost, "the reply queue is gone, and with it its replies");
-                }
-                Err(failed) => return Err(DeclareError::Lost(failed)),
-            }
+        if self.was_declared && !exists(session, &self.name).await? {
+            calls.lost(&self.name);
         }
         let declares = [self.config.topology.reply_queue(&self.name)];
         let channel = declare_all(session, None, &declares).await?;
-        if self.own_name.is_stable() && !declared_before {
+        if self.own_name.is_stable() && !self.was_declared {
             check_unused(&channel, &self.name).await?;
         }
-        let allowance = Allowance { messages: beyond(PREFETCH.into()), body: self.limits.max_bytes };
+        let allowance = Allowance { messages: beyond(PREFETCH.into()), body: calls.limits().max_bytes };
         let inbox = session.stream().ports().consume(channel.id(), allowance);
         let sender = session.sender(&channel);
         let consume = async {
             channel.basic_qos(PREFETCH, BasicQosOptions { global: false }).await?;
             channel.basic_consume(name, "1".into(), BasicConsumeOptions::default(), FieldTable::default()).await
         };
-        let consumer =
-            consume.await.map_err(|failed| match error::topology(&format!("queue `{}`", self.name), &failed) {
-                Some(refused) if !error::is_not_found(&failed) => DeclareError::Refused(refused),
-                _ => DeclareError::Lost(failed),
-            })?;
+        let consumer = consume.await.map_err(|failed| DeclareError::from_consume(&self.name, failed))?;
         channel.keep(consumer.clone());
-        Ok(Open { channel: Arc::new(channel), sender, inbox, consumer })
+        Ok(Open { channel, sender, inbox, consumer })
+    }
+}
+
+async fn exists(session: &Session, queue: &str) -> Result<bool, DeclareError> {
+    let channel = session.channel().await.map_err(|failed| DeclareError::no_channel(session, failed))?;
+    match consumers(&channel, queue).await {
+        Ok(_) => Ok(true),
+        Err(failed) if error::is_not_found(&failed) => Ok(false),
+        Err(failed) => Err(DeclareError::Lost(failed)),
+    }
+}
+
+impl ReplySource for ReplyQueue {
+    type Session = Session;
+    type Open = Open;
+
+    async fn open(&mut self, session: &Arc<Session>, calls: &Awaited) -> Result<(Open, Arc<str>), AttachError> {
+        let open = session.meanwhile(self.consume(session, calls)).await?;
+        self.was_declared = true;
+        Ok((open, self.name.clone()))
     }
 
-    /// Hands replies to their calls; `true` when told to stop, `false` when the subscription ended.
-    async fn serve(&self, session: &Session, open: Open) -> bool {
-        let Open { sender, mut inbox, mut consumer, .. } = open;
+    async fn take(&mut self, open: &mut Open, calls: &Awaited) -> String {
+        let Open { sender, inbox, consumer, .. } = open;
         let unsettled = inbox.unsettled();
         loop {
             let reply = tokio::select! {
                 reply = inbox.recv() => reply,
-                // The broker cancelled it.
-                _ = consumer.next() => return false,
-                () = session.ended() => return false,
-                () = self.stop.cancelled() => return true,
+                _ = consumer.next() => return "the broker cancelled the consumer".to_owned(),
             };
-            let Some(reply) = reply else { return false };
+            let Some(reply) = reply else { return "the channel was closed".to_owned() };
             let (mut newest, mut count) = (reply.tag, 1);
-            let mut unpacked = self.take(reply);
+            let mut unpacked = deliver(reply, calls);
             while unpacked < TURN
                 && let Ok(reply) = inbox.try_recv()
             {
                 newest = reply.tag;
                 count += 1;
-                unpacked += self.take(reply);
+                unpacked += deliver(reply, calls);
             }
             unsettled.settled(count);
-            acks::send(&sender, [AckFrame::Ack { tag: newest, multiple: count > 1 }]);
+            acks::send(sender, [AckFrame::Ack { tag: newest, multiple: count > 1 }]);
             if unpacked >= TURN {
                 yield_now().await;
             }
         }
     }
 
-    /// Hands one reply to its call. One that cannot be read, or that nobody waits for, is counted and forgotten: it is
-    /// of no use in the queue either. Returns how many bytes that took to unpack.
-    fn take(&self, reply: Incoming) -> usize {
-        let again = reply.redelivered;
-        let limit = self.limits.max_bytes;
-        let body = match reply.oversized {
-            Some(size) => Err(Poison::TooLarge { size, limit }),
-            None => properties::body(&reply.properties, reply.body.into(), limit),
-        };
-        let read = body.and_then(|body| {
-            // One that is worth a look is not read for nobody.
-            let unawaited =
-                reply::id_at_end(&body).filter(|id| body.len() > WORTH_A_LOOK && !self.pending.is_waiting(id));
-            match unawaited {
-                Some(id) => Ok((body.len(), Err(id.to_owned()))),
-                None => reply::decode(&body, self.limits).map(|inbound| (body.len(), Ok(inbound))),
-            }
-        });
-        let (unpacked, inbound) = match read {
-            Ok(read) => read,
-            Err(poison) => {
-                limited!(warn, "a reply was dropped that cannot be read", %poison);
-                metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
-                // As if it were a large one: nothing says how far it was read.
-                return TURN;
-            }
-        };
-        let (awaited, message_id) = match inbound {
-            Ok(Inbound { message_id, part }) => (self.pending.deliver(&message_id, part), message_id),
-            Err(message_id) => (false, message_id),
-        };
-        if !awaited {
-            debug!(message_id = %text::name(&message_id), again, "a reply came that nobody waits for");
-            // What comes again may have been in time.
-            if !again {
-                metrics::counter!("oxlo_late_replies_total").increment(1);
-            }
-        }
-        unpacked
-    }
-
-    async fn delete(&self, channel: &Channel) {
+    async fn close(&mut self, _: &Session, Open { channel, .. }: Open) {
         let Ok(name) = short_string(&self.name) else { return };
-        // One with a stable name is there for the next start, as in oslo; if there is none, it expires.
+        // One with a stable name is kept for the next start, as in oslo; if there is no next start, it expires.
         if !self.own_name.is_stable() {
             let _ = timeout(FAREWELL, channel.queue_delete(name, QueueDeleteOptions::default())).await;
         }
         let _ = timeout(FAREWELL, channel.close(200, "OK".into())).await;
+    }
+}
+
+/// Hands one reply to its call. One that cannot be read, or that no call waits for, is counted and dropped. Returns how
+/// many bytes were unpacked.
+fn deliver(reply: Incoming, calls: &Awaited) -> usize {
+    let Incoming { redelivered, properties, body, oversized, .. } = reply;
+    let limits = calls.limits();
+    let body = match oversized {
+        Some(size) => Err(Poison::TooLarge { size, limit: limits.max_bytes }),
+        None => properties::body(&properties, body.into(), limits.max_bytes),
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(poison) => return calls.unreadable(&poison),
+    };
+    // A large one that no call waits for is not read.
+    if body.len() > WORTH_A_LOOK
+        && let Some(id) = reply::id_at_end(&body)
+        && !calls.is_waiting(id)
+    {
+        calls.unawaited(id, redelivered);
+        return body.len();
+    }
+    match reply::decode(&body, limits) {
+        Ok(Inbound { message_id, part }) => {
+            calls.deliver(&message_id, part, redelivered);
+            body.len()
+        }
+        Err(poison) => calls.unreadable(&poison),
     }
 }

@@ -1,32 +1,33 @@
-//! The periodic check of a subscription: exchanges and bindings that were removed by hand are made again.
+//! The periodic check of a subscription: exchanges and bindings that were removed by hand are declared again.
 //!
-//! Binding again what is bound does nothing, and AMQP cannot ask whether a binding exists. So that a lost one is logged,
-//! an empty message is sent through the exchange first, which the broker returns if no queue is bound. It is sent only
-//! where nobody else can receive it: to a queue whose only consumer is this listener.
+//! AMQP cannot ask whether a binding exists, and declaring one that exists does nothing. To log a lost binding, an empty
+//! message (a probe) is sent through the exchange first, which the broker returns if no queue is bound. It is sent only
+//! where no one else can receive it: to a queue whose only consumer is this listener.
 
 use std::{sync::Arc, time::Duration};
 
-use lapin::{BasicProperties, Channel, options::QueueDeclareOptions, types::FieldTable};
-use oxlo_driver_kit::patience::Patience;
+use lapin::{BasicProperties, Channel};
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::{Retry, TransportError, backoff::jitter};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::{
     control::declare::declare_on,
+    listeners::consumers,
     publish::{Outgoing, Publisher},
     stream::ports::Incoming,
-    topology::{Declaration, Route, Subscription, short_string},
+    topology::{Declaration, Route, Subscription},
 };
 
-/// What marks the message, beside its empty body.
+/// The content type that marks a probe, beside its empty body.
 const CONTENT_TYPE: &str = "application/x-oxlo-probe";
-/// Milliseconds after which the broker drops one that was not taken.
+/// Milliseconds after which the broker drops a probe that was not consumed.
 const EXPIRATION: &str = "10000";
-/// How long the broker may take to return or confirm one.
+/// How long the broker may take to return or confirm a probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Whether a message is one of a self-check, and for nobody.
+/// Whether a message is a probe of a self-check.
 pub(crate) fn is_probe(incoming: &Incoming) -> bool {
     incoming.body.is_empty() && incoming.properties.content_type() == Some(CONTENT_TYPE)
 }
@@ -70,7 +71,7 @@ impl SelfCheck {
                 && self.is_unbound(exchange, routing_key, probing).await;
             declare_on(&self.channel, declare).await?;
             if gone {
-                warn!(queue, exchange, routing_key, "the binding of a queue was gone, and was made again");
+                warn!(queue, exchange, routing_key, "the binding of a queue was gone; bound it again");
                 metrics::counter!("oxlo_rebindings_total").increment(1);
             }
         }
@@ -78,9 +79,7 @@ impl SelfCheck {
     }
 
     async fn is_only_consumer(&self, queue: &str) -> lapin::Result<bool> {
-        let Ok(name) = short_string(queue) else { return Ok(false) };
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        Ok(self.channel.queue_declare(name, passive, FieldTable::default()).await?.consumer_count() == 1)
+        Ok(consumers(&self.channel, queue).await? == 1)
     }
 
     /// Whether the broker returns what is sent to an exchange under a key.
@@ -97,17 +96,17 @@ impl SelfCheck {
             .with_delivery_mode(1);
         let again = Some(Box::new(properties));
         let probe = Outgoing { route: &route, body: Vec::new(), mandatory: true, expires: false, again };
-        match self.publisher.publish_confirmed(probe, &Patience::new(PROBE_LIMIT, Retry::Forever)).await {
+        match self.publisher.publish_confirmed(probe, &SendBudget::new(PROBE_LIMIT, Retry::Forever)).await {
             Ok(()) => false,
             Err(TransportError::Undeliverable { .. }) => true,
-            // For now nothing can be said.
+            // Nothing is known for now.
             Err(
                 TransportError::Unreachable { .. }
                 | TransportError::Blocked { .. }
                 | TransportError::Unconfirmed { .. },
             ) => false,
             Err(error) => {
-                debug!(%error, exchange, "a self-check may not publish, and binds without asking");
+                debug!(%error, exchange, "a self-check may not publish; binding without a probe");
                 *probing = false;
                 false
             }

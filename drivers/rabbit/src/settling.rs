@@ -1,5 +1,5 @@
-//! Settling what was delivered on one channel. What becomes of a delivery may be said anywhere; the frames that tell the
-//! broker are made when they are about to be written, so that they are few.
+//! Settling the deliveries of one channel. A delivery may be settled from any task; the frames are made when they are about
+//! to be written, so that they are few.
 
 use std::{
     fmt,
@@ -18,47 +18,43 @@ use crate::{
     stream::{ChannelSender, DeferredFrames, Frames, ports::UnsettledCount},
 };
 
-/// Which messages were delivered, and who settles those that are being worked on: one filter for all listeners of a
-/// transport.
-pub(crate) type Duplicates = duplicates::Duplicates<Settler>;
-
 /// The deliveries of one channel.
 pub(crate) struct Settling {
     sender: ChannelSender,
     book: Mutex<Book>,
     idle: Notify,
-    /// How much is under way on the stream.
+    /// UnsettledCount deliveries of the whole stream.
     all: Arc<AtomicUsize>,
-    /// What the broker may send more is bounded by.
+    /// UnsettledCount deliveries of the channel, which bound what the broker may send.
     unsettled: UnsettledCount,
 }
 
 #[derive(Default)]
 struct Book {
     window: AckWindow,
-    /// Said, and not told the broker.
+    /// Settled by us, and not yet at the broker.
     settled: Vec<(u64, Settlement)>,
 }
 
 impl Settling {
-    /// No deliveries; `all` counts what is under way on the whole stream, `unsettled` what came on the channel.
+    /// Starts without deliveries; `all` counts those of the whole stream, `unsettled` those of the channel.
     pub(crate) fn new(sender: ChannelSender, all: Arc<AtomicUsize>, unsettled: UnsettledCount) -> Arc<Self> {
         Arc::new(Self { sender, book: Mutex::default(), idle: Notify::new(), all, unsettled })
     }
 
-    /// A delivery came; it is to be settled by what this gives.
+    /// Registers a delivery, and returns what settles it.
     pub(crate) fn delivered(self: &Arc<Self>, tag: u64) -> Settler {
         self.book().window.delivered(tag);
         self.all.fetch_add(1, Ordering::Relaxed);
         Settler { settling: self.clone(), tag }
     }
 
-    /// Gives back deliveries that were shown to nobody.
+    /// Requeues deliveries that were never registered.
     pub(crate) fn give_back(&self, tags: impl Iterator<Item = u64>) {
         acks::send(&self.sender, tags.map(|tag| AckFrame::Reject { tag, requeue: true }));
     }
 
-    /// Hands over what is not told yet: behind the close of the channel it could not be.
+    /// Writes the settlements that are not at the broker yet: after the channel's close they could not be sent.
     pub(crate) fn flush(&self) {
         if let Some(mut guard) = self.sender.lock() {
             self.add(&mut guard.frames());
@@ -111,7 +107,7 @@ impl fmt::Debug for Settling {
     }
 }
 
-/// Settles one delivery. After the end of its channel that is void: the broker gives the message to another.
+/// Settles one delivery. After the end of its channel this has no effect: the broker requeues the message.
 #[derive(Clone, Debug)]
 pub(crate) struct Settler {
     settling: Arc<Settling>,

@@ -142,7 +142,7 @@ async fn a_broker_forges_no_line_floods_no_log_and_makes_us_print_no_password() 
 
     let windows = begun.elapsed().as_secs() / limit::WINDOW.as_secs() + 2;
     let most = usize::try_from(windows * u64::from(limit::LINES + 1)).unwrap();
-    for words in ["the broker takes no messages", "the broker takes messages again"] {
+    for words in ["the broker blocks publishing", "the broker accepts messages again"] {
         let lines = log.with(words);
         assert!((1..=most).contains(&lines), "{words}: {lines} lines, at most {most}");
     }

@@ -16,17 +16,17 @@ use crate::{
     unread::UnreadReply,
 };
 
-/// One message that came for a waiting call.
+/// The contents of a message for a pending call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplyPart {
-    /// The server still runs the method.
+    /// The method is still running.
     Heartbeat,
-    /// The result, to be kept until the message that ends the call: how oslo replied before 2014, and still may.
+    /// The result, to be kept until the message that ends the call: the reply format of oslo before 2014, which is still valid.
     Partial(Payload),
-    /// The end of the call. `None` where the result came before, as a [`Partial`](Self::Partial).
+    /// The end of the call. `None` if the result was sent before, as a [`Partial`](Self::Partial).
     Final(Option<Reply>),
-    /// The end of the call as it came. The task that waits for it reads it, and one that cannot be read ends the call as
-    /// [`TransportError::MalformedReply`].
+    /// The end of the call, not decoded yet. The waiting task decodes it; if that fails, the call ends as
+    /// [`TransportError::MalformedReply`](oxlo_transport::TransportError::MalformedReply).
     Unread(Box<UnreadReply>),
 }
 

@@ -493,8 +493,8 @@ mod tests {
         }
         let text = caller(r#""7""#, r#""reply_q""#).unwrap();
         assert_eq!((text.message_id.as_str(), text.message_id_json), ("7", None));
-        for nobody in ["0", "0.0", "false", "null", r#""""#, "[]", "{ }"] {
-            assert!(caller(nobody, r#""reply_q""#).is_none(), "{nobody}");
+        for falsy in ["0", "0.0", "false", "null", r#""""#, "[]", "{ }"] {
+            assert!(caller(falsy, r#""reply_q""#).is_none(), "{falsy}");
         }
         let queue = decoded(r#"{"method": "m", "_msg_id": "7", "_reply_q": 7}"#);
         assert!(matches!(queue, Err(Poison::WrongType { key: "_reply_q", .. })), "no reply could be sent there");

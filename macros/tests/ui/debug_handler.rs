@@ -21,7 +21,7 @@ fn right_blocking(Args(it): Args<Add>) -> Result<i64, Failure> {
 }
 
 #[debug_handler]
-fn right_future(_ctxt: Context) -> impl Future<Output = oxlo::Answer> {
+fn right_future(_ctxt: Context) -> impl Future<Output = oxlo::HandlerResult> {
     async { Err(Failure::builtin("KeyError", "no").into()) }
 }
 

@@ -6,15 +6,16 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
+use oxlo_test_support::{CapturedLog, LogLine};
+
 use crate::{
     bus,
-    captured::{Line, Log},
     fake::{Fake, target},
 };
 
 const FORGED: &str = "x\n2026-11-28T00:00:00Z ERROR sshd: forged \u{1b}[31m\u{202e}";
 
-fn assert_printable(lines: &[Line]) {
+fn assert_printable(lines: &[LogLine]) {
     for line in lines {
         for text in line.fields.values().chain([&line.message]) {
             assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
@@ -32,7 +33,7 @@ fn most(since: std::time::Instant) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_nobody_serves_forge_no_line_and_are_bounded() {
-    let (log, transport) = (Log::capture(), bus().await);
+    let (log, transport) = (CapturedLog::start(), bus().await);
     let endpoint = Endpoint::new("1.0").method("fail", async || Err::<(), _>(Failure::new(FORGED, FORGED, FORGED)));
     let server = RPCServer::builder(transport.clone(), Target::topic("inventory").server("one"))
         .endpoint(endpoint)
@@ -65,7 +66,7 @@ async fn requests_that_nobody_serves_forge_no_line_and_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_come_too_late_are_warned_of_with_their_number() {
     const LATE: u64 = 40;
-    let (log, fake) = (Log::capture(), Fake::new());
+    let (log, fake) = (CapturedLog::start(), Fake::new());
     let endpoint = Endpoint::new("1.0").method("echo", async || Ok::<_, Failure>(()));
     let server = RPCServer::builder(fake.clone(), target()).endpoint(endpoint).start().await.unwrap();
     let late: Vec<_> = (0..LATE).map(|_| fake.request("echo", json!({})).deadline(Instant::now()).send()).collect();

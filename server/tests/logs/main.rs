@@ -1,11 +1,9 @@
-//! What a server and its listeners log, as an operator with `info` on reads it.
+//! What a server logs at `info` and above.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-mod captured;
 #[path = "../fake/mod.rs"]
 mod fake;
 mod foreign;
-mod listeners;
 mod servers;
 mod silence;
 

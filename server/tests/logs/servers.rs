@@ -6,7 +6,9 @@ use oxlo_server::{Context, Endpoint, Failure, RPCServer, RemoteError};
 use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transport};
 use tracing::Level;
 
-use crate::{bus, captured::Log};
+use oxlo_test_support::CapturedLog;
+
+use crate::bus;
 
 #[derive(Debug, thiserror::Error, RemoteError)]
 #[remote(module = "shop.errors")]
@@ -51,7 +53,7 @@ async fn ask(transport: &dyn Transport, method: &str, options: &CallOptions) {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_says_what_it_serves_and_how_it_ended() {
-    let log = Log::capture();
+    let log = CapturedLog::start();
     let transport = bus().await;
     let old = Endpoint::new("1.0").namespace("old").method("one", async || Ok::<_, Failure>(()));
     let server = RPCServer::builder(transport.clone(), Target::topic("inventory").server("inventory-1"))
@@ -90,7 +92,7 @@ async fn a_server_says_what_it_serves_and_how_it_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_name_topic_method_request_and_caller() {
-    let log = Log::capture();
+    let log = CapturedLog::start();
     let transport = bus().await;
     let server = RPCServer::builder(transport.clone(), Target::topic("inventory").server("one"))
         .endpoint(ShopEndpoint::new(Counter))

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 
-use crate::{bus, captured::Log};
+use oxlo_test_support::CapturedLog;
+
+use crate::bus;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,7 +24,7 @@ fn server(transport: &Arc<dyn Transport>) -> RPCServerBuilder {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_without_a_stop_is_reported_once() {
-    let (log, transport) = (Log::capture(), bus().await);
+    let (log, transport) = (CapturedLog::start(), bus().await);
     let running = server(&transport).start().await.unwrap();
     timeout(9 * SECOND, running.wait()).await.expect_err("it serves");
     assert!(log.at(Level::WARN).is_empty());
@@ -49,7 +51,7 @@ async fn waiting_without_a_stop_is_reported_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_that_is_dropped_is_reported() {
-    let (log, transport) = (Log::capture(), bus().await);
+    let (log, transport) = (CapturedLog::start(), bus().await);
     let _ = server(&transport).start().await.unwrap();
     let told = log.messages(Level::WARN);
     assert!(
@@ -71,7 +73,7 @@ async fn a_handle_that_is_dropped_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_waits_for_itself_is_reported() {
-    let (log, transport) = (Log::capture(), bus().await);
+    let (log, transport) = (CapturedLog::start(), bus().await);
     let itself = transport.clone();
     let endpoint = Endpoint::new("1.0").method("inner", async || Ok::<_, Failure>(())).method("outer", move || {
         let itself = itself.clone();
@@ -93,7 +95,7 @@ async fn a_server_that_waits_for_itself_is_reported() {
     assert!(matches!(called, Err(TransportError::TimedOut { .. })), "{called:?}");
     let told = log.at(Level::WARN);
     let [line] = &told[..] else { panic!("one line: {told:?}") };
-    assert!(line.message.starts_with("all 1 places of inventory as one are taken and no request has ended for 10"));
+    assert!(line.message.starts_with("all 1 slots of inventory as one are taken and nothing has ended for 10"));
     assert!(line.message.contains("`outer` for 10"), "{line:?}");
     assert_eq!((line.field("topic"), line.field("method")), ("inventory", "outer"));
     running.stop_now();
@@ -102,7 +104,7 @@ async fn a_server_that_waits_for_itself_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_takes_long_names_what_runs() {
-    let (log, transport) = (Log::capture(), bus().await);
+    let (log, transport) = (CapturedLog::start(), bus().await);
     let running = server(&transport).grace(10 * SECOND).start().await.unwrap();
     let nap = Request::new("nap", Payload::empty_object());
     let call = transport.start(&Target::topic("inventory"), nap, &CallOptions::new()).await.unwrap();
@@ -112,8 +114,8 @@ async fn a_stop_that_takes_long_names_what_runs() {
     assert_eq!(report.abandoned.len(), 1);
     let told = log.messages(Level::WARN);
     let begin = |at: usize, text: &str| assert!(told[at].starts_with(text), "{told:?}");
-    begin(0, "inventory as one was told to stop and waits for what runs: `nap` for 6");
-    begin(1, "methods of inventory as one were abandoned at shutdown: `nap` for 11");
+    begin(0, "inventory as one is stopping and waits for running handlers: `nap` for 6");
+    begin(1, "inventory as one abandoned running handlers at shutdown: `nap` for 11");
     assert_eq!(told.len(), 2);
     drop(call);
 }

@@ -73,6 +73,6 @@ async fn a_value_is_an_endpoint_and_a_missing_state_is_named() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "endpoint counters 1.1: method `is-odd` takes State<u64>; give the endpoint one by `.with_state(..)`"
+        "endpoint counters 1.1: method `is-odd` takes State<u64>; add it to the endpoint with `.with_state(..)`"
     );
 }

@@ -5,7 +5,7 @@ mod serializer;
 use std::time::Duration;
 
 use oxlo::{
-    AckPolicy, CallError, Context, Ctxt, Ending, Endpoint, Failure, HandlerError, RPCClient, Redelivered,
+    AckPolicy, CallError, Context, Ctxt, Endpoint, Failure, HandlerError, Outcome, RPCClient, Redelivered,
     RequestContext, Target, TransportError,
     memory::{Fault, Traffic},
     testing::{SERVER, TestService, advance_time, freeze_time},
@@ -24,10 +24,10 @@ async fn contexts_travel_and_what_ran_is_known() {
     let who: Value = service.fire(&ctxt, "who", ()).await.unwrap();
     assert_eq!(who, json!(["alice", "p1", "gold"]));
     let first = service.wait_for("who").await;
-    assert_eq!((first.ending, first.context.get_str("tenant")), (Ending::Result, Some("p1")));
+    assert_eq!((first.outcome, first.context.get_str("tenant")), (Outcome::Result, Some("p1")));
     service.cast(&Context::new(), "who", ()).await.unwrap();
     assert_eq!(service.wait_for("who").await.context.len(), 0);
-    assert_eq!(service.ran().len(), 2);
+    assert_eq!(service.finished().len(), 2);
     assert_eq!(service.stop().await.unwrap().handled, 2);
 }
 
@@ -55,7 +55,7 @@ async fn a_service_that_calls_others_is_given_its_transport() {
     .await
     .unwrap();
     assert_eq!(service.fire::<i64>(&Context::new(), "outer", ()).await.unwrap(), 2);
-    assert_eq!(service.wait_for("inner").await.ending, Ending::Result);
+    assert_eq!(service.wait_for("inner").await.outcome, Outcome::Result);
 }
 
 #[tokio::test]

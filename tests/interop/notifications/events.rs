@@ -2,7 +2,7 @@
 
 use oxlo::{
     Context,
-    notifications::{Body, EventDispatcher, EventListener, RunningEvents, Subscription},
+    notify::{Body, EventDispatcher, EventListener, RunningEventListener, Subscription},
 };
 use oxlo_test_support::{TestVhost, eventually};
 
@@ -13,7 +13,7 @@ async fn listen(
     service: &'static str,
     subscription: Subscription,
     into: &Collected<(&'static str, u64)>,
-) -> RunningEvents {
+) -> RunningEventListener {
     let into = into.clone();
     EventListener::builder(connect(vhost).await, service)
         .on(subscription, move |Body(number): Body<u64>| {

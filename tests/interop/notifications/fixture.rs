@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo::{Transport, notifications::Received};
+use oxlo::{Transport, notify::Received};
 use oxlo_test_support::{PythonPeer, TestVhost, eventually};
 use serde_json::{Value, json};
 

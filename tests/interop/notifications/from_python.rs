@@ -2,9 +2,9 @@
 
 use oxlo::{
     Target,
-    notifications::{
-        BatchEndpoint, BatchListener, Filter, Handling, NotificationEndpoint, NotificationListener, Priority, Received,
-        RunningListener,
+    notify::{
+        BatchEndpoint, BatchListener, Filter, NotificationEndpoint, NotificationListener, NotificationResult, Priority,
+        Received, RunningListener,
     },
 };
 use oxlo_test_support::TestVhost;
@@ -23,7 +23,7 @@ fn collecting(priorities: &[Priority], into: &Collected<Received<Value>>) -> Not
     })
 }
 
-async fn end(listener: RunningListener) -> oxlo::notifications::ListenReport {
+async fn end(listener: RunningListener) -> oxlo::notify::ListenReport {
     listener.stop();
     listener.wait().await.unwrap()
 }
@@ -83,7 +83,7 @@ async fn rust_pools_filters_and_requeues_what_python_sends_compressed() {
             let collect = collect.clone();
             async move {
                 collect.add((it.event_type.to_string(), it.redelivered));
-                if it.redelivered { Handling::Handled } else { Handling::Requeue }
+                if it.redelivered { NotificationResult::Handled } else { NotificationResult::Requeue }
             }
         }))
         .start()

@@ -10,7 +10,7 @@ use std::{
 
 use oxlo::{
     Context, Target, Transport,
-    notifications::{
+    notify::{
         BatchEndpoint, BatchListener, Body, Messaging, NotificationEndpoint, NotificationListener,
         NotificationListenerBuilder, Notifier, Priority, Received, RunningListener,
     },
@@ -63,7 +63,7 @@ fn builder(transport: &Arc<dyn Transport>, topic: &str, runs: &Runs) -> Notifica
         .endpoint(runs.endpoint())
 }
 
-async fn end(listener: RunningListener) -> oxlo::notifications::ListenReport {
+async fn end(listener: RunningListener) -> oxlo::notify::ListenReport {
     listener.stop();
     listener.wait().await.unwrap()
 }
@@ -210,8 +210,8 @@ async fn batch_above_the_limit(url: String) {
     let refused = BatchListener::builder(transport).endpoint(endpoint).size(10).start().await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "option `prefetch`: the transport holds 5 of each queue at most, less than a batch of 10, which could never \
-         become full; raise the limit in its URL, or make the batch smaller"
+        "option `prefetch`: the transport limits the prefetch of each queue to 5, less than a batch of 10, which could \
+         never become full; raise the limit in the transport's URL, or make the batch smaller"
     );
 }
 

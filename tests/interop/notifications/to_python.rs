@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oxlo::{
     Context,
-    notifications::{
+    notify::{
         BatchEndpoint, BatchListener, Messaging, NotificationEndpoint, NotificationFormat, NotificationListener,
         Notifier, Priority, Received, Redaction,
     },

@@ -111,7 +111,7 @@ async fn a_crash_loop(options: &str) {
     }
     let error = calling.await.unwrap().unwrap_err();
     let CallError::Remote { failure, .. } = &error else { panic!("{error:?}") };
-    assert!(failure.to_string().contains("came back 3 times"), "{failure}");
+    assert!(failure.to_string().contains("redelivered 3 times"), "{failure}");
     assert_eq!(died, 3, "the first run, and as many redeliveries as the limit allows");
     assert_eq!(vhost.queue("t").await.unwrap().messages, 0);
 }

@@ -1,4 +1,4 @@
-//! The tolerant reader against `serde_json`: the same verdict and the same value on everything that is plain JSON.
+//! The lenient parser compared with `serde_json`: the same result and value for all plain JSON.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, HashMap};
@@ -71,7 +71,7 @@ struct Everything {
 }
 
 #[test]
-fn every_kind_of_type_reads_back() {
+fn every_kind_of_type_is_decoded() {
     let everything = Everything {
         shapes: Wrapper(vec![
             Shape::Unit,
@@ -89,7 +89,7 @@ fn every_kind_of_type_reads_back() {
         nothing: None,
         rest: BTreeMap::from([("other".into(), serde_json::json!({"a": [1.5, null]}))]),
     };
-    // Flattened types buffer what they read, and serde's buffer has no 128-bit integers, so they are read apart.
+    // Flattened types use serde's buffer, which has no 128-bit integers, so they are tested separately.
     let text = serde_json::to_string(&everything.shapes).unwrap();
     assert_eq!(tolerant::<Wrapper>(&text).unwrap(), everything.shapes);
     let text = serde_json::to_string(&everything.numbers).unwrap();
@@ -109,7 +109,7 @@ fn borrowed_text_stays_borrowed() {
 struct Cow<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 
 #[test]
-fn a_value_that_is_not_read_to_its_end_is_an_error() {
+fn a_value_with_trailing_text_is_an_error() {
     assert!(tolerant::<(u8, u8)>("[1, 2, 3]").is_err());
     assert!(tolerant::<(u8, u8)>("[1]").is_err());
     assert!(tolerant::<Shape>("{\"Newtype\": 1, \"Unit\": null}").is_err());
@@ -118,7 +118,7 @@ fn a_value_that_is_not_read_to_its_end_is_an_error() {
     assert!(tolerant::<HashMap<bool, u8>>("{\"True\": 1}").is_err());
 }
 
-/// Plain JSON only: what it takes beyond that is `serde_json`'s refusal for its own reasons.
+/// Whether a text is plain JSON, without values that only Python accepts.
 fn strict(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok()
 }
@@ -127,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn reads_what_serde_json_wrote(value in value()) {
+    fn text_from_serde_json_is_decoded(value in value()) {
         let compact = value.to_string();
         prop_assert_eq!(&tolerant::<Value>(&compact).unwrap(), &value);
         let pretty = serde_json::to_string_pretty(&value).unwrap();
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn takes_at_least_what_serde_json_takes_and_never_panics(text in "[\\[\\]{}\",:\\\\u0-9a-f eE.+\\-nulltrefasNI\n]{0,24}") {
+    fn everything_that_serde_json_accepts_is_accepted(text in "[\\[\\]{}\",:\\\\u0-9a-f eE.+\\-nulltrefasNI\n]{0,24}") {
         let ours = tolerant::<Value>(&text);
         match serde_json::from_str::<Value>(&text) {
             Ok(theirs) => prop_assert_eq!(ours.unwrap(), theirs),
@@ -149,14 +149,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_in_place(bytes: Vec<u8>) {
+    fn any_bytes_are_decoded_or_refused_with_a_position(bytes: Vec<u8>) {
         if let Err(error) = from_slice::<Value>(&bytes) {
             prop_assert!(error.offset().unwrap() <= bytes.len());
         }
     }
 
     #[test]
-    fn a_cut_text_is_incomplete(value in value(), at: prop::sample::Index) {
+    fn a_truncated_text_is_incomplete(value in value(), at: prop::sample::Index) {
         let text = Value::from(vec![value]).to_string();
         let cut = (0..=at.index(text.len())).rev().find(|cut| text.is_char_boundary(*cut)).unwrap();
         let error = validate(&text[..cut], Limits::default()).unwrap_err();
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn escaped_text_reads_back_and_is_ascii(text: String) {
+    fn escaped_text_is_ascii_and_decodes_to_the_same(text: String) {
         let mut out = Vec::new();
         escape_into(&mut out, &text);
         prop_assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
@@ -190,7 +190,7 @@ proptest! {
         let mut text = Value::from(vec![value]).to_string();
         let at = (0..=at.index(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
         text.insert_str(at, &put);
-        // Digits can turn a number into one that only Python takes.
+        // Inserted digits can produce a number that only Python accepts.
         if strict(&text) || put.bytes().all(|byte| !byte.is_ascii_digit()) {
             prop_assert_eq!(validate(&text, Limits::default()).is_ok(), strict(&text), "{}", text);
         }

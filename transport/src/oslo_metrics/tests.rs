@@ -27,7 +27,7 @@ impl Site {
         options.process_name("p").buffer_size(buffer).start().unwrap()
     }
 
-    /// A collector at the path of the one before it.
+    /// Starts a collector at the same path as the previous one.
     fn collector(&self) -> UnixDatagram {
         let path = self.folder.path().join("socket");
         let _ = std::fs::remove_file(&path);
@@ -71,24 +71,24 @@ fn datagrams_have_oslos_form() {
 }
 
 #[test]
-fn without_a_collector_nothing_waits_and_what_is_too_much_is_counted() {
+fn without_a_collector_callers_never_wait_and_excess_datagrams_are_counted() {
     let site = Site::new();
     let metrics = site.metrics(8);
     let begun = Instant::now();
     for number in 0..10_000 {
         metrics.began(&labels(&number.to_string()));
     }
-    // Sending waits half a second between attempts; telling must not.
+    // Sending waits half a second between attempts; reporting must not wait.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let dropped = metrics.dropped();
-    // Eight wait, and one is in the thread's hands.
+    // Eight are queued, and the thread holds one.
     assert!((10_000 - 9..=10_000 - 8).contains(&dropped), "{dropped}");
     assert!(!metrics.flush(Duration::from_millis(10)));
 
     let collector = site.collector();
     for kept in 0..10_000 - dropped {
         let method = next(&collector)["labels"]["method"].as_str().unwrap().parse::<u64>().unwrap();
-        // The ninth is whichever came when the thread had taken the first.
+        // The ninth is the one reported after the thread had taken the first.
         assert!(if kept < 8 { method == kept } else { method > 7 }, "{method} came as number {kept}");
     }
     assert!(metrics.flush(SOON));
@@ -96,7 +96,7 @@ fn without_a_collector_nothing_waits_and_what_is_too_much_is_counted() {
 }
 
 #[test]
-fn a_collector_that_comes_back_is_found() {
+fn a_restarted_collector_is_found() {
     let site = Site::new();
     let (first, metrics) = (site.collector(), site.metrics(10));
     metrics.began(&labels("one"));
@@ -109,7 +109,7 @@ fn a_collector_that_comes_back_is_found() {
 }
 
 #[test]
-fn what_the_system_does_not_send_is_dropped_alone() {
+fn a_datagram_that_the_system_refuses_is_dropped_alone() {
     let site = Site::new();
     let (collector, metrics) = (site.collector(), site.metrics(10));
     metrics.failed(&labels("large"), &"x".repeat(8 << 20));
@@ -120,7 +120,7 @@ fn what_the_system_does_not_send_is_dropped_alone() {
 }
 
 #[test]
-fn a_collector_that_does_not_read_holds_nobody_up() {
+fn a_collector_that_does_not_read_blocks_no_caller() {
     let site = Site::new();
     let (_collector, metrics) = (site.collector(), site.metrics(4));
     let begun = Instant::now();

@@ -4,6 +4,8 @@
 //! there lends its own permissions to that peer (reflection): the reply would reach the requests of another service, or
 //! a queue of another application. So replies go only to addresses that brokers generate for replies.
 
+use oxlo_driver_kit::inbound::is_reply_name;
+
 use super::{Addresses, Profile, Scheme};
 
 /// Maximum bytes of a reply address.
@@ -46,8 +48,7 @@ impl Addresses {
 }
 
 fn is_queue_of_replies(address: &str, prefix: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
-    address.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+    address.strip_prefix(prefix).is_some_and(is_reply_name)
 }
 
 fn is_temporary(address: &str) -> bool {

@@ -191,14 +191,14 @@ fn names_that_a_broker_cannot_have_are_refused() {
     for product in [None, ROUTER] {
         let it = addresses(&AddressOptions::default(), product);
         let told = refused(&it, &Target::topic("a\nb"));
-        assert_eq!(told, "the target cannot be used: the name `a\\nb` has a control character; use another name");
+        assert_eq!(told, "the target cannot be used: name `a\\nb` contains a control character; use another name");
     }
     for version in ["3.10.8", "4.0.5"] {
         let it = AddressOptions::default().on(Some("RabbitMQ"), Some(version), "openstack");
         let fits = "\u{e4}".repeat((255 - "unicast.openstack.".len()) / 2);
         assert!(it.request(&Target::topic(fits.as_str())).is_ok());
-        assert!(refused(&it, &Target::topic(fits + "xx")).contains("256 bytes, and the broker allows 255"));
-        // The queue behind it needs a suffix.
+        assert!(refused(&it, &Target::topic(fits + "xx")).contains("256 bytes, but the broker allows 255"));
+        // The transient queue of each server needs a suffix.
         let every = Target::topic("x".repeat(210)).fanout(true);
         assert_eq!(it.request(&every).is_ok(), version == "3.10.8");
     }

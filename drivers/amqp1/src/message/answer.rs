@@ -1,7 +1,7 @@
 //! Answers of RabbitMQ's management.
 
 use super::{PROPERTIES, VALUE};
-use crate::codec::Raw;
+use crate::encoding::Raw;
 
 /// The status and the text of an answer of RabbitMQ's management; `None` if the message is something else.
 pub(crate) fn answer(bytes: &[u8]) -> Option<(u16, Option<String>)> {

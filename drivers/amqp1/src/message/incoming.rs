@@ -11,7 +11,7 @@ use oxlo_driver_kit::deferral::Way;
 use oxlo_wire::envelope::Poison;
 
 use super::{APPLICATION_PROPERTIES, DATA, HEADER, Id, PROPERTIES, SECTIONS, VALUE, WAY};
-use crate::codec::{Malformed, Raw};
+use crate::encoding::{Malformed, Raw};
 
 /// A received message.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use oxlo_driver_kit::{deferral::Way, lateness::stamped_id};
 use tokio::time::Instant;
 
 use super::{APPLICATION_PROPERTIES, HEADER, Id, PROPERTIES, VALUE, WAY};
-use crate::codec::encode::{self, Field};
+use crate::encoding::encode::{self, Field};
 
 /// A message to send, as many times as necessary.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ mod outcome;
 use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_kit::{
-    patience::Patience,
     room::Room,
+    send_budget::SendBudget,
     telemetry::{Destination, publishing},
     text::Said,
 };
@@ -73,7 +73,7 @@ impl Publisher {
         address: &str,
         message: &mut Outgoing,
         mandatory: bool,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let to = Destination { system: "amqp", exchange: "", key: &address, size: message.text() };
         publishing(to, self.submit(address, message, mandatory, patience)).await
@@ -84,7 +84,7 @@ impl Publisher {
         &self,
         address: &str,
         message: &mut Outgoing,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         self.submit(address, message, false, patience).await
     }
@@ -94,7 +94,7 @@ impl Publisher {
         address: &str,
         message: &mut Outgoing,
         mandatory: bool,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let mut permit = Some(self.room.enter(message.text(), patience, BUDGET_EXHAUSTED).await?);
         // Whether the message is sent on a link of its own, which shows whether the broker refuses this very message.
@@ -128,7 +128,7 @@ impl Publisher {
                             continue;
                         }
                         Err(Unknown::Lost(cause)) => {
-                            let source: Option<Cause> = Some(Arc::new(Said::of(&cause)));
+                            let source: Option<Cause> = Some(Arc::new(Said::new(&cause)));
                             return Err(TransportError::ConnectionLost { source });
                         }
                     }
@@ -156,7 +156,7 @@ impl Publisher {
     /// # Errors
     ///
     /// `Topology` if the broker refuses; `Unreachable`, `Closed`.
-    pub(crate) async fn declare(&self, declares: &[Declaration], patience: &Patience) -> Result<(), TransportError> {
+    pub(crate) async fn declare(&self, declares: &[Declaration], patience: &SendBudget) -> Result<(), TransportError> {
         let mut backoff = Backoff::default();
         loop {
             let connected = self.connected(patience).await?;
@@ -184,7 +184,7 @@ impl Publisher {
     /// # Errors
     ///
     /// As [`declare`](Self::declare).
-    pub(crate) async fn consumers(&self, queue: &str, patience: &Patience) -> Result<u32, TransportError> {
+    pub(crate) async fn consumers(&self, queue: &str, patience: &SendBudget) -> Result<u32, TransportError> {
         let connected = self.connected(patience).await?;
         match timeout_at(patience.deadline, management::consumers(&connected, queue)).await {
             Ok(Ok(count)) => Ok(count),
@@ -209,7 +209,7 @@ impl Publisher {
         let _ = tokio::time::timeout(FLUSH_LIMIT, sent).await;
     }
 
-    async fn connected(&self, patience: &Patience) -> Result<Arc<Connected>, TransportError> {
+    async fn connected(&self, patience: &SendBudget) -> Result<Arc<Connected>, TransportError> {
         let mut state = self.link.state();
         loop {
             let cause = match &*state.borrow_and_update() {

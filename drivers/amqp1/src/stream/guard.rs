@@ -16,7 +16,7 @@ use super::{
     outbound::last_letter,
 };
 use crate::{
-    codec::{Raw, Reader},
+    encoding::{Raw, Reader},
     fe2o3_internals::{MIN_IDLE_TIMEOUT_MS, PAIR},
 };
 use bounds::Bounds;

@@ -14,7 +14,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::{channel_numbers::ChannelNumbers, guard::GuardError};
 use crate::{
-    codec::Raw,
+    encoding::Raw,
     fe2o3_internals::{GROWTH, PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amq_protocol::protocol::BasicProperties;
-use oxlo_driver_kit::{patience::Patience, pending::PendingCalls, telemetry::Destination};
+use oxlo_driver_kit::{pending::PendingCalls, send_budget::SendBudget, telemetry::Destination};
 use oxlo_transport::TransportError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
@@ -65,7 +65,7 @@ pub(crate) struct InFlight {
     pub(crate) expires: bool,
     /// The properties of a received message that is sent once more.
     pub(crate) again: Option<Box<BasicProperties>>,
-    pub(crate) patience: Patience,
+    pub(crate) patience: SendBudget,
     pub(crate) completion: Completion,
     /// Its share of the send budget.
     pub(crate) permit: Option<OwnedSemaphorePermit>,

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use oxlo_driver_kit::patience::Patience;
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::Retry;
 use proptest::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
@@ -30,7 +30,7 @@ fn message(room: &Arc<Semaphore>) -> (InFlight, Outcome) {
         mandatory: false,
         expires: false,
         again: None,
-        patience: Patience::new(Duration::from_secs(1), Retry::Forever),
+        patience: SendBudget::new(Duration::from_secs(1), Retry::Forever),
         completion: Completion::Waiter(waiter),
         permit: Some(room.clone().try_acquire_owned().unwrap()),
         id: None,

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use oxlo_driver_kit::{link::ATTEMPT_LIMIT, patience::Patience, room::Room};
+use oxlo_driver_kit::{link::ATTEMPT_LIMIT, room::Room, send_budget::SendBudget};
 use oxlo_transport::{Removal, TransportError};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -108,11 +108,11 @@ impl Publisher {
     /// # Errors
     ///
     /// `Topology` if the broker refuses, `Unreachable`, `Blocked`, `Closed`.
-    pub(crate) async fn declare(&self, declares: &[Declaration], patience: &Patience) -> Result<(), TransportError> {
+    pub(crate) async fn declare(&self, declares: &[Declaration], patience: &SendBudget) -> Result<(), TransportError> {
         loop {
             let channels = self.submitter.open_channels(patience).await?;
             let declared = timeout_at(patience.deadline, channels.declare(declares)).await;
-            if self.submitter.is_declared(declared, &channels, patience).await? {
+            if self.submitter.has_succeeded(declared, &channels, patience).await? {
                 return Ok(());
             }
         }
@@ -127,12 +127,12 @@ impl Publisher {
         &self,
         queue: &str,
         removal: Removal,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         loop {
             let channels = self.submitter.open_channels(patience).await?;
             let deleted = timeout_at(patience.deadline, channels.delete(queue, removal)).await;
-            if self.submitter.is_declared(deleted, &channels, patience).await? {
+            if self.submitter.has_succeeded(deleted, &channels, patience).await? {
                 return Ok(());
             }
         }
@@ -148,7 +148,7 @@ impl Publisher {
     pub(crate) async fn publish(
         &self,
         outgoing: Outgoing<'_>,
-        patience: &Patience,
+        patience: &SendBudget,
         completion: Completion,
     ) -> Result<(), TransportError> {
         let Outgoing { route, body, mandatory, expires, again } = outgoing;
@@ -201,7 +201,7 @@ impl Publisher {
     pub(crate) async fn publish_confirmed(
         &self,
         outgoing: Outgoing<'_>,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<(), TransportError> {
         let (waiter, confirmed) = oneshot::channel();
         self.publish(outgoing, patience, Completion::Waiter(waiter)).await?;

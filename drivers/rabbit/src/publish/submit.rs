@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oxlo_driver_kit::patience::Patience;
+use oxlo_driver_kit::send_budget::SendBudget;
 use oxlo_transport::TransportError;
 use tokio::{
     sync::watch,
@@ -116,23 +116,23 @@ impl Submitter {
     pub(super) async fn declared_channels(
         &self,
         route: &Route,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<Arc<PublishChannels>, TransportError> {
         loop {
             let channels = self.open_channels(patience).await?;
             let declared = timeout_at(patience.deadline, channels.declare_route(route)).await;
-            if self.is_declared(declared, &channels, patience).await? {
+            if self.has_succeeded(declared, &channels, patience).await? {
                 return Ok(channels);
             }
         }
     }
 
-    /// Whether a declaration succeeded; `false` if it is to be repeated on the next channels.
-    pub(super) async fn is_declared(
+    /// Whether a declaration or a deletion succeeded; `false` if it must be repeated on the next channels.
+    pub(super) async fn has_succeeded(
         &self,
         declared: Result<Result<(), DeclareError>, Elapsed>,
         channels: &PublishChannels,
-        patience: &Patience,
+        patience: &SendBudget,
     ) -> Result<bool, TransportError> {
         match declared {
             Ok(Ok(())) => Ok(true),
@@ -156,7 +156,7 @@ impl Submitter {
     }
 
     /// Waits until the broker accepts messages.
-    pub(super) async fn open_channels(&self, patience: &Patience) -> Result<Arc<PublishChannels>, TransportError> {
+    pub(super) async fn open_channels(&self, patience: &SendBudget) -> Result<Arc<PublishChannels>, TransportError> {
         if let Some(channels) = self.open_now() {
             return Ok(channels);
         }
@@ -185,7 +185,7 @@ impl Submitter {
     }
 
     /// Waits until these channels are replaced or closed.
-    async fn replaced(&self, channels: &Arc<PublishChannels>, patience: &Patience) {
+    async fn replaced(&self, channels: &Arc<PublishChannels>, patience: &SendBudget) {
         let mut state = self.state.clone();
         let is_replaced =
             |state: &PublishState| !matches!(state, PublishState::Open(now) if Arc::ptr_eq(now, channels));
@@ -193,7 +193,7 @@ impl Submitter {
     }
 
     /// The error of a message that was not sent in time, with what is known of the connection.
-    fn unreachable(&self, patience: &Patience) -> TransportError {
+    fn unreachable(&self, patience: &SendBudget) -> TransportError {
         let cause = match &*self.state.borrow() {
             PublishState::Down(down) => down.cause.clone(),
             _ => None,

@@ -5,7 +5,6 @@
 
 mod declaration;
 mod route;
-mod route_cache;
 mod subscription;
 
 use std::time::Duration;
@@ -17,7 +16,6 @@ use declaration::binding;
 
 pub(crate) use declaration::{Declaration, Mismatch};
 pub(crate) use route::Route;
-pub(crate) use route_cache::RouteCache;
 pub(crate) use subscription::Subscription;
 
 /// The options that determine the objects on the broker.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::GuardError;
-use crate::codec::Raw;
+use crate::encoding::Raw;
 
 /// Ids that the broker's dispositions may name for each delivery, in either direction. It names a delivery once or
 /// twice: when its outcome is known, and when it is settled.

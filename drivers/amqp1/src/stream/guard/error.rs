@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bounds::{MAX_PARTIAL, MAX_TRANSFERS};
-use crate::codec::Malformed;
+use crate::encoding::Malformed;
 
 /// Why the guard ends a connection.
 #[derive(Clone, Debug, thiserror::Error)]

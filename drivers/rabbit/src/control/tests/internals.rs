@@ -29,9 +29,9 @@ fn lapin_has_the_least_frame_max() {
     assert_eq!(lapin::protocol::constants::FRAME_MIN_SIZE, lapin_internals::MIN_FRAME_MAX);
 }
 
-/// The `frame_max` in lapin's `connection.tune-ok` when both sides ask for 4096 bytes: the broker would refuse it.
+/// The `frame_max` in lapin's `connection.tune-ok` to a broker that allows 4096 bytes, which such a broker refuses.
 #[tokio::test]
-async fn lapin_raises_a_smaller_frame_max() {
+async fn lapin_never_negotiates_a_smaller_frame_max() {
     let (listener, port) = listen();
     let (report, tuned) = mpsc::channel();
     std::thread::spawn(move || {
@@ -39,63 +39,46 @@ async fn lapin_raises_a_smaller_frame_max() {
         report.send(session.tune(4_096, 0).unwrap()).unwrap();
     });
     let mut uri: AMQPUri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f").parse().unwrap();
-    uri.query.frame_max = Some(4_096);
+    uri.query.frame_max = Some(lapin_internals::MIN_FRAME_MAX);
     let attempt = tokio::spawn(Connection::connect_uri(uri, ConnectionProperties::default()));
     let tuned = tokio::task::spawn_blocking(move || tuned.recv_timeout(SOON)).await.unwrap();
     attempt.abort();
     assert_eq!(tuned, Ok(lapin_internals::MIN_FRAME_MAX));
 }
 
-/// The broker's side of a connection with this heartbeat in seconds, until its client goes.
-fn serve(heartbeat: u16) -> u16 {
+/// The broker's side of a connection with this heartbeat in seconds, which it closes after `open_for`.
+fn serve(heartbeat: u16, open_for: Duration) -> u16 {
     let (listener, port) = listen();
     std::thread::spawn(move || {
         let mut session = Session::greet(&listener).unwrap();
         session.tune(131_072, heartbeat).unwrap();
         session.open().unwrap();
-        while session.expect(0, 0).is_ok() {}
+        std::thread::sleep(open_for);
     });
     port
 }
 
-/// The number of tasks some time after a connection with a heartbeat of an hour was lost, beyond those before.
-async fn tasks_left(guarded: bool) -> usize {
+/// With a heartbeat of an hour, lapin's heartbeat task would sleep for half an hour.
+#[tokio::test]
+async fn no_task_of_lapin_outlives_its_stream() {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let before = tasks();
-    let port = serve(3_600);
+    let port = serve(3_600, Duration::from_millis(200));
     let mut uri: AMQPUri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f").parse().unwrap();
     uri.query.heartbeat = Some(3_600);
-    let connection = if guarded {
-        let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
-        let stream = connect(&peer, 0, SOON).await.unwrap();
-        handshake::open(uri, ConnectionProperties::default(), stream).await.unwrap()
-    } else {
-        Connection::connect_uri(uri, ConnectionProperties::default()).await.unwrap()
-    };
-    connection.close(200, "done".into()).await.ok();
+    let peer = Peer { host: "127.0.0.1".to_owned(), port, tls: None, user_timeout: None };
+    let stream = connect(&peer, 0, SOON).await.unwrap();
+    let connection = handshake::open(uri, ConnectionProperties::default(), stream).await.unwrap();
+    assert!(tasks() > before);
     drop(connection);
-    for _ in 0..100 {
-        if tasks() <= before {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    tasks() - before
+    eventually(SOON, "tasks end", async || tasks(), |tasks| *tasks <= before).await;
 }
 
-#[tokio::test]
-async fn lapins_heartbeat_task_outlives_its_connection_without_the_stream() {
-    assert_eq!(tasks_left(true).await, 0);
-    assert!(
-        tasks_left(false).await > 0,
-        "lapin ends its heartbeat task by itself: `lapin_internals::sleep` is not needed"
-    );
-}
-
-/// lapin closes a connection on which it reads nothing for two heartbeats; `stream/inbound.rs` must feed it.
+/// lapin closes a connection on which it reads nothing for two heartbeats; so that
+/// `stream/inbound.rs` makes heartbeats.
 #[tokio::test]
 async fn lapin_closes_a_silent_connection() {
-    let port = serve(1);
+    let port = serve(1, SOON);
     let mut uri: AMQPUri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f").parse().unwrap();
     uri.query.heartbeat = Some(1);
     let connection = Connection::connect_uri(uri, ConnectionProperties::default()).await.unwrap();

@@ -9,6 +9,7 @@ use crate::stream::layout::{
 const PROTOCOL_HEADER: usize = 8;
 
 /// What a frame of lapin ends: after it a broker accepts no other frame there.
+#[derive(Clone, Copy)]
 pub(super) enum Scope {
     Channel(u16),
     Connection,
