@@ -71,7 +71,7 @@ fn a_resent_message_tells_how_often_and_is_otherwise_unchanged() {
     let call = read(&sent(call)).unwrap();
     let named = Some(("/queue/reply_1", &id));
     assert_eq!((call.way, call.ttl, call.name(false)), (way, Some(Duration::from_secs(1)), named));
-    assert!(call.stamp.is_some_and(|stamp| Stamp::of(stamp).is_some()), "its age is that of its last sending");
+    assert!(call.stamp.is_some_and(|stamp| Stamp::from_id(stamp).is_some()), "its age is that of its last sending");
     assert_eq!((call.body.as_deref(), call.redelivered, call.redeliveries), (Some(&b"{}"[..]), false, 0));
     let id = MessageId::String(stamped_id().simple().to_string());
     let cast = resent("a", &"x".repeat(300), (None, Some(&id)), None, way);
