@@ -21,6 +21,9 @@ use crate::session::{Session, Taken};
 /// here the quickest would get them all.
 const TURN: u32 = 3;
 
+/// Decodes a message, with the handle that answers it.
+type Read<M> = fn(&Arc<Session>, &Bytes) -> Result<(M, Option<Replier>), Poison>;
+
 /// Takes messages from some queues.
 #[derive(Debug)]
 pub(crate) struct FilesListener<M> {
@@ -28,7 +31,7 @@ pub(crate) struct FilesListener<M> {
     queues: Vec<PathBuf>,
     /// The queue that goes with this listener.
     own: Option<PathBuf>,
-    read: fn(&Arc<Session>, &Bytes) -> Result<(M, Option<Replier>), Poison>,
+    read: Read<M>,
     prefetch: u16,
     unsettled: Arc<AtomicU16>,
     next_look: Instant,
@@ -41,7 +44,7 @@ impl<M> FilesListener<M> {
         session: &Arc<Session>,
         (queues, own): (Vec<PathBuf>, Option<PathBuf>),
         prefetch: u16,
-        read: fn(&Arc<Session>, &Bytes) -> Result<(M, Option<Replier>), Poison>,
+        read: Read<M>,
     ) -> Result<Self, TransportError> {
         for queue in &queues {
             session.declare(queue)?;

@@ -9,7 +9,7 @@ use oxlo_transport::{Context, Notification, NotificationFormat, Payload, Priorit
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 
-use oxlo_test_support::CapturedLog;
+use oxlo_test_support::{CapturedLog, own_process};
 
 use crate::bench;
 
@@ -31,6 +31,7 @@ async fn notify(transport: &dyn Transport, event_type: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_says_what_it_takes_and_how_it_ended() {
+    own_process!(a_listener_says_what_it_takes_and_how_it_ended);
     let (log, transport) = (CapturedLog::start(), bench::bus().await.0);
     let endpoint = NotificationEndpoint::new().info(async || {}).error(async || {});
     let listener = NotificationListener::builder(transport.clone()).endpoint(endpoint).pool("audit");
@@ -51,6 +52,7 @@ async fn a_listener_says_what_it_takes_and_how_it_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_without_a_stop_and_a_dropped_handle_are_reported() {
+    own_process!(waiting_without_a_stop_and_a_dropped_handle_are_reported);
     let (log, transport) = (CapturedLog::start(), bench::bus().await.0);
     let single =
         || NotificationListener::builder(transport.clone()).endpoint(NotificationEndpoint::new().info(async || {}));
@@ -84,6 +86,7 @@ async fn waiting_without_a_stop_and_a_dropped_handle_are_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn handlers_that_never_end_are_reported() {
+    own_process!(handlers_that_never_end_are_reported);
     let (log, transport) = (CapturedLog::start(), bench::bus().await.0);
     let transport: Arc<dyn Transport> = transport;
     let listener = NotificationListener::builder(transport.clone())

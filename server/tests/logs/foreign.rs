@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
-use oxlo_test_support::{CapturedLog, LogLine};
+use oxlo_test_support::{CapturedLog, LogLine, own_process};
 
 use crate::{
     bus,
@@ -34,6 +34,7 @@ fn most(since: std::time::Instant) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_nobody_serves_forge_no_line_and_are_bounded() {
+    own_process!(requests_that_nobody_serves_forge_no_line_and_are_bounded);
     let (log, transport) = (CapturedLog::start(), bus().await);
     let endpoint = Endpoint::new("1.0").method("fail", async || Err::<(), _>(Failure::new(FORGED, FORGED, FORGED)));
     let server = RPCServer::builder(transport.clone(), Target::topic("inventory").server("one"))
@@ -66,6 +67,7 @@ async fn requests_that_nobody_serves_forge_no_line_and_are_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_come_too_late_are_warned_of_with_their_number() {
+    own_process!(requests_that_come_too_late_are_warned_of_with_their_number);
     const LATE: u64 = 40;
     let (log, fake) = (CapturedLog::start(), Fake::new());
     let endpoint = Endpoint::new("1.0").method("echo", async || Ok::<_, Failure>(()));

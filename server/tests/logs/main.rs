@@ -1,4 +1,6 @@
 //! What a server logs at `info` and above.
+//!
+//! Each test runs in its own process: the limits of log lines and the enabled levels are global.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../fake/mod.rs"]

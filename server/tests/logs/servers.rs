@@ -7,7 +7,7 @@ use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transpo
 use oxlo_transport::{Context, Failure};
 use tracing::Level;
 
-use oxlo_test_support::CapturedLog;
+use oxlo_test_support::{CapturedLog, own_process};
 
 use crate::bus;
 
@@ -54,6 +54,7 @@ async fn ask(transport: &dyn Transport, method: &str, options: &CallOptions) {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_says_what_it_serves_and_how_it_ended() {
+    own_process!(a_server_says_what_it_serves_and_how_it_ended);
     let log = CapturedLog::start();
     let transport = bus().await;
     let old = Endpoint::new("1.0").namespace("old").method("one", async || Ok::<_, Failure>(()));
@@ -93,6 +94,7 @@ async fn a_server_says_what_it_serves_and_how_it_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_name_topic_method_request_and_caller() {
+    own_process!(failures_name_topic_method_request_and_caller);
     let log = CapturedLog::start();
     let transport = bus().await;
     let server = RPCServer::builder(transport.clone(), Target::topic("inventory").server("one"))

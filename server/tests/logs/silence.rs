@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 
-use oxlo_test_support::CapturedLog;
+use oxlo_test_support::{CapturedLog, own_process};
 
 use crate::bus;
 
@@ -25,6 +25,7 @@ fn server(transport: &Arc<dyn Transport>) -> RPCServerBuilder {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_without_a_stop_is_reported_once() {
+    own_process!(waiting_without_a_stop_is_reported_once);
     let (log, transport) = (CapturedLog::start(), bus().await);
     let running = server(&transport).start().await.unwrap();
     timeout(9 * SECOND, running.wait()).await.expect_err("it serves");
@@ -52,6 +53,7 @@ async fn waiting_without_a_stop_is_reported_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_that_is_dropped_is_reported() {
+    own_process!(a_handle_that_is_dropped_is_reported);
     let (log, transport) = (CapturedLog::start(), bus().await);
     let _ = server(&transport).start().await.unwrap();
     let told = log.messages(Level::WARN);
@@ -74,6 +76,7 @@ async fn a_handle_that_is_dropped_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_waits_for_itself_is_reported() {
+    own_process!(a_server_that_waits_for_itself_is_reported);
     let (log, transport) = (CapturedLog::start(), bus().await);
     let itself = transport.clone();
     let endpoint = Endpoint::new("1.0").method("inner", async || Ok::<_, Failure>(())).method("outer", move || {
@@ -105,6 +108,7 @@ async fn a_server_that_waits_for_itself_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_takes_long_names_what_runs() {
+    own_process!(a_stop_that_takes_long_names_what_runs);
     let (log, transport) = (CapturedLog::start(), bus().await);
     let running = server(&transport).grace(10 * SECOND).start().await.unwrap();
     let nap = Request::new("nap", Payload::empty_object());
