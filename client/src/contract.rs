@@ -150,12 +150,11 @@ pub mod private {
     use std::{any::Any, borrow::Cow};
 
     use oxlo_transport::{Context, FromFailure, TransportError};
+    pub use oxlo_transport::{Target, Transport};
     use serde::{Serialize, de::DeserializeOwned};
     use tracing::Instrument;
 
     pub use crate::{CallError, MethodError, PendingCall, PendingMethod, RPCClient};
-    pub use oxlo_transport::{Target, Transport};
-
     use crate::{reply::decode_method, request_info::CallKind};
 
     /// A method of a contract.

@@ -65,6 +65,9 @@ mod rpc_client;
 mod telemetry;
 mod validate;
 
+pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
+pub use oxlo_transport::RemoteError;
+
 pub use crate::{
     contract::{MethodError, PendingMethod},
     error::CallError,
@@ -74,8 +77,6 @@ pub use crate::{
     request_info::{CallKind, RequestInfo},
     rpc_client::RPCClient,
 };
-pub use oxlo_macros::{RemoteErrorOfClient as RemoteError, contract_of_client as contract};
-pub use oxlo_transport::RemoteError;
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]

@@ -7,12 +7,11 @@ mod fake;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use fake::{Fake, Step, ctxt};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use oxlo_client::{CallError, RPCClient};
 use oxlo_transport::{Failure, Settings, Target, TransportError};
 use serde_json::{Value, json};
-
-use fake::{Fake, Step, ctxt};
 
 /// What was recorded since the last look, by name and labels; of a gauge, by how much it changed.
 fn seen(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {

@@ -11,11 +11,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use fake::{Fake, calculator, ctxt};
 use serde_json::{Value, json};
 use tracing::Level;
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
-
-use fake::{Fake, calculator, ctxt};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

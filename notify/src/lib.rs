@@ -45,6 +45,8 @@ mod events;
 mod listener;
 mod notifier;
 
+pub use oxlo_serving::{Redelivered, ShutdownSignal, shutdown_signal};
+
 #[cfg(feature = "tracing-layer")]
 pub use crate::notifier::LogLayer;
 #[cfg(feature = "routing")]
@@ -65,7 +67,6 @@ pub use crate::{
         NotifierStats, NotifyError, Overflow, Receipt, Recorder, Redaction, Tries, Unsent,
     },
 };
-pub use oxlo_serving::{Redelivered, ShutdownSignal, shutdown_signal};
 
 /// Compiles the example in the README.
 #[cfg(doctest)]

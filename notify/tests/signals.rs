@@ -6,8 +6,7 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use oxlo_driver_memory::MemoryDriver;
 use oxlo_notify::{EventListener, NotificationEndpoint, NotificationListener, Subscription, shutdown_signal};
-use oxlo_transport::{Context, Payload, Registry, SendOptions, Target};
-use oxlo_transport::{Notification, NotificationFormat, Priority};
+use oxlo_transport::{Context, Notification, NotificationFormat, Payload, Priority, Registry, SendOptions, Target};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},

@@ -77,6 +77,13 @@ mod server;
 mod states;
 mod telemetry;
 
+pub use oxlo_macros::{
+    RemoteErrorOfServer as RemoteError, contract_of_server as contract, debug_handler_of_server as debug_handler,
+    endpoint_of_server as endpoint,
+};
+pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
+pub use oxlo_transport::RemoteError;
+
 pub use crate::{
     builder::RPCServerBuilder,
     call::{Call, Cancellation},
@@ -95,12 +102,6 @@ pub use crate::{
     server::RPCServer,
     states::States,
 };
-pub use oxlo_macros::{
-    RemoteErrorOfServer as RemoteError, contract_of_server as contract, debug_handler_of_server as debug_handler,
-    endpoint_of_server as endpoint,
-};
-pub use oxlo_serving::{Redelivered, ShutdownSignal, StopReason, shutdown_signal};
-pub use oxlo_transport::RemoteError;
 
 /// Used by the code that the macros generate. Not part of the API.
 #[doc(hidden)]

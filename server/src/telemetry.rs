@@ -4,7 +4,6 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use foldhash::HashMap;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-
 #[cfg(feature = "oslo-metrics")]
 use oxlo_transport::oslo_metrics::{Labels, OsloMetrics};
 use oxlo_transport::{Settings, Target, text::name as shown};

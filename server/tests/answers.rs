@@ -14,8 +14,7 @@ use std::{
 
 use fake::{Fake, target};
 use oxlo_server::{Args, Endpoint, HandlerError, Method, RPCServer, Redelivered, RunningServer, State};
-use oxlo_transport::{Context, Deadline, Failure, Payload};
-use oxlo_transport::{RemoteError, Reply, Settings};
+use oxlo_transport::{Context, Deadline, Failure, Payload, RemoteError, Reply, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -5,8 +5,7 @@ mod fake;
 
 use fake::{Fake, target};
 use oxlo_server::{Method, RPCServer, RemoteError};
-use oxlo_transport::Reply;
-use oxlo_transport::{Context, Failure};
+use oxlo_transport::{Context, Failure, Reply};
 use serde_json::json;
 
 #[derive(Debug, thiserror::Error, RemoteError)]

@@ -14,9 +14,8 @@ use oxlo_server::{
     AccessPolicy, AckPolicy, BuildError, Call, Endpoint, FromCall, HandlerError, Method, RPCServer, RPCServerBuilder,
     Redelivered, StopReason,
 };
-use oxlo_transport::Failure;
 use oxlo_transport::{
-    CallOptions, ListenScope, Payload, Registry, Reply, Request, RequestQueue, SendOptions, Target, Transport,
+    CallOptions, Failure, ListenScope, Payload, Registry, Reply, Request, RequestQueue, SendOptions, Target, Transport,
     TransportError,
 };
 use tokio::{

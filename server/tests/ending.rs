@@ -10,8 +10,7 @@ use std::{
 
 use fake::{Fake, Script, Sent, target};
 use oxlo_server::{AckPolicy, Endpoint, HandlerError, RPCServer, RPCServerBuilder, ServeError};
-use oxlo_transport::Failure;
-use oxlo_transport::{Deferral, Settlement, TransportError};
+use oxlo_transport::{Deferral, Failure, Settlement, TransportError};
 use serde_json::json;
 use tokio::{
     sync::Semaphore,

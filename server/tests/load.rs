@@ -14,8 +14,7 @@ use std::{
 
 use fake::{Fake, Script, target};
 use oxlo_server::{BuildError, Endpoint, RPCServer, ServeError, State};
-use oxlo_transport::TransportError;
-use oxlo_transport::{Failure, Target};
+use oxlo_transport::{Failure, Target, TransportError};
 use serde_json::json;
 use tokio::{
     sync::{Notify, Semaphore},

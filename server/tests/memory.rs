@@ -13,8 +13,9 @@ use std::{
 use futures_util::future::join_all;
 use oxlo_driver_memory::MemoryBus;
 use oxlo_server::{AckPolicy, Endpoint, HandlerError, RPCServer, RPCServerBuilder, Redelivered, RunningServer, State};
-use oxlo_transport::Failure;
-use oxlo_transport::{CallOptions, Payload, Reply, Request, SendOptions, Settings, Target, Transport, TransportError};
+use oxlo_transport::{
+    CallOptions, Failure, Payload, Reply, Request, SendOptions, Settings, Target, Transport, TransportError,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

@@ -17,8 +17,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use oxlo_server::{AckPolicy, Endpoint, HandlerError, RPCServer};
-use oxlo_transport::Failure;
-use oxlo_transport::TransportError;
+use oxlo_transport::{Failure, TransportError};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

@@ -6,10 +6,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use oxlo_driver_memory::MemoryBus;
 use oxlo_server::{Endpoint, RPCServer};
-use oxlo_transport::Failure;
 use oxlo_transport::{
-    Delivery, ListenOptions, Listener, Payload, Request, SendOptions, Settings, Target, Transport, TransportError,
-    Wrap, wrap,
+    Delivery, Failure, ListenOptions, Listener, Payload, Request, SendOptions, Settings, Target, Transport,
+    TransportError, Wrap, wrap,
 };
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;

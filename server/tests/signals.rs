@@ -6,8 +6,7 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use oxlo_driver_memory::MemoryDriver;
 use oxlo_server::{Endpoint, RPCServer, StopReason, shutdown_signal};
-use oxlo_transport::Failure;
-use oxlo_transport::{CallOptions, Payload, Registry, Request, Target};
+use oxlo_transport::{CallOptions, Failure, Payload, Registry, Request, Target};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},

@@ -1,12 +1,18 @@
 //! Rows 5, 6, 8, 10 and 31: actions of administrators, and the broker's own limits.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use oxlo::{CallError, Endpoint, Failure, RPCServer, Target, TransportError};
-use oxlo_faults_kit::rows::{admin, network::SETTLED};
-use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, ran};
+use oxlo_faults_kit::{
+    Caller, SECOND, SOON, TOPIC, pending_calls, ran,
+    rows::{admin, network::SETTLED},
+};
 use oxlo_test_support::{Event, TestVhost, eventually, resident};
 use tokio::time::{Instant, sleep};
 

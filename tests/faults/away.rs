@@ -1,15 +1,15 @@
 //! Rows 53 to 56: operations while the broker is unavailable, and objects removed at the broker.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use oxlo::{
-    Payload,
+    Payload, RPCServer, Target, TransportError,
     transport::{CallOptions, Request},
 };
-use oxlo::{RPCServer, Target, TransportError};
-use oxlo_faults_kit::rows::away;
-use oxlo_faults_kit::{SECOND, SOON, service};
+use oxlo_faults_kit::{SECOND, SOON, rows::away, service};
 use oxlo_test_support::{History, TestVhost, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use oxlo::AckPolicy;
-use oxlo_faults_kit::rows::broker::{alarm, frozen, killed, started_again};
-use oxlo_faults_kit::{SECOND, SOON};
+use oxlo_faults_kit::{
+    SECOND, SOON,
+    rows::broker::{alarm, frozen, killed, started_again},
+};
 use oxlo_test_support::{Broker, Event, Rules, eventually};
 use tokio::time::sleep;
 

@@ -1,7 +1,9 @@
 //! Rows 32 to 35: brokers that refuse connections or are unavailable.
 
-use oxlo_faults_kit::SECOND;
-use oxlo_faults_kit::rows::connect::{self, Flaw};
+use oxlo_faults_kit::{
+    SECOND,
+    rows::connect::{self, Flaw},
+};
 use oxlo_test_support::{Broker, MutePeer, PortLease, TestVhost, eventually, io_threads};
 use tokio::time::Instant;
 

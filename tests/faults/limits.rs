@@ -3,8 +3,11 @@
 use std::error::Error;
 
 use oxlo::{RPCServer, Retry, RunningServer, ServeError, Target, Transport, TransportError};
-use oxlo_faults_kit::rows::away::{self, CONNECT_TIMEOUT};
-use oxlo_faults_kit::{SOON, Stage, service};
+use oxlo_faults_kit::{
+    SOON, Stage,
+    rows::away::{self, CONNECT_TIMEOUT},
+    service,
+};
 use oxlo_test_support::{Broker, History, TestVhost, eventually};
 use tokio::time::timeout;
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use oxlo::AckPolicy;
-use oxlo_faults_kit::rows::network::{self, SETTLED};
-use oxlo_faults_kit::{SECOND, SOON, Stage, state};
+use oxlo_faults_kit::{
+    SECOND, SOON, Stage,
+    rows::network::{self, SETTLED},
+    state,
+};
 use oxlo_test_support::{Direction, Event, FaultProxy, Hangup, Mode, TestVhost};
 use tokio::time::{Instant, sleep};
 

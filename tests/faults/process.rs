@@ -1,15 +1,15 @@
 //! Rows 15, 16, 28, 29, 30, 37 to 41: slow, killed and leaking processes.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo::{AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, Target, TransportError};
-use oxlo_faults_kit::child::Child;
-use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, pending_calls, rows};
+use oxlo_faults_kit::{Caller, SECOND, SOON, TOPIC, child::Child, pending_calls, rows};
 use oxlo_test_support::{Event, Rules, TestVhost, eventually, io_threads, resident};
 use serde_json::json;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::scene::{connections, reply_queues, stage_on, stage_with};
 

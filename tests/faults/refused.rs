@@ -1,20 +1,26 @@
 //! Rows 44 to 49: messages that the broker refuses. RabbitMQ answers such a publish by closing its channel, with everything
 //! else that was in flight on it. Only the sender of the refused message may notice, and it is told the broker's words.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use oxlo::notify::{Messaging, Notifier};
 use oxlo::{
     AckPolicy, Args, CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport,
     TransportError,
+    notify::{Messaging, Notifier},
 };
 use oxlo_faults_kit::{Caller, SECOND, SOON, service};
 use oxlo_test_support::{Broker, eventually};
 use serde_json::json;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::scene::{connections, stage_on, stage_with};
 

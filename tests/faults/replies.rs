@@ -1,18 +1,17 @@
 //! Rows 58 to 60: undeliverable replies. They do not delay other callers or a stop.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo::{Args, Context, Endpoint, Failure, RPCClient, RPCServer, RunningServer, Target, Transport};
 use oxlo_faults_kit::{SECOND, SOON, Stage};
 use oxlo_test_support::{TestVhost, eventually};
 use serde_json::json;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
-use crate::hostile::{JSON, envelope, erlang};
-use crate::scene::{reply_queues, stage_on};
+use crate::{
+    hostile::{JSON, envelope, erlang},
+    scene::{reply_queues, stage_on},
+};
 
 const FEW: &str = "few";
 /// The server's concurrency: far lower than the number of undeliverable replies.

@@ -1,15 +1,15 @@
 //! Rows 36, 42 and 43: a clock that jumps, and a kernel that drops packets.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use oxlo::{CallError, Target, TransportError};
-use oxlo_faults_kit::child::Child;
-use oxlo_faults_kit::rows::broker::noticed;
-use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, ran, state};
+use oxlo_faults_kit::{Caller, SECOND, SOON, Stage, TOPIC, child::Child, ran, rows::broker::noticed, state};
 use oxlo_test_support::{Broker, Event, Outcome, Rules, TestVhost};
 use tempfile::TempDir;
 use tokio::time::Instant;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use oxlo_faults_kit::rows::admin::{queues_deleted, reply_queue_deleted};
-use oxlo_faults_kit::rows::network::SETTLED;
-use oxlo_faults_kit::{SECOND, SOON, Stage, TOPIC};
+use oxlo_faults_kit::{
+    SECOND, SOON, Stage, TOPIC,
+    rows::{
+        admin::{queues_deleted, reply_queue_deleted},
+        network::SETTLED,
+    },
+};
 use oxlo_test_support::{Amqp1Broker, Amqp1Product, Broker, Event, TestVhost, eventually};
 use tokio::time::sleep;
 

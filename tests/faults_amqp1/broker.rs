@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use oxlo::{CallError, Context, RPCClient, Target, TransportError};
-use oxlo_faults_kit::rows::broker::{alarm, frozen, killed, started_again};
-use oxlo_faults_kit::{SECOND, SOON, Stage, leave_queue};
+use oxlo_faults_kit::{
+    SECOND, SOON, Stage, leave_queue,
+    rows::broker::{alarm, frozen, killed, started_again},
+};
 use oxlo_test_support::{Amqp1Broker, Amqp1Product};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -1,8 +1,10 @@
 //! Rows 32 to 34: brokers that refuse connections or are unavailable.
 
 use oxlo::transport::Refusal;
-use oxlo_faults_kit::rows::connect::{self, Flaw};
-use oxlo_faults_kit::{SOON, Stage};
+use oxlo_faults_kit::{
+    SOON, Stage,
+    rows::connect::{self, Flaw},
+};
 use oxlo_test_support::{Amqp1Product, Authority, TestVhost, Validity};
 
 use crate::rabbitmq;

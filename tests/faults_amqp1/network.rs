@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use oxlo::AckPolicy;
-use oxlo_faults_kit::rows::network::{self, SETTLED};
-use oxlo_faults_kit::{SOON, Stage, ran};
+use oxlo_faults_kit::{
+    SOON, Stage, ran,
+    rows::network::{self, SETTLED},
+};
 use oxlo_test_support::{Direction, Event, FaultProxy, Hangup, Mode, Rules, TestVhost, eventually};
 use tokio::time::sleep;
 

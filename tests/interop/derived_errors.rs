@@ -1,13 +1,13 @@
 //! `#[derive(RemoteError)]` with the matching classes of `interop_errors.py`.
 
+use std::sync::Arc;
+
 use oxlo::{
     CallError, Context, Endpoint, Failure, MethodError, RPCClient, RPCServer, RemoteError, RunningServer, Target,
     Transport,
 };
 use oxlo_test_support::TestVhost;
 use serde_json::{Value, json};
-
-use std::sync::Arc;
 
 use crate::fixture::{Ask, SOON, TOPIC, call, client_on, connect, python_client, python_server, with};
 

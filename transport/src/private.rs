@@ -3,7 +3,6 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-
 pub use tracing;
 
 pub use crate::{failure::Failure, settings::RemoteError};

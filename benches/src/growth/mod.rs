@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::ProgressBar;
-
 use footprint::{FOOTPRINTS, Found, Held};
 pub(crate) use footprint::{Options as FootprintOptions, listener, run as footprint, swallow};
+use indicatif::ProgressBar;
 use report::Report;
 use series::{Curve, Point, SERIES, Series};
 

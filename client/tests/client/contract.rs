@@ -1,8 +1,7 @@
 //! The requests that a contract's client sends, with `oxlo-client` as the only crate.
 
 use oxlo_client::{CallError, MethodError, RemoteError};
-use oxlo_transport::Failure;
-use oxlo_transport::{Context, Target};
+use oxlo_transport::{Context, Failure, Target};
 use serde::Serialize;
 use serde_json::json;
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use oxlo_client::{CallError, PendingCall};
-use oxlo_transport::TransportError;
-use oxlo_transport::{Payload, Reply, Transport};
+use oxlo_transport::{Payload, Reply, Transport, TransportError};
 use oxlo_wire::reply::ReplyPart;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};

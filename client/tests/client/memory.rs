@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use oxlo_client::{CallError, PendingCall, RPCClient};
 use oxlo_driver_memory::MemoryBus;
-use oxlo_transport::TransportError;
-use oxlo_transport::{Failure, ListenOptions, Reply, Request, Settings, Target, Transport};
+use oxlo_transport::{Failure, ListenOptions, Reply, Request, Settings, Target, Transport, TransportError};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,

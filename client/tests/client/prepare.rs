@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use oxlo_client::RPCClient;
-use oxlo_transport::Retry;
-use oxlo_transport::{Settings, Target};
+use oxlo_transport::{Retry, Settings, Target};
 use serde_json::Value;
 
 use crate::fake::{Fake, Handed, Options, ctxt};

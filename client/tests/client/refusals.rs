@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use oxlo_client::{CallError, RPCClient};
-use oxlo_transport::TransportError;
-use oxlo_transport::{Settings, Target};
+use oxlo_transport::{Settings, Target, TransportError};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use oxlo_client::{CallError, RPCClient};
 use oxlo_driver_memory::MemoryDriver;
-use oxlo_transport::{Context, Target, TransportError};
-use oxlo_transport::{ListenOptions, ListenScope, Registry, RequestQueue};
+use oxlo_transport::{Context, ListenOptions, ListenScope, Registry, RequestQueue, Target, TransportError};
 use serde_json::json;
 
 #[derive(serde::Deserialize)]

@@ -1,11 +1,10 @@
 //! Events: who gets them, and what becomes of those that fail.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo_notify::{Body, EventListener, NotificationResult, OnError, RunningEventListener, Subscription};
 use oxlo_transport::Transport;
 use serde_json::json;
-use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::bench::{Runs, bus, channel, dispatch};

@@ -5,11 +5,10 @@ use std::{future::pending, sync::Arc, time::Duration};
 use oxlo_notify::{
     BatchEndpoint, BatchListener, EventListener, NotificationEndpoint, NotificationListener, Received, Subscription,
 };
+use oxlo_test_support::{CapturedLog, own_process};
 use oxlo_transport::{Context, Notification, NotificationFormat, Payload, Priority, SendOptions, Target, Transport};
 use tokio::time::{sleep, timeout};
 use tracing::Level;
-
-use oxlo_test_support::{CapturedLog, own_process};
 
 use crate::bench;
 

@@ -1,13 +1,11 @@
 //! What peers send cannot forge lines of the log, nor flood it.
 
 use oxlo_server::{Endpoint, RPCServer};
-use oxlo_transport::{CallOptions, Payload, Reply, Request, Target, limit};
-use oxlo_transport::{Context, Failure};
+use oxlo_test_support::{CapturedLog, LogLine, own_process};
+use oxlo_transport::{CallOptions, Context, Failure, Payload, Reply, Request, Target, limit};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::Level;
-
-use oxlo_test_support::{CapturedLog, LogLine, own_process};
 
 use crate::{
     bus,

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use oxlo_server::{Endpoint, RPCServer, RemoteError};
-use oxlo_transport::{CallOptions, ListenScope, Payload, Request, Target, Transport};
-use oxlo_transport::{Context, Failure};
-use tracing::Level;
-
 use oxlo_test_support::{CapturedLog, own_process};
+use oxlo_transport::{CallOptions, Context, Failure, ListenScope, Payload, Request, Target, Transport};
+use tracing::Level;
 
 use crate::bus;
 

@@ -1,15 +1,12 @@
 //! What would hang or vanish without a word.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo_server::{Endpoint, RPCServer, RPCServerBuilder};
-use oxlo_transport::Failure;
-use oxlo_transport::{CallOptions, Payload, Request, Target, Transport, TransportError};
-use std::sync::Arc;
+use oxlo_test_support::{CapturedLog, own_process};
+use oxlo_transport::{CallOptions, Failure, Payload, Request, Target, Transport, TransportError};
 use tokio::time::{sleep, timeout};
 use tracing::Level;
-
-use oxlo_test_support::{CapturedLog, own_process};
 
 use crate::bus;
 

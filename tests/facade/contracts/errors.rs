@@ -1,9 +1,9 @@
 //! `#[derive(RemoteError)]`.
 
+use std::sync::Arc;
+
 use oxlo::{CallError, Context, Endpoint, Failure, RPCClient, RPCServer, RemoteError, Target, Transport};
 use serde_json::{Value, json};
-
-use std::sync::Arc;
 
 #[derive(Debug, PartialEq, thiserror::Error, RemoteError)]
 #[remote(module = "shop.exceptions")]

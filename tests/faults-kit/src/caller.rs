@@ -1,14 +1,20 @@
 //! The caller of a row: makes calls and casts.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use oxlo::{CallError, Context, RPCClient, Target, Transport};
 use oxlo_test_support::{Event, History, Outcome, eventually};
 use serde_json::json;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
+};
 
 use crate::{SECOND, SOON, TOPIC};
 

@@ -2,21 +2,26 @@
 //!
 //! A suite whose rows need them invokes [`child_parts!`](crate::child_parts) in a module `child`.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime},
+};
 
 use oxlo::{AckPolicy, Args, Endpoint, RPCServer, Target};
 use oxlo_test_support::{Event, History, Outcome, eventually};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Semaphore,
+};
 
-use crate::service::service_that;
-use crate::{Caller, SOON, TOPIC};
+use crate::{Caller, SOON, TOPIC, service::service_that};
 
 const URL: &str = "OXLO_FAULTS_URL";
 const POLICY: &str = "OXLO_FAULTS_POLICY";

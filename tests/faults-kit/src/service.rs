@@ -1,12 +1,10 @@
 //! The service of both suites.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo::{Args, Context, Endpoint, Failure, RPCServer, Target, Transport};
 use oxlo_test_support::History;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// The arguments of the service's methods.
 #[derive(serde::Deserialize)]

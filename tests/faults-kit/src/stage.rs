@@ -6,8 +6,7 @@ use oxlo::{AckPolicy, RPCServer, RunningServer, Target, Transport};
 use oxlo_test_support::{Footprint, History, Lag, Rules, Summary, VhostAdmin, eventually, settled};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
-use crate::service::service_until;
-use crate::{Caller, SOON, TOPIC};
+use crate::{Caller, SOON, TOPIC, service::service_until};
 
 /// A server and a caller, each on its own transport.
 #[derive(Debug)]

@@ -2,24 +2,28 @@
 //!
 //! `tests/support/amqp1/obtain` puts them into `.build/amqp1`; `tests/run` calls it.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use tokio::sync::OnceCell;
 
-use crate::broker::Broker;
-use crate::folder::DataFolder;
-use crate::installation::RabbitVersion;
-use crate::ports::PortLease;
-use crate::process::{ProcessTree, bound_command, spawn};
-use crate::vhost::SharedBroker;
+use crate::{
+    broker::Broker,
+    folder::DataFolder,
+    installation::RabbitVersion,
+    ports::PortLease,
+    process::{ProcessTree, bound_command, spawn},
+    vhost::SharedBroker,
+};
 
 const START_LIMIT: Duration = Duration::from_secs(120);
 

@@ -1,15 +1,16 @@
 //! A RabbitMQ node that belongs to one test.
 
-use std::ops::Deref;
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use rustix::process::Signal;
 
-use crate::admin::VhostAdmin;
-use crate::builder::BrokerBuilder;
-use crate::control::binary;
-use crate::installation::RabbitVersion;
-use crate::node::{Epmd, Node};
+use crate::{
+    admin::VhostAdmin,
+    builder::BrokerBuilder,
+    control::binary,
+    installation::RabbitVersion,
+    node::{Epmd, Node},
+};
 
 /// A RabbitMQ node that belongs to one test.
 ///

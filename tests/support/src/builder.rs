@@ -1,11 +1,8 @@
 //! Settings that a broker is started with.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
-use crate::broker::Broker;
-use crate::installation::RabbitVersion;
-use crate::node::Epmd;
+use crate::{broker::Broker, installation::RabbitVersion, node::Epmd};
 
 /// A server certificate chain, its key and the CA that signs clients, all PEM.
 #[derive(Debug, Clone)]

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admin::VhostAdmin;
-use crate::broker::Broker;
-use crate::builder::BrokerBuilder;
-use crate::control::binary;
-use crate::wait::eventually;
+use crate::{admin::VhostAdmin, broker::Broker, builder::BrokerBuilder, control::binary, wait::eventually};
 
 // A paused node looks for the others once a second, and then restarts the broker's application.
 const WHOLE_LIMIT: Duration = Duration::from_secs(90);

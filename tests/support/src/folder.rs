@@ -1,8 +1,10 @@
 //! Temporary folders that are deleted even if their owner was killed.
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    path::Path,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 

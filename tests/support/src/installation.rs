@@ -1,8 +1,10 @@
 //! Where a version of RabbitMQ is installed, and how its programs are run from there.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::process::{User, bound_command};
 

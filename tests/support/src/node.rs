@@ -1,23 +1,29 @@
 //! The process of a RabbitMQ node, its folder, ports and epmd.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, TcpStream},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
-use crate::builder::{BrokerBuilder, TlsMaterial};
-use crate::control::{self, Control};
-use crate::folder::DataFolder;
-use crate::installation::RabbitVersion;
-use crate::ports::PortLease;
-use crate::process::{ProcessTree, User, spawn};
+use crate::{
+    builder::{BrokerBuilder, TlsMaterial},
+    control::{self, Control},
+    folder::DataFolder,
+    installation::RabbitVersion,
+    ports::PortLease,
+    process::{ProcessTree, User, spawn},
+};
 
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(60);

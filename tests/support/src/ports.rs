@@ -1,11 +1,13 @@
 //! TCP ports that stay reserved while a broker or proxy is down.
 
-use std::fs::{self, File};
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 // Below Linux's ephemeral range (32768 up): otherwise an outgoing connection could take the port of a stopped broker, and a client
 // that reconnects on loopback could even connect to itself.

@@ -1,12 +1,12 @@
 //! Child processes that cannot outlive the test.
 
-use std::fs;
-use std::io;
-use std::process::{Child, Command, ExitStatus};
-use std::sync::OnceLock;
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs, io,
+    process::{Child, Command, ExitStatus},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -1,15 +1,17 @@
 //! The bytes of one proxied connection.
 
-use std::collections::VecDeque;
-use std::io;
-use std::time::Duration;
+use std::{collections::VecDeque, io, time::Duration};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::proxy::{Counters, Direction, Hangup, Mode};
 

@@ -1,16 +1,20 @@
 //! One broker for many tests, with a vhost for each.
 
-use std::ops::Deref;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::{
+    ops::Deref,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
 
 use tokio::sync::OnceCell;
 
-use crate::admin::VhostAdmin;
-use crate::broker::{Broker, create_vhost};
-use crate::control::{Control, binary};
-use crate::installation::RabbitVersion;
+use crate::{
+    admin::VhostAdmin,
+    broker::{Broker, create_vhost},
+    control::{Control, binary},
+    installation::RabbitVersion,
+};
 
 /// The broker of one version that tests share unless they disrupt it.
 ///

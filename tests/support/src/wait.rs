@@ -1,11 +1,11 @@
 //! Waiting for a condition, with a deadline.
 
-use std::fmt::Debug;
-use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::{fmt::Debug, net::Ipv4Addr, time::Duration};
 
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -1,13 +1,17 @@
 //! The broker harness against real RabbitMQ nodes.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use oxlo_test_support::{Authority, Broker, RabbitVersion, TestVhost, Validity, eventually};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 

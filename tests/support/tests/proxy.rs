@@ -1,13 +1,17 @@
 //! Every mode of the fault proxy, in front of an echo server.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use oxlo_test_support::{Direction, FaultProxy, Hangup, Mode, eventually};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_millis(300);

@@ -1,5 +1,7 @@
 //! The sending thread: one socket, and retries while the collector is unavailable.
 
+#[cfg(unix)]
+use std::os::unix::net::UnixDatagram;
 use std::{
     io,
     path::PathBuf,
@@ -7,9 +9,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-#[cfg(unix)]
-use std::os::unix::net::UnixDatagram;
 
 use super::Counts;
 

@@ -11,10 +11,10 @@ use std::{borrow::Cow, fmt};
 
 use oxlo_transport::{ListenScope, Priority, Target, TransportError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use syntax::Syntax;
 use uuid::Uuid;
 
 use crate::management::{Declaration, QueueKind};
-use syntax::Syntax;
 
 /// The exchange for fanout on RabbitMQ, which always exists.
 const FANOUT: &str = "amq.direct";

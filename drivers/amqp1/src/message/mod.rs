@@ -8,9 +8,8 @@ mod answer;
 mod incoming;
 mod outgoing;
 
-use fe2o3_amqp::types::messaging::MessageId;
-
 pub(crate) use answer::{answer, answered_number};
+use fe2o3_amqp::types::messaging::MessageId;
 pub(crate) use incoming::{Incoming, read};
 pub(crate) use outgoing::{Outgoing, call, cast, reply, resent};
 

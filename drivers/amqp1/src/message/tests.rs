@@ -1,14 +1,14 @@
-use fe2o3_amqp::types::{
-    messaging::{Body, Header, Properties, message::__private::Deserializable},
-    primitives::Value,
-};
-use oxlo_driver_kit::lateness::Stamp;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use fe2o3_amqp::types::{messaging::Message, primitives::Uuid};
-use oxlo_driver_kit::{deferral::Way, lateness::stamped_id};
+use fe2o3_amqp::types::{
+    messaging::{Body, Header, Message, Properties, message::__private::Deserializable},
+    primitives::{Uuid, Value},
+};
+use oxlo_driver_kit::{
+    deferral::Way,
+    lateness::{Stamp, stamped_id},
+};
 use tokio::time::Instant;
 
 use super::{incoming::parse_way, *};

@@ -10,6 +10,9 @@ mod outcome;
 
 use std::{sync::Arc, time::Duration};
 
+use link::Unsent;
+use links::SenderLinks;
+use outcome::HoldsPermit;
 use oxlo_driver_kit::{
     room::Room,
     send_budget::SendBudget,
@@ -28,10 +31,6 @@ use crate::{
     management::{self, Declaration},
     message::Outgoing,
 };
-
-use link::Unsent;
-use links::SenderLinks;
-use outcome::HoldsPermit;
 
 const BUDGET_EXHAUSTED: &str = "too many messages are in flight";
 /// How long closing waits for messages in flight.

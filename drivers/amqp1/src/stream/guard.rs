@@ -9,7 +9,9 @@
 mod bounds;
 mod error;
 
+use bounds::Bounds;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+pub(crate) use error::GuardError;
 
 use super::{
     channel_numbers::{ChannelNumbers, InboundAction},
@@ -19,8 +21,6 @@ use crate::{
     encoding::{Raw, Reader},
     fe2o3_internals::{MIN_IDLE_TIMEOUT_MS, PAIR},
 };
-use bounds::Bounds;
-pub(crate) use error::GuardError;
 
 /// Bytes of the head of the data section around a payload.
 const WRAPPING: usize = 8;

@@ -1,16 +1,19 @@
 //! The AMQP handshake over a stream.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_rs::Runtime;
-use lapin::uri::AMQPUri;
-use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties, uri::AMQPUri};
 
 use super::runtime::{Kit, kit};
-use crate::lapin_internals::{CLOSE_OK_LIMIT, MIN_FRAME_MAX, silence_this_thread};
-use crate::sabotage;
-use crate::stream::{GuardedStream, StreamHandle, guard};
+use crate::{
+    lapin_internals::{CLOSE_OK_LIMIT, MIN_FRAME_MAX, silence_this_thread},
+    sabotage,
+    stream::{GuardedStream, StreamHandle, guard},
+};
 
 /// Performs the AMQP handshake over a stream and returns lapin's connection on it.
 ///

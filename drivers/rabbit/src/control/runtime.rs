@@ -1,21 +1,26 @@
 //! The async runtime that lapin runs on: tokio, with [`GuardedStream`] as the type of its sockets.
 
-use std::future::Future;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-use async_rs::Tokio;
-use async_rs::traits::{Executor, Reactor};
-use async_rs::util::{RuntimeParts, Task};
+use async_rs::{
+    Tokio,
+    traits::{Executor, Reactor},
+    util::{RuntimeParts, Task},
+};
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
-use tracing::Dispatch;
-use tracing::instrument::WithSubscriber;
+use tracing::{Dispatch, instrument::WithSubscriber};
 
-use crate::lapin_internals;
-use crate::stream::{GuardedStream, StreamHandle};
+use crate::{
+    lapin_internals,
+    stream::{GuardedStream, StreamHandle},
+};
 
 /// Executor and reactor of one connection.
 pub(super) type Kit = RuntimeParts<SilentTasks, StreamReactor>;

@@ -13,7 +13,11 @@ use amq_protocol::{
     protocol::{BasicProperties, basic::gen_properties},
     types::AMQPValue,
 };
+#[cfg(feature = "__fuzz")]
+pub(crate) use body::compress;
+pub(crate) use body::{CompressionAlgorithm, body, compress_if_accepted};
 use oxlo_transport::TransportError;
+pub(crate) use redelivery::{DeliveryHistory, history, resent};
 use uuid::Uuid;
 
 use crate::stream::{
@@ -23,11 +27,6 @@ use crate::stream::{
     },
     received::Received,
 };
-
-#[cfg(feature = "__fuzz")]
-pub(crate) use body::compress;
-pub(crate) use body::{CompressionAlgorithm, body, compress_if_accepted};
-pub(crate) use redelivery::{DeliveryHistory, history, resent};
 
 const JSON: &str = "application/json";
 const PERSISTENT: u8 = 2;

@@ -1,6 +1,7 @@
-use amq_protocol::protocol::basic::parse_properties;
-use amq_protocol::types::{AMQPType, FieldTable};
-
+use amq_protocol::{
+    protocol::basic::parse_properties,
+    types::{AMQPType, FieldTable},
+};
 use oxlo_wire::envelope::Poison;
 
 use super::{

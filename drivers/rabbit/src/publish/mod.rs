@@ -26,8 +26,13 @@ use std::{
     time::Duration,
 };
 
+use in_flight::InFlight;
+pub(crate) use in_flight::{Completion, Outgoing};
 use oxlo_driver_kit::{link::ATTEMPT_LIMIT, room::Room, send_budget::SendBudget};
 use oxlo_transport::{Removal, TransportError};
+pub(crate) use state::PublishState;
+use state::StateGuard;
+use submit::{Submitter, Unsent};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{timeout, timeout_at},
@@ -39,12 +44,6 @@ use crate::{
     error, properties,
     topology::{Declaration, check_length},
 };
-use in_flight::InFlight;
-use state::StateGuard;
-use submit::{Submitter, Unsent};
-
-pub(crate) use in_flight::{Completion, Outgoing};
-pub(crate) use state::PublishState;
 
 const BUDGET_EXHAUSTED: &str = "too many messages wait for the broker's confirm";
 /// How long closing waits for messages in flight.

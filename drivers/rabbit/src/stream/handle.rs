@@ -1,14 +1,12 @@
 //! A handle that outlives a stream: its counters, its kill switch, and its end.
 
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::{
+    fmt, io,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
-use super::outbox::ChannelSender;
-use super::ports::Ports;
-use super::shared::Shared;
+use super::{outbox::ChannelSender, ports::Ports, shared::Shared};
 
 /// How a stream ended. The first cause is kept.
 #[derive(Clone, Debug)]

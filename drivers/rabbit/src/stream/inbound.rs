@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::guard::content_header::Repair;
-use super::guard::{Frame, Guard, GuardError, Verdict};
-use super::layout;
-use super::ports::PortTable;
+use super::{
+    guard::{Frame, Guard, GuardError, Verdict, content_header::Repair},
+    layout,
+    ports::PortTable,
+};
 
 /// Bytes of the buffer: enough for hundreds of small frames per system call.
 pub(super) const CAPACITY: usize = 64 * 1024;
@@ -137,8 +138,10 @@ impl Inbound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::ports::Ports;
-    use crate::stream::tests::{sink, wire};
+    use crate::stream::{
+        ports::Ports,
+        tests::{sink, wire},
+    };
 
     fn given(inbound: &mut Inbound, ports: &Ports, bytes: &[u8]) -> Vec<u8> {
         inbound.space()[..bytes.len()].copy_from_slice(bytes);

@@ -27,26 +27,29 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use futures_io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf};
-use tokio::task::AbortHandle;
-
-use guard::{Guard, GuardError};
-use inbound::Inbound;
-use oxlo_driver_kit::socket::Socket;
-use oxlo_driver_kit::tls::{self, TlsError};
-use shared::Shared;
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 pub(crate) use channel_close::ChannelClose;
 pub(crate) use frames::Frames;
+use futures_io::{AsyncRead, AsyncWrite};
+use guard::{Guard, GuardError};
 pub(crate) use handle::{StreamEnd, StreamHandle};
+use inbound::Inbound;
 pub(crate) use outbox::{ChannelSender, DeferredFrames};
+use oxlo_driver_kit::{
+    socket::Socket,
+    tls::{self, TlsError},
+};
+use shared::Shared;
+use tokio::{
+    io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, DuplexStream, ReadBuf},
+    task::AbortHandle,
+};
 
 /// Whether an error of a [`GuardedStream`], also one that passed through lapin, is permanent: the peer speaks another
 /// protocol, or TLS failed in a way that a retry does not cure.

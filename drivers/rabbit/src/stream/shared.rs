@@ -1,24 +1,28 @@
 //! The state that a stream shares with its tasks and its handles.
 
-use std::fmt;
-use std::io::{self, Write as _};
-use std::net::{self, Shutdown};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    net::{self, Shutdown},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
+use oxlo_driver_kit::tls::TlsError;
 use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::GuardError;
-use super::guard::content_header::Repair;
-use super::handle::StreamEnd;
-use super::outbox::Outbox;
-use super::ports::Ports;
-use oxlo_driver_kit::tls::TlsError;
+use super::{
+    guard::{GuardError, content_header::Repair},
+    handle::StreamEnd,
+    outbox::Outbox,
+    ports::Ports,
+};
 
 pub(super) struct Shared {
     killed: CancellationToken,

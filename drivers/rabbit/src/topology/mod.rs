@@ -10,11 +10,9 @@ mod subscription;
 use std::time::Duration;
 
 use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
-use oxlo_transport::TransportError;
-
 use declaration::binding;
-
 pub(crate) use declaration::{Declaration, Mismatch};
+use oxlo_transport::TransportError;
 pub(crate) use route::Route;
 pub(crate) use subscription::Subscription;
 

@@ -1,13 +1,11 @@
 //! Operations on a transport while its broker is unavailable.
 
-use std::error::Error;
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use oxlo::{
-    Payload,
+    Payload, Target, TransportError,
     transport::{CallOptions, ListenOptions, Request, SendOptions},
 };
-use oxlo::{Target, TransportError};
 use oxlo_test_support::{FaultProxy, Hangup, Mode, eventually};
 use tokio::time::timeout;
 

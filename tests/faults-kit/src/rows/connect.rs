@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use oxlo::transport::Refusal;
-use oxlo::{Retry, TransportError};
+use oxlo::{Retry, TransportError, transport::Refusal};
 use oxlo_test_support::{Authority, BrokerBuilder, FaultProxy, MutePeer, PortLease, Validity};
 use tokio::time::Instant;
 

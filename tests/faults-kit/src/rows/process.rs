@@ -4,8 +4,7 @@ use std::process::Command;
 
 use oxlo_test_support::Rules;
 
-use crate::child::Child;
-use crate::{SOON, Stage};
+use crate::{SOON, Stage, child::Child};
 
 /// Row 40: a server receives SIGTERM with calls in flight, which are answered.
 pub async fn sigterm(stage: Stage, url: &str) {

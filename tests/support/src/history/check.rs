@@ -1,7 +1,9 @@
 //! The invariants.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Event, Outcome, Record};
 

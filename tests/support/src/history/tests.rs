@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::check;
-use super::{Event, Outcome, Record, Rules, Summary};
+use super::{Event, Outcome, Record, Rules, Summary, check::check};
 
 const SECOND: Duration = Duration::from_secs(1);
 

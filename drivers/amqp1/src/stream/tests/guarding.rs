@@ -1,11 +1,13 @@
 //! The guard alone: which frames pass, and how they are changed.
 
 use super::wire;
-use crate::fe2o3_internals::{PAIR, PAIR_RECEIVER, PAIR_SENDER, SURPLUS};
-use crate::stream::{
-    channel_numbers::ChannelNumbers,
-    guard::{Guard, GuardError, Opened},
-    outbound::Outbound,
+use crate::{
+    fe2o3_internals::{PAIR, PAIR_RECEIVER, PAIR_SENDER, SURPLUS},
+    stream::{
+        channel_numbers::ChannelNumbers,
+        guard::{Guard, GuardError, Opened},
+        outbound::Outbound,
+    },
 };
 
 fn guard(message_max: usize) -> Guard {

@@ -1,11 +1,13 @@
 //! Runs a test of this binary as a child process, so that an abort is an outcome.
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::lapin_internals::IO_THREAD;
 

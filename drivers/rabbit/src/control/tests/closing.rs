@@ -1,22 +1,23 @@
 //! Channels that are dropped or closed while the broker closes them: what lapin does, and how the driver keeps the
 //! connection.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
-use lapin::options::BasicConsumeOptions;
-use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{
+    Channel, Connection, ConnectionProperties, Consumer, options::BasicConsumeOptions, types::FieldTable, uri::AMQPUri,
+};
 use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::eventually;
 
-use super::fake_server::{Session, listen};
-use super::{connect, wire};
-use crate::control::channels::ChannelCloser;
-use crate::control::handshake;
-use crate::stream::StreamHandle;
-use crate::stream::ports::Allowance;
+use super::{
+    connect,
+    fake_server::{Session, listen},
+    wire,
+};
+use crate::{
+    control::{channels::ChannelCloser, handshake},
+    stream::{StreamHandle, ports::Allowance},
+};
 
 const SOON: Duration = Duration::from_secs(20);
 const TRIES: usize = 50;

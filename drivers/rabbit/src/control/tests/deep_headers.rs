@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions};
-use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
-
-use super::child::Process;
-use super::fake_server::{Session, listen};
-use super::{connect, wire};
-use crate::control::handshake;
+use lapin::{
+    Connection, ConnectionProperties,
+    options::{BasicAckOptions, BasicConsumeOptions},
+    types::FieldTable,
+    uri::AMQPUri,
+};
 use oxlo_driver_kit::socket::Peer;
+
+use super::{
+    child::Process,
+    connect,
+    fake_server::{Session, listen},
+    wire,
+};
+use crate::control::handshake;
 
 const PORT: &str = "OXLO_TEST_PORT";
 const GUARDED: &str = "OXLO_TEST_GUARDED";

@@ -1,8 +1,10 @@
 //! A fake broker: the part of AMQP 0-9-1 that a consumer needs.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    time::Duration,
+};
 
 use super::wire;
 

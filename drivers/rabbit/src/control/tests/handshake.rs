@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, ErrorKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::time::timeout;
-
-use super::child::Process;
-use super::{connect, wire};
-use crate::control::handshake;
-use crate::lapin_internals::IO_THREAD;
-use crate::stream::{StreamEnd, StreamHandle, is_permanent};
+use lapin::{Connection, ConnectionProperties, ErrorKind, uri::AMQPUri};
 use oxlo_driver_kit::socket::Peer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
+
+use super::{child::Process, connect, wire};
+use crate::{
+    control::handshake,
+    lapin_internals::IO_THREAD,
+    stream::{StreamEnd, StreamHandle, is_permanent},
+};
 
 const SOON: Duration = Duration::from_secs(10);
 

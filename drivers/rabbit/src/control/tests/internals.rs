@@ -1,18 +1,17 @@
 //! What the driver relies on in lapin beyond its documentation, see [`lapin_internals`].
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::eventually;
 use tokio::runtime::Handle;
 
-use super::connect;
-use super::fake_server::{Session, listen};
-use crate::control::handshake;
-use crate::lapin_internals;
+use super::{
+    connect,
+    fake_server::{Session, listen},
+};
+use crate::{control::handshake, lapin_internals};
 
 const SOON: Duration = Duration::from_secs(20);
 

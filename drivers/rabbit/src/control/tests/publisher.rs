@@ -1,8 +1,10 @@
 //! A publisher of bytes that no client library would write.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::Duration,
+};
 
 use super::wire;
 

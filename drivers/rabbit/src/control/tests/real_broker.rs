@@ -3,21 +3,21 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+use lapin::{
+    Connection, ConnectionProperties, Consumer, ExchangeKind,
+    message::Delivery,
+    options::{BasicAckOptions, BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::FieldTable,
+    uri::AMQPUri,
 };
-use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, Consumer, ExchangeKind};
+use oxlo_driver_kit::socket::Peer;
 use oxlo_test_support::TestVhost;
 
-use super::child::Process;
-use super::publisher::Publisher;
-use super::{connect, wire};
-use crate::control::handshake;
-use crate::stream::{GuardedStream, StreamEnd, StreamHandle};
-use oxlo_driver_kit::socket::Peer;
+use super::{child::Process, connect, publisher::Publisher, wire};
+use crate::{
+    control::handshake,
+    stream::{GuardedStream, StreamEnd, StreamHandle},
+};
 
 const URL: &str = "OXLO_TEST_URL";
 const GUARDED: &str = "OXLO_TEST_GUARDED";

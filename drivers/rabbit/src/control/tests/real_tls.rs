@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
-use lapin::{ConnectionProperties, ErrorKind};
+use lapin::{ConnectionProperties, ErrorKind, uri::AMQPUri};
+use oxlo_driver_kit::{
+    socket::{ConnectError, Peer},
+    tls::{Failure, Tls, TlsOptions},
+};
 use oxlo_test_support::{Broker, TlsMaterial};
 
-use super::connect;
-use super::tls::{Authority, Files};
-use crate::control::handshake;
-use crate::stream::is_permanent;
-use oxlo_driver_kit::socket::{ConnectError, Peer};
-use oxlo_driver_kit::tls::{Failure, Tls, TlsOptions};
+use super::{
+    connect,
+    tls::{Authority, Files},
+};
+use crate::{control::handshake, stream::is_permanent};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -14,14 +14,14 @@ mod error;
 pub(crate) mod preface;
 pub(crate) mod table;
 
+use content_header::{Inspection, Repair};
+pub(crate) use error::GuardError;
+use preface::Preface;
+
 use super::layout::{
     self, ACK, BLOCKED, BODY, CANCEL, CHANNEL_CLOSE, CHANNEL_OPEN_OK, CONNECTION_START, CONNECTION_TUNE, DELIVER, FLOW,
     FRAME_END, FRAME_HEAD, GET_OK, HEADER, HEARTBEAT, Head, METHOD, NACK, RETURN, SELECT_OK, UNBLOCKED, UPDATE_SECRET,
 };
-use content_header::{Inspection, Repair};
-use preface::Preface;
-
-pub(crate) use error::GuardError;
 
 /// The `frame_max` before negotiation, and the one that is offered by default.
 pub(crate) const DEFAULT_FRAME_MAX: u32 = 131_072;

@@ -20,12 +20,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use lapin_frames::{LapinFrames, Scope};
+pub(crate) use sender::{ChannelSender, DeferredFrames};
 use tokio::sync::Notify;
 
 use super::{frames::Frames, shared::Shared};
-use lapin_frames::{LapinFrames, Scope};
-
-pub(crate) use sender::{ChannelSender, DeferredFrames};
 
 /// Waiting bytes from which lapin has to wait. Its frames are small, and those of the driver are bounded elsewhere.
 const LAPIN_LIMIT: usize = 1 << 20;

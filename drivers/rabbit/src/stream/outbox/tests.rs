@@ -1,6 +1,7 @@
+use std::task::Waker;
+
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use std::task::Waker;
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},

@@ -12,15 +12,15 @@ mod deliveries;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use confirms::ConfirmSink;
+use deliveries::DeliveryPort;
+pub(crate) use deliveries::{Allowance, Inbox, Incoming, UnsettledCount};
+use foldhash::{HashMap, HashSet};
+
 use super::{
     channel_close::ChannelClose,
     guard::{ChannelOwner, Frame, GuardError},
 };
-use deliveries::DeliveryPort;
-use foldhash::{HashMap, HashSet};
-
-pub(crate) use confirms::ConfirmSink;
-pub(crate) use deliveries::{Allowance, Inbox, Incoming, UnsettledCount};
 
 enum Port {
     Publishing(Arc<dyn ConfirmSink>),

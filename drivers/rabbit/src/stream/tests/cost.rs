@@ -1,12 +1,12 @@
 //! What the guard costs. Not a test: `cargo test --release -p oxlo-driver-rabbit guard_cost -- --ignored --nocapture`.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use super::wire;
-use crate::stream::guard::Guard;
-use crate::stream::inbound::Inbound;
-use crate::stream::ports::Ports;
+use crate::stream::{guard::Guard, inbound::Inbound, ports::Ports};
 
 const MESSAGES: usize = 200_000;
 

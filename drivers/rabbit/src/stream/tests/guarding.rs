@@ -1,11 +1,12 @@
 //! The guard with its buffer: what comes out does not depend on how the bytes arrived.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::wire;
-use crate::stream::guard::{GuardError, table};
-use crate::stream::replay::replay as run;
+use crate::stream::{
+    guard::{GuardError, table},
+    replay::replay as run,
+};
 
 fn whole(input: &[u8]) -> (Vec<u8>, usize, Option<GuardError>) {
     run(input, &[])

@@ -1,7 +1,6 @@
 //! The stream is the lowest layer of the driver, see [`stream`](crate::stream).
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 /// The modules of the crate that the stream may use.
 const ALLOWED: [&str; 3] = ["lapin_internals", "sabotage", "stream"];

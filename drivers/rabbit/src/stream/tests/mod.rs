@@ -10,8 +10,7 @@ mod streaming;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use oxlo_driver_kit::socket::{self, ConnectError, Peer};
 use uuid::Uuid;

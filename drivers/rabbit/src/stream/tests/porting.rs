@@ -1,12 +1,13 @@
 //! What has a port is handed to it, in order and however it arrives, and withheld from lapin.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::{sink, wire};
-use crate::stream::guard::GuardError;
-use crate::stream::ports::{Allowance, Inbox, Ports};
-use crate::stream::replay::replay_with;
+use crate::stream::{
+    guard::GuardError,
+    ports::{Allowance, Inbox, Ports},
+    replay::replay_with,
+};
 
 /// A channel that is consumed on, and one without a port.
 const CONSUMED: u16 = 1;
