@@ -180,7 +180,7 @@ impl<S: ReplySender> ReplySink for Answer<S> {
         }
         match held.standing(sender.reply_to(&self.caller)) {
             Standing::Open => {}
-            Standing::Waiting => return self.hold(body, false),
+            Standing::Waiting => return (*self).hold(body, false),
             Standing::Gone => return Err(undeliverable(sender.reply_to(&self.caller))),
         }
         let begun = Instant::now();
@@ -227,7 +227,7 @@ impl<S: ReplySender> Answer<S> {
                 Verdict::Hold => {
                     debug!(%reply_to, %failed, "the reply queue did not take a reply; holding it");
                     let body = sender.encode(&self.caller, &unsent.label, &unsent.reply)?;
-                    return self.hold(body, was_lost);
+                    return (*self).hold(body, was_lost);
                 }
                 Verdict::Substitute(failure) => {
                     limited!(warn, "the broker refused a reply; its caller gets a failure instead", %failed);
@@ -249,8 +249,8 @@ impl<S: ReplySender> Answer<S> {
 
     /// Leaves a reply to those that wait for their queue.
     #[allow(clippy::unnecessary_wraps, reason = "it ends as a reply does that is delivered")]
-    fn hold(self: Box<Self>, body: S::Body, was_lost: bool) -> Result<(), TransportError> {
-        let Self { replies, caller, deadline, incarnation } = *self;
+    fn hold(self, body: S::Body, was_lost: bool) -> Result<(), TransportError> {
+        let Self { replies, caller, deadline, incarnation } = self;
         let sender = replies.sender.clone();
         // Its caller may have lost the same broker, and declare its queue again in a while.
         let was_lost = was_lost || incarnation != sender.incarnation();

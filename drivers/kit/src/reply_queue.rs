@@ -89,7 +89,6 @@ impl Awaited {
 
     /// Logs and counts a reply that cannot be read. Returns the bytes to account for it: those of a turn, because nothing
     /// says how far it was read.
-    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn unreadable(&self, poison: &Poison) -> usize {
         limited!(warn, "dropped a reply that cannot be read", %poison);
         metrics::counter!("oxlo_poison_total", "kind" => poison.kind()).increment(1);
