@@ -86,7 +86,7 @@ pub mod client {
     };
 }
 
-/// Configuration files, beside [`ProcessConfig`](crate::ProcessConfig).
+/// Configuration files, beside [`ProcessConfig`].
 pub mod config {
     pub use oxlo_config::ProcessConfigError;
 }

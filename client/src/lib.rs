@@ -1,6 +1,6 @@
 //! The RPC client of oxlo: call, cast, start, prepare.
 //!
-//! An [`RPCClient`] runs methods on the servers of a [`Target`]. A [`call`](RPCClient::call) waits for the result, a
+//! An [`RPCClient`] runs methods on the servers of a [`Target`](oxlo_transport::Target). A [`call`](RPCClient::call) waits for the result, a
 //! [`cast`](RPCClient::cast) does not, [`start`](RPCClient::start) keeps several calls in flight, and
 //! [`prepare`](RPCClient::prepare) derives a client with another target or other options. Errors are [`CallError`]s,
 //! which tell whether the method [may have run](CallError::may_have_run) and whether a retry is sensible.

@@ -26,13 +26,6 @@
 //! A notification is acknowledged after its handlers have ended: one that is being handled when the process crashes is
 //! redelivered. Handlers take [extractors](FromNotification) and return a [result](IntoNotificationResult).
 //!
-//! # Metrics
-//!
-//! By the `metrics` facade: the counters `oxlo_notifier_accepted_total`, `_sent_total`, `_retried_total`,
-//! `_dropped_total`, `_failed_total`, `_abandoned_total` and `_refused_total`, and the gauge `oxlo_notifier_queued`, as
-//! [`NotifierStats`] describes them; `oxlo_notifications_total` with the label `outcome` (`handled`, `requeued`, `failed`,
-//! `rejected`, `malformed`, `unwanted`), as [`ListenReport`] describes them; and `oxlo_events_retried_total`.
-//!
 //! # Cargo features
 //!
 //! | feature | default | adds |

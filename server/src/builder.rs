@@ -82,9 +82,9 @@ impl RPCServerBuilder {
     /// [`Payload`]. The last layer that was added sees a request first. Requests that no endpoint serves pass no layer.
     ///
     /// The caller receives the error of a layer: a [`HandlerError`](crate::HandlerError) or a
-    /// [`Failure`](crate::Failure) unchanged; load shedding, and a timeout before the method started, as
-    /// [`Failure::overloaded`](crate::Failure::overloaded); a timeout of a method that ran as
-    /// [`Failure::timed_out`](crate::Failure::timed_out); any other error as a `RuntimeError` with its text. A layer
+    /// [`Failure`](oxlo_transport::Failure) unchanged; load shedding, and a timeout before the method started, as
+    /// [`Failure::overloaded`](oxlo_transport::Failure::overloaded); a timeout of a method that ran as
+    /// [`Failure::timed_out`](oxlo_transport::Failure::timed_out); any other error as a `RuntimeError` with its text. A layer
     /// that waits holds a slot of the [`concurrency`](Self::concurrency).
     ///
     /// A layer whose service is not `Clone`, such as tower's `RateLimitLayer`, needs tower's `buffer` above it:

@@ -25,19 +25,6 @@
 //! # }
 //! ```
 //!
-//! # Metrics
-//!
-//! By the `metrics` facade, all with the label `topic`; install a recorder before the server starts. `method` is the name
-//! of a registered method or `(unknown)`.
-//!
-//! | metric | labels | meaning |
-//! |---|---|---|
-//! | `oxlo_server_requests_total` | `method`, `outcome`: `result`, `failure`, `requeue`, `ignore`, `abandoned`, `expected_failure` | requests that ended; see [`Outcome`] |
-//! | `oxlo_server_request_duration_seconds` | `method` | how long handlers ran |
-//! | `oxlo_server_requests_in_flight` | | running handlers |
-//! | `oxlo_server_requests_expired_total` | | requests dropped because their callers had given up |
-//! | `oxlo_server_replies_lost_total` | | replies that could not be delivered, without those that are held until their queue is back |
-//!
 //! # Cargo features
 //!
 //! | feature | default | adds |

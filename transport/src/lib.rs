@@ -3,15 +3,15 @@
 //! This crate depends on no broker. A driver implements [`Transport`] and [`Driver`]; a client or a server holds an
 //! `Arc<dyn Transport>` and does not depend on the broker behind it.
 //!
+//! The root has the vocabulary, the traits, options and errors. Modules hold what fewer users need:
+//!
 //! | module | contents |
 //! |---|---|
-//! | [`target`], [`version`], [`context`], [`payload`], [`message`], [`failure`] | messages and their parts |
-//! | [`deadline`] | the time at which a caller stops waiting |
-//! | [`options`], [`error`], [`text`] | options of an operation, its errors, and the text of errors |
-//! | [`transport`], [`listener`], [`registry`], [`url`], [`settings`] | transports, and how to create one |
-//! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
 //! | [`json`] | a bounded, lenient JSON decoder and a strict encoder |
-//! | [`backoff`], [`budget`] | delays between attempts, and the memory budget of a listener |
+//! | [`text`], [`limit`] | foreign text in errors and logs: escaped, bounded, rate limited |
+//! | [`trace`] | the W3C trace context in a request's context |
+//! | [`budget`] | the memory budget of a listener |
+//! | `oslo_metrics` (cargo feature `oslo-metrics`) | datagrams for oslo.metrics |
 //!
 //! # Cargo features
 //!

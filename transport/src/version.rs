@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// assert!(Version::new(1, 2).is_compatible_with(&implemented));
 /// assert!(!Version::new(1, 5).is_compatible_with(&implemented));
 /// assert!(!Version::new(2, 0).is_compatible_with(&implemented));
-/// # Ok::<(), oxlo_transport::version::VersionError>(())
+/// # Ok::<(), oxlo_transport::VersionError>(())
 /// ```
 #[derive(Clone)]
 pub struct Version {

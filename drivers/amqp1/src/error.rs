@@ -188,11 +188,17 @@ pub(crate) fn receiver_refused(error: &ReceiverAttachError) -> Refused {
 }
 
 /// The end of a link that carried a request: some brokers refuse by ending the link, or its session.
+///
+/// An internal error is no refusal: RabbitMQ 4 reports one when two clients declare the same queue at once.
 pub(crate) fn link_refused(state: &LinkStateError) -> Refused {
-    match state {
+    let refused = match state {
         LinkStateError::RemoteDetachedWithError(error) | LinkStateError::RemoteClosedWithError(error) => refused(error),
         LinkStateError::SessionStopped(reason) => stopped(reason),
         state => Refused::Lost(state.to_string()),
+    };
+    match refused {
+        Refused::Gone(reason) => Refused::Lost(reason),
+        refused => refused,
     }
 }
 
@@ -279,6 +285,16 @@ mod tests {
     fn host() -> Host {
         let config = crate::config::Config::from_url(&"amqp://nova:tooth-fairy@mq1/".parse().unwrap()).unwrap();
         config.hosts.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn an_internal_error_over_a_request_is_retried() {
+        let ended = |condition: AmqpError| {
+            let error = definitions::Error::new(condition, Some("told".to_owned()), None);
+            link_refused(&LinkStateError::SessionStopped(SessionStopReason::RemoteEndedWithError(error)))
+        };
+        assert!(matches!(ended(AmqpError::InternalError), Refused::Lost(_)));
+        assert!(matches!(ended(AmqpError::UnauthorizedAccess), Refused::Denied(_)));
     }
 
     #[test]

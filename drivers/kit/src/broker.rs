@@ -95,7 +95,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Transport::cast`].
+    /// As [`Transport::cast`](oxlo_transport::Transport::cast).
     fn send(
         &self,
         message: Self::Outgoing,
@@ -108,7 +108,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Transport::call`].
+    /// As [`Transport::call`](oxlo_transport::Transport::call).
     fn exchange(
         &self,
         message: Self::Outgoing,
@@ -122,7 +122,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Transport::listen`].
+    /// As [`Transport::listen`](oxlo_transport::Transport::listen).
     fn requests(
         &self,
         on: &Target,
@@ -133,7 +133,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Transport::listen_for_notifications`].
+    /// As [`Transport::listen_for_notifications`](oxlo_transport::Transport::listen_for_notifications).
     fn notifications(
         &self,
         on: &[(Target, Priority)],
@@ -157,7 +157,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// `Config` if its name cannot be held.
     fn reply_source(&self) -> Result<Self::ReplySource, TransportError>;
 
-    /// As [`Transport::declare_queue`].
+    /// As [`Transport::declare_queue`](oxlo_transport::Transport::declare_queue).
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         std::future::ready(Err(TransportError::Unsupported { what: format!("{queue}") }))
     }
 
-    /// As [`Transport::remove_queue`].
+    /// As [`Transport::remove_queue`](oxlo_transport::Transport::remove_queue).
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         std::future::ready(Err(TransportError::Unsupported { what: format!("{queue}") }))
     }
 
-    /// As [`Transport::listeners`], for a target that is not fanout.
+    /// As [`Transport::listeners`](oxlo_transport::Transport::listeners), for a target that is not fanout.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         budget: &SendBudget,
     ) -> impl Future<Output = Result<u32, TransportError>> + Send;
 
-    /// As [`Transport::pause_publishing`].
+    /// As [`Transport::pause_publishing`](oxlo_transport::Transport::pause_publishing).
     ///
     /// # Errors
     ///

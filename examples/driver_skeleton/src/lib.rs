@@ -9,7 +9,7 @@
 //! | `topology` | the queue that a target means | exchanges, bindings, declarations |
 //! | `codec` | messages to bytes and back | message properties, compression |
 //! | `session` | publish, take, settle | connections that are re-established, confirms, flow control |
-//! | `transport` | [`Transport`](oxlo_transport::Transport) in terms of the other four | |
+//! | `transport` | [`Transport`] in terms of the other four | |
 //! | `listener` | a subscription, and the handles that answer a request | acknowledgements that are coalesced |
 //!
 //! To write a driver, copy this folder to `drivers/<name>`, replace `session` by the broker's client, and correct the

@@ -26,7 +26,7 @@ pub use self::{
 /// assert_eq!(url.hosts()[1].name(), "::1");
 /// assert_eq!(url.virtual_host(), Some("prod"));
 /// assert_eq!(url.to_string(), "rabbit://nova:***@mq1:5672,nova:***@[::1]/prod?heartbeat_rate=3");
-/// # Ok::<(), oxlo_transport::url::UrlError>(())
+/// # Ok::<(), oxlo_transport::UrlError>(())
 /// ```
 ///
 /// `Display` and `Debug` hide passwords, and query values whose names contain a word for password, secret or token;
