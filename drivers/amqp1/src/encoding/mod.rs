@@ -4,9 +4,11 @@ pub(crate) mod encode;
 mod length;
 mod raw;
 
+#[cfg(any(test, feature = "__fuzz"))]
+pub(crate) use length::MAX_DEPTH;
 #[cfg(feature = "__fuzz")]
 pub(crate) use length::length;
-pub(crate) use length::{MAX_DEPTH, Malformed, Reader};
+pub(crate) use length::{Malformed, Reader};
 pub(crate) use raw::Raw;
 
 #[cfg(test)]
