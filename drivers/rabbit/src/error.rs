@@ -103,21 +103,20 @@ pub(crate) fn from_handshake(
     error: Error,
     end: Option<StreamEnd>,
 ) -> AttemptError {
-    match reply_code(&error) {
-        Some(ACCESS_REFUSED) => {
-            let reason = format!("user `{}` was not let in; check user, password and login method", host.user());
-            AttemptError::refused(host.place(), Refusal::Credentials, reason)
+    let code = reply_code(&error);
+    if code == Some(ACCESS_REFUSED) {
+        let reason = format!("user `{}` was not let in; check user, password and login method", host.user());
+        return AttemptError::refused(host.place(), Refusal::Credentials, reason);
+    }
+    if let Some((why, reason)) = code.and_then(|code| refusal(host, virtual_host, code, &text(&error))) {
+        return AttemptError::refused(host.place(), why, reason);
+    }
+    match end {
+        Some(StreamEnd::Failed(error)) if stream::is_permanent(&error) => {
+            AttemptError::refused(host.place(), Refusal::Protocol, error.to_string())
         }
-        Some(code) if let Some((why, reason)) = refusal(host, virtual_host, code, &text(&error)) => {
-            AttemptError::refused(host.place(), why, reason)
-        }
-        _ => match end {
-            Some(StreamEnd::Failed(error)) if stream::is_permanent(&error) => {
-                AttemptError::refused(host.place(), Refusal::Protocol, error.to_string())
-            }
-            Some(StreamEnd::Failed(cause)) => AttemptError::passing(host.place(), waited, Some(cause)),
-            _ => AttemptError::passing(host.place(), waited, Some(cause(error))),
-        },
+        Some(StreamEnd::Failed(cause)) => AttemptError::passing(host.place(), waited, Some(cause)),
+        _ => AttemptError::passing(host.place(), waited, Some(cause(error))),
     }
 }
 
